@@ -1,0 +1,1 @@
+"""The networks themselves: pure functions and parameters, no scheduling and no HTTP."""

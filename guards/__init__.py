@@ -1,0 +1,1 @@
+"""Judges of text: guard models behind an HTTP endpoint, and rules that need no model."""

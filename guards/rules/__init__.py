@@ -1,0 +1,1 @@
+"""Guards without a model. Each is deterministic, linear in the text and returns spans."""

@@ -1,0 +1,1 @@
+"""What a compliance officer writes: YAML in, a pure decision out."""
