@@ -1,1 +1,1 @@
-"""The audit log: append-only segments, an RFC 6962 tree over their bytes, and the reader that checks both."""
+"""The audit log: one writer, hashed lines, signed heads; a record is on disk before what it permits happens."""

@@ -1,0 +1,127 @@
+"""The two files of signed heads: `checkpoint` holds the newest, `checkpoints.log` all of them.
+
+The history is written and synced first, then the newest is put in place by rename, so a complete `checkpoint` is
+always in the history too. A note cut short at the end of the history is what a crash leaves; it is removed by the
+same code at start and after an error. Only data that was synced is ever covered: the caller signs after the sync.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from gateway.audit.errors import AuditError, AuditUnavailable, NoteError
+from gateway.audit.files import Files, write_all, write_new_file
+from gateway.audit.note import Checkpoint, Signer, VerifierKey, open_checkpoint
+
+HISTORY, NEWEST = "checkpoints.log", "checkpoint"
+_MARK = "— ".encode()
+_LONGEST = 4096
+"""More than any note of one signature, so that the last complete one is inside the file's last two such blocks."""
+
+
+def read_notes(file: IO[bytes]) -> Iterator[bytes]:
+    """Complete notes of the history in order. Bytes after the last one are not given out."""
+    note, signed = b"", False
+    while line := file.readline(_LONGEST):
+        if line == b"\n" and signed:
+            yield note
+            note, signed = b"", False
+            continue
+        note += line
+        signed = line.startswith(_MARK)
+        if len(note) > 16 * _LONGEST:
+            raise NoteError("history holds something that is not a note")
+
+
+def last_note(history: bytes) -> tuple[bytes, int]:
+    """The last complete note and the offset after it; no note and 0 if there is none."""
+    end = history.rfind(b"\n\n")
+    while end >= 0:
+        line = history[history.rfind(b"\n", 0, end) + 1 : end]
+        if line.startswith(_MARK):
+            body_end = history.rfind(b"\n\n", 0, end)
+            start = history.rfind(b"\n\n", 0, body_end)
+            return history[start + 2 if start >= 0 else 0 : end + 1], end + 2
+        end = history.rfind(b"\n\n", 0, end)
+    return b"", 0
+
+
+def _tail(path: Path) -> tuple[bytes, int]:
+    """The end of the history and the offset where it begins."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - 2 * _LONGEST))
+            return file.read(), start
+    except FileNotFoundError:
+        return b"", 0
+
+
+def newest_checkpoint(directory: Path, key: VerifierKey) -> Checkpoint | None:
+    """The larger of the two files' last heads. One that does not verify stops the start."""
+    found = []
+    history, _ = _tail(directory / HISTORY)
+    note, _ = last_note(history)
+    if note:
+        found.append(_opened(note, key, directory / HISTORY))
+    with suppress(FileNotFoundError):
+        found.append(_opened((directory / NEWEST).read_bytes(), key, directory / NEWEST))
+    return max(found, key=lambda checkpoint: (checkpoint.size, checkpoint.time_ns), default=None)
+
+
+def _opened(note: bytes, key: VerifierKey, path: Path) -> Checkpoint:
+    try:
+        return open_checkpoint(note, key)
+    except NoteError as exc:
+        raise AuditError("audit_corrupt", f"`{path}`: {exc}") from exc
+
+
+class CheckpointFiles:
+    """Appends signed heads. Owned by the writer thread."""
+
+    def __init__(self, files: Files, directory: Path, signer: Signer, last: Checkpoint | None) -> None:
+        self._files, self._directory, self._signer = files, directory, signer
+        self._descriptor: int | None = None
+        self._time_ns = last.time_ns if last is not None else 0
+
+    def write(self, size: int, root: bytes, now_ns: int) -> None:
+        """Sign and store the head, or raise AuditUnavailable. Times never go back, even if the clock did."""
+        checkpoint = Checkpoint(self._signer.verifier.name, size, root, max(now_ns, self._time_ns))
+        note = self._signer.sign(checkpoint.text())
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            write_all(self._files, self._descriptor, note + b"\n")
+            self._files.datasync(self._descriptor)
+            write_new_file(self._files, self._directory / NEWEST, note)
+        except OSError as exc:
+            self.close()
+            raise AuditUnavailable(f"checkpoint cannot be written: {exc.strerror}") from exc
+        self._time_ns = checkpoint.time_ns
+
+    def _open(self) -> int:
+        path = self._directory / HISTORY
+        tail, start = _tail(path)
+        _, end = last_note(tail)
+        if end == 0 and start > 0:
+            raise OSError(0, f"`{HISTORY}` does not end in a note")
+        descriptor = self._files.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            if len(tail) > end:
+                self._files.truncate(descriptor, start + end)
+            self._files.sync_directory(self._directory)
+        except OSError:
+            self._files.close(descriptor)
+            raise
+        return descriptor
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        # Everything that mattered was synced before; a failing close has nothing left to lose.
+        with suppress(OSError):
+            if descriptor is not None:
+                self._files.close(descriptor)

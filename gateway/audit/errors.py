@@ -1,0 +1,49 @@
+"""What can be wrong with the audit log, and who has to act on it.
+
+    AuditError        the log cannot be opened; the process refuses to start, `.code` says why
+    RecordError       a record does not fit the format; nothing was written, the caller has a bug
+    AuditUnavailable  a record could not be made durable; what it would have permitted must not happen
+      SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
+    NoteError         a signed note or checkpoint does not hold
+    TrustError        the trust root given by the caller cannot be read
+
+Codes of AuditError, stable: audit_dir_unwritable, audit_locked, audit_corrupt, audit_rollback, audit_key_missing,
+audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_settings.
+Messages name files, lines and sizes. They never carry the content of a record.
+"""
+
+from __future__ import annotations
+
+
+class AuditError(Exception):
+    """The log was not opened. Starting without it would mean answers without records."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code, self.problem = code, problem
+
+
+class RecordError(ValueError):
+    """The record was refused before anything was written; the others of its batch are not affected."""
+
+
+class AuditUnavailable(Exception):
+    """The record is not on disk, or nobody knows whether it is. Treat its effect as forbidden."""
+
+    code = "audit_unavailable"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"audit log unavailable: {problem}")
+        self.problem = problem
+
+
+class SegmentLost(AuditUnavailable):
+    """A sync or write error: the descriptor is closed for good, as a repeated fsync can succeed falsely."""
+
+
+class NoteError(ValueError):
+    """A signed note that is malformed, or not signed by the expected key."""
+
+
+class TrustError(ValueError):
+    """The file that should hold the log's public key does not."""

@@ -1,0 +1,82 @@
+"""The log's private key and the trust file an auditor gets.
+
+Both are made at the first start, outside the log directory: whoever receives a copy of the log must not receive the
+key, and the verifier must take its trust from somewhere else than from what it verifies. A log whose key is gone is
+not continued under a new one; a key that other users can read is not used.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.audit.errors import AuditError
+from gateway.audit.files import Files, write_new_file
+from gateway.audit.note import Signer
+
+
+def trust_path(key_path: Path, origin: str) -> Path:
+    """Where the public half lies, for auditors to copy."""
+    return key_path.parent / f"{origin.replace('/', '-')}.vkey"
+
+
+def load_signer(key_path: Path, origin: str, files: Files) -> Signer:
+    """The signer of an existing key. Puts the trust file in place if it is missing."""
+    try:
+        info = key_path.stat()
+        pem = key_path.read_bytes()
+    except FileNotFoundError:
+        raise AuditError("audit_key_missing", f"the log exists but its key `{key_path}` does not") from None
+    except OSError as exc:
+        raise AuditError("audit_key_missing", f"key `{key_path}` cannot be read: {exc.strerror}") from exc
+    if info.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(info.st_mode)
+        raise AuditError("audit_key_unsafe", f"key `{key_path}` has mode {mode:04o}, expected 0600")
+    signer = Signer(origin, _parse_key(pem, key_path))
+    _put_trust_file(signer, key_path, origin, files)
+    return signer
+
+
+def create_signer(key_path: Path, origin: str, files: Files) -> Signer:
+    """A new key for a new log, durable before anything is signed with it."""
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        if not key_path.parent.is_dir():
+            files.make_directory(key_path.parent)
+        write_new_file(files, key_path, pem)
+        files.sync_directory(key_path.parent)
+    except OSError as exc:
+        raise AuditError("audit_dir_unwritable", f"key `{key_path}` cannot be created: {exc.strerror}") from exc
+    signer = Signer(origin, private)
+    _put_trust_file(signer, key_path, origin, files)
+    return signer
+
+
+def _parse_key(pem: bytes, key_path: Path) -> Ed25519PrivateKey:
+    try:
+        private = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):
+        # The parser's message may quote the file.
+        raise AuditError("audit_key_unsafe", f"key `{key_path}` is not an unencrypted PEM private key") from None
+    if not isinstance(private, Ed25519PrivateKey):
+        raise AuditError("audit_key_unsafe", f"key `{key_path}` is not an Ed25519 key")
+    return private
+
+
+def _put_trust_file(signer: Signer, key_path: Path, origin: str, files: Files) -> None:
+    path = trust_path(key_path, origin)
+    wanted = signer.verifier.vkey + "\n"
+    try:
+        if not path.exists():
+            write_new_file(files, path, wanted.encode())
+            files.sync_directory(path.parent)
+        elif path.read_text() != wanted:
+            raise AuditError("audit_key_mismatch", f"`{path}` is for another key than `{key_path}`")
+    except OSError as exc:
+        raise AuditError("audit_dir_unwritable", f"trust file `{path}` cannot be written: {exc.strerror}") from exc

@@ -1,0 +1,317 @@
+"""The audit log as the pipeline sees it: hand in a record, get its number back once it cannot be lost.
+
+Records from all exchanges wait in one queue; one thread takes whatever waits, makes it durable with a single sync, and
+wakes all callers with a single call into their event loop. `append` returns after the sync and never before. While
+the disk is bad every append fails at once, and a probe each second brings the log back; its first record then says
+how long it was away. A sync that hangs makes new appends fail; those already waiting stay, as nobody knows yet
+whether they are on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from gateway.audit.checkpoints import CheckpointFiles, newest_checkpoint
+from gateway.audit.clock import Clock, SystemClock
+from gateway.audit.errors import AuditError, AuditUnavailable, RecordError
+from gateway.audit.files import Files, OsFiles
+from gateway.audit.note import Signer, is_origin
+from gateway.audit.origin import open_origin
+from gateway.audit.record import Json, check_value
+from gateway.audit.recover import recover
+from gateway.audit.store import Store
+from gateway.audit.writer import RESERVED, BatchWriter, Receipt
+
+MAX_BATCH = 1000
+CHECKPOINT_PATIENCE_S = 30.0
+"""How long records may be written without a signed head before the log counts as broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where the log lies and who writes it."""
+
+    directory: Path
+    origin: str
+    """Name of the log, `<site>/<instance>/<class>`; the key's name, and in every record."""
+    key_path: Path
+    """Private key, created at the first start. Not inside `directory`."""
+    version: Mapping[str, Json] = field(default_factory=dict)
+    """Which software writes, copied into every record as `inst`."""
+    segment_bytes: int = 256 * 1024 * 1024
+    checkpoint_interval_s: float = 0.1
+    idle_checkpoint_s: float = 60.0
+    probe_interval_s: float = 1.0
+    stall_s: float = 5.0
+    """A sync that takes longer makes new appends fail."""
+
+    def __post_init__(self) -> None:
+        if not is_origin(self.origin):
+            raise ValueError(
+                f"origin is `{self.origin}`, expected names of letters, digits, `.`, `_`, `-` divided by `/`"
+            )
+        if self.key_path.resolve().is_relative_to(self.directory.resolve()):
+            raise ValueError(
+                f"key `{self.key_path}` is inside the log directory, where it would be copied with the log"
+            )
+        if self.segment_bytes < 1024 * 1024:
+            raise ValueError(f"segment_bytes is {self.segment_bytes}, expected at least 1048576")
+        check_value(dict(self.version), "version")
+
+
+class _Waiting(NamedTuple):
+    record: Mapping[str, Json]
+    future: asyncio.Future[Receipt]
+    loop: asyncio.AbstractEventLoop
+
+
+class AuditLog:
+    """One open log. `append` may be called from any event loop; everything else happens on the writer thread."""
+
+    def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int) -> None:
+        self._settings, self._writer, self._files, self._lock = settings, writer, files, lock
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._fault: str | None = None
+        self._refused = 0
+        self._busy_since: float | None = None
+        self._ended = False
+        self._signed_at = self._sign_tried_at = time.monotonic()
+        self._signed_size = writer.head[0]
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+
+    @classmethod
+    def open(cls, settings: AuditSettings, *, files: Files | None = None, clock: Clock | None = None) -> AuditLog:
+        """Lock, check and mend the log, and write `gateway.start`. Raises AuditError; then nothing may be served."""
+        files, clock = files or OsFiles(), clock or SystemClock()
+        origin = open_origin(settings.directory, settings.origin, settings.key_path, files, clock)
+        try:
+            writer = _open_writer(settings, files, clock, origin.signer)
+        except (OSError, AuditUnavailable) as exc:
+            files.close(origin.lock)
+            problem = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise AuditError("audit_dir_unwritable", f"`{settings.directory}` cannot be written: {problem}") from exc
+        except AuditError:
+            files.close(origin.lock)
+            raise
+        log = cls(settings, writer, files, origin.lock)
+        log._thread.start()
+        return log
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the next append has a chance."""
+        return self._trouble() is None
+
+    @property
+    def head(self) -> tuple[int, bytes]:
+        """Number of durable records, and the tree's root over them."""
+        return self._writer.head
+
+    async def append(self, record: Mapping[str, Json]) -> Receipt:
+        """Return when the record is durable. RecordError: it does not fit; AuditUnavailable: forbid what it permits."""
+        _check_record(record)
+        trouble = self._trouble()
+        if trouble is not None:
+            self._refused += 1
+            raise AuditUnavailable(trouble)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipt] = loop.create_future()
+        self._queue.put(_Waiting(record, future, loop))
+        if self._ended:
+            # The thread may have ended between the check above and the put; nobody else would take this one out.
+            self._fail_queue()
+        return await future
+
+    async def close(self) -> None:
+        """Write what waits, `gateway.stop` and a last checkpoint; then release the log."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _trouble(self) -> str | None:
+        if self._fault is not None:
+            return self._fault
+        since = self._busy_since
+        if since is not None and time.monotonic() - since > self._settings.stall_s:
+            return f"the disk has not answered for {self._settings.stall_s} s"
+        return None
+
+    # From here on: the writer thread.
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+            self._finish()
+        except BaseException as exc:
+            self._fault = f"writer thread failed: {type(exc).__name__}"
+            raise
+        finally:
+            self._fault = self._fault or "the log is closed"
+            self._ended = True
+            self._fail_queue()
+            self._writer.close()
+            self._files.close(self._lock)
+
+    def _turn(self) -> bool:
+        """One batch, probe or checkpoint. False when the log is to be closed."""
+        batch, go_on = self._take()
+        if self._fault is not None:
+            _fail(batch, self._fault)
+            self._refused += len(batch)
+            if go_on:
+                self._probe()
+        elif batch:
+            self._store(batch)
+        if self._fault is None and time.monotonic() >= self._checkpoint_due():
+            self._sign()
+        return go_on
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        batch: list[_Waiting] = []
+        try:
+            first = self._queue.get(timeout=self._patience())
+            while first is not None:
+                batch.append(first)
+                if len(batch) >= MAX_BATCH:
+                    return batch, True
+                first = self._queue.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _patience(self) -> float:
+        if self._fault is not None:
+            return self._settings.probe_interval_s
+        return max(0.0, self._checkpoint_due() - time.monotonic())
+
+    def _checkpoint_due(self) -> float:
+        if self._sign_tried_at > self._signed_at:
+            return self._sign_tried_at + self._settings.probe_interval_s
+        if self._writer.head[0] > self._signed_size:
+            return self._signed_at + self._settings.checkpoint_interval_s
+        return self._signed_at + self._settings.idle_checkpoint_s
+
+    def _store(self, batch: list[_Waiting]) -> None:
+        self._busy_since = time.monotonic()
+        try:
+            results = self._writer.write([waiting.record for waiting in batch])
+        except AuditUnavailable as exc:
+            self._fault = exc.problem
+            _fail(batch, exc.problem)
+        else:
+            _deliver(batch, results)
+        finally:
+            self._busy_since = None
+
+    def _probe(self) -> None:
+        """Try to write what happened; when that is durable, the log is back."""
+        error: dict[str, Json] = {"code": AuditUnavailable.code, "where": "store", "refused": self._refused}
+        refused = self._refused
+        try:
+            self._writer.write([{"type": "audit.fail", "stage": "complete", "err": error}])
+            self._writer.sign_head()
+        except AuditUnavailable as exc:
+            self._fault = exc.problem
+            return
+        self._refused -= refused
+        self._note_signed()
+        self._fault = None
+
+    def _sign(self) -> None:
+        self._sign_tried_at = time.monotonic()
+        try:
+            self._writer.sign_head()
+        except AuditUnavailable as exc:
+            if time.monotonic() - self._signed_at > CHECKPOINT_PATIENCE_S:
+                self._fault = exc.problem
+            return
+        self._note_signed()
+
+    def _note_signed(self) -> None:
+        self._signed_at = self._sign_tried_at = time.monotonic()
+        self._signed_size = self._writer.head[0]
+
+    def _finish(self) -> None:
+        if self._fault is not None:
+            return
+        try:
+            self._writer.write([{"type": "gateway.stop", "stage": "complete"}])
+            self._writer.sign_head()
+        except AuditUnavailable as exc:
+            # Nobody waits for this record; the next start finds a log that ended without it.
+            self._fault = exc.problem
+
+    def _fail_queue(self) -> None:
+        try:
+            while True:
+                waiting = self._queue.get_nowait()
+                if waiting is not None:
+                    _fail([waiting], self._fault or "the log is closed")
+        except Empty:
+            return
+
+
+def _check_record(record: Mapping[str, Json]) -> None:
+    if not isinstance(record.get("type"), str):
+        raise RecordError("record has no `type`")
+    taken = RESERVED & record.keys()
+    if taken:
+        raise RecordError(f"record sets `{min(taken)}`, which the log adds itself")
+    check_value(record)
+
+
+def _open_writer(settings: AuditSettings, files: Files, clock: Clock, signer: Signer) -> BatchWriter:
+    last = newest_checkpoint(settings.directory, signer.verifier)
+    found = recover(settings.directory, last, files)
+    store = Store(files, settings.directory, settings.segment_bytes)
+    constants: dict[str, Json] = {
+        "origin": settings.origin,
+        "boot": clock.new_boot(),
+        "inst": {"pid": os.getpid(), **settings.version},
+    }
+    checkpoints = CheckpointFiles(files, settings.directory, signer, last)
+    writer = BatchWriter(store, checkpoints, clock, constants, found.tree, found.leaf, found.wall_ns)
+    reports: list[dict[str, Json]] = [*found.reports, {"type": "gateway.start", "stage": "complete"}]
+    try:
+        for start in range(0, len(reports), MAX_BATCH):
+            writer.write(reports[start : start + MAX_BATCH])
+        writer.sign_head()
+    except AuditUnavailable:
+        writer.close()
+        raise
+    return writer
+
+
+def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
+    """Wake the callers, with one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Receipt | Exception]]] = {}
+    for waiting, result in zip(batch, results, strict=True):
+        loops.setdefault(waiting.loop, []).append((waiting.future, result))
+    for loop, pairs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, pairs)
+        except RuntimeError:
+            # The loop was closed: nobody waits there any more, and the records are where they should be.
+            continue
+
+
+def _settle(pairs: list[tuple[asyncio.Future[Receipt], Receipt | Exception]]) -> None:
+    for future, result in pairs:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _fail(batch: list[_Waiting], problem: str) -> None:
+    _deliver(batch, [AuditUnavailable(problem) for _ in batch])

@@ -1,0 +1,107 @@
+"""A record as bytes: the one encoding that is written, hashed and signed.
+
+Records are RFC 8785 canonical JSON within a subset where Python's own encoder already is canonical: ASCII keys,
+no floats, integers that every JSON reader keeps exact. Whatever lies outside the subset is refused here, before a
+sequence number is spent. Nothing is cut to fit: a record that is too large is an error of the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NoReturn, TypeAlias
+
+from gateway.audit.errors import RecordError
+
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
+
+MAX_BYTES = 32 * 1024
+MAX_INT = 2**53 - 1
+"""Beyond this, readers that hold numbers as doubles would see another value."""
+MAX_DEPTH = 16
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
+
+
+def check_value(value: object, name: str = "record", depth: int = 0) -> None:
+    """Refuse whatever has no canonical form. Names the field, never its value."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is dict:
+        _check_dict(value, name, depth)  # type: ignore[arg-type] # kind says so; isinstance here costs every record
+    elif kind is list or kind is tuple:
+        if depth >= MAX_DEPTH:
+            raise RecordError(f"`{name}` is nested deeper than {MAX_DEPTH}")
+        for item in value:  # type: ignore[attr-defined] # kind says so
+            if type(item) is not str:
+                check_value(item, name, depth + 1)
+    elif isinstance(value, int):
+        if not -MAX_INT <= value <= MAX_INT:
+            raise RecordError(f"`{name}` is an integer beyond 2^53-1, expected a string for numbers of that size")
+    elif not isinstance(value, str):
+        raise RecordError(f"`{name}` is a {kind.__name__}, expected integer, string, boolean, null, list or object")
+
+
+def _check_dict(value: dict[object, object], name: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise RecordError(f"`{name}` is nested deeper than {MAX_DEPTH}")
+    for key, item in value.items():
+        if type(key) is not str or not key.isascii():
+            raise RecordError(f"a key in `{name}` is not an ASCII string")
+        if type(item) is not str:
+            check_value(item, key, depth + 1)
+
+
+def encode_checked(record: Mapping[str, object]) -> bytes:
+    """Canonical bytes of a record whose values passed check_value."""
+    try:
+        line = _encode(record).encode()
+    except UnicodeEncodeError:
+        raise RecordError("a string holds half a surrogate pair, which has no UTF-8 form") from None
+    if len(line) > MAX_BYTES:
+        raise RecordError(f"record is {len(line)} bytes, expected at most {MAX_BYTES}")
+    return line
+
+
+def canonical(record: Mapping[str, object]) -> bytes:
+    """Check and encode."""
+    check_value(record)
+    return encode_checked(record)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise RecordError("line holds a number that is not an integer")
+
+
+_decode = json.JSONDecoder(parse_float=_refuse_number, parse_constant=_refuse_number).decode
+
+
+def parse_line(line: bytes) -> dict[str, Json]:
+    """Read one stored line, without its newline. Anything but the canonical form of an object is an error.
+
+    Comparing with the bytes encoded again also finds repeated keys, spaces, key order and needless escapes.
+    """
+    if len(line) > MAX_BYTES:
+        raise RecordError(f"line is longer than {MAX_BYTES} bytes")
+    try:
+        record = _decode(line.decode())
+    except RecordError:
+        raise
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        # The parser's own message would quote the content.
+        raise RecordError("line is not JSON in UTF-8") from None
+    if not isinstance(record, dict):
+        raise RecordError("line is not a JSON object")
+    if _encode_stored(record) != line:
+        raise RecordError("line is not in canonical form")
+    return record
+
+
+def _encode_stored(record: dict[str, Json]) -> bytes | None:
+    try:
+        return _encode(record).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return None

@@ -1,0 +1,217 @@
+"""What is on disk when the log is opened, and what has to be mended before anything is added.
+
+A crash can leave one unfinished batch at the end: an incomplete line, or a hole where a write was lost. Those bytes
+were never promised to anyone; they are moved aside and the log goes on. Everything else is refused: a complete line
+that does not follow from the one before, a head that was signed but is not there any more. Nothing is changed on
+disk before all checks have passed.
+
+Every line is hashed at each start; lines under the newest signed head need no parsing, as the head vouches for them.
+Exchanges can only be open after the last `gateway.start`, because each start closes what it finds open.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from gateway.audit.errors import AuditError, RecordError
+from gateway.audit.files import Files, write_new_file
+from gateway.audit.merkle import Tree, leaf_hash
+from gateway.audit.note import Checkpoint
+from gateway.audit.record import Json, parse_line
+from gateway.audit.segments import (
+    LONGEST,
+    Segment,
+    aside_path,
+    continues_of,
+    is_complete,
+    list_segments,
+    raw_lines,
+    starts_with_record,
+)
+from gateway.audit.writer import b64
+
+NO_LEAF = bytes(32)
+"""Stands for the leaf before the first record."""
+TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", "response.orphan"})
+_START = b'"type":"gateway.start"'
+
+
+@dataclass(slots=True)
+class Recovered:
+    """Where the next record goes, and what it has to tell."""
+
+    tree: Tree
+    leaf: bytes
+    wall_ns: int
+    """Time of the last record, 0 in an empty log."""
+    reports: list[dict[str, Json]] = field(default_factory=list)
+    """Records to write before `gateway.start`: torn bytes, orphans."""
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Walks all lines once, in order."""
+
+    strict_from: int
+    """Lines from this number on are parsed and checked one by one; those before are only hashed."""
+    checkpoint: Checkpoint | None
+    tree: Tree = field(default_factory=Tree)
+    leaf: bytes = NO_LEAF
+    last_line: bytes = b""
+    start: tuple[int, int] = (0, 0)
+    """Segment and offset of the last `gateway.start`."""
+    root_then: bytes | None = None
+    """Root at the checkpoint's size."""
+
+    def segment(self, index: int, segment: Segment, stop: int | None) -> int:
+        """Read a segment's lines up to `stop`; returns the offset after the last complete one."""
+        if segment.first != self.tree.size:
+            problem = f"`{segment.path}` starts with record {segment.first}, expected {self.tree.size}"
+            raise AuditError("audit_corrupt", problem)
+        self._note_root()
+        target = self.checkpoint.size if self.checkpoint is not None else -1
+        offset = 0
+        for number, raw in enumerate(raw_lines(segment.path, 0, stop), 1):
+            if not raw.endswith(b"\n") or (self.tree.size >= target and b"\0" in raw):
+                if len(raw) > LONGEST and b"\0" not in raw:
+                    raise AuditError("audit_corrupt", f"`{segment.path}` line {number}: longer than any record")
+                return offset
+            line = raw[:-1]
+            if self.tree.size >= self.strict_from:
+                self._check(line, segment, number)
+            if _START in line and parse_line(line)["type"] == "gateway.start":
+                self.start = (index, offset)
+            self.leaf, self.last_line = leaf_hash(line), line
+            self.tree.push(self.leaf)
+            offset += len(raw)
+            if self.tree.size == target:
+                self._note_root()
+        return offset
+
+    def _note_root(self) -> None:
+        if self.checkpoint is not None and self.tree.size == self.checkpoint.size:
+            self.root_then = self.tree.root()
+
+    def _check(self, line: bytes, segment: Segment, number: int) -> None:
+        try:
+            record = parse_line(line)
+        except RecordError as exc:
+            raise AuditError("audit_corrupt", f"`{segment.path}` line {number}: {exc}") from exc
+        if record.get("seq") != self.tree.size:
+            problem = f"has not the sequence number {self.tree.size}"
+        elif record.get("prev") != b64(self.leaf):
+            problem = "does not follow from the line before"
+        else:
+            return
+        raise AuditError("audit_corrupt", f"`{segment.path}` line {number}: {problem}")
+
+
+def recover(directory: Path, checkpoint: Checkpoint | None, files: Files) -> Recovered:
+    """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError."""
+    segments = list_segments(directory)
+    dropped: list[Segment] = []
+    while segments and not starts_with_record(segments[-1]):
+        dropped.insert(0, segments.pop())
+    scan, end = _scan(segments, checkpoint)
+    reports = [report for segment in dropped if (report := _drop(segment, files))]
+    if segments and (report := _cut(segments[-1], end, files)):
+        reports.append(report)
+    reports.extend(_orphans(segments, scan.start))
+    wall_ns = int(str(parse_line(scan.last_line)["ts"])) if scan.last_line else 0
+    return Recovered(scan.tree, scan.leaf, wall_ns, reports)
+
+
+def _scan(segments: list[Segment], checkpoint: Checkpoint | None) -> tuple[_Scan, int]:
+    signed = checkpoint.size if checkpoint is not None else 0
+    scan = _Scan(signed, checkpoint)
+    end = _walk(scan, segments)
+    if checkpoint is None:
+        return scan, end
+    if scan.tree.size < signed:
+        _walk(_Scan(0, None), segments)
+        problem = f"{scan.tree.size} records on disk, but a signed checkpoint covers {signed}: history is missing"
+        raise AuditError("audit_rollback", problem)
+    if scan.root_then != checkpoint.root:
+        _walk(_Scan(0, None), segments)
+        problem = f"the records are not those that the checkpoint of size {signed} was signed for"
+        raise AuditError("audit_corrupt", problem)
+    return scan, end
+
+
+def _walk(scan: _Scan, segments: list[Segment]) -> int:
+    end = 0
+    for index, segment in enumerate(segments):
+        following = segments[index + 1] if index + 1 < len(segments) else None
+        claim = continues_of(following) if following is not None else None
+        stop = claim.offset if claim is not None and claim.first == segment.first else None
+        end = scan.segment(index, segment, stop)
+        if following is not None and end != (stop if stop is not None else segment.path.stat().st_size):
+            raise AuditError("audit_corrupt", f"`{segment.path}` does not end with a complete line")
+    return end
+
+
+def _drop(segment: Segment, files: Files) -> dict[str, Json] | None:
+    """Remove a segment in which no record was ever complete."""
+    data = segment.path.read_bytes()
+    if not data:
+        files.unlink(segment.path)
+        files.sync_directory(segment.path.parent)
+        return None
+    files.rename(segment.path, aside_path(segment.path, "torn"))
+    files.sync_directory(segment.path.parent)
+    return _torn_report(segment, data)
+
+
+def _cut(segment: Segment, end: int, files: Files) -> dict[str, Json] | None:
+    """Move what follows the last complete line aside, and make what stays durable before it is built upon."""
+    with segment.path.open("rb") as file:
+        file.seek(end)
+        torn = file.read()
+    descriptor = files.open(segment.path, os.O_WRONLY)
+    try:
+        if torn:
+            write_new_file(files, aside_path(segment.path, "torn"), torn)
+            files.sync_directory(segment.path.parent)
+            files.truncate(descriptor, end)
+        files.datasync(descriptor)
+    finally:
+        files.close(descriptor)
+    return _torn_report(segment, torn) if torn else None
+
+
+def _torn_report(segment: Segment, torn: bytes) -> dict[str, Json]:
+    details: dict[str, Json] = {"first": segment.first, "torn_bytes": len(torn), "sha256": sha256(torn).hexdigest()}
+    return {"type": "audit.recover", "stage": "complete", "recover": details}
+
+
+def _orphans(segments: list[Segment], start: tuple[int, int]) -> list[dict[str, Json]]:
+    """One terminal record for every exchange that the crash cut off."""
+    opened: dict[str, dict[str, Json]] = {}
+    for index, segment in enumerate(segments[start[0] :]):
+        following = segments[start[0] + index + 1 : start[0] + index + 2]
+        claim = continues_of(following[0]) if following else None
+        stop = claim.offset if claim is not None and claim.first == segment.first else None
+        for raw in raw_lines(segment.path, start[1] if index == 0 else 0, stop):
+            if is_complete(raw):
+                _track(opened, parse_line(raw[:-1]))
+    return list(opened.values())
+
+
+def _track(opened: dict[str, dict[str, Json]], record: dict[str, Json]) -> None:
+    kind, request = record.get("type"), record.get("req")
+    if not isinstance(request, str):
+        return
+    if kind == "request.admit":
+        orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
+        orphan |= {name: record[name] for name in ("tenant", "app") if name in record}
+        orphan["stream"] = {"released": 0, "ended_by": "crash"}
+        opened[request] = orphan
+    elif kind == "response.progress" and request in opened:
+        stream = record.get("stream")
+        released = stream.get("released", 0) if isinstance(stream, dict) else 0
+        opened[request]["stream"] = {"released": released, "progress_seq": record["seq"], "ended_by": "crash"}
+    elif kind in TERMINALS:
+        opened.pop(request, None)

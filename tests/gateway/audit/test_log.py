@@ -1,0 +1,80 @@
+"""The log as the pipeline uses it: what an acknowledged append means, and what happens when the disk fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.errors import AuditError, AuditUnavailable, RecordError
+from gateway.audit.log import AuditLog, AuditSettings
+from gateway.audit.merkle import Tree, leaf_hash
+
+
+def settings_in(path: Path) -> AuditSettings:
+    return AuditSettings(path / "log", "test/one/audit", path / "keys" / "audit.pem", {"id": "one", "version": "0"})
+
+
+def lines_in(path: Path) -> list[bytes]:
+    return [line for file in sorted((path / "log" / "seg").glob("*.jsonl")) for line in file.read_bytes().splitlines()]
+
+
+def types_in(path: Path) -> list[str]:
+    return [json.loads(line)["type"] for line in lines_in(path)]
+
+
+async def test_acknowledged_record_is_on_disk_under_its_number_and_hash(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+    receipt = await log.append({"type": "auth.fail", "http": {"status": 401}})
+    line = lines_in(tmp_path)[receipt.seq]
+    assert receipt.leaf == leaf_hash(line)
+    assert json.loads(line)["http"] == {"status": 401}
+    await log.close()
+    assert types_in(tmp_path) == ["gateway.start", "auth.fail", "gateway.stop"]
+
+
+async def test_many_appends_share_a_sync_and_keep_one_order(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+    receipts = await asyncio.gather(*(log.append({"type": "auth.fail", "n": n}) for n in range(200)))
+    assert [receipt.seq for receipt in receipts] == list(range(1, 201))
+    assert log.head[0] == 201
+    await log.close()
+    tree = Tree()
+    for line in lines_in(tmp_path):
+        tree.push(leaf_hash(line))
+    assert log.head == (tree.size, tree.root())
+
+
+async def test_record_that_does_not_fit_fails_alone(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+    for bad in ({}, {"type": "x", "f": 0.5}, {"type": "x", "seq": 1}, {"type": "x", "s": "\ud800"}):
+        with pytest.raises(RecordError):
+            await log.append(bad)  # type: ignore[arg-type]
+    results = await asyncio.gather(
+        log.append({"type": "a"}),
+        log.append({"type": "b", "big": "y" * 40_000}),
+        log.append({"type": "c"}),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], RecordError)
+    assert types_in(tmp_path) == ["gateway.start", "a", "c"]
+    await log.close()
+
+
+async def test_second_process_is_refused(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+    with pytest.raises(AuditError, match="in use") as caught:
+        AuditLog.open(settings_in(tmp_path))
+    assert caught.value.code == "audit_locked"
+    await log.close()
+    await AuditLog.open(settings_in(tmp_path)).close()
+
+
+async def test_append_after_close_is_unavailable(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+    await log.close()
+    assert not log.healthy
+    with pytest.raises(AuditUnavailable, match="closed"):
+        await log.append({"type": "late"})
