@@ -1,0 +1,1 @@
+"""The small guards that ship with the project: two classifiers with their cards, thresholds and training recipe."""
