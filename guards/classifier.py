@@ -1,0 +1,156 @@
+"""A sequence classifier as a Guard: text to token windows, one call, the worst window counts.
+
+Tokenising happens here, with the parsing of special tokens switched off and checked afterwards, so that no text can
+close its own window. Each part is judged raw and in its views (guards/views.py, guards/decoders.py); equal windows
+are sent once. A text without a token in any form (empty, blank, only characters the tokenizer drops) has nothing to
+judge: score 0, windows 0. All other text is judged whole or refused; what cannot be read as a verdict is a
+GuardError. A batch above INLINE_CHARS is tokenised in a thread; below, the event loop waits at most about 5 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tokenizers import Encoding, Tokenizer
+
+from guards.decoders import decoded
+from guards.endpoint import ClassifyEndpoint
+from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.model_files import ModelFiles, to_ppm
+from guards.profiles.profile import Framing
+from guards.verdict import GuardIdentity, Part, Verdict
+from guards.views import normalised
+from guards.windows import windows
+
+INLINE_CHARS = 8_192
+MAX_CHARS = 1 << 20
+"""Of one part; more would take the tokenizer most of a second, and more windows than the cap."""
+MAX_WINDOWS = 128
+"""Of one form of one part: about 53,000 tokens, more than a deadline leaves time for on a CPU."""
+ROWS_PER_CALL = 64
+WORD_PIECE = 24
+"""WordPiece reads a word of more than about 100 letters as one unknown token; such a word is cut this short."""
+
+Row = tuple[int, ...]
+
+
+class Classifier:
+    """Judges with one classifier model behind one endpoint."""
+
+    def __init__(self, files: ModelFiles, endpoint: ClassifyEndpoint, max_windows: int = MAX_WINDOWS) -> None:
+        profile = files.profile
+        if profile.framing is None:
+            raise GuardSetupError(profile.use, "the profile describes no sequence classifier")
+        self.identity = GuardIdentity(profile.use, f"{profile.use}/1", files.digest)
+        self.thresholds = files.thresholds
+        self._profile, self._endpoint, self._max_windows = profile, endpoint, max_windows
+        self._encoder = _Encoder(profile.use, files.tokenizer_json, profile.framing)
+        self._flagged = [profile.labels.index(label) for label in profile.flagged]
+        self._categories = [(code, profile.labels.index(code)) for code in sorted(profile.categories)]
+
+    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+        texts = [part.text for part in parts]
+        if sum(map(len, texts)) <= INLINE_CHARS:
+            rows_by_part = self._rows(texts)
+        else:
+            rows_by_part = await asyncio.to_thread(self._rows, texts)
+        distinct = list(dict.fromkeys(row for rows in rows_by_part for row in rows))
+        probs = dict(zip(distinct, await self._classify(distinct), strict=True))
+        return [self._verdict([probs[row] for row in rows]) for rows in rows_by_part]
+
+    def _rows(self, texts: Sequence[str]) -> list[list[Row]]:
+        """Framed windows of every form of every text."""
+        for text in texts:
+            if len(text) > MAX_CHARS:
+                raise self._error(ErrorKind.TOO_LONG, f"a part has {len(text)} characters, the cap is {MAX_CHARS}")
+        return [self._rows_of(text) for text in texts]
+
+    def _rows_of(self, text: str) -> list[Row]:
+        profile = self._profile
+        forms = dict.fromkeys(form for form in (text, normalised(text), decoded(text)) if form)
+        rows: dict[Row, None] = {}
+        for ids in self._encoder.encode(list(forms)):
+            cut = windows(ids, profile.content_window, profile.overlap, self._max_windows, profile.use)
+            rows.update(dict.fromkeys(self._encoder.framed(window) for window in cut))
+        return list(rows)
+
+    async def _classify(self, rows: Sequence[Row]) -> list[list[float]]:
+        """One call for ordinary batches; longer ones follow each other, so that one request cannot fill the host."""
+        answers: list[list[float]] = []
+        for low in range(0, len(rows), ROWS_PER_CALL):
+            answers += await self._endpoint.classify(rows[low : low + ROWS_PER_CALL])
+        return answers
+
+    def _verdict(self, rows: Sequence[Sequence[float]]) -> Verdict:
+        if not rows:
+            return Verdict(0, tuple((code, 0) for code, _ in self._categories), windows=0)
+        score = max(min(sum(row[i] for i in self._flagged), 1.0) for row in rows)
+        categories = tuple((code, to_ppm(max(row[i] for row in rows))) for code, i in self._categories)
+        return Verdict(to_ppm(score), categories, windows=len(rows))
+
+    def _error(self, kind: ErrorKind, problem: str) -> GuardError:
+        return GuardError(self._profile.use, kind, problem)
+
+
+class _Encoder:
+    """Text to the ids of its content, never to a special token."""
+
+    def __init__(self, guard: str, tokenizer_json: str, framing: Framing) -> None:
+        self._guard = guard
+        try:
+            self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        # The library raises a bare Exception for every file that it cannot read.
+        except Exception as exc:
+            raise GuardSetupError(guard, "`tokenizer.json` is not a tokenizer") from exc
+        # The file may ask for truncation, which would hide the rest of a text.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+        self._opening, self._closing = self._id(framing.opening), self._id(framing.closing)
+        self._unknown = self._id(framing.unknown)
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = {id_ for id_, token in added.items() if token.special}
+        self._special = frozenset(special | {self._opening, self._closing}) - {self._unknown}
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        # Unlike `encode`, the batch call releases the interpreter lock.
+        encodings = self._tokenizer.encode_batch(list(map(_encodable, texts)), add_special_tokens=False)
+        return [self._checked(self._unhidden(text, found)) for text, found in zip(texts, encodings, strict=True)]
+
+    def framed(self, window: Sequence[int]) -> Row:
+        return (self._opening, *window, self._closing)
+
+    def _unhidden(self, text: str, encoding: Encoding) -> list[int]:
+        """The ids, after cutting words that are so long that the vocabulary gave up on them."""
+        ids: list[int] = encoding.ids
+        if self._unknown not in ids:
+            return ids
+        lost = [span for id_, span in zip(ids, encoding.offsets, strict=True) if id_ == self._unknown]
+        lost = [(start, end) for start, end in lost if end - start > WORD_PIECE]
+        if not lost:
+            return ids
+        pieces, last = [], 0
+        for start, end in lost:
+            pieces.append(text[last:start])
+            pieces += (text[i : min(i + WORD_PIECE, end)] for i in range(start, end, WORD_PIECE))
+            last = end
+        cut = _encodable(" ".join([*pieces, text[last:]]))
+        again: list[int] = self._tokenizer.encode_batch([cut], add_special_tokens=False)[0].ids
+        return again
+
+    def _checked(self, ids: list[int]) -> list[int]:
+        if not self._special.isdisjoint(ids):
+            raise GuardError(self._guard, ErrorKind.BAD_ANSWER, "the tokenizer made a special token out of text")
+        return ids
+
+    def _id(self, token: str) -> int:
+        id_: int | None = self._tokenizer.token_to_id(token)
+        if id_ is None:
+            raise GuardSetupError(self._guard, f"`tokenizer.json` has no token `{token}`")
+        return id_
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates never arrive over HTTP; should one appear, it is judged as a replacement character."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text

@@ -1,0 +1,24 @@
+"""The shipped injection classifier: does this text try to override instructions?
+
+Prompt-Guard-style, for trial and as a cheap first stage. Its model card says what it catches on sources it never saw.
+"""
+
+from __future__ import annotations
+
+from guards.profiles.profile import Activation, Framing, Profile
+
+STARTER_INJECTION = Profile(
+    use="starter_injection",
+    title="Gatehouse starter injection guard",
+    architecture="BertForSequenceClassification",
+    activation=Activation.SOFTMAX,
+    labels=("benign", "attack"),
+    flagged=("attack",),
+    categories=(),
+    names=(),
+    window=512,
+    overlap=96,
+    framing=Framing("[CLS]", "[SEP]", "[UNK]"),
+    languages=("en",),
+    licence="Apache-2.0",
+)

@@ -1,0 +1,129 @@
+"""What credentials look like, and the checks that tell them from text that only looks so.
+
+Two patterns: credentials with a shape of their own, and values that only their name gives away (`password = "…"`).
+Each alternative is one RE2 group, so one pass finds all of them. Shapes follow what the issuers document; a check
+that is not documented (such as the checksum inside GitHub tokens) is left out rather than guessed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+
+_GAP = r"(?:\s|\\+[rn])"
+"""White space of a PEM block, also when the block is inside a JSON string."""
+
+SHAPES = {
+    "private_key": (
+        r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+        rf"{_GAP}*(?:[A-Za-z-]{{1,32}}: [^\n\\]{{0,100}}{_GAP}+){{0,4}}"
+        rf"[A-Za-z0-9+/=]{{32,}}(?:{_GAP}+[A-Za-z0-9+/=]{{16,}})*(?:{_GAP}+[A-Za-z0-9+/=]+)?(?:{_GAP}+=[A-Za-z0-9+/]{{4}})?"
+        rf"(?:{_GAP}*-----END (?:[A-Z0-9]{{1,16}} ){{0,3}}PRIVATE KEY(?: BLOCK)?-----)?"
+    ),
+    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}",
+    "aws_key": r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b",
+    "gcp_key": r"\bAIza[0-9A-Za-z_-]{35}\b|\bGOCSPX-[0-9A-Za-z_-]{28}|\bya29\.[0-9A-Za-z_-]{24,}",
+    "azure_key": r"\bAccountKey=[A-Za-z0-9+/]{86}==|\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}",
+    "github_token": r"\bgh[oprsu]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{36,}",
+    "gitlab_token": r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_.-]{20,}",
+    "slack_token": r"\bxox[abceoprs]-[A-Za-z0-9-]{16,}|\bxapp-[A-Za-z0-9-]{16,}"
+    r"|hooks\.slack\.com/services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,}",
+    "stripe_key": r"\b(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|\bwhsec_[0-9A-Za-z+/]{24,}",
+    "anthropic_key": r"\bsk-ant-[a-z]{2,8}[0-9]{2}-[A-Za-z0-9_-]{20,}",
+    "openai_key": r"\bsk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|\bsk-[A-Za-z0-9]{40,64}\b",
+    "huggingface_token": r"\bhf_[A-Za-z0-9]{34}\b",
+    "package_token": r"\bnpm_[A-Za-z0-9]{36}\b|\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{40,}",
+    "sendgrid_key": r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}",
+}
+_NAME_END = r"""\\?["'\x60]?(?:\]|\\?["'])?\s{0,8}(?::=|=>|=|:)\s{0,8}"""
+_VALUE = (
+    r"""(?:\\?"([^"\s\\]{6,256})\\?"|'([^'\s]{6,256})'|\x60([^\x60\s]{6,256})\x60"""
+    r"""|([^\s"'\x60<>(){}\[\],;&|\\]{6,256}))"""
+)
+
+NAMED = {
+    "password_assignment": (
+        r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|secret[_-]?(?:access[_-]?)?key|api[_-]?key|token|private[_-]?key)"
+        + _NAME_END
+        + _VALUE
+    ),
+    "bearer": (
+        r"(?i:\bbearer)\s{1,4}([A-Za-z0-9._~+/-]{20,}=*)"
+        r"|(?i:\bauthorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?i:basic)\s{1,4}([A-Za-z0-9+/]{8,}=*)"
+    ),
+    "url_password": r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,128}:([^\s:/@\"'<>]{3,256})@[A-Za-z0-9\[]",
+}
+GROUPS = {
+    "cloud_key": ("aws_key", "gcp_key", "azure_key"),
+    "api_key": (
+        "github_token",
+        "gitlab_token",
+        "slack_token",
+        "stripe_key",
+        "anthropic_key",
+        "openai_key",
+        "huggingface_token",
+        "package_token",
+        "sendgrid_key",
+    ),
+}
+"""Names that stand for several labels in `find`."""
+LABELS = (*SHAPES, *NAMED)
+
+_PLACEHOLDER = re.compile(
+    r"(?i)^(?:<.*|\$.*|%.*|\{.*|\*+|\.+|-+|_+|x{3,}.*|.*x{6,}.*|your.*|my[_-].*|some[_-].*|the[_-].*|.*(?:example|placeholder|change[_-]?"
+    r"(?:me|it|this)|redacted|removed|dummy|insert|_here|-here|goes[_-]?here|hidden|masked).*|password\d{0,3}|passwd|secret|token|api_?key"
+    r"|string|str|text|bytes|integer|number|boolean|object|required|optional|hidden|null|none|nil|true|false|undefined|todo"
+    r"|self\..*|os\..*|env\..*|process\..*|config\..*|settings\..*|request\..*|args\..*|params\..*)$"
+)
+_WEAK_NAME = re.compile(r"(?i)^(?:token|secret|pass)$|key$")
+_LETTER, _DIGIT, _SYMBOL = re.compile("[A-Za-z]"), re.compile("[0-9]"), re.compile(r"[!@#$%^&*+~?]")
+
+
+def is_real_shape(label: str, value: str) -> bool:
+    """Whether a match with a shape is a credential and not an example of one."""
+    if label == "jwt":
+        return _is_jose_header(value.split(".", 1)[0])
+    if label == "private_key":
+        return True
+    body = value[4:]
+    return (
+        "EXAMPLE" not in value.upper() and len(set(body)) >= 8 and bool(_DIGIT.search(body) or label.startswith("hug"))
+    )
+
+
+def is_real_value(label: str, name: str, value: str, quoted: bool) -> bool:
+    """Whether a named value is a secret: not a placeholder, not a reference, and as random as its name demands."""
+    if _PLACEHOLDER.match(value) or len(set(value)) < 4:
+        return False
+    if label == "url_password":
+        return True
+    if label == "bearer":
+        return bool(_DIGIT.search(value) and _LETTER.search(value) and len(set(value)) >= 8) or _is_basic(value)
+    if _WEAK_NAME.search(name):
+        return len(value) >= 12 and len(set(value)) >= 8 and _is_mixed(value)
+    return quoted or (_is_mixed(value) and "://" not in value)
+
+
+def _is_mixed(value: str) -> bool:
+    return bool(_LETTER.search(value) and (_DIGIT.search(value) or _SYMBOL.search(value)))
+
+
+def _is_jose_header(segment: str) -> bool:
+    if len(segment) > 4_096:  # a header holds an algorithm and a key id
+        return False
+    try:
+        header = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (ValueError, RecursionError):  # binascii.Error and both decoding errors are ValueErrors
+        return False
+    return isinstance(header, dict) and "alg" in header
+
+
+def _is_basic(value: str) -> bool:
+    """`user:password`, as HTTP basic authentication encodes it."""
+    try:
+        return b":" in base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return False
