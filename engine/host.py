@@ -1,0 +1,168 @@
+"""The models of one process: verified, loaded, warmed, and behind one engine thread.
+
+Loading happens beside the server, which answers 503 until all models are there. Verification comes first, for all of
+them, before torch is imported: a wrong byte is reported within a second. A directory that cannot be served is a
+ModelRefused and ends the process; there is no serving of the other models without it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import manifest
+from engine.batching import ClassifyLane
+from engine.errors import ModelRefused, NotFound, Unavailable
+from engine.logs import log
+from engine.loop import EngineLoop
+from engine.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from engine.classifier import ClassifierInfo
+
+TASKS = ("classify", "generate")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model to serve, as the supervisor names it."""
+
+    name: str
+    path: Path
+    task: str
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ModelRefused("usage", f"model `{self.name}`: task is `{self.task}`, expected classify or generate")
+        if self.precision not in ("auto", "fp32", "int8"):
+            told = f"model `{self.name}`: precision is `{self.precision}`, expected auto, fp32 or int8"
+            raise ModelRefused("usage", told)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClassifier:
+    """A classifier that answers."""
+
+    spec: ModelSpec
+    digest: str
+    info: ClassifierInfo
+    tokenizer: TextTokenizer | None
+    lane: ClassifyLane
+
+    @property
+    def max_model_len(self) -> int:
+        return self.info.max_tokens
+
+
+Served = ServedClassifier
+
+
+def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
+    """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
+    try:
+        entries = json.loads(raw)
+        known = {"name", "path", "task", "precision"}
+        if not all(set(entry) <= known for entry in entries):
+            raise ValueError("unknown key")
+        specs = tuple(ModelSpec(**{**entry, "path": Path(entry["path"])}) for entry in entries)
+    except (ValueError, TypeError, KeyError) as exc:
+        told = '--models: expected [{"name": …, "path": …, "task": "classify"|"generate"}, …]'
+        raise ModelRefused("usage", told) from exc
+    if not specs or len({spec.name for spec in specs}) != len(specs):
+        raise ModelRefused("usage", "--models: expected at least one model, each name once")
+    return specs
+
+
+class Host:
+    """All models and the loop. `failure` says why there is nothing to serve and never will be."""
+
+    def __init__(self, specs: tuple[ModelSpec, ...], threads: int = 0) -> None:
+        self.specs, self._threads = specs, threads
+        self._ended: Callable[[], None] = lambda: None
+        self.failure: ModelRefused | None = None
+        self.gave_up = False
+        self.started = int(time.time())
+        self._served: dict[str, Served] = {}
+        self._loop: EngineLoop | None = None
+
+    def load_in_thread(self, ended: Callable[[], None]) -> None:
+        """Start loading. `ended` is called, from any thread, when there is no more reason to run."""
+        self._ended = ended
+        threading.Thread(target=self._load_or_fail, name="loader", daemon=True).start()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._loop is not None and not self.gave_up
+
+    @property
+    def loop(self) -> EngineLoop:
+        if self._loop is None:
+            raise Unavailable("loading", "the models are still loading")
+        return self._loop
+
+    def served(self) -> list[Served]:
+        return list(self._served.values())
+
+    def classifier(self, name: str) -> ServedClassifier:
+        _ = self.loop
+        model = self._served.get(name)
+        if not isinstance(model, ServedClassifier):
+            raise NotFound("model_not_found", "no model of that name is served here for `classify`", "model")
+        return model
+
+    def stop(self, timeout_s: float) -> None:
+        if self._loop is not None:
+            self._loop.stop(timeout_s)
+
+    def _load_or_fail(self) -> None:
+        try:
+            self._load()
+        except ModelRefused as exc:
+            self.failure = exc
+            self._ended()
+        # An error nobody foresaw must not leave a process that says "loading" for ever.
+        except Exception as exc:  # noqa: BLE001
+            log.error("load_failed", error=type(exc).__name__)
+            self.gave_up = True
+            self._ended()
+
+    def _load(self) -> None:
+        begun = time.monotonic()
+        digests = {spec.name: manifest.verify(spec.path).digest for spec in self.specs}
+        self._limit_threads()
+        loaded: dict[str, Served] = {}
+        for spec in self.specs:
+            loaded[spec.name] = load_classifier_spec(spec, digests[spec.name])
+            log.info(
+                "model_loaded", model=spec.name, weights=digests[spec.name], precision=loaded[spec.name].info.precision
+            )
+        loop = EngineLoop({name: model.lane for name, model in loaded.items()}, {}, self._give_up, self._threads)
+        loop.start()
+        self._served, self._loop = loaded, loop
+        log.info("host_ready", models=len(loaded), seconds=round(time.monotonic() - begun, 2))
+
+    def _limit_threads(self) -> None:
+        if self._threads:
+            import torch
+
+            torch.set_num_threads(self._threads)
+
+    def _give_up(self) -> None:
+        self.gave_up = True
+        self._ended()
+
+
+def load_classifier_spec(spec: ModelSpec, digest: str) -> ServedClassifier:
+    from engine.classifier import load_classifier
+
+    classifier = load_classifier(spec.path, spec.precision)
+    path = spec.path / "tokenizer.json"
+    tokenizer = TextTokenizer.from_file(path) if path.exists() else None
+    lane = ClassifyLane(classifier)
+    return ServedClassifier(spec, digest, classifier.info, tokenizer, lane)
