@@ -1,0 +1,41 @@
+# Two targets are all a newcomer needs: `make run` and `make test`. Everything installs into .venv.
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check
+STAMP = .venv/.installed
+TEST_STAMP = .venv/.installed-test
+
+.PHONY: run test check bench-front bench-guards wheel constraints clean
+
+run: $(STAMP)
+	@. .venv/bin/activate && exec gatehouse serve --config deploy/gatehouse.quickstart.yaml
+
+# torch first: an unpinned torch would bring gigabytes of GPU libraries.
+$(STAMP): pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet torch==2.13.0
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(TEST_STAMP): $(STAMP)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+test: $(TEST_STAMP)
+	. .venv/bin/activate && sh tests/check.sh
+
+check: test
+
+wheel: $(TEST_STAMP)
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+
+bench-front: $(TEST_STAMP)
+	.venv/bin/python bench/front.py
+
+bench-guards: $(TEST_STAMP)
+	.venv/bin/python bench/guards.py
+
+constraints: $(TEST_STAMP)
+	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv build dist var *.egg-info

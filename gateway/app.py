@@ -1,0 +1,250 @@
+"""The starlette application: routes, and how an exception becomes an answer.
+
+Every route under /v1 authenticates, and every request that reaches one leaves a record. There is no route that passes a
+body on without the pipeline: a path that is not in the table is 404.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.auth import KeyRing
+from gateway.body import read_body
+from gateway.chat import Conversation
+from gateway.disconnect import ClientGone, unless_gone
+from gateway.edge import Edge
+from gateway.entries import Exchange, refusal
+from gateway.errors import GatewayError, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.exchange import Caller
+from gateway.health import Health
+from gateway.ids import exchange_id
+from gateway.jsonstrict import Json, dumps
+from gateway.metrics import Metrics
+from gateway.moderations import moderate, read_inputs
+from gateway.pipeline import InForce, Pipeline
+from gateway.records import Records
+from gateway.render import error_body
+from gateway.upstream import Upstream
+from gateway.wire import WireLimits, parse_chat
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the routes work with. Built once by gateway/front.py."""
+
+    keys: KeyRing
+    in_force: Callable[[], InForce]
+    """The policy and guards in force at this moment; an exchange asks once."""
+    pipeline: Pipeline
+    upstream: Upstream
+    records: Records
+    health: Health
+    metrics: Metrics
+
+
+class _Call:
+    """One request to a /v1 route: its id, its caller once known, and its closing."""
+
+    def __init__(self, gate: Gate, request: Request, route: str) -> None:
+        self.gate, self.request, self.route = gate, request, route
+        self.id = exchange_id()
+        self.caller: Caller | None = None
+        self.bytes_in = 0
+        self.recorded = False
+        self._begun = time.perf_counter()
+        self._open = True
+        gate.metrics.in_flight.inc()
+
+    def authenticate(self) -> Caller:
+        self.caller = self.gate.keys.caller(self.request.headers.get("authorization"))
+        return self.caller
+
+    def exchange(self, in_force: InForce) -> Exchange:
+        assert self.caller is not None
+        return Exchange(self.id, self.caller, self.route, self.gate.upstream.settings.name, in_force.policy)
+
+    def end(self, outcome: str, code: str) -> None:
+        """Count the exchange, once."""
+        if self._open:
+            self._open = False
+            self.gate.metrics.in_flight.dec()
+            self.gate.metrics.exchanges.labels(self.route, outcome, code).inc()
+            self.gate.metrics.seconds.labels(self.route).observe(time.perf_counter() - self._begun)
+
+    async def refuse(self, exc: GatewayError) -> Response:
+        """The answer to a request that failed, after its record."""
+        self.end("error", exc.code)
+        if not self.recorded:
+            exc = await self._record_refusal(exc)
+        headers = {"x-request-id": self.id}
+        if isinstance(exc, Unauthenticated):
+            headers["www-authenticate"] = "Bearer"
+        if exc.status == 503:
+            headers["retry-after"] = "1"
+        return Response(error_body(exc, self.id), exc.status, headers, "application/json")
+
+    async def _record_refusal(self, exc: GatewayError) -> GatewayError:
+        record = refusal(self.id, self.caller, self.route, exc.code, exc.status, self.bytes_in)
+        try:
+            if self.caller is None:
+                await self.gate.records.append_failed_login(record)
+            else:
+                await self.gate.records.append(record)
+        except GatewayError as unavailable:
+            return unavailable
+        return exc
+
+
+_Handler = Callable[[_Call], Awaitable[Response]]
+
+
+def make_app(gate: Gate) -> Edge:
+    """The API listener's application."""
+
+    def route(path: str, method: str, handler: _Handler) -> Route:
+        async def endpoint(request: Request) -> Response:
+            call = _Call(gate, request, path)
+            try:
+                return await handler(call)
+            except ClientGone:
+                call.end("error", "client_gone")
+                return Response(status_code=499)
+            except GatewayError as exc:
+                return await call.refuse(exc)
+            # A bug must not become a traceback in an answer, nor an exchange without an end. The type names it; the
+            # message may hold user text and stays out of the log.
+            except Exception as exc:  # noqa: BLE001
+                log.error("request_failed", exchange=call.id, error=type(exc).__name__, at=_place(exc))
+                return await call.refuse(InternalError())
+
+        return Route(path, endpoint, methods=[method])
+
+    app = Starlette(
+        routes=[
+            route("/v1/chat/completions", "POST", _chat),
+            route("/v1/moderations", "POST", _moderations),
+            route("/v1/models", "GET", _models),
+            route("/v1/models/{name:path}", "GET", _model),
+            *health_routes(gate.health, gate.metrics),
+        ],
+        exception_handlers={HTTPException: _no_route},
+    )
+    app.router.redirect_slashes = False
+    return Edge(app)
+
+
+def make_admin_app(health: Health, metrics: Metrics) -> Edge:
+    """The admin listener's application: what an operator's probes and scrapers read."""
+    app = Starlette(routes=health_routes(health, metrics), exception_handlers={HTTPException: _no_route})
+    app.router.redirect_slashes = False
+    return Edge(app)
+
+
+class InternalError(GatewayError):
+    """A bug of ours."""
+
+    def __init__(self) -> None:
+        super().__init__("internal_error", "the gateway failed to handle this request; its log has the request id")
+
+
+async def _chat(call: _Call) -> Response:
+    call.authenticate()
+    in_force = call.gate.in_force()
+    limits = in_force.policy.limits
+    body = await read_body(call.request, limits.body)
+    call.bytes_in = len(body)
+    request = parse_chat(
+        body,
+        WireLimits(
+            depth=limits.depth,
+            messages=limits.messages,
+            tools=limits.tools,
+            images=limits.images,
+            n=limits.n,
+            input_chars=limits.input_chars,
+        ),
+    )
+    conversation = Conversation(call.gate.pipeline, call.exchange(in_force), in_force, request, call.end)
+    try:
+        return await conversation.respond(call.request)
+    finally:
+        call.recorded = conversation.recorded
+
+
+async def _moderations(call: _Call) -> Response:
+    call.authenticate()
+    in_force = call.gate.in_force()
+    body = await read_body(call.request, in_force.policy.limits.body)
+    call.bytes_in = len(body)
+    parts = read_inputs(body, in_force.policy.limits.input_chars)
+    work = moderate(call.exchange(in_force), in_force, parts, call.gate.records)
+    try:
+        answer = await unless_gone(call.request.receive, work)
+    except GatewayError as exc:
+        call.recorded = exc.code == "guard_unavailable"
+        raise
+    call.end("allow", "")
+    return Response(answer, 200, {"x-request-id": call.id}, "application/json")
+
+
+async def _models(call: _Call) -> Response:
+    call.authenticate()
+    names = await call.gate.upstream.models()
+    call.end("allow", "")
+    rows: list[Json] = [_model_row(name) for name in names]
+    return Response(dumps({"object": "list", "data": rows}), 200, {"x-request-id": call.id}, "application/json")
+
+
+async def _model(call: _Call) -> Response:
+    call.authenticate()
+    name = call.request.path_params["name"]
+    await call.gate.upstream.served_as(name)
+    call.end("allow", "")
+    return Response(dumps(_model_row(name)), 200, {"x-request-id": call.id}, "application/json")
+
+
+def _model_row(name: str) -> Json:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "gatehouse"}
+
+
+def health_routes(health: Health, metrics: Metrics) -> list[Route]:
+    """/livez, /readyz and /metrics: content-free, so they need no key."""
+
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        ready = health.ready
+        return JSONResponse({"status": "ok" if ready else "not ready", "checks": health.state()}, 200 if ready else 503)
+
+    async def exposition(_request: Request) -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)]
+
+
+async def _no_route(_request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    problem: GatewayError = NotFound("no_such_route", "there is no such route here")
+    if status == 405:
+        problem = MethodNotAllowed("method_not_allowed", "the route does not take this method")
+    request_id = exchange_id()
+    return Response(error_body(problem, request_id), problem.status, {"x-request-id": request_id}, "application/json")
+
+
+def _place(exc: BaseException) -> str:
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}" if trace else ""

@@ -1,0 +1,146 @@
+"""POST /v1/chat/completions: one exchange from bytes to bytes.
+
+The response is not begun before the first judged text exists. So everything that can go wrong before that has a real
+status code, streamed or not, and nothing is sent that would have to be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway import sse
+from gateway.disconnect import ClientGone, unless_gone
+from gateway.entries import Exchange
+from gateway.errors import GatewayError
+from gateway.exchange import ChatRequest
+from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
+from gateway.render import GUARD_UNAVAILABLE, StreamedAnswer, UnaryAnswer, blocked_request, error_body
+
+Ending = Callable[[str, str], None]
+"""Told once how the exchange ended: (`allow` | `block` | `error`, code)."""
+
+
+class Conversation:
+    """One chat exchange and the response it becomes."""
+
+    def __init__(
+        self, pipeline: Pipeline, exchange: Exchange, in_force: InForce, request: ChatRequest, ended: Ending
+    ) -> None:
+        self._exchange, self._request, self._ended = exchange, request, ended
+        self._steps = pipeline.run(exchange, in_force, request)
+        self._record = -1
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the log knows this exchange. From then on the pipeline writes its closing record, too."""
+        return self._record >= 0
+
+    async def respond(self, http: Request) -> Response:
+        """The response; for a stream, one whose body is still to come. Raises GatewayError and ClientGone."""
+        if not self._request.stream:
+            return await unless_gone(http.receive, self._unary())
+        first = await unless_gone(http.receive, self._first())
+        if isinstance(first, Response):
+            return first
+        return _Streaming(self._events(first), self._headers(), self._ended)
+
+    async def _first(self) -> Step | Response:
+        """The step that decides the status: a block, or the first release."""
+        try:
+            async for step in self._steps:
+                if isinstance(step, Admitted):
+                    self._record = step.record
+                    continue
+                if isinstance(step, Blocked) and (not step.on_answer or step.decision.code == GUARD_UNAVAILABLE):
+                    await self._steps.aclose()
+                    return self._refused(step)
+                return step
+            raise AssertionError("an admitted exchange ends in a release or a block")
+        except BaseException:
+            await self._steps.aclose()
+            raise
+
+    async def _unary(self) -> Response:
+        answer = UnaryAnswer(self._exchange, self._request)
+        async with aclosing(self._steps) as steps:
+            async for step in steps:
+                if isinstance(step, Admitted):
+                    self._record = step.record
+                elif isinstance(step, Blocked):
+                    if not step.on_answer or step.decision.code == GUARD_UNAVAILABLE:
+                        return self._refused(step)
+                    self._ended("block", step.decision.code or "")
+                    return self._json(200, answer.blocked(step))
+                else:
+                    answer.add(step)
+        self._ended("allow", "")
+        return self._json(200, answer.body())
+
+    async def _events(self, first: Step) -> AsyncGenerator[bytes]:
+        answer = StreamedAnswer(self._exchange, self._request)
+        async with aclosing(self._steps) as steps:
+            try:
+                for data in self._event_bytes(answer, first):
+                    yield data
+                if not isinstance(first, Blocked):
+                    async for step in steps:
+                        for data in self._event_bytes(answer, step):
+                            yield data
+                        if isinstance(step, Blocked):
+                            return
+                    self._ended("allow", "")
+                    yield sse.DONE
+            except GatewayError as exc:
+                # The status line is out. An error event makes every OpenAI SDK raise, and no [DONE] follows it.
+                self._ended("error", exc.code)
+                yield sse.event(error_body(exc, self._exchange.id))
+
+    def _event_bytes(self, answer: StreamedAnswer, step: Step) -> list[bytes]:
+        if isinstance(step, Admitted):
+            return []
+        if not isinstance(step, Blocked):
+            return list(answer.events(step))
+        if step.decision.code == GUARD_UNAVAILABLE:
+            self._ended("error", GUARD_UNAVAILABLE)
+            return [sse.event(blocked_request(self._exchange, step)[1])]
+        self._ended("block", step.decision.code or "")
+        return list(answer.blocked(step))
+
+    def _refused(self, step: Blocked) -> Response:
+        self._record = step.record
+        self._ended("error" if step.decision.code == GUARD_UNAVAILABLE else "block", step.decision.code or "")
+        status, body = blocked_request(self._exchange, step)
+        return self._json(status, body)
+
+    def _json(self, status: int, body: bytes) -> Response:
+        return Response(body, status, self._headers(), "application/json")
+
+    def _headers(self) -> dict[str, str]:
+        return {"x-request-id": self._exchange.id, "gatehouse-record": str(self._record)}
+
+
+class _Streaming(Response):
+    """Sends events as they come and stops the exchange when the client hangs up."""
+
+    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str], ended: Ending) -> None:
+        super().__init__(None, 200, {**headers, "cache-control": "no-store"}, "text/event-stream")
+        del self.headers["content-length"]
+        self._events, self._ended = events, ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await unless_gone(receive, self._send_all(send))
+        except ClientGone:
+            self._ended("error", "client_gone")
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._events) as events:
+            async for data in events:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

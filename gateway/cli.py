@@ -1,0 +1,96 @@
+"""`gatehouse`: the command line. Parses arguments before it imports anything heavy."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import secrets
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway import logs
+from gateway.audit_commands import AuditLocation, add_audit_commands
+from gateway.config import load_config
+from gateway.errors import ConfigError
+from gateway.policy_commands import add_policy_commands
+from policies.errors import FileErrors
+
+CANNOT_WORK = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="gatehouse", description="A gateway that judges what goes into and comes out of a language model."
+    )
+    parser.add_argument("--version", action="version", version=f"gatehouse {version('gatehouse')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_key(commands)
+    add_policy_commands(commands)
+    add_audit_commands(commands, _locate)
+    args = parser.parse_args(argv)
+    status: int = args.run(args)
+    return status
+
+
+def quickstart() -> Path:
+    """The configuration that `gatehouse serve` uses when none is named: starter guards, starter engine, demo key."""
+    return Path(__file__).resolve().parent.parent / "deploy" / "gatehouse.quickstart.yaml"
+
+
+def _locate(config_file: Path) -> AuditLocation:
+    config = load_config(config_file)
+    return AuditLocation(directory=config.audit_dir, trust=config.key_dir / "audit.vkey")
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="start the gateway",
+        description="Start the gateway: the front, and a model host for what runs locally. Stops on SIGTERM or Ctrl-C; "
+        "SIGHUP reloads the policy.",
+        epilog="exit status: 0 stopped, 2 the configuration, the audit log or a model cannot be used",
+    )
+    serve.add_argument("--config", "-c", type=Path, default=quickstart(), help="default: the built-in quickstart")
+    serve.add_argument("--state", type=Path, help="where to write audit log and keys; overrides `state` of the file")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from gateway.supervisor import Supervisor
+
+    logs.set_up("supervisor")
+    try:
+        config = load_config(args.config, args.state)
+        return asyncio.run(Supervisor(config).run())
+    except FileErrors as exc:
+        print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
+    except ConfigError as exc:
+        print(f"gatehouse: {exc.code}: {exc.message}", file=sys.stderr)
+    except OSError as exc:
+        print(f"gatehouse: config_unreadable: `{args.config}`: {exc.strerror}", file=sys.stderr)
+    return CANNOT_WORK
+
+
+def _add_key(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    key = commands.add_parser("key", help="make API keys")
+    actions = key.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser(
+        "new",
+        help="make a new key",
+        description="Print a new API key for a client and the digest for `keys` in the configuration. Stores nothing.",
+    )
+    new.set_defaults(run=_new_key)
+
+
+def _new_key(_args: argparse.Namespace) -> int:
+    key = f"gh_{secrets.token_urlsafe(32)}"
+    print(f"key     {key}\nsha256  {hashlib.sha256(key.encode()).hexdigest()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

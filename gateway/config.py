@@ -1,0 +1,235 @@
+"""gatehouse.yaml to a Config, or every problem in it with its place.
+
+Paths in the file are relative to the file, except `state`, which is where this process writes and is relative to the
+directory it was started in. The demo key of the quickstart is refused unless every address is loopback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.auth import KeyEntry
+from gateway.exchange import Caller
+from gateway.upstream import UpstreamSettings
+from policies import fields
+from policies.errors import Place, Problems
+from policies.fields import Section
+from policies.yaml_strict import Broken, Listing, Node, Scalar, parse
+
+DEMO_KEY: Final = "gatehouse-demo-key"
+STARTER_MODEL: Final = "gatehouse-starter"
+_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
+_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9_.\-/]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener binds."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `gatehouse serve` needs to know."""
+
+    file: Path
+    api: Address
+    admin: Address
+    keys: tuple[KeyEntry, ...]
+    policy: Path
+    engine: UpstreamSettings | None
+    """None: the starter engine in the local model host."""
+    state: Path
+    origin: str
+    host_threads: int
+    drain_s: float
+
+    @property
+    def audit_dir(self) -> Path:
+        return self.state / "audit"
+
+    @property
+    def key_dir(self) -> Path:
+        """Private keys and the public trust file; outside the log, to be backed up apart from it."""
+        return self.state / "keys"
+
+
+def load_config(path: Path, state: Path | None = None) -> Config:
+    """Read and check a configuration file. Raises FileErrors with every problem, or OSError."""
+    problems = Problems()
+    node = parse(path.read_bytes(), str(path), problems)
+    top = Section.open(node, "the configuration", problems, _TOP)
+    problems.raise_if_any()
+    assert top is not None  # a file that is no mapping is a problem
+    config = _Reader(path, problems).config(top, state)
+    problems.raise_if_any()
+    return config
+
+
+_TOP: Final = ("gatehouse", "listen", "keys", "policy", "engine", "state", "origin", "model_host", "drain")
+
+
+class _Reader:
+    def __init__(self, path: Path, problems: Problems) -> None:
+        self.path, self.problems = path, problems
+
+    def config(self, top: Section, state: Path | None) -> Config:
+        top.require("gatehouse", fields.choice(("config/v1",)), "")
+        api, admin = self._listen(top)
+        keys = self._keys(top, (api, admin))
+        return Config(
+            file=self.path,
+            api=api,
+            admin=admin,
+            keys=keys,
+            policy=self._policy(top),
+            engine=self._engine(top),
+            state=(state or Path(top.get("state", fields.text, "var"))).absolute(),
+            origin=top.get(
+                "origin", fields.matching(r"[A-Za-z0-9._\-/]{1,128}", "a name such as `site/gate-1`"), "gatehouse/1"
+            ),
+            host_threads=self._threads(top),
+            drain_s=top.get("drain", fields.duration_ms(0, 600_000), 20_000) / 1000,
+        )
+
+    def _listen(self, top: Section) -> tuple[Address, Address]:
+        api, admin = Address("127.0.0.1", 8080), Address("127.0.0.1", 8081)
+        node = top.node("listen")
+        section = node and Section.open(node, "`listen`", self.problems, ("api", "admin"))
+        if not section:
+            return api, admin
+        return section.get("api", _address, api), section.get("admin", _address, admin)
+
+    def _keys(self, top: Section, addresses: Sequence[Address]) -> tuple[KeyEntry, ...]:
+        node = top.node("keys")
+        if not isinstance(node, Listing) or not node.items:
+            if not isinstance(node, Broken):
+                self.problems.add(top.place_of("keys"), "`keys` is missing or empty, expected a list of API keys")
+            return ()
+        entries = [entry for item in node.items if (entry := self._key(item, addresses))]
+        for kind, values in (("key", [e.sha256 for e in entries]), ("id", [e.caller.key_id for e in entries])):
+            if len(set(values)) != len(values):
+                self.problems.add(node.place, f"two entries of `keys` have the same {kind}")
+        return tuple(entries)
+
+    def _key(self, node: Node, addresses: Sequence[Address]) -> KeyEntry | None:
+        section = Section.open(node, "a key", self.problems, ("id", "tenant", "app", "key", "sha256"))
+        if section is None:
+            return None
+        caller = Caller(
+            section.require("id", _NAME, ""), section.require("tenant", _NAME, ""), section.get("app", _NAME, "default")
+        )
+        if ("key" in section) == ("sha256" in section):
+            self.problems.add(section.place, "a key has either `key` or `sha256`")
+            return None
+        if "sha256" in section:
+            digest = section.get("sha256", fields.matching(r"[0-9a-f]{64}", "64 lower-case hex digits"), "")
+            if digest == hashlib.sha256(DEMO_KEY.encode()).hexdigest():
+                self._refuse_demo(section.place_of("sha256"), addresses)
+            return KeyEntry(digest, caller)
+        key = section.get("key", fields.matching(r"[\x21-\x7e]{16,256}", "16 to 256 printable characters"), "")
+        if key == DEMO_KEY:
+            self._refuse_demo(section.place_of("key"), addresses)
+        elif key:
+            self.problems.add(
+                section.place_of("key"), "a key in clear text", "put its SHA-256 under `sha256`: gatehouse key new"
+            )
+        return KeyEntry(hashlib.sha256(key.encode()).hexdigest(), caller)
+
+    def _refuse_demo(self, place: Place, addresses: Sequence[Address]) -> None:
+        for address in addresses:
+            if not address.is_loopback:
+                self.problems.add(place, f"the demo key with the address `{address}`, which is not loopback")
+
+    def _policy(self, top: Section) -> Path:
+        name = top.require("policy", fields.text, "")
+        path = (self.path.parent / name).resolve()
+        if name and not path.is_file():
+            self.problems.add(top.place_of("policy"), "`policy` names a file that is not there")
+        return path
+
+    def _engine(self, top: Section) -> UpstreamSettings | None:
+        node = top.node("engine")
+        known = ("starter", "url", "name", "api_key_file", "models", "first_byte_timeout", "connect_timeout")
+        section = node and Section.open(node, "`engine`", self.problems, known)
+        if not section:
+            self.problems.add(top.place_of("engine"), "`engine` is missing", "`{starter: true}` or `{url: …}`")
+            return None
+        if ("url" in section) == section.get("starter", fields.boolean, False):
+            self.problems.add(section.place, "`engine` has either `starter: true` or `url`")
+            return None
+        if "url" not in section:
+            return None
+        url = section.get("url", _url, "")
+        return UpstreamSettings(
+            base_url=url if url.endswith("/v1") else url.rstrip("/") + "/v1",
+            name=section.get("name", _NAME, "engine"),
+            api_key=self._secret(section),
+            models=self._models(section),
+            connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
+            first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
+        )
+
+    def _secret(self, section: Section) -> str:
+        if "api_key_file" not in section:
+            return ""
+        path = self.path.parent / section.get("api_key_file", fields.text, "")
+        try:
+            return path.read_text().strip()
+        except OSError as exc:
+            self.problems.add(section.place_of("api_key_file"), f"`api_key_file` cannot be read: {exc.strerror}")
+            return ""
+
+    def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
+        node = section.node("models")
+        table = fields.table(node, "`models`", self.problems) if node else None
+        if table is None:
+            return ()
+        models: list[tuple[str, str]] = []
+        for entry in table.entries:
+            served = fields.text(entry.value, f"`{entry.key}`", self.problems)
+            if served:
+                models.append((entry.key, served))
+        return tuple(models)
+
+    def _threads(self, top: Section) -> int:
+        node = top.node("model_host")
+        section = node and Section.open(node, "`model_host`", self.problems, ("threads",))
+        return section.get("threads", fields.integer(1, 256), 2) if section else 2
+
+
+def _address(node: Node, what: str, problems: Problems) -> Address | None:
+    found = _ADDRESS.fullmatch(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if found and int(found["port"]) <= 65535:
+        return Address(found["host"].strip("[]"), int(found["port"]))
+    problems.add(node.place, f"{what} is not an address, expected `host:port`")
+    return None
+
+
+def _url(node: Node, what: str, problems: Problems) -> str | None:
+    if isinstance(node, Scalar) and isinstance(node.value, str) and _URL.fullmatch(node.value):
+        return node.value
+    problems.add(node.place, f"{what} is not a URL, expected `http://host:port/v1` without user, query or fragment")
+    return None

@@ -1,0 +1,40 @@
+"""Work that ends when its client goes away.
+
+While a request is judged and answered nobody reads its connection, so a client that hung up would keep a model server
+busy. `unless_gone` watches the connection beside the work and cancels the work, which then writes its closing record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """The client closed its connection; there is nobody to answer."""
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or ClientGone once the client has hung up and `work` has wound up."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_hangs_up(receive))
+    try:
+        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        watch.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+async def _hangs_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,196 @@
+"""What the audit log is told about an exchange: codes, integer scores, sizes, digests. Never text.
+
+Each function builds one record as plain JSON. The log itself adds sequence number, link, clock and instance. The field
+names are those of docs/audit-format.md; a detector's parts that are not listed scored 0 in one window.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.exchange import Caller, ChatRequest
+from gateway.jsonstrict import Json
+from guards.verdict import Finding, GuardIdentity, Part, Verdict
+from policies.model import Action, Decision, Policy
+
+Record = dict[str, Json]
+MAX_ROWS: Final = 200
+"""Finding rows in one record. More go into `request.findings` records before it, so that no record outgrows 32 KiB."""
+_CLEAN: Final = Verdict(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What every record of one exchange says about it."""
+
+    id: str
+    caller: Caller
+    route: str
+    upstream: str
+    policy: Policy
+
+    def record(self, type_: str, stage: str) -> Record:
+        """The fields that all its records share."""
+        return {
+            "type": type_,
+            "stage": stage,
+            "req": self.id,
+            "tenant": self.caller.tenant,
+            "app": self.caller.app,
+            "actor": {"type": "key", "key_id": self.caller.key_id},
+            "policy": policy_identity(self.policy),
+        }
+
+
+def keyed_digest(key: bytes, data: bytes) -> str:
+    """HMAC-SHA256 cut to 128 bits, hex: equality can be checked by who holds the key, content cannot be guessed."""
+    return hmac.digest(key, data, "sha256")[:16].hex()
+
+
+def policy_identity(policy: Policy) -> Json:
+    """Which policy: its name for people, its digests for replays."""
+    return {
+        "name": policy.name,
+        "version": policy.version,
+        "compiled_digest": policy.digest,
+        "src_digest": policy.source_digest,
+    }
+
+
+def judged(
+    findings: Sequence[Finding],
+    parts: Sequence[Part],
+    decision: Decision,
+    policy: Policy,
+    identities: Mapping[str, GuardIdentity],
+) -> tuple[list[list[Json]], Record]:
+    """(rows for earlier `request.findings` records, the fields `guards`, `coverage`, `decision`, `transform`)."""
+    rows, overflow = _guards(findings, policy, identities)
+    fields: Record = {
+        "guards": rows,
+        "coverage": _coverage(findings, parts, decision),
+        "decision": _decision(decision),
+    }
+    if decision.redactions:
+        fields["transform"] = _transforms(decision)
+    return overflow, fields
+
+
+def _guards(
+    findings: Sequence[Finding], policy: Policy, identities: Mapping[str, GuardIdentity]
+) -> tuple[list[Json], list[list[Json]]]:
+    by_detector: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_detector.setdefault(finding.detector, []).append(finding)
+    guards: list[Json] = []
+    overflow: list[list[Json]] = []
+    budget = MAX_ROWS
+    for name in sorted(by_detector):
+        found = by_detector[name]
+        rows: list[Json] = [_row(finding) for finding in found if finding.verdict != _CLEAN]
+        spilled, rows = rows[budget:], rows[:budget]
+        budget -= len(rows)
+        overflow.extend(spilled[i : i + MAX_ROWS] for i in range(0, len(spilled), MAX_ROWS))
+        identity, spec = identities[name], policy.detectors[name]
+        guards.append(
+            {
+                "name": name,
+                "use": identity.use,
+                "version": identity.version,
+                "weights_digest": identity.weights,
+                "threshold_ppm": spec.threshold_ppm,
+                "us": max(finding.us for finding in found),
+                "parts": len(found),
+                "rows": rows,
+                "rows_before": len(spilled),
+            }
+        )
+    return guards, overflow
+
+
+def _row(finding: Finding) -> Json:
+    row: Record = {"part": finding.part.path, "scope": str(finding.part.scope)}
+    if finding.verdict is None:
+        return row | {"outcome": "error", "error": str(finding.error)}
+    row |= {"outcome": "ok", "score_ppm": finding.verdict.score_ppm, "windows": finding.verdict.windows}
+    if finding.verdict.categories:
+        row["cats"] = [[code, score] for code, score in finding.verdict.categories]
+    if finding.verdict.spans:
+        row["spans"] = [[span.start, span.end, span.label] for span in finding.verdict.spans[:20]]
+        row["spans_n"] = len(finding.verdict.spans)
+    return row
+
+
+def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Decision) -> Json:
+    seen = {finding.part.path for finding in findings if finding.verdict is not None}
+    sizes = {part.path: part.bytes for part in parts}
+    return {
+        "parts": len(parts),
+        "parts_scanned": sum(path in seen for path in sizes),
+        "bytes": sum(sizes.values()),
+        "bytes_scanned": sum(size for path, size in sizes.items() if path in seen),
+        "uncovered": list(decision.uncovered[:50]),
+    }
+
+
+def _decision(decision: Decision) -> Json:
+    return {
+        "outcome": _OUTCOMES[decision.action],
+        "action": decision.action.name.lower(),
+        "rules": list(decision.rules),
+        "code": decision.code,
+        "flags": [{"rule": flag.rule, "queue": flag.queue, "severity": flag.severity} for flag in decision.flags],
+        "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
+        "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
+    }
+
+
+_OUTCOMES: Final[Mapping[Action, str]] = {
+    action: "block" if action is Action.BLOCK else "modified" if action >= Action.REDACT else "allow"
+    for action in Action
+}
+
+
+def _transforms(decision: Decision) -> Json:
+    counts: dict[tuple[str, str], int] = {}
+    for cut in decision.redactions:
+        counts[cut.path, cut.rule] = counts.get((cut.path, cut.rule), 0) + 1
+    rows: list[Json] = [
+        {"part": path, "rule": rule, "kind": "redact", "n": count} for (path, rule), count in sorted(counts.items())
+    ]
+    return rows[:100]
+
+
+def request_fields(request: ChatRequest, upstream_body: bytes, canonical: bytes, key: bytes) -> Record:
+    """`http` and `digest` of an admitted or refused request."""
+    return {
+        "http": {"bytes_in": request.bytes_in, "stream": request.stream},
+        "digest": {
+            "in_canon_hmac": keyed_digest(key, canonical),
+            "up_req_hmac": keyed_digest(key, upstream_body) if upstream_body else "",
+        },
+    }
+
+
+def refusal(exchange_id: str, caller: Caller | None, route: str, code: str, status: int, bytes_in: int) -> Record:
+    """A request that was turned away before any guard saw it: bad JSON, unknown field, unknown model, too large."""
+    record: Record = {
+        "type": "request.refuse" if caller else "auth.fail",
+        "stage": "complete",
+        "req": exchange_id,
+        "http": {"route": route, "status": status, "bytes_in": bytes_in},
+        "err": {"code": code, "where": "front"},
+        "decision": {"outcome": "error", "action": "block", "rules": [], "code": code},
+    }
+    if caller:
+        record |= {"tenant": caller.tenant, "app": caller.app, "actor": {"type": "key", "key_id": caller.key_id}}
+    return record
+
+
+def overflow_records(exchange: Exchange, batches: Iterable[list[Json]]) -> Iterable[Record]:
+    """Finding rows that the main record has no room for; they are written before it."""
+    for rows in batches:
+        yield exchange.record("request.findings", "progress") | {"rows": rows}

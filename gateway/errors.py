@@ -1,0 +1,107 @@
+"""What can go wrong in the front, and the one table from that to a status code and a public message.
+
+    GatewayError          a step did not happen; carries status, code and a message without user text
+      BadRequest          400 the body is not a request we accept: `param` names the field
+      Unauthenticated     401 no key, or not one of ours
+      NotFound            404 no such route, or no such model
+      TooLarge            413 the body is over the limit
+      EncodingRefused     415 a content-encoding or media type we do not read
+      UpstreamFailed      502 the model server gave no answer we can read
+      Unavailable         503 guards, audit log or engine cannot do their part now
+      UpstreamTimeout     504 the model server gave no answer in time
+
+A blocked prompt is not here: it is a decision, and `gateway/render.py` turns it into bytes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """A step did not happen. Everything in it is public; nothing in it is user text."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.param = code, message, param
+
+
+class BadRequest(GatewayError):
+    """The caller can mend this: `param` says where."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class Unauthenticated(GatewayError):
+    """No key, or not one of ours."""
+
+    status = 401
+    type = "authentication_error"
+
+
+class NotFound(GatewayError):
+    """No such route or model."""
+
+    status = 404
+    type = "invalid_request_error"
+
+
+class MethodNotAllowed(GatewayError):
+    """The route exists, the method does not."""
+
+    status = 405
+    type = "invalid_request_error"
+
+
+class Slow(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+
+
+class TooLarge(GatewayError):
+    """The body is over the limit of the policy."""
+
+    status = 413
+    type = "invalid_request_error"
+
+
+class EncodingRefused(GatewayError):
+    """A content-encoding or media type we do not read, so could not judge."""
+
+    status = 415
+    type = "invalid_request_error"
+
+
+class UpstreamFailed(GatewayError):
+    """The model server gave no answer we can read."""
+
+    status = 502
+    type = "upstream_error"
+
+
+class Unavailable(GatewayError):
+    """Guards, audit log or engine cannot do their part now. Nothing passes meanwhile."""
+
+    status = 503
+    type = "service_unavailable"
+
+
+class UpstreamTimeout(GatewayError):
+    """The model server gave no answer in time."""
+
+    status = 504
+    type = "upstream_error"
+
+
+class ConfigError(Exception):
+    """`gatehouse serve` cannot start; the message is for the operator. Exit code 2."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message

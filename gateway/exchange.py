@@ -1,0 +1,121 @@
+"""The values between the steps of one exchange. They are frozen, and know nothing of HTTP.
+
+ChatRequest is the request as we understood it: the body that will be forwarded and the parts in it that guards judge.
+Both come from one walk over the caller's JSON (gateway/wire.py), so no text is in the one and not in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.jsonstrict import Json
+from guards.verdict import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the key says. The body has no say in this (promise 6)."""
+
+    key_id: str
+    tenant: str
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat completion request, checked."""
+
+    model: str
+    """The public name the caller asked for."""
+    body: dict[str, Json] = field(repr=False)
+    """What goes upstream once judged; `model` is replaced by the upstream's own name."""
+    parts: tuple[Part, ...]
+    stream: bool
+    include_usage: bool
+    n: int
+    bytes_in: int
+
+
+class Channel(StrEnum):
+    """The text-bearing fields of an answer's message."""
+
+    CONTENT = "content"
+    REASONING = "reasoning_content"
+    REFUSAL = "refusal"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of an answer, as the model server sent it. Not judged yet."""
+
+    choice: int
+    channel: Channel
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDelta:
+    """A piece of a tool call. `id` and `name` come with the first piece of each call."""
+
+    choice: int
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A choice is complete."""
+
+    choice: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the model server reports them: integers only."""
+
+    counts: dict[str, Json]
+
+
+AnswerEvent = TextDelta | ToolDelta | Finish | Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole tool call, judged."""
+
+    id: str
+    name: str
+    arguments: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedText:
+    """Judged text of one channel, in order. These are the only bytes of an answer that reach a client."""
+
+    choice: int
+    channel: Channel
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedCalls:
+    """The judged tool calls of one choice."""
+
+    choice: int
+    calls: Sequence[ToolCall]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A choice ended; nothing of it follows."""
+
+    choice: int
+    reason: str
+
+
+Released = ReleasedText | ReleasedCalls | Ended | Usage

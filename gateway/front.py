@@ -1,0 +1,181 @@
+"""The front worker: builds the Gate from a configuration and serves it on sockets it was given.
+
+    python -m gateway.front --config FILE --state DIR --api-fd N --admin-fd N --host-socket PATH
+
+The supervisor owns the listening sockets, so they stay open, and clients wait instead of failing, while a killed front
+is replaced. Exit status 2 with one line on stderr means: this cannot work until a person changes something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import httpx
+import structlog
+import uvicorn
+import uvloop
+
+from gateway import logs
+from gateway.app import Gate, make_admin_app, make_app
+from gateway.audit.errors import AuditError
+from gateway.audit.log import AuditLog, AuditSettings
+from gateway.auth import KeyRing
+from gateway.config import STARTER_MODEL, Config, load_config
+from gateway.edge import Edge
+from gateway.errors import ConfigError, Unavailable
+from gateway.health import Health
+from gateway.http_client import make_client
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.policy_in_force import PolicyInForce
+from gateway.records import Records
+from gateway.secret import digest_key
+from gateway.upstream import Upstream, UpstreamSettings
+from policies.errors import FileErrors
+
+log = structlog.get_logger()
+CANNOT_WORK: Final = 2
+_HOST_URL: Final = "http://model-host"
+
+
+def audit_settings(config: Config) -> AuditSettings:
+    """Where this configuration keeps its log; `gatehouse audit` asks the same."""
+    return AuditSettings(
+        directory=config.audit_dir,
+        origin=config.origin,
+        key_path=config.key_dir / "audit.pem",
+        version={"id": config.origin, "version": version("gatehouse")},
+    )
+
+
+async def serve(config: Config, api: socket.socket, admin: socket.socket, host_socket: str) -> None:
+    """Run until SIGTERM or SIGINT. Raises AuditError or FileErrors when it cannot start."""
+    metrics = Metrics()
+    audit = AuditLog.open(audit_settings(config))
+    records = Records(audit, metrics)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(audit.close)
+        host = await stack.enter_async_context(make_client(host_socket))
+        engine = config.engine
+        remote = host if engine is None else await stack.enter_async_context(make_client())
+        upstream = Upstream(engine or _starter(), remote)
+        policy = PolicyInForce(config.policy, host, _HOST_URL, records, metrics)
+        await policy.load_first()
+
+        async def host_ready() -> None:
+            await _answers_200(host, f"{_HOST_URL}/health")
+
+        async def engine_ready() -> None:
+            await upstream.models()
+
+        health = Health({"model_host": host_ready, "engine": engine_ready}, records, metrics)
+        gate = Gate(
+            keys=KeyRing(config.keys),
+            in_force=policy.current,
+            pipeline=Pipeline(records, upstream, digest_key(config.key_dir)),
+            upstream=upstream,
+            records=records,
+            health=health,
+            metrics=metrics,
+        )
+        watching = asyncio.create_task(health.watch())
+        stack.callback(watching.cancel)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.reload_soon)
+        await _listen(gate, health, metrics, (api, admin), config.drain_s)
+
+
+def _starter() -> UpstreamSettings:
+    return UpstreamSettings(f"{_HOST_URL}/v1", name="starter", models=((STARTER_MODEL, STARTER_MODEL),))
+
+
+async def _answers_200(client: httpx.AsyncClient, url: str) -> None:
+    try:
+        response = await client.get(url, timeout=2.0)
+    except httpx.HTTPError as exc:
+        raise Unavailable("unreachable", "the model host cannot be reached") from exc
+    if response.status_code != 200:
+        raise Unavailable("loading", "the model host is still loading")
+
+
+async def _listen(
+    gate: Gate, health: Health, metrics: Metrics, sockets: tuple[socket.socket, socket.socket], drain_s: float
+) -> None:
+    servers = [_Server(_uvicorn(app, drain_s)) for app in (make_app(gate), make_admin_app(health, metrics))]
+
+    def stop() -> None:
+        health.draining = True
+        for server in servers:
+            server.should_exit = True
+
+    def supervisor_gone() -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            loop.remove_reader(sys.stdin.fileno())
+            stop()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await asyncio.gather(*(server.serve([sock]) for server, sock in zip(servers, sockets, strict=True)))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: two servers share this loop, and one place stops both."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _uvicorn(app: Edge, drain_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m gateway.front")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--api-fd", type=int, required=True)
+    parser.add_argument("--admin-fd", type=int, required=True)
+    parser.add_argument("--host-socket", required=True)
+    args = parser.parse_args(argv)
+    logs.set_up("front")
+    try:
+        config = load_config(args.config, args.state)
+        api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)
+        uvloop.run(serve(config, api, admin, args.host_socket))
+    except (AuditError, ConfigError) as exc:
+        print(f"gatehouse: {exc.code}: {exc}", file=sys.stderr)
+        return CANNOT_WORK
+    except FileErrors as exc:
+        print(exc, file=sys.stderr)
+        return CANNOT_WORK
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""JSON as the judged side and the forwarded side must both read it.
+
+Parsers disagree on duplicate keys, NaN, big integers, lone surrogates and byte order marks, and each disagreement
+is a place where one text is judged and another is used. All of these are refused here, with a code, and what goes
+on is always serialised anew by `dumps`. Measured disagreements: docs/threat-model.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final, TypeAlias
+
+from gateway.errors import BadRequest
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+MAX_NUMBER_CHARS: Final = 32
+"""Longer number tokens are refused: no field needs them, and big-integer parsing is quadratic."""
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+
+class _Refused(ValueError):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def loads(body: bytes, *, max_depth: int) -> Json:
+    """Parse UTF-8 JSON. Raises BadRequest with one of the codes
+    `not_utf8`, `invalid_json`, `duplicate_key`, `invalid_number`, `too_deep`, `lone_surrogate`.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise BadRequest("not_utf8", f"the body is not valid UTF-8 at byte {exc.start}") from None
+    if text.startswith("\ufeff"):
+        raise BadRequest("invalid_json", "the body starts with a byte order mark")
+    if _deeper_than(text, max_depth):
+        raise BadRequest("too_deep", f"the body nests deeper than {max_depth} levels")
+    try:
+        value: Json = _decode(text)
+    except _Refused as exc:
+        raise BadRequest(exc.code, str(exc)) from None
+    except json.JSONDecodeError as exc:
+        raise BadRequest(
+            "invalid_json", f"the body is not valid JSON at line {exc.lineno} column {exc.colno}"
+        ) from None
+    if "\\u" in text and not _encodes(value):
+        raise BadRequest("lone_surrogate", "the body holds an escape that is half of a character pair")
+    return value
+
+
+def dumps(value: Json) -> bytes:
+    """Our own bytes for a value that `loads` or the wire readers built: compact UTF-8, no NaN."""
+    return _ENCODE(value).encode()
+
+
+def name_of(key: str) -> str:
+    """A caller's field name, if it is safe to print; else a description. Never free text in a message."""
+    return f"`{key}`" if _SAFE_NAME.fullmatch(key) else "with a name that is not printable here"
+
+
+def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Refused("duplicate_key", "an object in the body has the same key twice")
+    return value
+
+
+def _integer(token: str) -> int:
+    if len(token) > MAX_NUMBER_CHARS:
+        raise _Refused("invalid_number", f"a number in the body has more than {MAX_NUMBER_CHARS} characters")
+    return int(token)
+
+
+def _float(token: str) -> float:
+    value = float(token) if len(token) <= MAX_NUMBER_CHARS else float("inf")
+    if value in (float("inf"), float("-inf")):
+        raise _Refused("invalid_number", "a number in the body is too large or has too many digits")
+    return value
+
+
+def _constant(_token: str) -> float:
+    raise _Refused("invalid_number", "the body holds NaN or Infinity, which are not JSON")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant
+).decode
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _deeper_than(text: str, limit: int) -> bool:
+    if text.count("[") + text.count("{") <= limit:
+        return False
+    depth = 0
+    for char in _STRING.sub("", text):
+        if char in "[{":
+            depth += 1
+            if depth > limit:
+                return True
+        elif char in "]}":
+            depth -= 1
+    return False
+
+
+def _encodes(value: Json) -> bool:
+    try:
+        dumps(value)
+    except UnicodeEncodeError:
+        return False
+    return True

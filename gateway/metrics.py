@@ -1,0 +1,42 @@
+"""Counters and histograms for /metrics. Labels come from fixed sets: no tenant text, no model text, no prompt."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """One registry for one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.exchanges = Counter(
+            "gatehouse_exchanges", "Finished exchanges.", ("route", "outcome", "code"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "gatehouse_exchange_seconds",
+            "From the whole request to the last byte of the answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "gatehouse_in_flight", "Exchanges that have begun and not ended.", registry=self.registry
+        )
+        self.guard_errors = Counter(
+            "gatehouse_guard_errors", "Findings without a verdict.", ("detector", "kind"), registry=self.registry
+        )
+        self.records = Counter(
+            "gatehouse_audit_records", "Records made durable by this process.", registry=self.registry
+        )
+        self.ready = Gauge("gatehouse_ready", "1 when /readyz answers 200.", registry=self.registry)
+        self.reloads = Counter("gatehouse_policy_reloads", "Policy reloads.", ("outcome",), registry=self.registry)
+        self.auth_suppressed = Counter(
+            "gatehouse_auth_records_suppressed", "Failed log-ins beyond the recorded rate.", registry=self.registry
+        )
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)

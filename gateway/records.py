@@ -1,0 +1,59 @@
+"""The audit log as the routes use it: numbers instead of receipts, and its outage as an answer to the client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final, cast
+
+from gateway.audit.errors import AuditUnavailable
+from gateway.audit.log import AuditLog
+from gateway.audit.record import Json as RecordJson
+from gateway.entries import Record
+from gateway.errors import Unavailable
+from gateway.metrics import Metrics
+
+_AUTH_RATE: Final = 10.0
+"""Failed log-ins recorded in a second; more are counted and reported with the next one, so that a stranger cannot fill
+the disk."""
+
+
+def _without_floats(record: Record) -> Mapping[str, RecordJson]:
+    """The record in the log's own type, which has no float. The log checks that at run time, and refuses."""
+    return cast(Mapping[str, RecordJson], record)
+
+
+class Records:
+    """Appends records. Raises Unavailable when one cannot be made durable: no record, no answer."""
+
+    def __init__(self, log: AuditLog, metrics: Metrics) -> None:
+        self._log, self._metrics = log, metrics
+        self._allowance, self._refilled = _AUTH_RATE, time.monotonic()
+        self._suppressed = 0
+
+    async def append(self, record: Record) -> int:
+        """The number of the record, once it is durable."""
+        try:
+            receipt = await self._log.append(_without_floats(record))
+        except AuditUnavailable as exc:
+            raise Unavailable("audit_unavailable", "the audit log cannot record this exchange") from exc
+        self._metrics.records.inc()
+        return receipt.seq
+
+    async def append_failed_login(self, record: Record) -> None:
+        """Record a failed log-in, unless this second has had enough of them."""
+        now = time.monotonic()
+        self._allowance = min(_AUTH_RATE, self._allowance + (now - self._refilled) * _AUTH_RATE)
+        self._refilled = now
+        if self._allowance < 1:
+            self._suppressed += 1
+            self._metrics.auth_suppressed.inc()
+            return
+        self._allowance -= 1
+        suppressed, self._suppressed = self._suppressed, 0
+        await self.append(record | {"suppressed": suppressed})
+
+    @property
+    def healthy(self) -> bool:
+        """Whether records can be made durable now."""
+        return self._log.healthy

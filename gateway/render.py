@@ -1,0 +1,195 @@
+"""Outcomes to response bytes, in the shapes that OpenAI clients already read.
+
+An input block is HTTP 400 with `code: content_filter`, as Azure OpenAI answers it; an output block is an ordinary
+answer that ends in `finish_reason: content_filter`. What only Gatehouse knows (policy code, rules, request id, record
+number) sits under the key `gatehouse`. No user text is ever part of an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from gateway import sse
+from gateway.entries import Exchange
+from gateway.errors import GatewayError
+from gateway.exchange import ChatRequest, Ended, Released, ReleasedCalls, ReleasedText, ToolCall, Usage
+from gateway.jsonstrict import Json, dumps
+from gateway.pipeline import Blocked
+from policies.model import Decision
+
+GUARD_UNAVAILABLE: Final = "guard_unavailable"
+
+
+def error_body(exc: GatewayError, exchange_id: str) -> bytes:
+    """The OpenAI error envelope."""
+    return dumps(
+        {
+            "error": {
+                "message": exc.message,
+                "type": exc.type,
+                "param": exc.param,
+                "code": exc.code,
+                "gatehouse": {"request_id": exchange_id},
+            }
+        }
+    )
+
+
+def blocked_request(exchange: Exchange, step: Blocked) -> tuple[int, bytes]:
+    """Status and body for a request that the policy stopped: 400, or 503 when a guard gave no verdict."""
+    decision = step.decision
+    detail = _detail(exchange, step)
+    if decision.code == GUARD_UNAVAILABLE:
+        error: dict[str, Json] = {
+            "message": "a guard gave no verdict, so the request was not passed on; try again later",
+            "type": "service_unavailable",
+            "param": None,
+            "code": GUARD_UNAVAILABLE,
+        }
+    else:
+        error = {
+            "message": decision.message or "the request was blocked by policy",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "content_filter",
+            "status": decision.status,
+            "innererror": {"code": "ResponsibleAIPolicyViolation"},
+        }
+    return decision.status, dumps({"error": error | {"gatehouse": detail}})
+
+
+def _detail(exchange: Exchange, step: Blocked) -> dict[str, Json]:
+    policy: Json = {"name": exchange.policy.name, "version": exchange.policy.version, "digest": exchange.policy.digest}
+    return {
+        "code": step.decision.code,
+        "rules": list(step.decision.rules),
+        "request_id": exchange.id,
+        "record": step.record,
+        "policy": policy,
+    }
+
+
+def withheld(decision: Decision) -> str:
+    """The sentence that stands where a blocked answer would have stood."""
+    return decision.message or "the answer was withheld by policy"
+
+
+class UnaryAnswer:
+    """Collects releases into one `chat.completion`."""
+
+    def __init__(self, exchange: Exchange, request: ChatRequest) -> None:
+        self._exchange, self._request = exchange, request
+        self._messages: dict[int, dict[str, Json]] = {}
+        self._ends: dict[int, str] = {}
+        self._usage: dict[str, Json] | None = None
+
+    def add(self, released: Released) -> None:
+        """Take in one release."""
+        if isinstance(released, Usage):
+            self._usage = released.counts
+        elif isinstance(released, Ended):
+            self._ends[released.choice] = released.reason
+        else:
+            message = self._messages.setdefault(released.choice, {})
+            if isinstance(released, ReleasedText):
+                message[str(released.channel)] = str(message.get(str(released.channel), "")) + released.text
+            else:
+                message["tool_calls"] = [_call(call) for call in released.calls]
+
+    def body(self) -> bytes:
+        """The finished answer."""
+        choices: list[Json] = []
+        for choice, reason in sorted(self._ends.items()):
+            message: dict[str, Json] = {"role": "assistant", "content": None, "refusal": None}
+            choices.append(
+                {
+                    "index": choice,
+                    "message": message | self._messages.get(choice, {}),
+                    "logprobs": None,
+                    "finish_reason": reason,
+                }
+            )
+        return dumps(
+            _head(self._exchange, self._request, "chat.completion") | {"choices": choices} | self._usage_field()
+        )
+
+    def blocked(self, step: Blocked) -> bytes:
+        """The answer that says it was withheld: every choice, no text of the model."""
+        choices: list[Json] = [
+            {
+                "index": choice,
+                "message": {"role": "assistant", "content": None, "refusal": withheld(step.decision)},
+                "logprobs": None,
+                "finish_reason": "content_filter",
+            }
+            for choice in range(self._request.n)
+        ]
+        head = _head(self._exchange, self._request, "chat.completion")
+        return dumps(head | {"choices": choices} | self._usage_field() | {"gatehouse": _detail(self._exchange, step)})
+
+    def _usage_field(self) -> dict[str, Json]:
+        return {"usage": self._usage} if self._usage is not None else {}
+
+
+class StreamedAnswer:
+    """Turns releases into `chat.completion.chunk` events."""
+
+    def __init__(self, exchange: Exchange, request: ChatRequest) -> None:
+        self._exchange, self._request = exchange, request
+        self._head = _head(exchange, request, "chat.completion.chunk")
+        self._open: set[int] = set()
+        self._ended: set[int] = set()
+
+    def events(self, released: Released) -> Iterable[bytes]:
+        """The events of one release."""
+        if isinstance(released, Usage):
+            if self._request.include_usage:
+                yield self._event([], {"usage": released.counts})
+        elif isinstance(released, Ended):
+            self._ended.add(released.choice)
+            yield from self._opening(released.choice)
+            yield self._choice(released.choice, {}, released.reason)
+        else:
+            yield from self._opening(released.choice)
+            yield self._choice(released.choice, _delta(released), None)
+
+    def blocked(self, step: Blocked) -> Iterable[bytes]:
+        """Close every choice with `content_filter`; what was already sent cannot be recalled."""
+        for choice in range(self._request.n):
+            if choice not in self._ended:
+                yield from self._opening(choice)
+                last: Json = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
+                yield self._event([last], {"gatehouse": _detail(self._exchange, step)})
+        yield sse.DONE
+
+    def _opening(self, choice: int) -> Iterable[bytes]:
+        if choice not in self._open:
+            self._open.add(choice)
+            yield self._choice(choice, {"role": "assistant", "content": ""}, None)
+
+    def _choice(self, choice: int, delta: dict[str, Json], reason: str | None) -> bytes:
+        return self._event([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}], {})
+
+    def _event(self, choices: list[Json], more: Mapping[str, Json]) -> bytes:
+        return sse.event(dumps({**self._head, "choices": choices, **more}))
+
+
+def _delta(released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
+    if isinstance(released, ReleasedText):
+        return {str(released.channel): released.text}
+    return {"tool_calls": [_call(call) | {"index": index} for index, call in enumerate(released.calls)]}
+
+
+def _call(call: ToolCall) -> dict[str, Json]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _head(exchange: Exchange, request: ChatRequest, kind: str) -> dict[str, Json]:
+    return {
+        "id": f"chatcmpl-{exchange.id}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": request.model,
+    }

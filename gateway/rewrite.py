@@ -1,0 +1,50 @@
+"""Redactions written into the request that goes upstream.
+
+A part's path is a JSON pointer into the body; the text there is replaced and everything else stays as it is. Parts
+that are structured (tool schemas, tool arguments) must still be valid JSON afterwards, or the redaction is impossible.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from gateway.holdback import is_json, redacted
+from gateway.jsonstrict import Json
+from guards.verdict import Part, Scope
+from policies.model import Redaction
+
+
+def with_redactions(
+    body: dict[str, Json], parts: Sequence[Part], redactions: Sequence[Redaction]
+) -> dict[str, Json] | None:
+    """A copy of `body` with the spans replaced, or None if a structured part cannot carry it."""
+    texts = {part.path: part for part in parts}
+    out = copy.deepcopy(body)
+    for path in sorted({cut.path for cut in redactions}):
+        part = texts[path]
+        text = redacted(part.text, [cut for cut in redactions if cut.path == path])
+        if part.scope is Scope.TOOL_CALL and is_json(part.text) and not is_json(text):
+            return None
+        if part.scope is Scope.TOOL_SCHEMA or not _set(out, path, text):
+            return None
+    return out
+
+
+def _set(body: Json, path: str, text: str) -> bool:
+    *parents, last = path.split("/")[1:]
+    node = body
+    for step in parents:
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
+            node = node[int(step)]
+        else:
+            return False
+    if isinstance(node, dict) and isinstance(node.get(last), str):
+        node[last] = text
+        return True
+    if isinstance(node, list) and last.isdigit() and int(last) < len(node) and isinstance(node[int(last)], str):
+        node[int(last)] = text
+        return True
+    return False

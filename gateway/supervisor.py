@@ -1,0 +1,154 @@
+"""`gatehouse serve`: binds the sockets, starts one model host and one front worker, and keeps both alive.
+
+The sockets are bound here and inherited, so a front that is killed is replaced without a refused connection. The host
+and the front do not depend on each other's life: while the host is away, guards are errors and answers are 503. A child
+that says it can never work (exit status 2) ends the whole at its first start; later it is only retried, because what
+still works should go on. Each child holds the read end of a pipe from here and exits when it closes, so a killed
+supervisor leaves no orphan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway.config import STARTER_MODEL, Address, Config
+from gateway.errors import ConfigError
+from guards.registry import STARTER_DIRECTORIES
+
+CANNOT_WORK: Final = 2
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 5.0
+_HEALTHY_AFTER_S: Final = 10.0
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Child:
+    """One process that is to stay alive, and how often it lately did not."""
+
+    name: str
+    argv: Sequence[str]
+    descriptors: Sequence[int] = ()
+    process: asyncio.subprocess.Process | None = None
+    failures: int = 0
+    has_run: bool = False
+
+    async def start(self) -> asyncio.subprocess.Process:
+        self.process = await asyncio.create_subprocess_exec(
+            *self.argv, stdin=asyncio.subprocess.PIPE, pass_fds=tuple(self.descriptors), start_new_session=True
+        )
+        log.info("child_started", child=self.name, pid=self.process.pid)
+        return self.process
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+
+class Supervisor:
+    """Owns the sockets, the socket directory and the children."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit status. Raises ConfigError when an address cannot be bound."""
+        with contextlib.ExitStack() as stack:
+            api = stack.enter_context(_bound(self._config.api))
+            admin = stack.enter_context(_bound(self._config.admin))
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="gatehouse-"))
+            host_socket = os.path.join(directory, "host.sock")
+            children = [self._host(host_socket), self._front(api, admin, host_socket)]
+            self._handle_signals(children)
+            keepers = [asyncio.create_task(self._keep(child)) for child in children]
+            await self._stopping.wait()
+            await self._stop(children)
+            await asyncio.gather(*keepers)
+        return self._status
+
+    def _host(self, host_socket: str) -> _Child:
+        models = [{"name": name, "path": str(path), "task": "classify"} for name, path in STARTER_DIRECTORIES.items()]
+        if self._config.engine is None:
+            models.append({"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"})
+        threads = str(self._config.host_threads)
+        argv = [sys.executable, "-m", "engine.server", "--socket", host_socket, "--models", json.dumps(models)]
+        return _Child("model_host", [*argv, "--threads", threads])
+
+    def _front(self, api: socket.socket, admin: socket.socket, host_socket: str) -> _Child:
+        argv = [sys.executable, "-m", "gateway.front", "--config", str(self._config.file)]
+        argv += ["--state", str(self._config.state), "--host-socket", host_socket]
+        argv += ["--api-fd", str(api.fileno()), "--admin-fd", str(admin.fileno())]
+        return _Child("front", argv, (api.fileno(), admin.fileno()))
+
+    def _handle_signals(self, children: Sequence[_Child]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, children[-1].signal, signal.SIGHUP)
+
+    async def _keep(self, child: _Child) -> None:
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            status = await (await child.start()).wait()
+            if self._stopping.is_set():
+                return
+            lived = time.monotonic() - began
+            if status == CANNOT_WORK and not child.has_run:
+                self._status = CANNOT_WORK
+                self._stopping.set()
+                return
+            child.has_run = child.has_run or lived > _HEALTHY_AFTER_S or status < 0
+            child.failures = 0 if lived > _HEALTHY_AFTER_S else child.failures + 1
+            pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(child.failures, 10))
+            log.warning("child_ended", child=child.name, status=status, lived_s=round(lived, 1), pause_s=pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _stop(self, children: Sequence[_Child]) -> None:
+        """The front first, so that exchanges in flight keep their model host while they end."""
+        for child in reversed(children):
+            child.signal(signal.SIGTERM)
+            process = child.process
+            if process is None or process.returncode is not None:
+                continue
+            try:
+                await asyncio.wait_for(process.wait(), self._config.drain_s + 5)
+            except TimeoutError:
+                log.warning("child_killed", child=child.name)
+                child.signal(signal.SIGKILL)
+                await process.wait()
+
+
+def starter_engine() -> Path:
+    """Where the starter engine's checkpoint is installed."""
+    return Path(__file__).resolve().parent.parent / "engine" / "starter" / "model"
+
+
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+        listener.listen(1024)
+    except OSError as exc:
+        listener.close()
+        raise ConfigError("address_unavailable", f"cannot listen on `{address}`: {exc.strerror}") from exc
+    return listener

@@ -1,0 +1,176 @@
+"""The model server as a source of answer events: one POST, read strictly, never retried once it was sent.
+
+The path is a constant and the model id goes through a table, so nothing a caller writes becomes part of a URL. Answers
+are asked for unencoded; an encoded one is refused, because a guard would judge other bytes than the client reads.
+Nothing is retried here: the server may already have done the work, and the caller's SDK retries what is safe to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from gateway.answer import read_chunk, read_unary
+from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
+from gateway.exchange import AnswerEvent
+from gateway.fields import IDENTIFIER
+from gateway.jsonstrict import Json, loads
+from gateway.sse import EventParser
+
+MAX_ANSWER: Final = 16 * 1024 * 1024
+_MODELS_KEPT_S: Final = 30.0
+_MODEL_ID: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """Where the model server is and how long it may take. Seconds."""
+
+    base_url: str
+    """Ends in `/v1`."""
+    name: str = "engine"
+    api_key: str = ""
+    models: tuple[tuple[str, str], ...] = ()
+    """(public name, the server's own name). Empty: whatever the server lists, under its own names."""
+    connect_s: float = 2.0
+    first_byte_s: float = 120.0
+
+    def __repr__(self) -> str:
+        return f"UpstreamSettings({self.name!r}, {self.base_url!r})"
+
+
+class Upstream:
+    """Asks one OpenAI-compatible server."""
+
+    def __init__(self, settings: UpstreamSettings, client: httpx.AsyncClient) -> None:
+        self.settings = settings
+        self._client = client
+        self._models: dict[str, str] = dict(settings.models)
+        self._models_until = float("inf") if settings.models else 0.0
+        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        if settings.api_key:
+            self._headers["authorization"] = f"Bearer {settings.api_key}"
+        self._timeout = httpx.Timeout(settings.first_byte_s, connect=settings.connect_s)
+
+    async def models(self) -> Mapping[str, str]:
+        """Public model name to the server's own. Raises Unavailable when the server cannot be asked."""
+        if time.monotonic() >= self._models_until:
+            listed = await self._listed()
+            self._models = {name: name for name in listed}
+            self._models_until = time.monotonic() + _MODELS_KEPT_S
+        return self._models
+
+    async def served_as(self, model: str) -> str:
+        """The server's name for a public model name. Raises NotFound."""
+        try:
+            return (await self.models())[model]
+        except KeyError:
+            raise NotFound(
+                "model_not_found", "the model that `model` names is not served here; see GET /v1/models", "model"
+            ) from None
+
+    async def _listed(self) -> list[str]:
+        response = await self._send("GET", "/models", None)
+        try:
+            body = await _whole(response, MAX_ANSWER)
+        finally:
+            await response.aclose()
+        if response.status_code != 200:
+            raise _failed(response.status_code, b"")
+        try:
+            top = loads(body, max_depth=16)
+        except BadRequest:
+            top = None
+        rows = top.get("data") if isinstance(top, dict) else None
+        if not isinstance(rows, list):
+            raise UpstreamFailed("upstream_bad_answer", "the model server's list of models cannot be read")
+        return [str(row["id"]) for row in rows if isinstance(row, dict) and _is_chat_model(row)]
+
+    async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
+        """Send judged bytes, yield what comes back. Raises GatewayError; closing the iterator hangs up."""
+        response = await self._send("POST", "/chat/completions", body)
+        try:
+            if response.status_code != 200:
+                raise _failed(response.status_code, await _whole(response, 64 * 1024))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise UpstreamFailed(
+                    "upstream_encoded", "the model server sent an encoded answer though none was asked for"
+                )
+            if stream:
+                async for event in _streamed(response, choices):
+                    yield event
+            else:
+                for event in read_unary(await _whole(response, MAX_ANSWER), choices):
+                    yield event
+        except httpx.TimeoutException as exc:
+            raise UpstreamTimeout("upstream_timeout", "the model server stopped answering") from exc
+        except httpx.HTTPError as exc:
+            raise UpstreamFailed(
+                "upstream_broken", "the connection to the model server broke during its answer"
+            ) from exc
+        finally:
+            await response.aclose()
+
+    async def _send(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+        request = self._client.build_request(
+            method, self.settings.base_url + path, content=body, headers=self._headers, timeout=self._timeout
+        )
+        try:
+            return await self._client.send(request, stream=True)
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
+            raise UpstreamTimeout("upstream_timeout", "the model server did not answer in time") from exc
+        except httpx.HTTPError as exc:
+            raise Unavailable("upstream_unreachable", "the model server cannot be reached") from exc
+
+
+async def _streamed(response: httpx.Response, choices: int) -> AsyncGenerator[AnswerEvent]:
+    parser = EventParser()
+    async for chunk in response.aiter_raw():
+        for data in parser.feed(chunk):
+            if data.strip() == "[DONE]":
+                return
+            for event in read_chunk(data, choices):
+                yield event
+    raise UpstreamFailed("upstream_cut_off", "the model server's stream ended before it was complete")
+
+
+async def _whole(response: httpx.Response, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > limit:
+            raise UpstreamFailed("upstream_too_large", f"the model server's answer is larger than {limit} bytes")
+    return bytes(body)
+
+
+def _is_chat_model(row: Mapping[str, Json]) -> bool:
+    name = row.get("id")
+    usable = isinstance(name, str) and 0 < len(name) <= _MODEL_ID and name.isprintable()
+    return usable and row.get("task", "generate") == "generate"
+
+
+def _failed(status: int, body: bytes) -> GatewayError:
+    """The server's refusal in our words. Its text may quote the prompt, so only its `code` is looked at."""
+    if status in (400, 413, 422):
+        code = next(iter(_code_of(body)), "upstream_refused")
+        return BadRequest(code, f"the model server refused the request with status {status}")
+    if status == 404:
+        return NotFound("model_not_found", "the model server does not know the model or the route")
+    if status in (429, 503):
+        return Unavailable("upstream_overloaded", f"the model server is overloaded or not ready (status {status})")
+    return UpstreamFailed("upstream_error", f"the model server answered with status {status}")
+
+
+def _code_of(body: bytes) -> Iterator[str]:
+    try:
+        top = loads(body, max_depth=16)
+    except BadRequest:
+        return
+    error = top.get("error") if isinstance(top, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and IDENTIFIER.fullmatch(code):
+        yield code

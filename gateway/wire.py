@@ -1,0 +1,367 @@
+"""Bytes to ChatRequest: the one walk that both collects what guards judge and builds what goes upstream.
+
+Every field of the OpenAI chat completion request is in exactly one table: forwarded after a check, judged as a part,
+accepted and not forwarded, or refused by name. A field in no table is refused as unknown. So a text that guards did not
+see cannot reach the model, whatever an SDK starts to send. Source of the field list: the OpenAI API reference for chat
+completions, and vLLM's extra sampling parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import fields
+from gateway.errors import BadRequest
+from gateway.exchange import ChatRequest
+from gateway.jsonstrict import Json, dumps, loads
+from guards.verdict import Part, Scope
+
+_FORWARDED: Final[Mapping[str, fields.Reader]] = {
+    "temperature": fields.number(0, 2),
+    "top_p": fields.number(0, 1),
+    "presence_penalty": fields.number(-2, 2),
+    "frequency_penalty": fields.number(-2, 2),
+    "max_tokens": fields.integer(1, 10_000_000),
+    "max_completion_tokens": fields.integer(1, 10_000_000),
+    "seed": fields.integer(-fields.INT64, fields.INT64 - 1),
+    "parallel_tool_calls": fields.boolean,
+    "logit_bias": fields.logit_bias,
+    "reasoning_effort": fields.one_of("none", "minimal", "low", "medium", "high", "xhigh"),
+    "verbosity": fields.one_of("low", "medium", "high"),
+    "top_k": fields.integer(-1, 1_000_000),
+    "min_p": fields.number(0, 1),
+    "repetition_penalty": fields.number(0, 10),
+    "min_tokens": fields.integer(0, 10_000_000),
+    "ignore_eos": fields.boolean,
+}
+NOT_FORWARDED: Final = frozenset(
+    ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store")
+)
+"""Accepted, because SDKs send them, and left here: identity comes from the key, and nothing unjudged goes upstream."""
+_UNAVAILABLE: Final[Mapping[str, str]] = {
+    "functions": "use `tools`",
+    "function_call": "use `tool_choice`",
+    "audio": "audio cannot be judged yet",
+    "modalities": "only text answers can be judged",
+    "prediction": "predicted outputs are not supported",
+    "web_search_options": "the gateway fetches nothing from outside",
+    "logprobs": "alternative tokens cannot be judged yet",
+    "top_logprobs": "alternative tokens cannot be judged yet",
+}
+_JUDGED: Final = ("messages", "tools", "tool_choice", "response_format", "stop")
+_OWN: Final = ("model", "n", "stream", "stream_options")
+_TOP_LEVEL: Final[Mapping[str, None]] = dict.fromkeys((*_FORWARDED, *NOT_FORWARDED, *_UNAVAILABLE, *_JUDGED, *_OWN))
+_HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
+    "logprobs": lambda value: value is False,
+    "top_logprobs": lambda value: value == 0 and value is not False,
+    "modalities": lambda value: value == ["text"],
+}
+"""Values of unavailable fields that ask for nothing, which SDKs send as defaults."""
+_DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """The sizes this reader enforces; they come from the policy."""
+
+    depth: int = 64
+    messages: int = 1024
+    tools: int = 128
+    images: int = 0
+    n: int = 8
+    input_chars: int = 1_000_000
+
+
+def parse_chat(body: bytes, limits: WireLimits) -> ChatRequest:
+    """Read a request body, or raise BadRequest with a code and the field's name."""
+    top = fields.known_keys(loads(body, max_depth=limits.depth), "", _TOP_LEVEL)
+    _refuse_unavailable(top)
+    reader = _ChatReader(limits)
+    out: dict[str, Json] = {"model": "", "messages": reader.messages(top.get("messages"))}
+    for key, read in _FORWARDED.items():
+        if key in top:
+            out[key] = read(top[key], key)
+    if "tools" in top:
+        out["tools"] = reader.tools(top["tools"])
+    judged: Mapping[str, Callable[[Json], Json]] = {
+        "tool_choice": reader.tool_choice,
+        "response_format": reader.response_format,
+        "stop": reader.stop,
+    }
+    for name, read_judged in judged.items():
+        if name in top:
+            out[name] = read_judged(top[name])
+    n = fields.integer(1, limits.n)(top.get("n", 1), "n")
+    if n != 1:
+        out["n"] = n
+    stream = fields.boolean(top.get("stream", False), "stream")
+    include_usage = _stream_options(top.get("stream_options"), stream)
+    if stream:
+        out |= {"stream": True, "stream_options": {"include_usage": True}}
+    model = fields.text(top.get("model"), "model")
+    return ChatRequest(
+        model, out, tuple(reader.parts), stream, include_usage, n if isinstance(n, int) else 1, len(body)
+    )
+
+
+def _refuse_unavailable(top: Mapping[str, Json]) -> None:
+    for key, reason in _UNAVAILABLE.items():
+        if key not in top:
+            continue
+        harmless = _HARMLESS.get(key)
+        if harmless is None or not harmless(top[key]):
+            raise BadRequest("unsupported_field", f"`{key}` is not available here: {reason}", key)
+
+
+def _stream_options(value: Json, stream: bool) -> bool:
+    if value is None:
+        return False
+    if not stream:
+        fields.wrong("stream_options", "left out unless `stream` is true")
+    options = fields.known_keys(value, "stream_options", {"include_usage": None, "include_obfuscation": None})
+    fields.boolean(options.get("include_obfuscation", False), "stream_options.include_obfuscation")
+    return fields.boolean(options.get("include_usage", False), "stream_options.include_usage")
+
+
+class _ChatReader:
+    """Walks messages, tools and the rest; `parts` grows in document order."""
+
+    def __init__(self, limits: WireLimits) -> None:
+        self.limits = limits
+        self.parts: list[Part] = []
+        self._chars = 0
+        self._images = 0
+        self._tool_names: set[str] = set()
+
+    def _part(self, scope: Scope, path: str, role: str, text: str) -> None:
+        self._chars += len(text)
+        if self._chars > self.limits.input_chars:
+            raise BadRequest(
+                "input_too_long", f"the request holds more than {self.limits.input_chars} characters of text"
+            )
+        if text or scope is Scope.IMAGE:
+            self.parts.append(Part(scope, path, role, text))
+
+    # --- messages ---
+
+    def messages(self, value: Json) -> list[Json]:
+        if not isinstance(value, list) or not value:
+            fields.wrong("messages", "a list with at least one message")
+        if len(value) > self.limits.messages:
+            raise BadRequest("limit_messages", f"`messages` has more than {self.limits.messages} entries", "messages")
+        last_answer = max(
+            (i for i, m in enumerate(value) if isinstance(m, dict) and m.get("role") == "assistant"), default=-1
+        )
+        return [self._message(item, index, index < last_answer) for index, item in enumerate(value)]
+
+    def _message(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        where = f"messages[{index}]"
+        role = value.get("role") if isinstance(value, dict) else None
+        read = _ROLES.get(role) if isinstance(role, str) else None
+        if read is None:
+            fields.wrong(f"{where}.role", "one of `system`, `developer`, `user`, `assistant`, `tool`")
+        return read(self, value, index, past)
+
+    def _plain(self, value: Json, index: int, scope: Scope, keys: Mapping[str, None]) -> dict[str, Json]:
+        where = f"messages[{index}]"
+        message = fields.known_keys(value, where, keys)
+        role = fields.text(message["role"], where)
+        out: dict[str, Json] = {"role": role}
+        if "content" not in message:
+            fields.wrong(f"{where}.content", "a string or a list of content parts")
+        out["content"] = self._content(message["content"], index, role, scope)
+        if "name" in message:
+            out["name"] = self._named(message["name"], f"{where}.name", f"/messages/{index}/name", role, scope)
+        return out
+
+    def _system(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        return self._plain(value, index, Scope.SYSTEM, _PLAIN_KEYS)
+
+    def _user(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        return self._plain(value, index, Scope.HISTORY if past else Scope.USER, _PLAIN_KEYS)
+
+    def _tool(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        out = self._plain(value, index, Scope.TOOL_RESULT, _TOOL_KEYS)
+        call = value.get("tool_call_id") if isinstance(value, dict) else None
+        out["tool_call_id"] = fields.identifier(call, f"messages[{index}].tool_call_id")
+        return out
+
+    def _assistant(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        where, base = f"messages[{index}]", f"/messages/{index}"
+        message = fields.known_keys(value, where, _ASSISTANT_KEYS)
+        out: dict[str, Json] = {"role": "assistant"}
+        for key in ("function_call", "audio"):
+            if key in message:
+                raise BadRequest("unsupported_field", f"`{where}.{key}` is not available here", f"{where}.{key}")
+        if message.get("annotations"):
+            fields.wrong(f"{where}.annotations", "empty: annotations cannot be judged yet")
+        if "content" in message:
+            out["content"] = self._content(message["content"], index, "assistant", Scope.HISTORY)
+        for key in ("refusal", "reasoning_content", "reasoning"):
+            if key in message:
+                out[key] = text = fields.text(message[key], f"{where}.{key}")
+                self._part(Scope.HISTORY, f"{base}/{key}", "assistant", text)
+        if "name" in message:
+            out["name"] = self._named(message["name"], f"{where}.name", f"{base}/name", "assistant", Scope.HISTORY)
+        if message.get("tool_calls"):
+            out["tool_calls"] = self._tool_calls(message["tool_calls"], where, base)
+        if "content" not in out and "tool_calls" not in out and "refusal" not in out:
+            fields.wrong(f"{where}.content", "given unless there are `tool_calls`")
+        out.setdefault("content", None)
+        return out
+
+    def _tool_calls(self, value: Json, where: str, base: str) -> list[Json]:
+        if not isinstance(value, list) or len(value) > 128:
+            fields.wrong(f"{where}.tool_calls", "a list of at most 128 calls")
+        return [
+            self._tool_call(item, f"{where}.tool_calls[{i}]", f"{base}/tool_calls/{i}") for i, item in enumerate(value)
+        ]
+
+    def _tool_call(self, value: Json, where: str, base: str) -> dict[str, Json]:
+        call = fields.known_keys(value, where, _CALL_KEYS)
+        fields.one_of("function")(call.get("type", "function"), f"{where}.type")
+        function = fields.known_keys(call.get("function"), f"{where}.function", _FUNCTION_CALL_KEYS)
+        name = self._named(
+            function.get("name"), f"{where}.function.name", f"{base}/function/name", "tool", Scope.TOOL_CALL
+        )
+        arguments = fields.text(function.get("arguments", ""), f"{where}.function.arguments")
+        self._part(Scope.TOOL_CALL, f"{base}/function/arguments", "tool", arguments)
+        return {
+            "id": fields.identifier(call.get("id"), f"{where}.id"),
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+
+    def _named(self, value: Json, where: str, path: str, role: str, scope: Scope) -> str:
+        name = fields.identifier(value, where)
+        assert isinstance(name, str)
+        self._part(scope, path, role, name)
+        return name
+
+    # --- content ---
+
+    def _content(self, value: Json, index: int, role: str, scope: Scope) -> Json:
+        where, path = f"messages[{index}].content", f"/messages/{index}/content"
+        if isinstance(value, str):
+            self._part(scope, path, role, value)
+            return value
+        if not isinstance(value, list):
+            fields.wrong(where, "a string or a list of content parts")
+        if len(value) > self.limits.messages:
+            fields.wrong(where, f"a list of at most {self.limits.messages} content parts")
+        return [self._piece(item, f"{where}[{i}]", f"{path}/{i}", role, scope) for i, item in enumerate(value)]
+
+    def _piece(self, value: Json, where: str, path: str, role: str, scope: Scope) -> dict[str, Json]:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind in ("text", "refusal") and (kind == "text" or role == "assistant"):
+            piece = fields.known_keys(value, where, {"type": None, kind: None})
+            text = fields.text(piece.get(kind), f"{where}.{kind}")
+            self._part(scope, f"{path}/{kind}", role, text)
+            return {"type": kind, kind: text}
+        if kind == "image_url" and role == "user":
+            return self._image(value, where, path, role)
+        raise BadRequest("unsupported_content", f"`{where}.type` is not a content type that can be judged here", where)
+
+    def _image(self, value: Json, where: str, path: str, role: str) -> dict[str, Json]:
+        self._images += 1
+        if self._images > self.limits.images:
+            raise BadRequest("limit_images", f"the policy admits {self.limits.images} images in a request", where)
+        piece = fields.known_keys(value, where, {"type": None, "image_url": None})
+        image = fields.known_keys(piece.get("image_url"), f"{where}.image_url", {"url": None, "detail": None})
+        url = fields.text(image.get("url"), f"{where}.image_url.url")
+        if not _DATA_URL.fullmatch(url):
+            fields.wrong(f"{where}.image_url.url", "a `data:` URL of a PNG, JPEG, WebP or GIF; nothing is fetched")
+        out: dict[str, Json] = {"url": url}
+        if "detail" in image:
+            out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.image_url.detail")
+        self._part(Scope.IMAGE, f"{path}/image_url/url", role, "")
+        return {"type": "image_url", "image_url": out}
+
+    # --- tools and formats ---
+
+    def tools(self, value: Json) -> list[Json]:
+        if not isinstance(value, list) or len(value) > self.limits.tools:
+            fields.wrong("tools", f"a list of at most {self.limits.tools} tools")
+        return [self._declared(item, i) for i, item in enumerate(value)]
+
+    def _declared(self, value: Json, index: int) -> dict[str, Json]:
+        where = f"tools[{index}]"
+        tool = fields.known_keys(value, where, {"type": None, "function": None})
+        fields.one_of("function")(tool.get("type"), f"{where}.type")
+        function = fields.known_keys(tool.get("function"), f"{where}.function", _FUNCTION_KEYS)
+        name = fields.identifier(function.get("name"), f"{where}.function.name")
+        if "description" in function:
+            fields.text(function["description"], f"{where}.function.description")
+        if not isinstance(function.get("parameters", {}), dict):
+            fields.wrong(f"{where}.function.parameters", "a JSON Schema object")
+        fields.boolean(function.get("strict", False), f"{where}.function.strict")
+        self._tool_names.add(str(name))
+        self._part(Scope.TOOL_SCHEMA, f"/tools/{index}/function", "tool", dumps(function).decode())
+        return {"type": "function", "function": function}
+
+    def tool_choice(self, value: Json) -> Json:
+        if isinstance(value, str):
+            return fields.one_of("none", "auto", "required")(value, "tool_choice")
+        choice = fields.known_keys(value, "tool_choice", {"type": None, "function": None})
+        fields.one_of("function")(choice.get("type"), "tool_choice.type")
+        function = fields.known_keys(choice.get("function"), "tool_choice.function", {"name": None})
+        if function.get("name") not in self._tool_names:
+            fields.wrong("tool_choice.function.name", "the name of one of `tools`")
+        return {"type": "function", "function": function}
+
+    def response_format(self, value: Json) -> Json:
+        form = fields.known_keys(value, "response_format", {"type": None, "json_schema": None})
+        kind = fields.one_of("text", "json_object", "json_schema")(form.get("type"), "response_format.type")
+        if kind != "json_schema":
+            return {"type": kind}
+        schema = fields.known_keys(form.get("json_schema"), "response_format.json_schema", _SCHEMA_KEYS)
+        fields.identifier(schema.get("name"), "response_format.json_schema.name")
+        if "description" in schema:
+            fields.text(schema["description"], "response_format.json_schema.description")
+        if not isinstance(schema.get("schema", {}), dict):
+            fields.wrong("response_format.json_schema.schema", "a JSON Schema object")
+        fields.boolean(schema.get("strict", False), "response_format.json_schema.strict")
+        self._part(Scope.TOOL_SCHEMA, "/response_format/json_schema", "tool", dumps(schema).decode())
+        return {"type": kind, "json_schema": schema}
+
+    def stop(self, value: Json) -> Json:
+        stops = [value] if isinstance(value, str) else value
+        if not isinstance(stops, list) or len(stops) > 16 or not all(isinstance(s, str) for s in stops):
+            fields.wrong("stop", "a string or a list of at most 16 strings")
+        for index, item in enumerate(stops):
+            assert isinstance(item, str)
+            path = "/stop" if isinstance(value, str) else f"/stop/{index}"
+            self._part(Scope.USER, path, "user", item)
+        return value
+
+
+_PLAIN_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name"))
+_TOOL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name", "tool_call_id"))
+_ASSISTANT_KEYS: Final[Mapping[str, None]] = dict.fromkeys(
+    (
+        "role",
+        "content",
+        "name",
+        "refusal",
+        "reasoning_content",
+        "reasoning",
+        "tool_calls",
+        "function_call",
+        "audio",
+        "annotations",
+    )
+)
+_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("id", "type", "function", "index"))
+_FUNCTION_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "arguments"))
+_FUNCTION_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "description", "parameters", "strict"))
+_SCHEMA_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "description", "schema", "strict"))
+_ROLES: Final[Mapping[str, Callable[[_ChatReader, Json, int, bool], dict[str, Json]]]] = {
+    "system": _ChatReader._system,
+    "developer": _ChatReader._system,
+    "user": _ChatReader._user,
+    "assistant": _ChatReader._assistant,
+    "tool": _ChatReader._tool,
+}
