@@ -23,10 +23,10 @@ _LONGEST = 4096
 """More than any note of one signature, so that the last complete one is inside the file's last two such blocks."""
 
 
-def read_notes(file: IO[bytes]) -> Iterator[bytes]:
-    """Complete notes of the history in order. Bytes after the last one are not given out."""
+def read_notes(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Complete notes in the first `size` bytes of the history, in order. Bytes after the last one are not given out."""
     note, signed = b"", False
-    while line := file.readline(_LONGEST):
+    while file.tell() < size and (line := file.readline(_LONGEST)):
         if line == b"\n" and signed:
             yield note
             note, signed = b"", False

@@ -25,7 +25,7 @@ from gateway.audit.segments import (
     LONGEST,
     Segment,
     aside_path,
-    continues_of,
+    claimed_end,
     is_complete,
     list_segments,
     raw_lines,
@@ -144,11 +144,9 @@ def _scan(segments: list[Segment], checkpoint: Checkpoint | None) -> tuple[_Scan
 def _walk(scan: _Scan, segments: list[Segment]) -> int:
     end = 0
     for index, segment in enumerate(segments):
-        following = segments[index + 1] if index + 1 < len(segments) else None
-        claim = continues_of(following) if following is not None else None
-        stop = claim.offset if claim is not None and claim.first == segment.first else None
+        stop = claimed_end(segment, segments[index:])
         end = scan.segment(index, segment, stop)
-        if following is not None and end != (stop if stop is not None else segment.path.stat().st_size):
+        if segment is not segments[-1] and end != (stop if stop is not None else segment.path.stat().st_size):
             raise AuditError("audit_corrupt", f"`{segment.path}` does not end with a complete line")
     return end
 
@@ -191,10 +189,7 @@ def _orphans(segments: list[Segment], start: tuple[int, int]) -> list[dict[str, 
     """One terminal record for every exchange that the crash cut off."""
     opened: dict[str, dict[str, Json]] = {}
     for index, segment in enumerate(segments[start[0] :]):
-        following = segments[start[0] + index + 1 : start[0] + index + 2]
-        claim = continues_of(following[0]) if following else None
-        stop = claim.offset if claim is not None and claim.first == segment.first else None
-        for raw in raw_lines(segment.path, start[1] if index == 0 else 0, stop):
+        for raw in raw_lines(segment.path, start[1] if index == 0 else 0, claimed_end(segment, segments)):
             if is_complete(raw):
                 _track(opened, parse_line(raw[:-1]))
     return list(opened.values())

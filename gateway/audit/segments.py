@@ -82,6 +82,13 @@ def is_complete(line: bytes) -> bool:
     return line.endswith(b"\n") and b"\0" not in line
 
 
+def claimed_end(segment: Segment, segments: list[Segment]) -> int | None:
+    """Where the segment ends by what the next one says; None if it counts to its end."""
+    following = next((other for other in segments if other.first > segment.first), None)
+    claim = continues_of(following) if following is not None else None
+    return claim.offset if claim is not None and claim.first == segment.first else None
+
+
 def continues_of(segment: Segment) -> Continues | None:
     """What the first record says about the segment before. The record itself is checked where it is read."""
     first = next(raw_lines(segment.path), b"")

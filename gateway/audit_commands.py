@@ -1,0 +1,280 @@
+"""`gatehouse audit tail | show | verify`: the log for people and for scripts, read-only.
+
+These commands take no lock and change nothing, so they run beside a gateway that writes, and on a copy of the log
+elsewhere. `verify` takes its trust from the file named on the command line or in the configuration, never from the
+log. What they print is what the records hold: codes, numbers and digests, no prompt or answer text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.audit.errors import RecordError, TrustError
+from gateway.audit.record import Json, parse_line
+from gateway.audit.report import NOT_CHECKED, Exit, Report, iso
+from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines
+from gateway.audit.verify import load_trust, verify
+
+_WORTH_PROCESSES = 32 * 1024 * 1024
+"""Below this, starting processes takes longer than the verification."""
+_VERIFY_HELP = """exit status:
+  0  everything held
+  1  everything held, some content was erased or pruned with authority (not written by this version)
+  2  a record, a link, a signature or a rule does not hold: altered or corrupt
+  3  records are missing that were signed, or the signed history goes back: rollback or fork
+  4  the evidence is incomplete: a segment, LOG or the checkpoints are missing
+  5  wrong usage, or the trust root is not that of this log
+
+example: gatehouse audit verify --dir /var/lib/gatehouse/audit --trust /safe/site-one-audit.vkey"""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLocation:
+    """Where a configuration puts the log, and the public key to check it with."""
+
+    directory: Path
+    trust: Path
+
+
+Locate = Callable[[Path], AuditLocation]
+
+
+class _UsageError(Exception):
+    """The command cannot do what was asked. The message is for the operator."""
+
+
+def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
+    """Add `audit` to the command line. The chosen parser's default `run` takes the arguments and returns the status.
+
+    `locate` reads a configuration file; it is only called if `--config` decides where the log is.
+    """
+    audit = subparsers.add_parser("audit", help="read and verify the audit log")
+    commands = audit.add_subparsers(metavar="COMMAND", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    tail = commands.add_parser(
+        "tail",
+        help="print the newest records",
+        description="Print the newest records, one line each. Changes nothing, takes no lock.",
+        epilog="exit status: 0 printed, 5 the log could not be read\n\nexample: gatehouse audit tail -n 20 -f",
+        formatter_class=raw,
+    )
+    tail.add_argument("-n", type=_count, default=10, metavar="N", help="how many (default: 10)")
+    tail.add_argument("-f", "--follow", action="store_true", help="keep printing as records are written")
+    show = commands.add_parser(
+        "show",
+        help="print one record, or all records of a request",
+        description="Print one record by its number, or every record of a request by its id.",
+        epilog="exit status: 0 printed, 2 there is no such record, 5 the log could not be read\n\n"
+        "example: gatehouse audit show 4711",
+        formatter_class=raw,
+    )
+    show.add_argument("what", metavar="SEQ|REQUEST-ID", help="number of a record, or id of a request")
+    check = commands.add_parser(
+        "verify",
+        help="prove that the log is whole, or name the first entry that does not hold",
+        description="Check every record, link and signature of a log against a public key kept elsewhere.",
+        epilog=_VERIFY_HELP,
+        formatter_class=raw,
+    )
+    check.add_argument("--trust", type=Path, metavar="FILE.vkey", help="the log's public key, from a safe place")
+    check.add_argument("--jobs", type=_count, metavar="N", help="processes to use (default: by size of the log)")
+    for parser, run in ((tail, _tail), (show, _show), (check, _verify)):
+        parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the log")
+        parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=_CONFIG_HELP)
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(run=_guarded(run), locate=locate)
+
+
+_CONFIG_HELP = "configuration that says where the log is (default: gatehouse.yaml)"
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a positive number")
+    return int(text)
+
+
+def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    def guarded(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except (_UsageError, TrustError) as exc:
+            return _complain(str(exc))
+        except BrokenPipeError:
+            # The reader of our output has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except OSError as exc:
+            return _complain(f"`{exc.filename}`: {exc.strerror}")
+
+    return guarded
+
+
+def _complain(problem: str) -> int:
+    print(f"gatehouse audit: {problem}", file=sys.stderr)
+    return Exit.USAGE
+
+
+def _location(arguments: argparse.Namespace) -> AuditLocation:
+    directory, trust = arguments.dir, getattr(arguments, "trust", None)
+    if directory is None or (trust is None and "trust" in arguments):
+        if directory is not None:
+            raise _UsageError("`--dir` needs `--trust` beside it: trust is never taken from the log itself")
+        found: AuditLocation = arguments.locate(arguments.config)
+        directory, trust = found.directory, trust or found.trust
+    if not (directory / "seg").is_dir():
+        raise _UsageError(f"`{directory}` is not an audit log: it has no directory `seg`")
+    return AuditLocation(directory, trust or Path())
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    location = _location(arguments)
+    size = sum(segment.path.stat().st_size for segment in list_segments(location.directory))
+    jobs = arguments.jobs or (min(4, os.cpu_count() or 1) if size >= _WORTH_PROCESSES else 1)
+    started = time.monotonic()
+    report = verify(location.directory, load_trust(location.trust), jobs)
+    if arguments.json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        _print_report(report, time.monotonic() - started)
+    return report.exit
+
+
+def _print_report(report: Report, seconds: float) -> None:
+    if report.finding is not None:
+        print(f"DOES NOT HOLD  {report.finding}")
+    print(f"{'ok  ' if report.finding is None else ''}{report.origin}: {report.statement}")
+    if report.open_exchanges:
+        shown = ", ".join(report.open_exchanges[:5])
+        more = ", …" if len(report.open_exchanges) > 5 else ""
+        print(f"note: {len(report.open_exchanges)} exchanges are open at the end: {shown}{more}")
+    for note in report.notes:
+        print(f"note: {note}")
+    print(f"{report.checkpoints} checkpoints verified in {seconds:.2f} s; not checked: {NOT_CHECKED}")
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    directory = _location(arguments).directory
+    last: deque[bytes] = deque(maxlen=arguments.n)
+    segments = list_segments(directory)
+    for first in range(len(segments) - 1, -1, -1):
+        last.clear()
+        last.extend(_lines(directory, segments[first:]))
+        if len(last) == arguments.n:
+            break
+    for line in last:
+        _print_line(line, arguments.json)
+    if arguments.follow:
+        _follow(directory, arguments.json)
+    return 0
+
+
+def _follow(directory: Path, as_json: bool) -> None:
+    """Print what is added, across segments, until interrupted."""
+    segment = max(list_segments(directory), key=lambda found: found.first, default=None)
+    offset = segment.path.stat().st_size if segment is not None else 0
+    try:
+        while True:
+            if segment is not None:
+                for raw in raw_lines(segment.path, offset):
+                    if not raw.endswith(b"\n"):
+                        break
+                    offset += len(raw)
+                    _print_line(raw[:-1], as_json)
+            sys.stdout.flush()
+            later = [found for found in list_segments(directory) if segment is None or found.first > segment.first]
+            if later:
+                segment, offset = later[0], 0
+            else:
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    directory, what = _location(arguments).directory, str(arguments.what)
+    segments = list_segments(directory)
+    if what.isascii() and what.isdigit():
+        later = [index for index, segment in enumerate(segments) if segment.first <= int(what)]
+        wanted, segments = f'"seq":{int(what)},', segments[later[-1] :][:1] if later else []
+    else:
+        wanted = json.dumps(what, ensure_ascii=False)
+    found = 0
+    for line in _lines(directory, segments):
+        if wanted.encode() in line and _is_meant(line, what):
+            found += 1
+            print(line.decode() if arguments.json else json.dumps(parse_line(line), indent=2))
+    if not found:
+        print(f"gatehouse audit: no record has the number or request id `{what}`", file=sys.stderr)
+        return Exit.ALTERED
+    return 0
+
+
+def _is_meant(line: bytes, what: str) -> bool:
+    try:
+        record = parse_line(line)
+    except RecordError:
+        return False
+    return record.get("req") == what or str(record.get("seq")) == what
+
+
+def _lines(directory: Path, segments: list[Segment]) -> Iterator[bytes]:
+    """Complete lines that count, in order."""
+    everything = list_segments(directory)
+    for segment in segments:
+        for raw in raw_lines(segment.path, 0, claimed_end(segment, everything)):
+            if raw.endswith(b"\n"):
+                yield raw[:-1]
+
+
+def _print_line(line: bytes, as_json: bool) -> None:
+    if as_json:
+        print(line.decode(errors="replace"))
+        return
+    try:
+        print(one_line(parse_line(line)))
+    except RecordError as exc:
+        print(f"(unreadable: {exc}; run `gatehouse audit verify`)")
+
+
+def one_line(record: dict[str, Json]) -> str:
+    """Time, number, type, request, decision, rules and highest score of a record."""
+    ts = str(record.get("ts", ""))
+    time_text = iso(int(ts)) if ts.isascii() and ts.isdigit() else "(no time)"
+    fields = [time_text, str(record.get("seq", "-")), str(record.get("type", "-")), str(record.get("req", "-"))]
+    decision = record.get("decision")
+    if isinstance(decision, dict):
+        fields.append(str(decision.get("action") or decision.get("outcome") or "-"))
+        rules = decision.get("rules")
+        if isinstance(rules, list) and rules:
+            fields.append("rules=" + ",".join(str(rule) for rule in rules))
+        if decision.get("code"):
+            fields.append(f"code={decision['code']}")
+    fields.extend(_scores(record.get("guards")))
+    # What a corrupt or hostile record holds must not reach the terminal as a control sequence.
+    return "".join(char if char.isprintable() else "?" for char in "  ".join(fields))
+
+
+def _scores(guards: Json) -> Iterator[str]:
+    """The highest score of each guard, and what kept a guard from giving one."""
+    best: dict[str, str] = {}
+    top: dict[str, int] = {}
+    for guard in guards if isinstance(guards, list) else []:
+        if not isinstance(guard, dict):
+            continue
+        name, score, outcome = str(guard.get("name", "?")), guard.get("score_ppm"), guard.get("outcome", "ok")
+        if outcome not in ("ok", "value"):
+            best[name] = f"{name}={outcome}"
+            top[name] = 10**9
+        elif isinstance(score, int) and score >= top.get(name, 0):
+            best[name] = f"{name}={score / 1_000_000:.3f}"
+            top[name] = score
+    yield from best.values()
