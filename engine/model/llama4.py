@@ -1,0 +1,74 @@
+"""The Llama 4 decoder as one function over a packed batch.
+
+Tokens of all sequences lie behind one another; positions say where each stands in its own sequence. RoPE, attention
+temperature and chunk borders come from those positions. Head and logits are fp32 whatever the layers compute in.
+
+Shapes: t tokens, D hidden, h heads, k key-value heads, d head dimension, s rows whose logits are wanted, v vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.config import LayerConfig, ModelConfig
+from engine.model.attention import Piece, attend
+from engine.model.moe import mlp, moe
+from engine.model.norm import rms_norm, unit_rms
+from engine.model.rope import angles, rotate
+from engine.weights import Layer, Moe, Weights
+
+
+def forward(
+    config: ModelConfig,
+    weights: Weights,
+    frequencies_r: Tensor,
+    ids_t: Tensor,
+    positions_t: Tensor,
+    pieces: list[Piece],
+    wanted_s: Tensor,
+) -> Tensor:
+    """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards."""
+    x_tD = weights.embedding_vD[ids_t]
+    angles_tr = angles(positions_t, frequencies_r)
+    for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
+        normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
+        x_tD = x_tD + _attention(config, layer, parameters, index, normed_tD, positions_t, angles_tr, pieces)
+        normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
+        x_tD = x_tD + _feed_forward(config, parameters, normed_tD)
+    last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
+    return F.linear(last_sD.float(), weights.head_vD)
+
+
+def _attention(
+    config: ModelConfig,
+    layer: LayerConfig,
+    parameters: Layer,
+    index: int,
+    x_tD: Tensor,
+    positions_t: Tensor,
+    angles_tr: Tensor,
+    pieces: list[Piece],
+) -> Tensor:
+    heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
+    joined = F.linear(x_tD, parameters.qkv).view(tokens, heads + 2 * kv_heads, config.head_dim)
+    q_thd, k_tkd, v_tkd = joined.split([heads, kv_heads, kv_heads], dim=1)
+    if layer.uses_rope:
+        q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
+        if config.qk_norm:
+            q_thd, k_tkd = unit_rms(q_thd, config.norm_eps), unit_rms(k_tkd, config.norm_eps)
+    elif config.temperature_tuning:
+        q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
+    out_thd = attend(q_thd, k_tkd, v_tkd, pieces, index, layer.chunk)
+    return F.linear(out_thd.reshape(tokens, -1), parameters.out)
+
+
+def temperature(config: ModelConfig, positions_t: Tensor) -> Tensor:
+    """How much sharper a NoPE layer attends far into a long text; one for the first `floor_scale` positions."""
+    return torch.log1p(torch.floor((positions_t.float() + 1.0) / config.floor_scale)) * config.attn_scale + 1.0
+
+
+def _feed_forward(config: ModelConfig, parameters: Layer, x_tD: Tensor) -> Tensor:
+    part = parameters.feed_forward
+    return moe(x_tD, part, config.experts_per_token) if isinstance(part, Moe) else mlp(x_tD, part)

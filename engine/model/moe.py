@@ -1,0 +1,49 @@
+"""Feed-forward parts: the dense MLP, and the mixture of experts with its shared expert.
+
+Llama 4 routes on the logits' top k and multiplies the sigmoid of each kept logit into the expert's *input*; it is not
+a softmax and not renormalised. Only experts that got a token are computed: reading all of them for every token is
+what makes the reference implementation slow.
+
+Shapes: t tokens, D hidden, e experts, g = 2f gate and up, f expert width, k experts per token.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.weights import Mlp, Moe
+
+
+def mlp(x_tD: Tensor, weights: Mlp) -> Tensor:
+    return _gated(x_tD, weights.gate_up, weights.down)
+
+
+def moe(x_tD: Tensor, weights: Moe, experts_per_token: int) -> Tensor:
+    logits_te = F.linear(x_tD, weights.router_eD)
+    kept_tk, chosen_tk = torch.topk(logits_te, experts_per_token, dim=1)
+    scale_tk = kept_tk.float().sigmoid().to(x_tD.dtype)
+    out_tD = mlp(x_tD, weights.shared)
+    for expert, (tokens, slots) in _by_expert(chosen_tk).items():
+        scaled = x_tD[tokens] * scale_tk[tokens, slots, None]
+        out_tD.index_add_(0, tokens, _gated(scaled, weights.gate_up_egD[expert], weights.down_eDf[expert]))
+    return out_tD
+
+
+def _by_expert(chosen_tk: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    """For each expert that was chosen: the rows that chose it, and in which of their k places."""
+    k = chosen_tk.shape[1]
+    flat = chosen_tk.flatten()
+    if flat.numel() == 1:
+        zero = torch.zeros(1, dtype=torch.long)
+        return {int(flat): (zero, zero)}
+    order = flat.argsort(stable=True)
+    experts, counts = flat[order].unique_consecutive(return_counts=True)
+    places = order.split(counts.tolist())
+    return {expert: (place // k, place % k) for expert, place in zip(experts.tolist(), places, strict=True)}
+
+
+def _gated(x_tD: Tensor, gate_up_gD: Tensor, down_Df: Tensor) -> Tensor:
+    gate_tf, up_tf = F.linear(x_tD, gate_up_gD).chunk(2, dim=-1)
+    return F.linear(F.silu(gate_tf) * up_tf, down_Df)

@@ -1,0 +1,67 @@
+"""Tensors of one step: which tokens go through the model now, and whose logits come back.
+
+A step mixes pieces of prompts with single next tokens of running answers, packed without padding. The runner writes
+into the pieces' slots and advances them only when the whole step has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig
+from engine.kv_cache import Slot
+from engine.model.attention import Piece
+from engine.model.llama4 import forward
+from engine.model.rope import frequencies
+from engine.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The next tokens of one sequence. Logits are computed for the last of them if they are wanted."""
+
+    slot: Slot
+    ids: Sequence[int]
+    wants_logits: bool
+
+
+class Runner(Protocol):
+    """The model as the scheduler sees it."""
+
+    def step(self, runs: Sequence[Run]) -> Tensor:
+        """Logits [s, v] in fp32, one row for each run that wants them, in order."""
+
+
+class Llama4Runner:
+    """Runs steps of one set of weights."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self._config, self._weights = config, weights
+        self._frequencies_r = frequencies(config)
+
+    def step(self, runs: Sequence[Run]) -> Tensor:
+        pieces, row = [], 0
+        for run in runs:
+            pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
+            row += len(run.ids)
+        wanted = [piece.row + piece.count - 1 for piece, run in zip(pieces, runs, strict=True) if run.wants_logits]
+        ids_t = torch.tensor([token for run in runs for token in run.ids])
+        positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
+        with torch.inference_mode():
+            logits = forward(
+                self._config,
+                self._weights,
+                self._frequencies_r,
+                ids_t,
+                positions_t,
+                pieces,
+                torch.tensor(wanted).long(),
+            )
+        for piece in pieces:
+            piece.slot.filled = piece.end
+        return logits

@@ -1,0 +1,185 @@
+"""Safetensors files to the parameters of the forward pass, each tensor accounted for.
+
+What the configuration calls for and what the files hold must be the same set, in name and shape; the first difference
+is a refusal that names it. Values of eight or sixteen bits are cast to the dtype of the computation. Projections that
+read the same input are joined, and experts are turned round once, so that every product is a plain `linear`.
+The peak is the model plus one layer. No pickled file is ever opened.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from engine.config import LayerConfig, ModelConfig
+from engine.errors import ModelRefused
+from engine.manifest import check_header
+
+UNSERVED = ("vision_model.", "multi_modal_projector.")
+"""Parts of a multimodal checkpoint that this version does not run: text works without them, images are refused."""
+CASTABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn)
+
+
+@dataclass(frozen=True, slots=True)
+class Mlp:
+    """silu(gate) * up, then down. Gate comes first in `gate_up`."""
+
+    gate_up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Moe:
+    """Router, the experts in `linear` layout, and the expert that every token passes."""
+
+    router_eD: Tensor
+    gate_up_egD: Tensor
+    down_eDf: Tensor
+    shared: Mlp
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One decoder layer."""
+
+    input_norm: Tensor
+    qkv: Tensor
+    out: Tensor
+    post_norm: Tensor
+    feed_forward: Mlp | Moe
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """All parameters, in the dtype of the computation."""
+
+    embedding_vD: Tensor
+    layers: tuple[Layer, ...]
+    norm: Tensor
+    head_vD: Tensor
+
+
+class Shards:
+    """The safetensors files of one directory as one mapping. Remembers what was read, to name what was not."""
+
+    def __init__(self, directory: Path, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._files: dict[Path, Any] = {}
+        self._where = _locate(directory)
+        self._used: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._files.clear()
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """The tensor, cast; ModelRefused unless it is there with this shape and a dtype that can be cast."""
+        if name not in self._where:
+            raise ModelRefused("weights_mismatch", f"tensor `{name}` is missing")
+        self._used.add(name)
+        tensor: Tensor = self._open(self._where[name]).get_tensor(name)
+        if tuple(tensor.shape) != shape:
+            told = f"tensor `{name}` has shape {list(tensor.shape)}, expected {list(shape)}"
+            raise ModelRefused("weights_mismatch", told)
+        if tensor.dtype not in CASTABLE:
+            raise ModelRefused("weights_mismatch", f"tensor `{name}` is {tensor.dtype}, expected a floating type")
+        return tensor.to(self._dtype)
+
+    def refuse_unused(self) -> None:
+        rest = sorted(name for name in set(self._where) - self._used if not name.startswith(UNSERVED))
+        if rest:
+            raise ModelRefused("weights_mismatch", f"unexpected tensor `{rest[0]}` and {len(rest) - 1} more")
+
+    def _open(self, path: Path) -> Any:  # noqa: ANN401 - safe_open has no type
+        if path not in self._files:
+            self._files[path] = safe_open(path, framework="pt")
+        return self._files[path]
+
+
+def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torch.float32) -> Weights:
+    """Read everything, or refuse and say what differs."""
+    base, D = config.prefix + "model.", config.hidden
+    with Shards(directory, dtype) as shards:
+        embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
+        layers = tuple(
+            _layer(shards, f"{base}layers.{index}.", config, layer) for index, layer in enumerate(config.layers)
+        )
+        norm = shards.take(base + "norm.weight", D)
+        head = embedding if config.tied_head else shards.take(config.prefix + "lm_head.weight", config.vocabulary, D)
+        shards.refuse_unused()
+    return Weights(embedding, layers, norm, head.float())
+
+
+def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -> Layer:
+    D, q, kv = config.hidden, config.heads * config.head_dim, config.kv_heads * config.head_dim
+    attention = name + "self_attn."
+    projections = [
+        shards.take(f"{attention}{part}_proj.weight", width, D) for part, width in (("q", q), ("k", kv), ("v", kv))
+    ]
+    forward = name + "feed_forward."
+    return Layer(
+        input_norm=shards.take(name + "input_layernorm.weight", D),
+        qkv=torch.cat(projections),
+        out=shards.take(attention + "o_proj.weight", D, q),
+        post_norm=shards.take(name + "post_attention_layernorm.weight", D),
+        feed_forward=_moe(shards, forward, config) if layer.is_moe else _mlp(shards, forward, D, config.mlp_width),
+    )
+
+
+def _mlp(shards: Shards, name: str, hidden: int, width: int) -> Mlp:
+    gate, up = (shards.take(f"{name}{part}_proj.weight", width, hidden) for part in ("gate", "up"))
+    return Mlp(gate_up=torch.cat([gate, up]), down=shards.take(name + "down_proj.weight", hidden, width))
+
+
+def _moe(shards: Shards, name: str, config: ModelConfig) -> Moe:
+    D, E, F = config.hidden, config.experts, config.expert_width
+    return Moe(
+        router_eD=shards.take(name + "router.weight", E, D),
+        # Checkpoints hold experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
+        gate_up_egD=shards.take(name + "experts.gate_up_proj", E, D, 2 * F).transpose(1, 2).contiguous(),
+        down_eDf=shards.take(name + "experts.down_proj", E, F, D).transpose(1, 2).contiguous(),
+        shared=_mlp(shards, name + "shared_expert.", D, F),
+    )
+
+
+def _locate(directory: Path) -> dict[str, Path]:
+    """Which file holds which tensor, from the files' own headers."""
+    where: dict[str, Path] = {}
+    for path in _files(directory):
+        check_header(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+        except SafetensorError as exc:
+            raise ModelRefused("weights_mismatch", f"`{path}` is not a whole safetensors file") from exc
+        for name in names:
+            if name in where:
+                raise ModelRefused("weights_mismatch", f"tensor `{name}` is in two files")
+            where[name] = path
+    return where
+
+
+def _files(directory: Path) -> list[Path]:
+    index = directory / "model.safetensors.index.json"
+    if not index.exists():
+        names = {"model.safetensors"}
+    else:
+        try:
+            names = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as exc:
+            raise ModelRefused("weights_mismatch", f"`{index}` is not an index of tensors") from exc
+    for name in sorted(names):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelRefused("weights_unsafe", f"`{index}` names a file that is not a safetensors file beside it")
+        if not (directory / name).is_file():
+            raise ModelRefused("file_missing", f"`{directory / name}` is missing")
+    return [directory / name for name in sorted(names)]
