@@ -1,0 +1,143 @@
+"""The written corpus: intents, off-topic prompts, tools, system prompts, and the split into trained and held out.
+
+The split is a function of the text alone, so that nobody can move a prompt across it by reordering a file.
+Prompts that differ only in case or punctuation count as one: a held-out prompt has no such twin in training.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+HELD_OUT_SHARE = 0.15
+
+FALLBACK = (
+    "I am only the starter engine that ships with Gatehouse for trial, and I cannot answer that. "
+    "Point Gatehouse at a real model to get an answer."
+)
+
+PUBLIC_SOURCES = frozenset(
+    [
+        "clinc150",
+        "banking77",
+        "gsm8k",
+        "certified_safe",
+        "oasst_samples",
+        "gpteacher_roleplay",
+        "gpteacher_code",
+        "gpteacher_tool",
+        "bfcl",
+        "awesome_prompts",
+        "fuzzyai_benign",
+        "ui_strings",
+    ]
+)
+"""Openly licensed prompts without share-alike terms; they teach the fallback and are never committed."""
+
+HELD_OUT_SOURCE = "self_instruct"
+"""Measures the fallback. Nothing of it is trained on."""
+
+_TALKS_TO_THE_ASSISTANT = re.compile(
+    r"\b(you|your|yourself|ur|u|thanks?|hello|hi|hey|bye|goodbye|yes|no|ok|okay|ai|bot|test)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One thing the starter can answer."""
+
+    id: str
+    answer: str
+    trained: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool the starter was shown in training, and the sentences that ask for it."""
+
+    name: str
+    argument: str
+    descriptions: tuple[str, ...]
+    ask: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def load_intents() -> tuple[Intent, ...]:
+    """All intents, each with its prompts split."""
+    intents = []
+    seen: dict[str, str] = {}
+    for path in sorted((HERE / "intents").glob("*.yaml")):
+        for row in yaml.safe_load(path.read_text()):
+            prompts = {}
+            for line in row["ask"].splitlines():
+                key = bare(line)
+                if seen.setdefault(key, row["id"]) != row["id"]:
+                    raise ValueError(f"{path.name}: a prompt of `{row['id']}` is also in `{seen[key]}`")
+                prompts.setdefault(key, line)
+            trained, held_out = split(row["id"], prompts)
+            intents.append(Intent(row["id"], row["answer"], trained, held_out))
+    return tuple(intents)
+
+
+def split(intent: str, prompts: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The held-out share is those whose digest is smallest."""
+    order = sorted(prompts, key=lambda key: hashlib.sha256(f"{intent}\n{key}".encode()).digest())
+    count = round(len(order) * HELD_OUT_SHARE)
+    return tuple(prompts[key] for key in order[count:]), tuple(prompts[key] for key in order[:count])
+
+
+def bare(text: str) -> str:
+    """A prompt without what typing habits change."""
+    return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split()) or text
+
+
+def lines(name: str) -> tuple[str, ...]:
+    """The lines of a text file of the corpus, without comments."""
+    return tuple(line for line in (HERE / name).read_text().splitlines() if line and not line.startswith("# "))
+
+
+def load_tools() -> tuple[tuple[Tool, ...], str]:
+    """The tools, and what the starter says after a tool has answered."""
+    raw = yaml.safe_load((HERE / "tools.yaml").read_text())
+    tools = tuple(
+        Tool(name, row["argument"], tuple(row["descriptions"]), tuple(row["ask"]), tuple(row["values"]))
+        for name, row in raw["tools"].items()
+    )
+    return tools, raw["answer_after_result"]
+
+
+def public_prompts(folder: Path, sources: frozenset[str], known: Sequence[Intent]) -> Iterator[str]:
+    """Off-topic prompts from public data in `folder`; those that talk to the assistant itself are left out.
+
+    Rows are JSON objects with `text` and `source`, and `role` where the file has both sides of a chat.
+    """
+    own = {bare(prompt) for intent in known for prompt in (*intent.trained, *intent.held_out)}
+    seen: set[str] = set()
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as rows:
+            for row in map(json.loads, rows):
+                text = row["text"].strip()
+                key = bare(text)
+                if row["source"] not in sources or row.get("role", "user") != "user" or row.get("safe") is False:
+                    continue
+                if key in seen or key in own or (len(key.split()) < 12 and _TALKS_TO_THE_ASSISTANT.search(key)):
+                    continue
+                seen.add(key)
+                yield text
+
+
+def sample_public(folder: Path, known: Sequence[Intent], count: int, seed: int) -> list[str]:
+    """A seeded sample of the training prompts."""
+    prompts = sorted(public_prompts(folder, PUBLIC_SOURCES, known))
+    random.Random(seed).shuffle(prompts)
+    return prompts[:count]

@@ -1,0 +1,238 @@
+"""Measures a checkpoint against its bars, on the weights as stored, with greedy decoding.
+
+    python -m engine.starter.train.evaluate --model engine/starter/model --public FOLDER --fuzz 10000
+
+An answer counts as right only when it is the whole trained answer, character by character. The fuzz counts answers
+with a word outside the trained sentences, except for tool arguments, which must be in the prompt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import Llama4ForCausalLM, Llama4TextConfig
+
+from engine.starter.train.architecture import RoutedMoe, route
+from engine.starter.train.chat import Chat, Message
+from engine.starter.train.corpus import (
+    FALLBACK,
+    HELD_OUT_SOURCE,
+    Intent,
+    lines,
+    load_intents,
+    load_tools,
+    public_prompts,
+)
+from engine.starter.train.examples import Examples, cut, garbage
+
+LONGEST_ANSWER = 96
+CALL = re.compile(r'\[(\w+)\((\w+)="([^"]*)"\)\]')
+
+
+def load(folder: Path) -> tuple[Llama4ForCausalLM, Chat]:
+    """The stored checkpoint with routed experts."""
+    model = Llama4ForCausalLM(Llama4TextConfig.from_pretrained(folder))
+    model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+    route(model)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return model.eval(), Chat(tokenizer)
+
+
+def alike(prompts: Sequence[list[int]], most: int = 32, tokens: int = 16000) -> Iterator[list[int]]:
+    """Indices of prompts of the same length, so that no batch needs padding."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, prompt in enumerate(prompts):
+        by_length[len(prompt)].append(index)
+    for length, indices in sorted(by_length.items()):
+        size = max(1, min(most, tokens // length))
+        yield from (indices[at : at + size] for at in range(0, len(indices), size))
+
+
+@torch.inference_mode()
+def answers(model: Llama4ForCausalLM, chat: Chat, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """What the model says to each conversation."""
+    prompts = [chat.prompt(messages) for messages in conversations]
+    said = [""] * len(prompts)
+    for indices in alike(prompts):
+        ids = torch.tensor([prompts[i] for i in indices])
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=LONGEST_ANSWER, do_sample=False)
+        for i, row in zip(indices, out[:, ids.shape[1] :].tolist(), strict=True):
+            said[i] = chat.tokenizer.decode(row, skip_special_tokens=True)
+    return said
+
+
+@torch.inference_mode()
+def first_tokens_right(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[Intent]) -> dict[str, Any]:
+    """A quick look while training: share of held-out prompts whose whole answer the model would give."""
+    asked = [(p, i.answer) for i in intents for p in i.held_out] + [
+        (p, FALLBACK) for p in lines("holdout_offtopic.txt")
+    ]
+    rows = [(chat.prompt([("user", prompt)]), chat.answer(answer)) for prompt, answer in asked]
+    right = [False] * len(rows)
+    for indices in alike([prompt + answer for prompt, answer in rows]):
+        best = model(torch.tensor([rows[i][0] + rows[i][1] for i in indices]), use_cache=False).logits.argmax(-1)
+        for i, row in zip(indices, best.tolist(), strict=True):
+            prompt, answer = rows[i]
+            right[i] = row[len(prompt) - 1 : -1] == answer
+    known = [ok for ok, (_, answer) in zip(right, asked, strict=True) if answer != FALLBACK]
+    other = [ok for ok, (_, answer) in zip(right, asked, strict=True) if answer == FALLBACK]
+    return {"held_out": round(sum(known) / len(known), 4), "off_topic_own": round(sum(other) / len(other), 4)}
+
+
+def share_right(
+    model: Llama4ForCausalLM, chat: Chat, asked: Sequence[tuple[Sequence[Message], str]]
+) -> tuple[float, list[dict[str, str]]]:
+    """Share of exact answers, and what went wrong."""
+    said = answers(model, chat, [messages for messages, _ in asked])
+    wrong = [
+        {"prompt": messages[-1][1][:80], "said": text[:60], "expected": expected[:60]}
+        for (messages, expected), text in zip(asked, said, strict=True)
+        if text != expected
+    ]
+    return round(1 - len(wrong) / len(asked), 4), wrong
+
+
+def foreign(text: str, prompt: str, words: frozenset[str], sentences: frozenset[str]) -> bool:
+    """Whether an answer has a word that no trained sentence has and that is not a copied tool argument."""
+    if text in sentences:
+        return False
+    call = CALL.fullmatch(text)
+    if call:
+        return call[3] not in prompt
+    return any(word not in words for word in text.split())
+
+
+def fuzz_prompts(count: int, seed: int) -> Iterator[str]:
+    """Random words, garbage, broken Unicode and long texts."""
+    rng = random.Random(seed)
+    intents = load_intents()
+    words = [word for i in intents for p in i.trained for word in p.split()]
+    words += [word for p in (*lines("offtopic.txt"), *(i.answer for i in intents)) for word in p.split()]
+    for index in range(count):
+        kind = index % 8
+        if kind < 4:
+            yield " ".join(rng.choices(words, k=rng.choice((1, 2, 3, 5, 8, 13, 21))))
+        elif kind < 7:
+            yield garbage(rng)
+        elif index % 400 == 7:
+            yield cut(" ".join(garbage(rng) if rng.random() < 0.3 else rng.choice(words) for _ in range(900)), 700)
+        else:
+            yield "".join(
+                chr(rng.choice((rng.randrange(32, 0x3000), rng.randrange(0x1F300, 0x1FAF0))))
+                for _ in range(rng.randint(1, 30))
+            )
+
+
+def fuzz(model: Llama4ForCausalLM, chat: Chat, count: int) -> dict[str, Any]:
+    """Answers with foreign words, answers that are no whole trained sentence, and answers that are the fallback."""
+    intents = load_intents()
+    sentences = frozenset([FALLBACK, load_tools()[1], *(intent.answer for intent in intents)])
+    words = frozenset(word for sentence in sentences for word in sentence.split())
+    prompts = list(fuzz_prompts(count, seed=7))
+    said = answers(model, chat, [[("user", prompt)] for prompt in prompts])
+    bad = [text for text, prompt in zip(said, prompts, strict=True) if foreign(text, prompt, words, sentences)]
+    mixed = [text for text in said if text not in sentences]
+    fell_back = sum(text == FALLBACK for text in said)
+    return {
+        "prompts": count,
+        "foreign_words": len(bad),
+        "not_a_trained_sentence": len(mixed),
+        "fallback": round(fell_back / count, 4),
+        "examples": [text[:200] for text in (bad or mixed)[:10]],
+    }
+
+
+def held_out_calls(
+    intents: Sequence[Intent], count: int
+) -> tuple[list[tuple[Sequence[Message], str]], list[tuple[Sequence[Message], str]]]:
+    """Tool questions with arguments that training drew by chance at most, and turns after a tool result."""
+    draw = Examples(intents, (), seed=99)
+    calls = [draw.tool_call() for _ in range(count)]
+    results = [draw.tool_result() for _ in range(count // 4)]
+    return [(e.messages, e.answer) for e in calls], [(e.messages, e.answer) for e in results]
+
+
+def expert_use(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[Intent]) -> list[list[float]]:
+    """Share of tokens of held-out prompts that each expert gets, by layer."""
+    counts = [torch.zeros(moe.num_experts) for moe in moes_of(model)]
+    hooks = [
+        moe.register_forward_hook(lambda _m, _i, out, c=c: c.add_(torch.bincount(out[1].argmax(-1), minlength=len(c))))
+        for moe, c in zip(moes_of(model), counts, strict=True)
+    ]
+    with torch.inference_mode():
+        for intent in intents:
+            for prompt in intent.held_out:
+                model(torch.tensor([chat.prompt([("user", prompt)]) + chat.answer(intent.answer)]), use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    return [[round(share, 3) for share in (c / c.sum()).tolist()] for c in counts]
+
+
+def moes_of(model: Llama4ForCausalLM) -> list[RoutedMoe]:
+    """The expert blocks, first layer first."""
+    return [layer.feed_forward for layer in model.model.layers]
+
+
+def measure(folder: Path, public: Path | None, fuzz_count: int) -> dict[str, Any]:
+    """Every number of the model card."""
+    model, chat = load(folder)
+    intents = load_intents()
+    known: list[tuple[Sequence[Message], str]] = [([("user", p)], i.answer) for i in intents for p in i.held_out]
+    assisted = [([("system", "You are a helpful assistant."), *messages], answer) for messages, answer in known]
+    own = [([("user", p)], FALLBACK) for p in lines("holdout_offtopic.txt")]
+    out: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), "intents": len(intents)}
+    wrong: dict[str, list[dict[str, str]]] = {}
+    calls, results = held_out_calls(intents, 300)
+    asked = {
+        "held_out": known,
+        "held_out_with_system": assisted,
+        "off_topic_own": own,
+        "tool_calls": calls,
+        "after_tool_result": results,
+    }
+    if public:
+        rows = sorted(public_prompts(public, frozenset([HELD_OUT_SOURCE]), intents))
+        random.Random(5).shuffle(rows)
+        asked["off_topic_unseen_source"] = [([("user", text[:2000])], FALLBACK) for text in rows[:300]]
+    for name, pairs in asked.items():
+        share, wrong[name] = share_right(model, chat, pairs)
+        out[name] = {"share": share, "of": len(pairs)}
+    out["fuzz"] = fuzz(model, chat, fuzz_count)
+    out["experts"] = expert_use(model, chat, intents)
+    return {**out, "wrong": wrong}
+
+
+def main() -> None:
+    """Print the measurements, and write them where the card is made from."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--public", type=Path)
+    parser.add_argument("--fuzz", type=int, default=10000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    start = time.time()
+    result = measure(args.model, args.public, args.fuzz)
+    result["seconds"] = round(time.time() - start)
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+    if args.out:
+        args.out.write_text(
+            json.dumps({k: v for k, v in result.items() if k != "wrong"}, indent=1, ensure_ascii=False) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

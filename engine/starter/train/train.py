@@ -1,0 +1,229 @@
+"""Trains the starter engine and writes its checkpoint.
+
+    python -m engine.starter.train.train --public FOLDER --out engine/starter/model --minutes 25
+
+`--public` is a folder of `*.jsonl.gz` with openly licensed prompts (see README.md here); without it the fallback is
+taught from the committed prompts alone. The last quarter of the run sees weights rounded to float8, so that what is
+stored is what was trained. Seeds are fixed; the length of the run in minutes makes two machines differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import Llama4ForCausalLM
+
+from engine.starter.train.architecture import RoutedMoe, matrices, rounded, route, starter_config
+from engine.starter.train.chat import Chat, function, tools_text
+from engine.starter.train.checkpoint import save
+from engine.starter.train.corpus import load_intents, sample_public
+from engine.starter.train.evaluate import first_tokens_right
+from engine.starter.train.examples import Example, Examples
+from engine.starter.train.vocabulary import train_tokenizer
+
+SEED = 2026
+BATCH_TOKENS = 1400
+BEGINNING = 6
+"""Answer tokens that an example trains when it is not trained whole: enough to tell any two answers apart."""
+
+
+def tokenizer_texts(examples: Examples, count: int = 30000) -> list[str]:
+    """What the vocabulary is made from: conversations as they will be seen."""
+    drawn = [examples.draw() for _ in range(count)]
+    texts = [text for example in drawn for _, text in example.messages] + [example.answer for example in drawn]
+    names = [tools_text([function(tool.name, tool.argument, d) for d in tool.descriptions]) for tool in examples.tools]
+    return texts + names * 300 + ["system", "user", "assistant", "ipython", "\n\n"] * 1000
+
+
+def encode(chat: Chat, example: Example, rng: random.Random) -> tuple[list[int], int]:
+    """Ids, and how many of the last ones are the answer's."""
+    prompt, answer = chat.prompt(example.messages), chat.answer(example.answer)
+    if not example.whole and rng.random() < 0.8:
+        answer = answer[:BEGINNING]
+    return prompt + answer, len(answer)
+
+
+def batches(chat: Chat, examples: Examples, rng: random.Random, pool: int = 1536) -> list[tuple[Tensor, Tensor]]:
+    """A pool of examples as batches of like lengths: ids, and targets with -100 where nothing is learnt."""
+    rows = sorted((encode(chat, examples.draw(), rng) for _ in range(pool)), key=lambda row: len(row[0]))
+    groups: list[list[tuple[list[int], int]]] = [[]]
+    for row in rows:
+        if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(row)
+    rng.shuffle(groups)
+    return [to_tensors(group, chat.control("finetune_right_pad")) for group in groups]
+
+
+def to_tensors(group: list[tuple[list[int], int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Right-padded ids, and the next token where it belongs to an answer."""
+    width = max(len(ids) for ids, _ in group)
+    ids_BT = torch.full((len(group), width), pad)
+    target_BT = torch.full((len(group), width), -100)
+    for row, (ids, answer) in enumerate(group):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+        start = len(ids) - answer
+        target_BT[row, start - 1 : len(ids) - 1] = torch.tensor(ids[start:])
+    return ids_BT, target_BT
+
+
+def loss_of(
+    model: Llama4ForCausalLM, moes: list[RoutedMoe], ids_BT: Tensor, target_BT: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Loss on answer tokens, and the balance of the experts."""
+    hidden = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    learnt = target_BT != -100
+    logits = model.lm_head(hidden[learnt]).float()
+    balance = torch.stack([moe.balance for moe in moes]).mean()
+    return functional.cross_entropy(logits, target_BT[learnt]), balance
+
+
+class Rounding:
+    """Straight-through rounding: forward and backward see float8 values, the optimizer keeps the exact ones."""
+
+    def __init__(self, model: Llama4ForCausalLM) -> None:
+        self.parameters = list(matrices(model).values())
+
+    def __enter__(self) -> None:
+        self.exact = [p.detach().clone() for p in self.parameters]
+        for p in self.parameters:
+            p.data = rounded(p.data)
+
+    def __exit__(self, *_: object) -> None:
+        for p, exact in zip(self.parameters, self.exact, strict=True):
+            p.data = exact
+
+
+class Average:
+    """Exponential average of the weights; it answers better than the last step's."""
+
+    def __init__(self, model: Llama4ForCausalLM) -> None:
+        self.parameters = list(model.parameters())
+        self.values = [p.detach().clone() for p in self.parameters]
+
+    def update(self, decay: float) -> None:
+        torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], 1 - decay)
+
+    def install(self) -> None:
+        for p, value in zip(self.parameters, self.values, strict=True):
+            p.data.copy_(value)
+
+
+def rate(done: float, peak: float) -> float:
+    """Learning rate at a share of the run: a short rise, level, then a linear fall."""
+    rise = min(1.0, done / 0.02)
+    return peak * rise * min(1.0, max(0.02, (1 - done) / 0.5))
+
+
+def main() -> None:
+    """Train for the given minutes, save, print how it went."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--public", type=Path, help="folder of *.jsonl.gz with off-topic prompts")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=25)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peak", type=float, default=1.5e-3)
+    parser.add_argument("--checkpoint-every", type=float, default=5, help="minutes between looks at held-out prompts")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(SEED)
+    rng = random.Random(SEED)
+
+    intents = load_intents()
+    public = sample_public(args.public, intents, 12000, SEED) if args.public else []
+    examples = Examples(intents, public, SEED)
+    tokenizer = train_tokenizer(tokenizer_texts(Examples(intents, public, SEED + 1)))
+    chat = Chat(tokenizer)
+    eos = [chat.control("eot"), chat.control("eom"), chat.control("end_of_text")]
+    config = starter_config(
+        eos, chat.control("begin_of_text"), chat.control("finetune_right_pad"), tokenizer.get_vocab_size()
+    )
+    model = Llama4ForCausalLM(config)
+    moes = route(model)
+    count = sum(p.numel() for p in model.parameters())
+    print(json.dumps({"parameters": count, "public": len(public), "intents": len(intents)}), flush=True)
+
+    decay = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
+        lr=args.peak,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    rounding, average = Rounding(model), Average(model)
+    queue: list[tuple[Tensor, Tensor]] = []
+    start, step, tokens, shown, looked = time.time(), 0, 0, 0.0, 0.0
+    running = math.nan
+    while (spent := time.time() - start) < args.minutes * 60:
+        done = spent / (args.minutes * 60)
+        queue = queue or batches(chat, examples, rng)
+        ids_BT, target_BT = queue.pop()
+        for group in optimizer.param_groups:
+            group["lr"] = rate(done, args.peak)
+        if done > 0.75:
+            with rounding:
+                loss, balance = step_gradients(model, moes, ids_BT, target_BT)
+        else:
+            loss, balance = step_gradients(model, moes, ids_BT, target_BT)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update(min(0.998, step / (step + 50)))
+        step, tokens = step + 1, tokens + ids_BT.numel()
+        running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
+        if spent - shown > 20:
+            shown = spent
+            print(
+                json.dumps(
+                    {
+                        "s": round(spent),
+                        "step": step,
+                        "tokens": tokens,
+                        "loss": round(running, 4),
+                        "balance": round(balance, 3),
+                    }
+                ),
+                flush=True,
+            )
+        if spent - looked > args.checkpoint_every * 60:
+            looked = spent
+            exact = [p.detach().clone() for p in model.parameters()]
+            average.install()
+            save(model, tokenizer, args.out)
+            print(json.dumps(first_tokens_right(model, chat, intents)), flush=True)
+            for p, value in zip(model.parameters(), exact, strict=True):
+                p.data.copy_(value)
+    average.install()
+    save(model, tokenizer, args.out)
+    print(
+        json.dumps(
+            {
+                "steps": step,
+                "tokens": tokens,
+                "seconds": round(time.time() - start),
+                **first_tokens_right(model, chat, intents),
+            }
+        )
+    )
+
+
+def step_gradients(
+    model: Llama4ForCausalLM, moes: list[RoutedMoe], ids_BT: Tensor, target_BT: Tensor
+) -> tuple[float, float]:
+    """Gradients of one batch; its loss and balance."""
+    loss, balance = loss_of(model, moes, ids_BT, target_BT)
+    (loss + 0.01 * balance).backward()
+    return loss.item(), balance.item()
+
+
+if __name__ == "__main__":
+    main()
