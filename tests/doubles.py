@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from gateway.errors import Unavailable
+from gateway.exchange import AnswerEvent
+from guards.errors import ErrorKind, GuardError
 from guards.profiles.profile import Profile
+from guards.verdict import GuardIdentity, Part, Verdict
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -91,3 +97,68 @@ class ClassifyHost:
         self.calls.append(question["input"])
         body = self.answer(question["input"]) if self.body is None else self.body
         return httpx.Response(self.status, content=body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+class ScriptedGuard:
+    """A guard that knows some phrases: text holding one scores as told, everything else scores 0."""
+
+    def __init__(self, use: str, phrases: Mapping[str, Verdict | ErrorKind] | None = None) -> None:
+        self.identity = GuardIdentity(use, f"{use}/scripted", "sha256:" + "0" * 64)
+        self.phrases = dict(phrases or {})
+        self.judged: list[str] = []
+
+    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+        verdicts = []
+        for part in parts:
+            self.judged.append(part.text)
+            found = [outcome for phrase, outcome in self.phrases.items() if phrase in part.text]
+            for outcome in found:
+                if isinstance(outcome, ErrorKind):
+                    raise GuardError(self.identity.use, outcome, "scripted")
+            verdicts.append(next((v for v in found if isinstance(v, Verdict)), Verdict(0)))
+        return verdicts
+
+
+class MemoryAudit:
+    """Keeps records in a list; `fail_from` makes the log unavailable from that record number on."""
+
+    def __init__(self, fail_from: int | None = None) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.fail_from = fail_from
+
+    async def append(self, record: Mapping[str, Any]) -> int:
+        if self.fail_from is not None and len(self.records) >= self.fail_from:
+            raise Unavailable("audit_unavailable", "scripted")
+        await asyncio.sleep(0)
+        self.records.append(json.loads(json.dumps(record)))
+        return len(self.records) - 1
+
+    def types(self) -> list[str]:
+        return [record["type"] for record in self.records]
+
+
+class ScriptedServer:
+    """A model server that sends the events it was given, and keeps the bodies it was sent.
+
+    An exception among the events is raised there; a number is a pause in seconds.
+    """
+
+    def __init__(self, *events: AnswerEvent | Exception | float) -> None:
+        self.events, self.closed = events, False
+        self.bodies: list[dict[str, Any]] = []
+
+    async def served_as(self, model: str) -> str:
+        return f"served/{model}"
+
+    async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
+        self.bodies.append(json.loads(body))
+        try:
+            for event in self.events:
+                if isinstance(event, Exception):
+                    raise event
+                if isinstance(event, float):
+                    await asyncio.sleep(event)
+                else:
+                    yield event
+        finally:
+            self.closed = True
