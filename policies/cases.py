@@ -1,0 +1,252 @@
+"""`tests:` of a policy file: what is sent, what is faked, what has to come of it.
+
+A case goes through the whole exchange, with nothing but the model behind each guard and the upstream scripted. Guards
+without a model run for real. A model detector that a case does not fake gives score 0; so a case says what it is about
+and no more. Texts of cases are kept out of every message and every repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from guards.errors import ErrorKind
+from guards.verdict import PPM, Scope
+from policies import vocabulary as words
+from policies.errors import Place, Problems
+from policies.fields import (
+    NO_TEXTS,
+    Reader,
+    Section,
+    boolean,
+    choice,
+    integer,
+    list_of,
+    matching,
+    one_or_more,
+    ppm,
+    table,
+    text,
+)
+from policies.read_detectors import Declared, Detectors
+from policies.read_rules import CODE, RULE_ID
+from policies.yaml_strict import Broken, Entry, Listing, Node, Table
+
+ROLES = ("system", "user", "assistant", "tool")
+ACTIONS = ("allow", "flag", "redact", "block")
+DEFAULT_MODEL = "test-model"
+DEFAULT_CALLER = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the request."""
+
+    role: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The request, and who sends it."""
+
+    messages: tuple[Message, ...]
+    stream: bool = False
+    model: str = DEFAULT_MODEL
+    tenant: str = DEFAULT_CALLER
+    app: str = DEFAULT_CALLER
+
+
+@dataclass(frozen=True, slots=True)
+class Fake:
+    """What a detector says in this case, on one scope or on all."""
+
+    detector: str
+    scope: Scope | None
+    score_ppm: int = 0
+    categories: tuple[tuple[str, int], ...] = ()
+    error: ErrorKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What the model answers: the pieces of its text, in order."""
+
+    chunks: tuple[str, ...] = field(default=("A plain answer.",), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What has to come of it. None and empty mean that the case does not say."""
+
+    action: str
+    rule: str | None = None
+    """Among the determining rules."""
+    rules: tuple[str, ...] | None = None
+    """Exactly the determining rules, sorted."""
+    code: str | None = None
+    status: int | None = None
+    upstream_calls: int | None = None
+    shadow: tuple[str, ...] | None = None
+    """Exactly the shadow rules that matched, sorted."""
+    client_never_sees: tuple[str, ...] = field(default=(), repr=False)
+    upstream_sees: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test of the policy, by its author."""
+
+    place: Place
+    name: str
+    send: Send
+    fakes: tuple[Fake, ...]
+    upstream: Upstream
+    expect: Expect
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReader:
+    """Reads `tests:`."""
+
+    detectors: Detectors
+    rule_ids: frozenset[str]
+    problems: Problems
+
+    def read(self, node: Node | None) -> tuple[Case, ...]:
+        if node is None or isinstance(node, Broken):
+            return ()
+        if not isinstance(node, Listing):
+            self.problems.add(node.place, "`tests` has to be a list")
+            return ()
+        names: dict[str, Place] = {}
+        return tuple(case for item in node.items if (case := self._case(item, names)))
+
+    def _case(self, node: Node, names: dict[str, Place]) -> Case | None:
+        section = Section.open(node, "test", self.problems, ("name", "send", "fake", "expect"))
+        if section is None:
+            return None
+        name = section.require("name", matching(r"[^\x00-\x1f]{1,200}", "a text in one line"), "")
+        if name in names:
+            self.problems.add(section.place_of("name"), f"test name is here twice, first in line {names[name].line}")
+        names[name] = section.place_of("name")
+        fakes, upstream = self._fakes(section.node("fake"))
+        send = self._send(section)
+        expect = self._expect(section)
+        return Case(section.place, name, send, fakes, upstream, expect) if send and expect else None
+
+    def _open(self, section: Section, key: str, known: Iterable[str], later: Iterable[str]) -> Section | None:
+        node = section.node(key)
+        if node is None:
+            self.problems.add(section.place, f"test has no `{key}`")
+            return None
+        return Section.open(node, f"`{key}`", self.problems, known, later)
+
+    def _send(self, case: Section) -> Send | None:
+        known = ("messages", "stream", "model", "tenant", "app")
+        section = self._open(case, "send", known, words.LATER_SEND)
+        if section is None:
+            return None
+        return Send(
+            messages=section.require("messages", list_of(_message, least=1, may_repeat=True), ()),
+            stream=section.get("stream", boolean, False),
+            model=section.get("model", text, DEFAULT_MODEL),
+            tenant=section.get("tenant", text, DEFAULT_CALLER),
+            app=section.get("app", text, DEFAULT_CALLER),
+        )
+
+    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream]:
+        found = table(node, "`fake`", self.problems) if node else None
+        fakes: list[Fake] = []
+        upstream = Upstream()
+        for entry in found.entries if found else ():
+            if entry.key == "upstream":
+                upstream = self._upstream(entry)
+            elif entry.key in self.detectors:
+                declared = self.detectors[entry.key]
+                fakes.extend(self._detector(entry, declared) if declared else ())
+            else:
+                known = dict.fromkeys([*self.detectors, "upstream"])
+                Section.open(_alone(entry), "`fake`", self.problems, known, words.LATER_FAKE)
+        return tuple(fakes), upstream
+
+    def _upstream(self, entry: Entry) -> Upstream:
+        section = Section.open(entry.value, "`upstream`", self.problems, ("text", "chunks"), ("tool_calls",))
+        if section is None:
+            return Upstream()
+        if ("text" in section) == ("chunks" in section):
+            self.problems.add(section.place, "`upstream` needs one of `text` and `chunks`")
+        whole = section.get("text", text, "")
+        return Upstream(section.get("chunks", list_of(text, least=1, may_repeat=True), (whole,)))
+
+    def _detector(self, entry: Entry, declared: Declared) -> list[Fake]:
+        """By scope (`{output: {…}}`), or for every scope at once."""
+        scopes = {str(scope) for scope in Scope}
+        found = table(entry.value, f"`{entry.key}`", self.problems)
+        if found is None or not found.entries:
+            return []
+        if any(inner.key in scopes for inner in found.entries):
+            outer = Section.open(found, f"`{entry.key}`", self.problems, scopes)
+            inners = [inner for inner in found.entries if outer and inner.key in outer]
+            return [self._said(inner.value, declared, Scope(inner.key)) for inner in inners]
+        return [self._said(found, declared, None)]
+
+    def _said(self, node: Node, declared: Declared, scope: Scope | None) -> Fake:
+        name = declared.spec.name
+        section = Section.open(node, f"`{name}`", self.problems, ("score", "unsafe", "error"), ("spans", "output"))
+        fake = Fake(name, scope)
+        if section is None:
+            return fake
+        if not declared.guard.is_model and "error" not in section:
+            problem = f"`{name}` runs for real in a test"
+            self.problems.add(section.place, problem, "only its `error` can be faked")
+            return fake
+        error = section.get("error", choice([str(kind) for kind in ErrorKind]), "")
+        if error:
+            if "score" in section or "unsafe" in section:
+                self.problems.add(section.place, "an `error` has neither `score` nor `unsafe`")
+            return Fake(name, scope, error=ErrorKind(error))
+        if not ("score" in section or "unsafe" in section):
+            self.problems.add(section.place, f"fake of `{name}` says nothing, expected `score`, `unsafe` or `error`")
+        codes = section.get("unsafe", list_of(choice(declared.guard.categories), least=1), NO_TEXTS)
+        score = section.get("score", ppm, PPM if codes else 0)
+        return Fake(name, scope, score, tuple((code, PPM) for code in sorted(codes)))
+
+    def _expect(self, case: Section) -> Expect | None:
+        known = tuple(Expect.__dataclass_fields__)
+        section = self._open(case, "expect", known, words.LATER_EXPECT)
+        if section is None:
+            return None
+        one_id: Reader[str] = choice(sorted(self.rule_ids)) if self.rule_ids else matching(RULE_ID, "a rule id")
+        rule_ids = list_of(one_id)
+        rules = section.get("rules", rule_ids, NO_TEXTS)
+        shadow = section.get("shadow", rule_ids, NO_TEXTS)
+        return Expect(
+            action=section.require("action", choice(ACTIONS, words.LATER_ACTIONS), "allow"),
+            rule=section.get("rule", one_id, "") or None,
+            rules=tuple(sorted(rules)) if "rules" in section else None,
+            code=section.get("code", matching(CODE, "a code"), "") or None,
+            status=section.get("status", integer(200, 599), 0) or None,
+            upstream_calls=section.get("upstream_calls", integer(0, 1), 0) if "upstream_calls" in section else None,
+            shadow=tuple(sorted(shadow)) if "shadow" in section else None,
+            client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
+            upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),
+        )
+
+
+def _alone(entry: Entry) -> Node:
+    return Table(entry.place, (entry,))
+
+
+def _message(node: Node, what: str, problems: Problems) -> Message | None:
+    """`{user: "…"}`: one key, the role."""
+    found = table(node, what, problems)
+    if found is None:
+        return None
+    section = Section.open(found, "message", problems, ROLES)
+    if section is None or len(found.entries) != 1:
+        problems.add(found.place, "message needs exactly one key, its role", 'such as `{user: "…"}`')
+        return None
+    role = found.entries[0]
+    content = text(role.value, f"`{role.key}`", problems) if role.key in ROLES else None
+    return None if content is None else Message(role.key, content)

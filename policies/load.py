@@ -1,0 +1,220 @@
+"""A policy file to a Policy, or every problem in it with its place.
+
+There is no half-loaded policy: PolicyErrors carries all problems of the file, and nothing of it was taken over. What
+the policy language has and this version does not is refused by its name, never ignored. Reading touches no network and
+no model, so the same bytes give the same Policy on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+
+from policies import vocabulary as words
+from policies.cases import CaseReader
+from policies.errors import PolicyErrors, Problems
+from policies.fields import Reader, Section, choice, duration_ms, integer, list_of, matching, size_bytes
+from policies.matchers import Form, canonical
+from policies.model import Amount, DetectorSpec, Do, Limits, Policy, Rule, StreamSpec
+from policies.read_detectors import Detectors, read_detectors
+from policies.read_rules import RuleReader
+from policies.vocabulary import KNOWN_GUARDS, GuardFacts
+from policies.yaml_strict import MAX_BYTES, Node, parse
+
+FORMAT = "policy/v1"
+COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
+_TOP = ("gatehouse", "name", "version", "owner", "regimes", "defaults", "detectors", "rules", "tests")
+_name = matching(r"[a-z][a-z0-9-]{0,63}", "a name of small letters, digits and `-`")
+_version = matching(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", "a version such as `2026.11.0`")
+_owner = matching(r"[^\x00-\x1f]{1,200}", "a text in one line")
+_regime = matching(r"[a-z0-9][a-z0-9-]{0,39}", "a name of small letters, digits and `-`")
+
+
+def load_policy(path: Path, known_guards: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Policy:
+    """The policy in a file. Raises PolicyErrors, or OSError when the file cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    return parse_policy(data, str(path), known_guards)
+
+
+def parse_policy(data: bytes, file: str, known_guards: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Policy:
+    """The policy in `data`; `file` is the name that places carry. Raises PolicyErrors."""
+    problems = Problems()
+    policy = _read(parse(data, file, problems), problems, known_guards, data, file)
+    problems.raise_if_any(PolicyErrors)
+    if policy is None:
+        raise AssertionError("a policy is missing and no problem says why")
+    return policy
+
+
+def _read(
+    node: Node, problems: Problems, known_guards: Mapping[str, GuardFacts], data: bytes, file: str
+) -> Policy | None:
+    top = Section.open(node, "policy", problems, _TOP, words.LATER_TOP)
+    if top is None:
+        return None
+    _check_format(top)
+    stream, limits = _read_defaults(top)
+    if "detectors" not in top or "rules" not in top:
+        problems.add(top.place, "policy needs `detectors` and `rules`")
+    detectors = read_detectors(top.node("detectors"), problems, known_guards)
+    before = len(problems)
+    rules = RuleReader(detectors, stream, problems).read(top.node("rules"))
+    # With rules missing from the list, every case that names one of them would be reported as well.
+    ids = frozenset(rule.id for rule in rules) if len(problems) == before else frozenset[str]()
+    cases = CaseReader(detectors, ids, problems).read(top.node("tests"))
+    name, version = top.require("name", _name, ""), top.require("version", _version, "")
+    specs = _specs(detectors)
+    return Policy(
+        name=name,
+        version=version,
+        owner=top.get("owner", _owner, ""),
+        regimes=top.get("regimes", list_of(_regime), ()),
+        stream=stream,
+        limits=limits,
+        detectors=specs,
+        rules=rules,
+        cases=cases,
+        digest=_digest(canonical(_compiled(name, version, stream, limits, specs, rules)).encode()),
+        source_digest=_digest(data),
+        file=file,
+    )
+
+
+def _check_format(top: Section) -> None:
+    """The first thing to say about a file for another version is that it is for another version."""
+    node = top.node("gatehouse")
+    if node is None:
+        top.problems.add(top.place, f"policy does not say `gatehouse: {FORMAT}`")
+    else:
+        choice((FORMAT,))(node, "`gatehouse`", top.problems)
+
+
+def _specs(detectors: Detectors) -> Mapping[str, DetectorSpec]:
+    return MappingProxyType({name: declared.spec for name, declared in sorted(detectors.items()) if declared})
+
+
+def _read_defaults(top: Section) -> tuple[StreamSpec, Limits]:
+    node = top.node("defaults")
+    known = ("uncovered", "on_error", "stream", "limits")
+    section = Section.open(node, "`defaults`", top.problems, known, words.LATER_DEFAULTS) if node else None
+    if section is None:
+        return StreamSpec("buffer"), Limits()
+    section.get("uncovered", choice(("deny",), ("allow",)), "deny")
+    section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed")
+    return _read_stream(section), _read_limits(section)
+
+
+def _read_stream(defaults: Section) -> StreamSpec:
+    node, problems = defaults.node("stream"), defaults.problems
+    known = ("mode", "window", "holdback", "max_wait")
+    section = Section.open(node, "`stream`", problems, known) if node else None
+    if section is None:
+        return StreamSpec("buffer")
+    mode = section.require("mode", choice(("buffer", "window"), words.LATER_STREAM_MODES), "")
+    if mode == "buffer":
+        for key in known[1:]:
+            if key in section:
+                problems.add(section.place_of(key), f"`{key}` has no meaning when the mode is `buffer`")
+        return StreamSpec("buffer")
+    nothing = Amount(0, "characters")
+    read_window = section.require if mode == "window" else section.get
+    return StreamSpec(
+        mode="window",
+        window=read_window("window", _amount(1), nothing),
+        holdback=section.get("holdback", _amount(0), nothing),
+        max_wait_ms=section.get("max_wait", duration_ms(10, 60_000), 1500),
+    )
+
+
+def _amount(least: int) -> Reader[Amount]:
+    """`64 tokens` or `512 characters`."""
+
+    def read(node: Node, what: str, problems: Problems) -> Amount | None:
+        expected = f"an amount such as `64 tokens` or `512 characters`, {least} to 99999"
+        written = matching(r"[0-9]{1,5} (tokens|characters)", expected)(node, what, problems)
+        if written is None:
+            return None
+        count, unit = written.split()
+        if int(count) < least:
+            problems.add(node.place, f"{what} is `{written}`, expected {expected}")
+            return None
+        return Amount(int(count), unit)
+
+    return read
+
+
+def _read_limits(defaults: Section) -> Limits:
+    node = defaults.node("limits")
+    known = tuple(Limits.__dataclass_fields__)
+    section = Section.open(node, "`limits`", defaults.problems, known, words.LATER_LIMITS) if node else None
+    if section is None:
+        return Limits()
+    usual = Limits()
+    return Limits(
+        body=section.get("body", size_bytes(1024, 64 * 1024**2), usual.body),
+        depth=section.get("depth", integer(4, 256), usual.depth),
+        messages=section.get("messages", integer(1, 10_000), usual.messages),
+        images=section.get("images", integer(0, 0), usual.images),
+        tools=section.get("tools", integer(0, 1_000), usual.tools),
+        input_chars=section.get("input_chars", integer(1, 10_000_000), usual.input_chars),
+        output_chars=section.get("output_chars", integer(1, 10_000_000), usual.output_chars),
+        n=section.get("n", integer(1, 16), usual.n),
+    )
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _compiled(
+    name: str,
+    version: str,
+    stream: StreamSpec,
+    limits: Limits,
+    detectors: Mapping[str, DetectorSpec],
+    rules: tuple[Rule, ...],
+) -> Form:
+    """What the policy means, in one spelling. Owner, regimes, tests and comments change nothing and are left out."""
+    return {
+        "format": COMPILED_FORMAT,
+        "name": name,
+        "version": version,
+        "defaults": {"uncovered": "deny", "on_error": "closed"},
+        "stream": [stream.mode, stream.window_chars, stream.holdback_chars, stream.max_wait_ms],
+        "limits": asdict(limits),
+        "detectors": {key: _detector_form(spec) for key, spec in detectors.items()},
+        "rules": {rule.id: _rule_form(rule) for rule in rules},
+    }
+
+
+def _detector_form(spec: DetectorSpec) -> Form:
+    return {
+        "use": spec.use,
+        "threshold": spec.threshold_ppm,
+        "categories": dict(spec.category_thresholds),
+        "timeout": spec.timeout_ms,
+        "on_error": spec.on_error,
+        "options": dict(spec.options),
+    }
+
+
+def _rule_form(rule: Rule) -> Form:
+    form: dict[str, Form] = {
+        "on": sorted(rule.scopes),
+        "when": rule.when.form(),
+        "do": _do_form(rule.do),
+        "mode": rule.mode,
+        "on_error": rule.on_error,
+    }
+    if rule.unless is not None:
+        form["unless"] = rule.unless.form()
+    return form
+
+
+def _do_form(do: Do) -> Form:
+    texts = (do.code, do.message, do.replacement, do.queue, do.severity)
+    return [do.action.name.lower(), *texts]

@@ -1,0 +1,141 @@
+"""`detectors:` of a policy file: a guard named and configured, checked against what that guard can do.
+
+A detector that has a problem still has its name, so that the rules that use it are not reported as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from guards.errors import GuardSetupError
+from guards.rules.regex import RegexGuard
+from guards.verdict import PPM
+from policies import vocabulary as words
+from policies.errors import Place, Problems, did_you_mean
+from policies.fields import Section, choice, duration_ms, list_of, matching, ppm, table, text
+from policies.model import DetectorSpec
+from policies.vocabulary import GuardFacts
+from policies.yaml_strict import Entry, Node, Scalar
+
+NAME = r"[a-z][a-z0-9_]{0,39}"
+DEFAULT_TIMEOUT_MS = 2_000
+LONGEST_TIMEOUT_MS = 60_000
+DEFAULT_LABEL = "match"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A detector with what the rules that use it have to know."""
+
+    place: Place
+    spec: DetectorSpec
+    guard: GuardFacts
+    has_threshold: bool
+    labels: tuple[str, ...]
+    """What its spans can be labelled with; empty for guards without spans."""
+
+
+Detectors = Mapping[str, Declared | None]
+"""By name; None for one whose problems are already reported."""
+
+
+def read_detectors(node: Node | None, problems: Problems, known: Mapping[str, GuardFacts]) -> Detectors:
+    found = table(node, "`detectors`", problems) if node else None
+    return {entry.key: _detector(entry, problems, known) for entry in (found.entries if found else ())}
+
+
+def _detector(entry: Entry, problems: Problems, known: Mapping[str, GuardFacts]) -> Declared | None:
+    before = len(problems)
+    name = Scalar(entry.place, entry.key, entry.key)
+    matching(NAME, "a name of small letters, digits and `_`")(name, "detector", problems)
+    if entry.key in (*words.FACTS, *words.COMBINATIONS, *words.LATER_FACTS):
+        problems.add(entry.place, f"detector is named `{entry.key}`, which is a word of the language")
+    use = _use(entry, problems, known)
+    if use is None:
+        return None
+    declared = _configured(entry, use, known[use], problems)
+    return declared if len(problems) == before else None
+
+
+def _use(entry: Entry, problems: Problems, known: Mapping[str, GuardFacts]) -> str | None:
+    """The guard's name, found before the other keys because it says which of them there are."""
+    found = table(entry.value, f"detector `{entry.key}`", problems)
+    if found is None:
+        return None
+    use = next((inner for inner in found.entries if inner.key == "use"), None)
+    if use is None:
+        near = next((inner for inner in found.entries if did_you_mean(inner.key, ["use"])), None)
+        hint = f"is `{near.key}` meant to be `use`?" if near else ""
+        problems.add(near.place if near else entry.place, f"detector `{entry.key}` has no `use`", hint)
+        return None
+    return choice(known, words.LATER_GUARDS)(use.value, "`use`", problems)
+
+
+def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -> Declared | None:
+    keys = ["use", "timeout", "on_error", *guard.names]
+    keys += ["pattern", "label", "engine"] if guard.takes_pattern else []
+    keys += ["threshold"] if guard.is_model else []
+    keys += ["categories"] if guard.categories else []
+    section = Section.open(entry.value, f"detector `{entry.key}`", problems, keys, words.LATER_DETECTOR)
+    if section is None:
+        return None
+    threshold = section.get("threshold", ppm, PPM)
+    options = _options(section, guard)
+    spec = DetectorSpec(
+        name=entry.key,
+        use=use,
+        threshold_ppm=threshold,
+        category_thresholds=_categories(section.node("categories"), guard, threshold, problems),
+        timeout_ms=section.get("timeout", duration_ms(1, LONGEST_TIMEOUT_MS), DEFAULT_TIMEOUT_MS),
+        on_error=section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed"),
+        options=MappingProxyType(options),
+    )
+    return Declared(entry.place, spec, guard, "threshold" in section, _labels(guard, options))
+
+
+def _options(section: Section, guard: GuardFacts) -> dict[str, str | tuple[str, ...]]:
+    options: dict[str, str | tuple[str, ...]] = {}
+    for key, names in guard.names.items():
+        read = list_of(choice((*names.known, *names.groups)), least=1)
+        options[key] = names.expand(section.get(key, read, names.default))
+    if guard.takes_pattern:
+        section.get("engine", choice(("re2",)), "re2")
+        options["pattern"] = pattern = section.require("pattern", text, "")
+        options["label"] = section.get("label", matching(NAME, "a name of small letters"), DEFAULT_LABEL)
+        _check_pattern(section, pattern)
+    return options
+
+
+def _check_pattern(section: Section, pattern: str) -> None:
+    """RE2 has the last word on what it accepts; the guard is built once to hear it."""
+    node = section.node("pattern")
+    if node is None or not pattern:
+        return
+    try:
+        RegexGuard(pattern)
+    except GuardSetupError as exc:
+        section.problems.add(node.place, f"`pattern` cannot be used: {exc.problem}")
+
+
+def _labels(guard: GuardFacts, options: Mapping[str, str | tuple[str, ...]]) -> tuple[str, ...]:
+    chosen = options.get("label" if guard.takes_pattern else guard.labels_from, ())
+    return (chosen,) if isinstance(chosen, str) else chosen
+
+
+def _categories(node: Node | None, guard: GuardFacts, threshold: int, problems: Problems) -> Mapping[str, int]:
+    """Thresholds by category. `all` says in words that the detector's own holds for every one."""
+    if node is None or (isinstance(node, Scalar) and node.value == "all"):
+        return MappingProxyType({})
+    found = table(node, "`categories`", problems)
+    thresholds: dict[str, int] = {}
+    for entry in found.entries if found else ():
+        if entry.key not in guard.categories:
+            hint = did_you_mean(entry.key, guard.categories)
+            problems.add(entry.place, f"unknown category `{entry.key[:40]}`", hint)
+            continue
+        value = ppm(entry.value, f"threshold of `{entry.key}`", problems)
+        if value is not None and value != threshold:
+            thresholds[entry.key] = value
+    return MappingProxyType(dict(sorted(thresholds.items())))

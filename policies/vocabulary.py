@@ -1,0 +1,115 @@
+"""The names a policy may use: guards with their options and categories, and the words of later versions.
+
+The loader checks a policy against this table, so that a rule which could never match does not load. A word of the
+policy language that this version does not have is listed too: it is refused under its own name, because a policy that
+loads does what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from guards.rules.secret_patterns import GROUPS as SECRET_GROUPS
+from guards.rules.secret_patterns import LABELS as SECRET_LABELS
+from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
+from guards.rules.unicode import LABELS as UNICODE_LABELS
+from guards.verdict import Scope
+
+TEXT_SCOPES: Final = frozenset(Scope) - {Scope.IMAGE}
+HAZARDS: Final = tuple(f"S{number}" for number in range(1, 15))
+"""The MLCommons taxonomy that Llama Guard uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """An option that is a list of names out of a fixed set."""
+
+    known: tuple[str, ...]
+    default: tuple[str, ...]
+    """What leaving the option out means."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Names that stand for several; the compiled policy holds what they stand for."""
+
+    def expand(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Sorted, without repeats, groups resolved."""
+        return tuple(sorted({one for name in names for one in self.groups.get(name, (name,))}))
+
+
+@dataclass(frozen=True, slots=True)
+class GuardFacts:
+    """What the loader has to know of a guard to check a detector and the rules that ask it."""
+
+    is_model: bool
+    """Models answer with a probability and can be faked in tests; the others run for real there."""
+    gives_spans: bool = False
+    categories: tuple[str, ...] = ()
+    names: Mapping[str, Names] = field(default_factory=lambda: MappingProxyType({}))
+    labels_from: str = ""
+    """The option whose names its spans are labelled with."""
+    takes_pattern: bool = False
+    scopes: frozenset[Scope] = TEXT_SCOPES
+
+
+def _finder(option: str, names: Names) -> GuardFacts:
+    return GuardFacts(is_model=False, gives_spans=True, names=MappingProxyType({option: names}), labels_from=option)
+
+
+KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
+    {
+        "starter_injection": GuardFacts(is_model=True),
+        "starter_hazard": GuardFacts(is_model=True, categories=HAZARDS),
+        "unicode": _finder("find", Names(UNICODE_LABELS, UNICODE_LABELS)),
+        "special_tokens": _finder("families", Names(tuple(FAMILIES), DEFAULT_FAMILIES)),
+        "secrets": _finder("find", Names(SECRET_LABELS, SECRET_LABELS, MappingProxyType(SECRET_GROUPS))),
+        "regex": GuardFacts(is_model=False, gives_spans=True, takes_pattern=True),
+    }
+)
+"""By the name after `use:`."""
+
+LATER_GUARDS: Final = ("llama_guard_4", "prompt_guard_2_86m", "prompt_guard_2_22m", "entities", "near", "terms")
+LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
+LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
+LATER_LIMITS: Final = ("input_tokens", "output_tokens", "logprobs", "files", "timeout")
+LATER_DETECTOR: Final = (
+    "endpoint",
+    "extra",
+    "max_windows",
+    "views",
+    "segment",
+    "reduce",
+    "retries",
+    "context",
+    "locales",
+    "check",
+    "term",
+    "value",
+    "within",
+    "list",
+    "accept_risk",
+    "languages",
+)
+LATER_RULE: Final = ("relaxes", "stream", "accept_risk", "until", "dialect", "branch")
+LATER_SCOPES: Final = ("admin",)
+LATER_ACTIONS: Final = ("annotate", "replace", "replace_response", "route", "review", "transform", "webhook")
+LATER_ON_ERROR: Final = ("open", "review")
+LATER_MODES: Final = ("off",)
+LATER_STREAM_MODES: Final = ("shadow_only",)
+LATER_FACTS: Final = (
+    "language",
+    "purpose",
+    "role",
+    "data_class",
+    "upstream",
+    "tool",
+    "tool_context",
+    "desk",
+)
+LATER_MATCHERS: Final = ("in", "not_in", "reduce")
+LATER_SEND: Final = ("tools", "requester", "desk", "n", "language", "purpose", "response_format")
+LATER_FAKE: Final = ("reviews", "audit", "clock")
+LATER_EXPECT: Final = ("audit", "audit_never_holds", "state", "because")
+FACTS: Final = ("tenant", "app", "model")
+COMBINATIONS: Final = ("any", "all", "not")
