@@ -35,6 +35,8 @@ class ClassifyEndpoint:
     guard: str
     """For error messages."""
     client: httpx.AsyncClient
+    url: str
+    """Up to, and without, `/classify`."""
     model: str
     num_classes: int
     sums_to_one: bool
@@ -62,7 +64,7 @@ class ClassifyEndpoint:
     async def _post(self, message: object, rows: int) -> bytes:
         limit = _BYTES_PER_ROW + rows * (_BYTES_PER_ROW + self.num_classes * _BYTES_PER_PROBABILITY)
         try:
-            async with self.client.stream("POST", "/classify", json=message) as response:
+            async with self.client.stream("POST", f"{self.url}/classify", json=message) as response:
                 if response.status_code != 200:
                     kind = _STATUS_KINDS.get(response.status_code, ErrorKind.BAD_ANSWER)
                     raise GuardError(self.guard, kind, f"the endpoint answered {response.status_code}")

@@ -46,6 +46,8 @@ class ModelSource:
     """The name under which the endpoint serves it."""
     weights_required: bool = True
     """False for servers that do not say which weights answered."""
+    url: str = "http://model-host"
+    """Up to, and without, `/classify`; on a unix socket the host name is never looked up."""
 
 
 def check(use: str, options: Mapping[str, object]) -> None:
@@ -71,6 +73,7 @@ def _classifier(profile: Profile, options: _Options, source: ModelSource) -> Cla
     endpoint = ClassifyEndpoint(
         guard=profile.use,
         client=source.client,
+        url=source.url.rstrip("/"),
         model=source.model,
         num_classes=len(profile.labels),
         sums_to_one=profile.activation is Activation.SOFTMAX,

@@ -130,7 +130,7 @@ def _is_stray_selector(text: str, start: int, end: int, left: str, right: str) -
     if "\u180b" <= selector <= "\u180f":
         return not "\u1800" <= base <= "\u18af"
     if selector >= "\U000e0100":  # ideographic variants
-        return base < "\u2e80"
+        return base < "\u2e80" or unicodedata.category(base) != "Lo"
     return base.isascii() and base != "0"  # a slashed zero is the one standardised variant in ASCII
 
 

@@ -1,0 +1,133 @@
+"""What every rule guard promises whatever it looks for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guards.rules.base import CHUNK, INLINE_ASCII, MAX_SPANS, RuleGuard, compile_re2, matches, occurs, runs
+from guards.rules.regex import RegexGuard
+from guards.rules.secrets import SecretsGuard
+from guards.rules.special_tokens import SpecialTokensGuard
+from guards.rules.unicode import UnicodeGuard
+from guards.verdict import PPM, Part, Scope, Span, Verdict
+
+GUARDS = [UnicodeGuard(), SpecialTokensGuard(), SecretsGuard(), RegexGuard(r"\w+@\w+", "mail")]
+HIDING = "\u200b\u200d\ufe0f\U000e0041\u202e\u2066\u2069\x00\u00ad"
+PIECES = ["<|eot|>", "＜｜eot｜＞", "password = ", '"hunter22"', "eyJhbGciOiJub25lIn0.e30.", "a@b", "[INST]", "🏴", "\n", "é"]
+
+
+def part(text: str) -> Part:
+    return Part(Scope.USER, "/messages/0/content", "user", text)
+
+
+def judged(guard: RuleGuard, text: str) -> Verdict:
+    return guard.judge_now([part(text)])[0]
+
+
+texts = st.lists(st.one_of(st.sampled_from([*PIECES, *HIDING]), st.text(max_size=4)), max_size=40).map("".join)
+any_characters = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.identity.use)
+@given(text=st.one_of(texts, any_characters))
+@settings(max_examples=150, deadline=None)
+def test_any_text_gets_sorted_spans_inside_the_text_and_the_same_ones_again(guard: RuleGuard, text: str) -> None:
+    verdict = judged(guard, text)
+
+    assert verdict == judged(guard, text)
+    assert all(0 <= span.start < span.end <= len(text) for span in verdict.spans)
+    assert list(verdict.spans) == sorted(verdict.spans)
+    assert verdict.score_ppm == (PPM if verdict.spans else 0)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.identity.use)
+@pytest.mark.parametrize(
+    "text",
+    ["", "\ud800", "pass \udfff word", "\u200b" * 50_000, "a\u200b" * 25_000, "ﷺ" * 20_000, "＜" * 50_000, "\ud83d" * 999],
+    ids=["empty", "lone-surrogate", "surrogate-inside", "50k-zero-width", "50k-split", "expanding", "full-width", "many"],
+)
+def test_hostile_text_is_judged_without_an_exception(guard: RuleGuard, text: str) -> None:
+    assert judged(guard, text).windows == 1
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.identity.use)
+@pytest.mark.parametrize("unit", ["ordinary text with words, ", "señal ünter 日本 ", "sk-ghp_<|eot "])
+async def test_ten_megabytes_are_judged_off_the_event_loop(guard: RuleGuard, unit: str) -> None:
+    """The loop keeps turning; the allowance is generous because the machine that runs this may be busy."""
+    text = (unit * (10_000_000 // len(unit.encode())))[:10_000_000]
+    longest, done = 0.0, asyncio.create_task(guard.judge([part(text)]))
+    while not done.done():
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.perf_counter() - before)
+
+    assert len(done.result()) == 1
+    assert longest < 0.3
+
+
+def test_more_hits_than_the_cap_end_in_one_span_to_the_end_of_the_text() -> None:
+    text = "a@b " * (MAX_SPANS * 2)
+
+    spans = judged(RegexGuard(r"\w@\w"), text).spans
+
+    assert len(spans) == MAX_SPANS
+    assert spans[-1] == Span((MAX_SPANS - 1) * 4, len(text), "match")
+
+
+def test_a_rule_may_run_inline_only_on_small_batches() -> None:
+    guard = UnicodeGuard()
+
+    assert guard.is_quick([part("x" * INLINE_ASCII)])
+    assert not guard.is_quick([part("x" * INLINE_ASCII), part("y")])
+    assert not guard.is_quick([part("é" * INLINE_ASCII)])
+
+
+async def test_inline_and_threaded_judging_agree() -> None:
+    guard = SecretsGuard()
+    small, large = part("password = 'hunter22'"), part("x " * INLINE_ASCII + "password = 'hunter22'")
+
+    assert [verdict.score_ppm for verdict in await guard.judge([small, large])] == [PPM, PPM]
+    assert await guard.judge([small]) == guard.judge_now([small])
+
+
+def test_identity_names_the_rule_and_its_version_and_no_weights() -> None:
+    assert [(g.identity.version, g.identity.weights) for g in GUARDS] == [
+        ("unicode/1", ""),
+        ("special_tokens/1", ""),
+        ("secrets/1", ""),
+        ("regex/1", ""),
+    ]
+
+
+def test_a_subclass_without_spans_cannot_judge() -> None:
+    with pytest.raises(NotImplementedError):
+        judged(RuleGuard("nothing", 1), "text")
+
+
+def test_a_rule_that_raises_is_not_a_verdict() -> None:
+    class Broken(RuleGuard):
+        def spans(self, text: str) -> Iterator[Span]:
+            raise RecursionError
+
+    with pytest.raises(RecursionError):
+        judged(Broken("broken", 1), "text")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, CHUNK // 2 + 7)), max_size=9))
+@settings(max_examples=40, deadline=None)
+def test_runs_are_the_same_whether_or_not_a_chunk_ends_inside_them(pieces: list[tuple[bool, int]]) -> None:
+    text = "".join(("z" if hit else "-") * length for hit, length in pieces)
+
+    assert list(runs(re.compile("[z]+"), text)) == [match.span() for match in re.finditer("z+", text)]
+    assert occurs(re.compile("z"), text) == ("z" in text)
+
+
+def test_re2_offsets_are_characters_also_beyond_the_basic_plane_and_after_surrogates() -> None:
+    assert [m.span() for m in matches(compile_re2("x"), "😀é\ud800x𝒳x")] == [(3, 4), (5, 6)]
