@@ -11,11 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway import logs
+from gateway.audit.keys import trust_path
 from gateway.audit_commands import AuditLocation, add_audit_commands
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.policy_commands import add_policy_commands
 from policies.errors import FileErrors
+from policies.load import load_policy
 
 CANNOT_WORK = 2
 
@@ -43,7 +45,7 @@ def quickstart() -> Path:
 
 def _locate(config_file: Path) -> AuditLocation:
     config = load_config(config_file)
-    return AuditLocation(directory=config.audit_dir, trust=config.key_dir / "audit.vkey")
+    return AuditLocation(directory=config.audit_dir, trust=trust_path(config.key_dir / "audit.pem", config.origin))
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +67,7 @@ def _serve(args: argparse.Namespace) -> int:
     logs.set_up("supervisor")
     try:
         config = load_config(args.config, args.state)
-        return asyncio.run(Supervisor(config).run())
+        return asyncio.run(Supervisor(config, load_policy(config.policy)).run())
     except FileErrors as exc:
         print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
     except ConfigError as exc:

@@ -33,8 +33,8 @@ from gateway.auth import KeyRing
 from gateway.config import STARTER_MODEL, Config, load_config
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
-from gateway.health import Health
-from gateway.http_client import make_client
+from gateway.health import Health, Probe
+from gateway.http_client import HOST_URL, make_client
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.policy_in_force import PolicyInForce
@@ -45,7 +45,6 @@ from policies.errors import FileErrors
 
 log = structlog.get_logger()
 CANNOT_WORK: Final = 2
-_HOST_URL: Final = "http://model-host"
 
 
 def audit_settings(config: Config) -> AuditSettings:
@@ -61,24 +60,17 @@ def audit_settings(config: Config) -> AuditSettings:
 async def serve(config: Config, api: socket.socket, admin: socket.socket, host_socket: str) -> None:
     """Run until SIGTERM or SIGINT. Raises AuditError or FileErrors when it cannot start."""
     metrics = Metrics()
+    _make_state(config.state)
     audit = AuditLog.open(audit_settings(config))
     records = Records(audit, metrics)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(audit.close)
-        host = await stack.enter_async_context(make_client(host_socket))
-        engine = config.engine
-        remote = host if engine is None else await stack.enter_async_context(make_client())
-        upstream = Upstream(engine or _starter(), remote)
-        policy = PolicyInForce(config.policy, host, _HOST_URL, records, metrics)
+        host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
+        remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
+        upstream = Upstream(config.engine or _starter(), remote)
+        policy = PolicyInForce(config.policy, host, records, metrics)
         await policy.load_first()
-
-        async def host_ready() -> None:
-            await _answers_200(host, f"{_HOST_URL}/health")
-
-        async def engine_ready() -> None:
-            await upstream.models()
-
-        health = Health({"model_host": host_ready, "engine": engine_ready}, records, metrics)
+        health = Health(_probes(upstream, host), records, metrics)
         gate = Gate(
             keys=KeyRing(config.keys),
             in_force=policy.current,
@@ -94,13 +86,31 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         await _listen(gate, health, metrics, (api, admin), config.drain_s)
 
 
-def _starter() -> UpstreamSettings:
-    return UpstreamSettings(f"{_HOST_URL}/v1", name="starter", models=((STARTER_MODEL, STARTER_MODEL),))
-
-
-async def _answers_200(client: httpx.AsyncClient, url: str) -> None:
+def _make_state(directory: Path) -> None:
     try:
-        response = await client.get(url, timeout=2.0)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError("state_unwritable", f"`{directory}` cannot be made: {exc.strerror}") from exc
+
+
+def _probes(upstream: Upstream, host: httpx.AsyncClient | None) -> dict[str, Probe]:
+    async def engine() -> None:
+        await upstream.models()
+
+    async def model_host() -> None:
+        assert host is not None
+        await _answers_200(host, "/health")
+
+    return {"engine": engine} if host is None else {"engine": engine, "model_host": model_host}
+
+
+def _starter() -> UpstreamSettings:
+    return UpstreamSettings(f"{HOST_URL}/v1", name="starter", models=((STARTER_MODEL, STARTER_MODEL),))
+
+
+async def _answers_200(client: httpx.AsyncClient, path: str) -> None:
+    try:
+        response = await client.get(HOST_URL + path, timeout=2.0)
     except httpx.HTTPError as exc:
         raise Unavailable("unreachable", "the model host cannot be reached") from exc
     if response.status_code != 200:
@@ -161,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--api-fd", type=int, required=True)
     parser.add_argument("--admin-fd", type=int, required=True)
-    parser.add_argument("--host-socket", required=True)
+    parser.add_argument("--host-socket", default="", help="empty: there is no model host")
     args = parser.parse_args(argv)
     logs.set_up("front")
     try:

@@ -31,9 +31,11 @@ log = structlog.get_logger()
 class PolicyInForce:
     """Holds the one pointer."""
 
-    def __init__(self, path: Path, host: httpx.AsyncClient, host_url: str, records: Records, metrics: Metrics) -> None:
+    def __init__(self, path: Path, host: httpx.AsyncClient | None, records: Records, metrics: Metrics) -> None:
+        """`host` is None when no model host was started; then a policy that asks for guard models is refused."""
         self._path, self._records, self._metrics = path, records, metrics
-        self._sources = {use: ModelSource(directory, host, use) for use, directory in STARTER_DIRECTORIES.items()}
+        directories = STARTER_DIRECTORIES if host is not None else {}
+        self._sources = {use: ModelSource(directory, host, use) for use, directory in directories.items() if host}
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
 

@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ import structlog
 from gateway.config import STARTER_MODEL, Address, Config
 from gateway.errors import ConfigError
 from guards.registry import STARTER_DIRECTORIES
+from policies.model import Policy
 
 CANNOT_WORK: Final = 2
 _FIRST_PAUSE_S: Final = 0.2
@@ -63,8 +64,9 @@ class _Child:
 class Supervisor:
     """Owns the sockets, the socket directory and the children."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, policy: Policy) -> None:
         self._config = config
+        self._guards = sorted({spec.use for spec in policy.detectors.values()} & STARTER_DIRECTORIES.keys())
         self._stopping = asyncio.Event()
         self._status = 0
 
@@ -75,7 +77,9 @@ class Supervisor:
             admin = stack.enter_context(_bound(self._config.admin))
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="gatehouse-"))
             host_socket = os.path.join(directory, "host.sock")
-            children = [self._host(host_socket), self._front(api, admin, host_socket)]
+            models = self._models()
+            children = [self._host(host_socket, models)] if models else []
+            children.append(self._front(api, admin, host_socket if models else ""))
             self._handle_signals(children)
             keepers = [asyncio.create_task(self._keep(child)) for child in children]
             await self._stopping.wait()
@@ -83,13 +87,16 @@ class Supervisor:
             await asyncio.gather(*keepers)
         return self._status
 
-    def _host(self, host_socket: str) -> _Child:
-        models = [{"name": name, "path": str(path), "task": "classify"} for name, path in STARTER_DIRECTORIES.items()]
+    def _models(self) -> list[dict[str, str]]:
+        """What the model host has to run. Empty for a policy of rules before a remote engine: then none is started."""
+        models = [{"name": use, "path": str(STARTER_DIRECTORIES[use]), "task": "classify"} for use in self._guards]
         if self._config.engine is None:
             models.append({"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"})
-        threads = str(self._config.host_threads)
+        return models
+
+    def _host(self, host_socket: str, models: Sequence[Mapping[str, str]]) -> _Child:
         argv = [sys.executable, "-m", "engine.server", "--socket", host_socket, "--models", json.dumps(models)]
-        return _Child("model_host", [*argv, "--threads", threads])
+        return _Child("model_host", [*argv, "--threads", str(self._config.host_threads)])
 
     def _front(self, api: socket.socket, admin: socket.socket, host_socket: str) -> _Child:
         argv = [sys.executable, "-m", "gateway.front", "--config", str(self._config.file)]

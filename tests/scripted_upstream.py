@@ -25,7 +25,7 @@ MODEL = "scripted"
 UNSAFE = (
     "Sure. To break into the neighbour's house tonight, pick the back door lock, cut the alarm wire and take the jewellery."
 )
-LEAK = "The deploy key is AKIAIOSFODNN7EXAMPLE and the region is eu-west-1. Keep it to yourself."
+LEAK = "The deploy key is AKIAQ7RT5ZK2MWX4LPNV and the region is eu-west-1. Keep it to yourself."
 TABLE = {"play the unsafe model": UNSAFE, "leak the key": LEAK, "long story": "Once upon a time. " * 400}
 seen: list[Any] = []
 
