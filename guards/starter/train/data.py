@@ -19,7 +19,7 @@ from pathlib import Path
 from guards.starter.train.augment import disguise, embed
 from guards.starter.train.recipe import CATEGORIES, OWN_REPEATS, SHARE_ALIKE, UNSEEN, dose
 
-OWN_FILES = ("injection_attack", "injection_benign", "hazard_unsafe", "hazard_safe")
+OWN_FILES = ("injection_attack", "injection_benign", "hazard_unsafe", "hazard_safe", "ordinary_languages")
 DOCUMENT_SOURCES = frozenset({"tau_bench_tool", "synth_mail", "oasst_samples", "gpteacher_roleplay", "bfcl"})
 PLAIN_REQUEST = "plain_request_no_override"
 """Our benign injection text of this kind may well be harmful; it only says that nothing is overridden."""

@@ -79,6 +79,7 @@ def auc(positive: Tensor, negative: Tensor) -> float:
     if not len(positive) or not len(negative):
         return float("nan")
     ordered = negative.sort().values
+    positive = positive.contiguous()
     below = torch.searchsorted(ordered, positive, right=False).double()
     upto = torch.searchsorted(ordered, positive, right=True).double()
     return float(((below + upto) / 2).mean() / len(negative))

@@ -177,8 +177,9 @@ def stage(
     tokenizer: Tokenizer,
     sets: dict[str, list[Row]],
     seed: int,
+    out: Path,
 ) -> dict[str, Tensor]:
-    """Train through the dealt epochs on one warm-up and decay; gives the averaged weights."""
+    """Train through the dealt epochs on one warm-up and decay; gives the averaged weights, kept after each epoch."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
     total = sum(len(rows) for rows in dealt) // TEXTS_A_BATCH + 1
@@ -190,6 +191,7 @@ def stage(
     for number, rows in enumerate(dealt, 1):
         print(f"epoch {number}/{len(dealt)}: {len(rows)} rows", flush=True)
         run_epoch(model, rows, tokenizer, optimizer, scheduler, averaged, rng)
+        save_file({key: value.contiguous() for key, value in averaged.state.items()}, out)
         report(model, averaged.state, tokenizer, sets)
     return averaged.state
 
@@ -233,9 +235,9 @@ def main() -> None:
     ):
         if count:
             deck = Deck(public, own, f"{asked.seed} {name}")
-            state = stage(model, [deck.epoch(share, repeats) for _ in range(count)], rate, tokenizer, sets, asked.seed)
-            model.load_state_dict(state)
-            save_file({key: value.contiguous() for key, value in state.items()}, asked.out / f"{name}.safetensors")
+            dealt = [deck.epoch(share, repeats) for _ in range(count)]
+            out = asked.out / f"{name}.safetensors"
+            model.load_state_dict(stage(model, dealt, rate, tokenizer, sets, asked.seed, out))
     for task in LABELS:
         export(model, task, asked.base, asked.out / task)
 
