@@ -93,7 +93,7 @@ class AuditLog:
         files, clock = files or OsFiles(), clock or SystemClock()
         origin = open_origin(settings.directory, settings.origin, settings.key_path, files, clock)
         try:
-            writer = _open_writer(settings, files, clock, origin.signer)
+            writer = open_writer(settings, files, clock, origin.signer)
         except (OSError, AuditUnavailable) as exc:
             files.close(origin.lock)
             problem = exc.strerror if isinstance(exc, OSError) else str(exc)
@@ -268,7 +268,8 @@ def _check_record(record: Mapping[str, Json]) -> None:
     check_value(record)
 
 
-def _open_writer(settings: AuditSettings, files: Files, clock: Clock, signer: Signer) -> BatchWriter:
+def open_writer(settings: AuditSettings, files: Files, clock: Clock, signer: Signer) -> BatchWriter:
+    """Check and mend a locked log, and write what its start has to tell. The part of opening that has no thread."""
     last = newest_checkpoint(settings.directory, signer.verifier)
     found = recover(settings.directory, last, files)
     store = Store(files, settings.directory, settings.segment_bytes)

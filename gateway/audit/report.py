@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 NOT_CHECKED = (
-    "epoch keys, segment seals, idle heartbeats, anchors outside this machine, whether the policy named was in force, "
-    "sealed content and client receipts are not written by this version, so they were not checked"
+    "epoch keys, segment seals, gaps between heartbeats, anchors outside this machine, whether the policy named was in "
+    "force, sealed content, client receipts: this version has none of these checks"
 )
 
 

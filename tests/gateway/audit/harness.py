@@ -1,0 +1,186 @@
+"""A fixed clock, disks that fail or forget, and small logs to attack."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from gateway.audit.clock import Clock
+from gateway.audit.files import Files, OsFiles
+from gateway.audit.log import AuditSettings, open_writer
+from gateway.audit.note import VerifierKey
+from gateway.audit.origin import open_origin
+from gateway.audit.report import Report
+from gateway.audit.verify import load_trust, verify
+from gateway.audit.writer import BatchWriter
+
+ORIGIN = "test/one/audit"
+MODIFYING = ("open", "write", "datasync", "sync_directory", "truncate", "rename", "unlink", "make_directory")
+
+
+class FixedClock:
+    """A millisecond passes with each look at it."""
+
+    def __init__(self, wall_ns: int = 1_800_000_000 * 10**9, boot: int = 0) -> None:
+        self.wall, self.mono, self.boots = wall_ns, 5_000_000_000, boot
+
+    def wall_ns(self) -> int:
+        self.wall += 1_000_000
+        self.mono += 1_000_000
+        return self.wall
+
+    def mono_ns(self) -> int:
+        return self.mono
+
+    def new_boot(self) -> str:
+        self.boots += 1
+        return f"00000000-0000-4000-8000-{self.boots:012d}"
+
+
+@dataclass
+class FaultyFiles(OsFiles):
+    """The real disk, until `fault` says otherwise for the n-th operation of all."""
+
+    fault: Callable[[int, str], int | None] = lambda number, name: None
+    """Gives an errno, or None to let the operation happen."""
+    short: bool = False
+    """A failing write takes half of its bytes first."""
+    done: list[str] = field(default_factory=list)
+
+    def _pass(self, name: str) -> None:
+        number = len(self.done)
+        self.done.append(name)
+        code = self.fault(number, name)
+        if code is not None:
+            raise OSError(code, os.strerror(code))
+
+    def open(self, path: Path, flags: int) -> int:
+        self._pass("open")
+        return super().open(path, flags)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        try:
+            self._pass("write")
+        except OSError:
+            if self.short:
+                super().write(descriptor, data[: len(data) // 2])
+            raise
+        return super().write(descriptor, data)
+
+    def datasync(self, descriptor: int) -> None:
+        self._pass("datasync")
+        super().datasync(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        self._pass("sync_directory")
+        super().sync_directory(path)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._pass("truncate")
+        super().truncate(descriptor, size)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._pass("rename")
+        super().rename(old, new)
+
+    def unlink(self, path: Path) -> None:
+        self._pass("unlink")
+        super().unlink(path)
+
+    def make_directory(self, path: Path) -> None:
+        self._pass("make_directory")
+        super().make_directory(path)
+
+
+def nth(number: int, code: int = errno.EIO) -> Callable[[int, str], int | None]:
+    return lambda at, _: code if at == number else None
+
+
+def settings_in(path: Path, **more: object) -> AuditSettings:
+    version = {"id": "one", "version": "0", "pid": 1}
+    return AuditSettings(path / "log", ORIGIN, path / "keys" / "audit.pem", version, **more)  # type: ignore[arg-type]
+
+
+def put_test_key(path: Path) -> None:
+    """A key that is the same in every run."""
+    (path / "keys").mkdir(parents=True, exist_ok=True)
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    file = path / "keys" / "audit.pem"
+    file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.chmod(0o600)
+
+
+def trust_in(path: Path) -> VerifierKey:
+    return load_trust(path / "keys" / "test-one-audit.vkey")
+
+
+def verified(path: Path) -> Report:
+    return verify(path / "log", trust_in(path))
+
+
+@dataclass
+class Opened:
+    """A log without its thread: every step happens when it is called."""
+
+    writer: BatchWriter
+    files: Files
+    lock: int
+
+    def close(self) -> None:
+        self.writer.close()
+        self.files.close(self.lock)
+
+
+def opened(path: Path, files: Files | None = None, clock: Clock | None = None, **more: object) -> Opened:
+    files, clock, settings = files or OsFiles(), clock or FixedClock(), settings_in(path, **more)
+    origin = open_origin(settings.directory, settings.origin, settings.key_path, files, clock)
+    try:
+        return Opened(open_writer(settings, files, clock, origin.signer), files, origin.lock)
+    except BaseException:
+        files.close(origin.lock)
+        raise
+
+
+def segments_in(path: Path) -> list[Path]:
+    return sorted((path / "log" / "seg").glob("*.jsonl"))
+
+
+def lines_in(path: Path) -> list[bytes]:
+    return [line for file in segments_in(path) for line in file.read_bytes().splitlines()]
+
+
+def records_in(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in lines_in(path)]
+
+
+def types_in(path: Path) -> list[object]:
+    return [record["type"] for record in records_in(path)]
+
+
+def exchange(request: str) -> list[dict[str, object]]:
+    """One exchange from admission to its end, as the pipeline writes it."""
+    coverage = {"parts": 1, "parts_scanned": 1, "bytes": 9, "bytes_scanned": 9, "uncovered": []}
+    decision = {"action": "allow", "outcome": "allow", "rules": []}
+    admit = {"type": "request.admit", "stage": "admit", "req": request, "coverage": coverage, "decision": decision}
+    progress = {"type": "response.progress", "stage": "progress", "req": request, "stream": {"released": 7}}
+    return [admit, progress, {"type": "response.complete", "stage": "complete", "req": request}]
+
+
+def small_log(path: Path, exchanges: int = 4, starts: int = 2) -> None:
+    """A log of a few starts, each with whole exchanges, signed after each."""
+    put_test_key(path)
+    clock = FixedClock()
+    for start in range(starts):
+        log = opened(path, clock=clock)
+        for number in range(exchanges):
+            log.writer.write(exchange(f"{start}-{number}"))
+        log.writer.write([{"type": "gateway.stop", "stage": "complete"}])
+        log.writer.sign_head()
+        log.close()
