@@ -60,7 +60,7 @@ class Classifier:
         return [self._verdict([probs[row] for row in rows]) for rows in rows_by_part]
 
     def _rows(self, texts: Sequence[str]) -> list[list[Row]]:
-        """Framed windows of every form of every text."""
+        """Framed windows of every form of every text, those of the raw text first and complete."""
         for text in texts:
             if len(text) > MAX_CHARS:
                 raise self._error(ErrorKind.TOO_LONG, f"a part has {len(text)} characters, the cap is {MAX_CHARS}")
@@ -69,11 +69,13 @@ class Classifier:
     def _rows_of(self, text: str) -> list[Row]:
         profile = self._profile
         forms = dict.fromkeys(form for form in (text, normalised(text), decoded(text)) if form)
-        rows: dict[Row, None] = {}
+        rows: list[Row] = []
         for ids in self._encoder.encode(list(forms)):
             cut = windows(ids, profile.content_window, profile.overlap, self._max_windows, profile.use)
-            rows.update(dict.fromkeys(self._encoder.framed(window) for window in cut))
-        return list(rows)
+            framed = [self._encoder.framed(window) for window in cut]
+            known = frozenset(rows)  # a form that reads the same to the model adds nothing
+            rows += [row for row in framed if row not in known]
+        return rows
 
     async def _classify(self, rows: Sequence[Row]) -> list[list[float]]:
         """One call for ordinary batches; longer ones follow each other, so that one request cannot fill the host."""

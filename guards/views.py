@@ -47,6 +47,8 @@ _COMPATIBILITY = (
     (0x1F100, 0x1F300),
     (0x1FBF0, 0x1FBFA),
 )
+_BEYOND = (*range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000))
+"""Ignorable code points outside the basic plane."""
 """Where Unicode keeps characters whose compatibility form is ASCII."""
 
 
@@ -96,8 +98,9 @@ def folded(text: str) -> Folded:
     last = 0
     for low in range(0, len(text), CHUNK):
         for match in pattern.finditer(text, low, low + CHUNK):
-            at = match.start()
-            plain = table.get(match.group(), "")
+            at, plain = match.start(), table.get(match.group())
+            if plain is None:
+                continue
             pieces += (text[last:at], plain)
             origin.extend(range(last, at))
             origin.extend([at] * len(plain))
@@ -112,10 +115,20 @@ def folded(text: str) -> Folded:
 @cache
 def _foldable() -> tuple[re.Pattern[str], dict[str, str]]:
     """Every character whose compatibility form is ASCII, and a pattern for these and the ignorable ones."""
-    table = {}
+    table: dict[str, str] = {}
     for low, high in _COMPATIBILITY:
         for char in map(chr, range(low, high)):
             plain = unicodedata.normalize("NFKC", char)
             if plain.isascii():
                 table[char] = plain
-    return re.compile(f"[{re.escape(''.join(table))}{_IGNORABLE}]"), table
+    ignorable = re.compile(f"[{_IGNORABLE}]")
+    table |= {char: "" for char in map(chr, (*range(0x80, 0x10000), *_BEYOND)) if ignorable.match(char)}
+    # A class is fast for any set inside the basic plane; beyond it, only ranges are, so these take in a little more.
+    basic = "".join(char for char in table if char < "\U00010000")
+    ranges = "".join(f"{chr(low)}-{chr(high - 1)}" for low, high in _COMPATIBILITY if low > 0xFFFF)
+    return re.compile(f"[{re.escape(basic)}{ranges}{_IGNORABLE}]"), table
+
+
+def variants(chars: str) -> str:
+    """The characters themselves, and all whose folded form holds one of them."""
+    return chars + "".join(char for char, plain in _foldable()[1].items() if not set(chars).isdisjoint(plain))

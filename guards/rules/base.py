@@ -18,10 +18,10 @@ import re2
 
 from guards.verdict import PPM, GuardIdentity, Part, Span, Verdict
 
-INLINE_ASCII = 16_384
+INLINE_ASCII = 8_192
 INLINE_OTHER = 4_096
 """Characters of a batch that are scanned on the event loop; outside ASCII a character costs more."""
-MAX_SPANS = 4_096
+MAX_SPANS = 1_024
 CHUNK = 65_536
 """Characters per call of anything that holds the interpreter lock while it runs."""
 
@@ -65,10 +65,14 @@ class RuleGuard:
         return Verdict(PPM, spans=tuple(sorted(found))) if found else CLEAN
 
 
-def compile_re2(pattern: str) -> re2._Regexp:
-    """RE2 prints patterns that do not compile to stderr unless it is told not to. Raises re2.error."""
+def compile_re2(pattern: str, *, captures: bool = True) -> re2._Regexp:
+    """RE2 prints patterns that do not compile to stderr unless it is told not to. Raises re2.error.
+
+    Without captures a match tells only where it is, and RE2 finds it with its automaton alone.
+    """
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = not captures
     return re2.compile(pattern, options)
 
 

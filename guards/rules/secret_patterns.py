@@ -12,6 +12,8 @@ import binascii
 import json
 import re
 
+from guards.rules.base import compile_re2
+
 _GAP = r"(?:\s|\\+[rn])"
 """White space of a PEM block, also when the block is inside a JSON string."""
 
@@ -25,7 +27,7 @@ SHAPES = {
     "jwt": r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}",
     "aws_key": r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b",
     "gcp_key": r"\bAIza[0-9A-Za-z_-]{35}\b|\bGOCSPX-[0-9A-Za-z_-]{28}|\bya29\.[0-9A-Za-z_-]{24,}",
-    "azure_key": r"\bAccountKey=[A-Za-z0-9+/]{86}==|\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}",
+    "azure_key": r"\bAccountKey=[A-Za-z0-9+/]{86}==|\b[A-Za-z0-9_][A-Za-z0-9_~.-]{2}[0-9]Q~[A-Za-z0-9_~.-]{31,34}",
     "github_token": r"\bgh[oprsu]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{36,}",
     "gitlab_token": r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_.-]{20,}",
     "slack_token": r"\bxox[abceoprs]-[A-Za-z0-9-]{16,}|\bxapp-[A-Za-z0-9-]{16,}"
@@ -72,11 +74,12 @@ GROUPS = {
 """Names that stand for several labels in `find`."""
 LABELS = (*SHAPES, *NAMED)
 
-_PLACEHOLDER = re.compile(
-    r"(?i)^(?:<.*|\$.*|%.*|\{.*|\*+|\.+|-+|_+|x{3,}.*|.*x{6,}.*|your.*|my[_-].*|some[_-].*|the[_-].*|.*(?:example|placeholder|change[_-]?"
-    r"(?:me|it|this)|redacted|removed|dummy|insert|_here|-here|goes[_-]?here|hidden|masked).*|password\d{0,3}|passwd|secret|token|api_?key"
-    r"|string|str|text|bytes|integer|number|boolean|object|required|optional|hidden|null|none|nil|true|false|undefined|todo"
-    r"|self\..*|os\..*|env\..*|process\..*|config\..*|settings\..*|request\..*|args\..*|params\..*)$"
+_PLACEHOLDER = compile_re2(
+    r"(?i)^[<$%{]|^(?:\*+|\.+|-+|_+)$|^x{3}|x{6}|^(?:your|my[_-]|some[_-]|the[_-])"
+    r"|example|placeholder|change[_-]?(?:me|it|this)|redacted|removed|dummy|insert|[_-]here|goes[_-]?here|hidden|masked"
+    r"|^(?:password[0-9]{0,3}|passwd|secret|token|api_?key|string|str|text|bytes|integer|number|boolean|object)$"
+    r"|^(?:required|optional|null|none|nil|true|false|undefined|todo)$"
+    r"|^(?:self|os|env|process|config|settings|request|args|params)\."
 )
 _WEAK_NAME = re.compile(r"(?i)^(?:token|secret|pass)$|key$")
 _LETTER, _DIGIT, _SYMBOL = re.compile("[A-Za-z]"), re.compile("[0-9]"), re.compile(r"[!@#$%^&*+~?]")
@@ -96,7 +99,7 @@ def is_real_shape(label: str, value: str) -> bool:
 
 def is_real_value(label: str, name: str, value: str, quoted: bool) -> bool:
     """Whether a named value is a secret: not a placeholder, not a reference, and as random as its name demands."""
-    if _PLACEHOLDER.match(value) or len(set(value)) < 4:
+    if _PLACEHOLDER.search(value) or len(set(value)) < 4:
         return False
     if label == "url_password":
         return True

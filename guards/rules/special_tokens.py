@@ -9,14 +9,15 @@ whole, so `<|` in prose or `a <| b |> c` in Elixir is nothing. Llama 2's `<s>` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import re2
 
 from guards.errors import GuardSetupError
-from guards.rules.base import RuleGuard, compile_re2, matches
+from guards.rules.base import RuleGuard, compile_re2, matches, occurs
 from guards.verdict import Span
-from guards.views import folded
+from guards.views import folded, variants
 
 
 def _piped(*names: str) -> str:
@@ -41,7 +42,7 @@ FAMILIES = {
 }
 """In the order in which a token that several families share is attributed."""
 DEFAULT_FAMILIES = ("llama4", "llama3", "llama2", "chatml", "harmony")
-_ENDS = ("|>", "]", ">>")
+_CLOSERS = ">]"
 
 
 class SpecialTokensGuard(RuleGuard):
@@ -61,12 +62,14 @@ class SpecialTokensGuard(RuleGuard):
             groups["extra"] = "|".join(re2.escape(token) for token in sorted(literals, key=len, reverse=True))
         self._labels = tuple(groups)
         self._pattern = compile_re2("|".join(f"({pattern})" for pattern in groups.values()))
-        self._ends = _ENDS + tuple({token[-1] for token in literals})
+        # Few texts hold any character that can end a token, in whatever disguise; only those are folded and matched.
+        closers = "".join(sorted({*_CLOSERS, *(token[-1] for token in literals)}))
+        self._closer = re.compile(f"[{re.escape(variants(closers))}]")
 
     def spans(self, text: str) -> Iterator[Span]:
-        view = folded(text)
-        if not any(end in view.text for end in self._ends):
+        if not occurs(self._closer, text):
             return
+        view = folded(text)
         for match in matches(self._pattern, view.text):
             start, end = view.raw(match.start(), match.end())
             label = next(name for name, group in zip(self._labels, match.groups(), strict=True) if group is not None)

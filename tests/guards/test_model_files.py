@@ -63,9 +63,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: str) -> No
         {"max_position_embeddings": None},
     ],
 )
-def test_a_checkpoint_that_is_not_the_one_of_the_profile_is_refused(
-    tmp_path: Path, changed: dict[str, object]
-) -> None:
+def test_a_checkpoint_that_is_not_the_one_of_the_profile_is_refused(tmp_path: Path, changed: dict[str, object]) -> None:
     directory = write_model(tmp_path / "m", STARTER_INJECTION, **changed)
 
     with pytest.raises(GuardSetupError, match=r"config\.json|problem_type|max_position"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def test_every_token_is_in_a_window_and_neighbours_overlap(tokens: int, shape: t
 
     assert {token for window in cut for token in window} == set(range(tokens))
     assert all(0 < len(window) <= size for window in cut)
-    assert all(b[0] > a[0] and a[-1] - b[0] + 1 >= overlap for a, b in zip(cut, cut[1:], strict=False))
+    assert all(b[0] > a[0] and a[-1] - b[0] + 1 >= overlap for a, b in pairwise(cut))
     assert not cut or cut[-1][-1] == tokens - 1
     assert len(cut) <= 1 or all(len(window) == size for window in cut)
 

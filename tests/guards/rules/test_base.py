@@ -20,7 +20,18 @@ from guards.verdict import PPM, Part, Scope, Span, Verdict
 
 GUARDS = [UnicodeGuard(), SpecialTokensGuard(), SecretsGuard(), RegexGuard(r"\w+@\w+", "mail")]
 HIDING = "\u200b\u200d\ufe0f\U000e0041\u202e\u2066\u2069\x00\u00ad"
-PIECES = ["<|eot|>", "＜｜eot｜＞", "password = ", '"hunter22"', "eyJhbGciOiJub25lIn0.e30.", "a@b", "[INST]", "🏴", "\n", "é"]
+PIECES = [
+    "<|eot|>",
+    "＜｜eot｜＞",
+    "password = ",
+    '"hunter22"',
+    "eyJhbGciOiJub25lIn0.e30.",
+    "a@b",
+    "[INST]",
+    "🏴",
+    "\n",
+    "é",
+]
 
 
 def part(text: str) -> Part:
@@ -50,8 +61,26 @@ def test_any_text_gets_sorted_spans_inside_the_text_and_the_same_ones_again(guar
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.identity.use)
 @pytest.mark.parametrize(
     "text",
-    ["", "\ud800", "pass \udfff word", "\u200b" * 50_000, "a\u200b" * 25_000, "ﷺ" * 20_000, "＜" * 50_000, "\ud83d" * 999],
-    ids=["empty", "lone-surrogate", "surrogate-inside", "50k-zero-width", "50k-split", "expanding", "full-width", "many"],
+    [
+        "",
+        "\ud800",
+        "pass \udfff word",
+        "\u200b" * 50_000,
+        "a\u200b" * 25_000,
+        "ﷺ" * 20_000,
+        "＜" * 50_000,
+        "\ud83d" * 999,
+    ],
+    ids=[
+        "empty",
+        "lone-surrogate",
+        "surrogate-inside",
+        "50k-zero-width",
+        "50k-split",
+        "expanding",
+        "full-width",
+        "many",
+    ],
 )
 def test_hostile_text_is_judged_without_an_exception(guard: RuleGuard, text: str) -> None:
     assert judged(guard, text).windows == 1

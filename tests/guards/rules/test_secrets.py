@@ -67,7 +67,10 @@ def test_credentials_with_a_shape_are_found_whole_and_named(label: str, secret: 
         ('"{\\"password\\": \\"Tr0ub4dor&3\\"}"', "Tr0ub4dor&3"),
         ('config["api_key"] = "9f8e7d6c5b4a39281706"', "9f8e7d6c5b4a39281706"),
         ('client_secret: "q1W2e3R4t5Y6u7I8"', "q1W2e3R4t5Y6u7I8"),
-        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYq1Qk2m3n4o", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYq1Qk2m3n4o"),
+        (
+            "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYq1Qk2m3n4o",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYq1Qk2m3n4o",
+        ),
         ("passwd := `l0ngEnough`", "l0ngEnough"),
     ],
 )

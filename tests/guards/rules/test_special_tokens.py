@@ -8,7 +8,9 @@ from guards.errors import GuardSetupError
 from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES, SpecialTokensGuard
 
 
-def found(text: str, families: tuple[str, ...] = DEFAULT_FAMILIES, extra: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+def found(
+    text: str, families: tuple[str, ...] = DEFAULT_FAMILIES, extra: tuple[str, ...] = ()
+) -> list[tuple[str, str]]:
     return [(span.label, text[span.start : span.end]) for span in SpecialTokensGuard(families, extra).spans(text)]
 
 
@@ -99,7 +101,9 @@ def test_extra_tokens_are_literal() -> None:
     ("families", "extra", "option"),
     [(("llama5",), (), "families"), ((), (), "families"), ((), ("x",), "extra"), ((), ("＜x＞",), "extra")],
 )
-def test_a_selection_that_cannot_work_is_refused(families: tuple[str, ...], extra: tuple[str, ...], option: str) -> None:
+def test_a_selection_that_cannot_work_is_refused(
+    families: tuple[str, ...], extra: tuple[str, ...], option: str
+) -> None:
     with pytest.raises(GuardSetupError) as caught:
         SpecialTokensGuard(families, extra)
     assert caught.value.option == option
