@@ -132,8 +132,9 @@ class _Doing:
             return None
         if isinstance(node, Scalar):
             return self._word(node)
+        before = len(self.problems)
         section = Section.open(node, "`do`", self.problems, _ACTIONS, words.LATER_ACTIONS)
-        if section is None:
+        if section is None or len(self.problems) > before:
             return None
         return self._combination(section)
 

@@ -94,7 +94,8 @@ def test_equal_meaning_has_an_equal_digest(one: str, other: str) -> None:
 )
 def test_another_meaning_has_another_digest(change: tuple[str, str]) -> None:
     rules = "- {id: r, on: [user], when: {inject: {score: {gte: 0.5}}}, do: {block: {code: c}}}"
-    watch = "- {id: w, on: [user], when: {any: [{harm: {score: {gte: 0.1}}}, {hidden: {count: {gte: 1}}}, {creds: {count: {gte: 1}}}]}, do: flag}"
+    asked = "harm: {unsafe: true}, hidden: {entity: tags}, creds: {unsafe: true}"
+    watch = "- {id: w, on: [user], when: {%s}, do: flag}" % asked  # noqa: UP031
     text = document(f"{rules}\n{watch}", watch=False)
     assert change[0] in text
     one, other = (parse_policy(data.encode(), "p") for data in (text, text.replace(*change)))
@@ -109,7 +110,7 @@ def test_comments_change_the_source_digest_only() -> None:
 
 
 def test_digest_is_the_same_on_every_machine_and_in_every_process() -> None:
-    """A golden value: if it changes, every audit record cites another policy than before. Then raise the format name."""
+    """A golden value. If it changes, equal policies before and after differ in the log: then raise COMPILED_FORMAT."""
     text = HEAD + "detectors: {}\nrules: [{id: pass, on: [user], do: allow}]\n"
     policy = parse_policy(text.encode(), "p")
     assert policy.digest == "sha256:3d1f06661c62c4bb4958d81af70356b5ee8782cdad36173985576cd179e6dd49"
@@ -133,11 +134,10 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
         "5:17: `use` is `starter_injecton`, expected one of `starter_injection`, `starter_hazard`, `unicode`, "
         "`special_tokens`, `secrets`, `regex` (did you mean `starter_injection`?)",
         "6:60: unknown category `S15` (did you mean `S5`?)",
-        "8:20: item of `on` is `usr`, expected one of `system`, `user`, `history`, `tool_schema`, `tool_result`, "
+        "8:18: item of `on` is `usr`, expected one of `system`, `user`, `history`, `tool_schema`, `tool_result`, "
         "`tool_call`, `image`, `output`, `reasoning` (did you mean `user`?)",
-        "8:32: unknown detector or fact `harn` (did you mean `harm`?)",
+        "8:31: unknown detector or fact `harn` (did you mean `harm`?)",
         "8:59: unknown key `blok` in `do` (did you mean `block`?)",
-        "8:59: `do` names no action, expected `allow`, `flag`, `redact` or `block`",
     ]
 
 
@@ -334,7 +334,7 @@ def test_removed_key_is_refused_or_was_optional() -> None:
         text = yaml.dump(tree, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
         try:
             parse_policy(text.encode(), "p")
-        except PolicyErrors as exc:
-            assert exc.problems
+        except PolicyErrors:
+            continue
         else:
             assert path[-1] not in REQUIRED or path[0] == "tests", path
