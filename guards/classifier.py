@@ -23,9 +23,11 @@ from guards.verdict import GuardIdentity, Part, Verdict
 from guards.views import normalised
 from guards.windows import windows
 
-INLINE_CHARS = 8_192
-MAX_CHARS = 1 << 20
-"""Of one part; more would take the tokenizer most of a second, and more windows than the cap."""
+INLINE_CHARS = 4_096
+EXPANSION = 18
+"""Characters that one character outside ASCII may become when it is normalised."""
+MAX_CHARS = 1 << 19
+"""Of one part; more needs more windows than the cap in any language, and half a second of the tokenizer to say so."""
 MAX_WINDOWS = 128
 """Of one form of one part: about 53,000 tokens, more than a deadline leaves time for on a CPU."""
 ROWS_PER_CALL = 64
@@ -51,7 +53,7 @@ class Classifier:
 
     async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
         texts = [part.text for part in parts]
-        if sum(map(len, texts)) <= INLINE_CHARS:
+        if sum(len(text) * (1 if text.isascii() else EXPANSION) for text in texts) <= INLINE_CHARS:
             rows_by_part = self._rows(texts)
         else:
             rows_by_part = await asyncio.to_thread(self._rows, texts)
@@ -61,14 +63,13 @@ class Classifier:
 
     def _rows(self, texts: Sequence[str]) -> list[list[Row]]:
         """Framed windows of every form of every text, those of the raw text first and complete."""
-        for text in texts:
-            if len(text) > MAX_CHARS:
-                raise self._error(ErrorKind.TOO_LONG, f"a part has {len(text)} characters, the cap is {MAX_CHARS}")
         return [self._rows_of(text) for text in texts]
 
     def _rows_of(self, text: str) -> list[Row]:
         profile = self._profile
+        self._check_length(text)
         forms = dict.fromkeys(form for form in (text, normalised(text), decoded(text)) if form)
+        self._check_length(max(forms, key=len, default=""))
         rows: list[Row] = []
         for ids in self._encoder.encode(list(forms)):
             cut = windows(ids, profile.content_window, profile.overlap, self._max_windows, profile.use)
@@ -91,8 +92,10 @@ class Classifier:
         categories = tuple((code, to_ppm(max(row[i] for row in rows))) for code, i in self._categories)
         return Verdict(to_ppm(score), categories, windows=len(rows))
 
-    def _error(self, kind: ErrorKind, problem: str) -> GuardError:
-        return GuardError(self._profile.use, kind, problem)
+    def _check_length(self, text: str) -> None:
+        if len(text) > MAX_CHARS:
+            problem = f"a part has {len(text)} characters, the cap is {MAX_CHARS}"
+            raise GuardError(self._profile.use, ErrorKind.TOO_LONG, problem)
 
 
 class _Encoder:

@@ -24,7 +24,7 @@ SHAPES = {
         rf"[A-Za-z0-9+/=]{{32,}}(?:{_GAP}+[A-Za-z0-9+/=]{{16,}})*(?:{_GAP}+[A-Za-z0-9+/=]+)?(?:{_GAP}+=[A-Za-z0-9+/]{{4}})?"
         rf"(?:{_GAP}*-----END (?:[A-Z0-9]{{1,16}} ){{0,3}}PRIVATE KEY(?: BLOCK)?-----)?"
     ),
-    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}",
+    "jwt": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-z0-9_-]*){1,3}",
     "aws_key": r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b",
     "gcp_key": r"\bAIza[0-9A-Za-z_-]{35}\b|\bGOCSPX-[0-9A-Za-z_-]{28}|\bya29\.[0-9A-Za-z_-]{24,}",
     "azure_key": r"\bAccountKey=[A-Za-z0-9+/]{86}==|\b[A-Za-z0-9_][A-Za-z0-9_~.-]{2}[0-9]Q~[A-Za-z0-9_~.-]{31,34}",
@@ -103,6 +103,8 @@ def is_real_value(label: str, name: str, value: str, quoted: bool) -> bool:
         return False
     if label == "url_password":
         return True
+    if not quoted and name.lower() in value.lower():  # `old_token=my_old_token2`: a variable, not a value
+        return False
     if label == "bearer":
         return bool(_DIGIT.search(value) and _LETTER.search(value) and len(set(value)) >= 8) or _is_basic(value)
     if _WEAK_NAME.search(name):

@@ -46,7 +46,10 @@ class SecretsGuard(RuleGuard):
             start, end = next(match.span(i) for i, value in enumerate(match.groups(), 1) if value is not None)
             whole = match.group()
             name = whole[:start].rstrip(" \t\r\n=:>\"'`\\]")
-            if is_real_value(label, name, whole[start:end], quoted=whole[start - 1] in "\"'`"):
+            quoted = whole[start - 1] in "\"'`"
+            if not quoted and text[at + end : at + end + 1] in ("(", "["):  # a call or a look-up in code
+                continue
+            if is_real_value(label, name, whole[start:end], quoted):
                 yield Span(at + start, at + end, label)
 
 

@@ -206,7 +206,7 @@ async def test_a_batch_tokenised_in_a_thread_is_judged_the_same(make: Make) -> N
     assert [v.score_ppm for v in await guard.judge([long, part("attack")])] == [250_000, 900_000]
 
 
-@pytest.mark.parametrize("text", ["hello " * 6_000, " " * (MAX_CHARS + 1)])
+@pytest.mark.parametrize("text", ["hello " * 6_000, " " * (MAX_CHARS + 1), "ﷺ" * (MAX_CHARS // 10)])
 async def test_more_text_than_the_cap_is_refused_not_cut(make: Make, text: str) -> None:
     guard, host = make()
 
