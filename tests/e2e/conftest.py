@@ -6,6 +6,7 @@ One gateway of each kind serves the whole session; tests that kill something sta
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -40,8 +41,14 @@ rules:
     on: [system, user, history, tool_schema, tool_result, tool_call]
     when: {any: [{tokens: {count: {gte: 1}}}, {hidden: {count: {gte: 1}}}]}
     do: {block: {code: forged_markup, message: Control tokens are not accepted.}}
-  - {id: creds-out, on: [output, reasoning, tool_call], when: {creds: {count: {gte: 1}}}, do: {redact: {as: "[{label}]"}}}
-  - {id: no-burglary, on: [user, output, reasoning], when: {burgle: {count: {gte: 1}}}, do: {block: {code: unsafe_content}}}
+  - id: creds-out
+    on: [output, reasoning, tool_call]
+    when: {creds: {count: {gte: 1}}}
+    do: {redact: {as: "[{label}]"}}
+  - id: no-burglary
+    on: [user, output, reasoning]
+    when: {burgle: {count: {gte: 1}}}
+    do: {block: {code: unsafe_content}}
   - {id: pass, on: [system, user, history, tool_schema, tool_result, tool_call, output, reasoning], do: allow}
 """
 
@@ -138,15 +145,13 @@ def write_config(directory: Path, *, policy: str, engine: str) -> Path:
 
 def start(directory: Path, config: Path) -> Gateway:
     """Start `gatehouse serve`; does not wait until it is ready."""
-    from gateway.config import load_config
-
-    loaded = load_config(config)
+    api, admin = re.findall(r"'([^']+:[0-9]+)'", config.read_text())[:2]
     with (directory / "serve.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)],
             cwd=directory, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    return Gateway(process, directory, f"http://{loaded.api}", f"http://{loaded.admin}", config)
+    return Gateway(process, directory, f"http://{api}", f"http://{admin}", config)
 
 
 @contextmanager
