@@ -1,0 +1,95 @@
+"""`gatehouse policy check` as a user and as a script see it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.policy_commands import add_policy_commands
+from policies.load import load_policy
+
+DEFAULT = Path(__file__).parents[2] / "policies" / "library" / "default.yaml"
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    parser = argparse.ArgumentParser()
+    add_policy_commands(parser.add_subparsers())
+    args = parser.parse_args(["policy", *map(str, arguments)])
+    out = io.StringIO()
+    return args.run(args, out), out.getvalue()
+
+
+def broken(tmp_path: Path) -> Path:
+    file = tmp_path / "broken.yaml"
+    file.write_text(
+        DEFAULT.read_text().replace("on_error: closed", "on_eror: closed").replace("images: 0", "images: x")
+    )
+    return file
+
+
+def line_of(file: Path, words: str) -> int:
+    return file.read_text().split(words)[0].count("\n") + 1
+
+
+def test_good_policy_is_summed_up_with_its_digest() -> None:
+    status, said = run("check", DEFAULT)
+    assert status == 0
+    assert f"{DEFAULT}: no problem; default 2026.11.0, 5 detectors" in said
+    assert load_policy(DEFAULT).digest in said
+
+
+def test_every_problem_has_a_line_with_its_place_and_the_status_is_1(tmp_path: Path) -> None:
+    file = broken(tmp_path)
+    status, said = run("check", file)
+    first, second, total = said.splitlines()
+    assert status == 1
+    assert first.startswith(
+        f"{file}:{line_of(file, 'on_eror')}:3: unknown key `on_eror` in `defaults` (did you mean `on_error`?)"
+    )
+    assert second.startswith(f"{file}:{line_of(file, 'images: x')}:13: `images` is `x`, expected a whole number")
+    assert total == f"{file}: 2 problems"
+
+
+def test_missing_file_is_status_2_and_the_others_are_still_checked(tmp_path: Path) -> None:
+    status, said = run("check", tmp_path / "none.yaml", DEFAULT)
+    assert status == 2
+    assert f"{tmp_path / 'none.yaml'}: cannot be read: no such file or directory" in said
+    assert "no problem" in said
+
+
+def test_folder_stands_for_its_policies_and_an_empty_one_is_no_success(tmp_path: Path) -> None:
+    assert run("check", DEFAULT.parent)[0] == 0
+    status, said = run("check", tmp_path)
+    assert (status, said) == (2, f"{tmp_path}: cannot be read: no .yaml file in this folder\n")
+
+
+def test_json_is_one_object_a_file(tmp_path: Path) -> None:
+    status, said = run("check", "--json", file := broken(tmp_path), DEFAULT, tmp_path / "none.yaml")
+    bad, good, missing = map(json.loads, said.splitlines())
+    assert status == 2
+    assert bad["problems"][0] == {
+        "line": line_of(file, "on_eror"),
+        "column": 3,
+        "problem": "unknown key `on_eror` in `defaults`",
+        "hint": "did you mean `on_error`?",
+    }
+    assert (good["problems"], good["name"]) == ([], "default")
+    assert missing["unreadable"] == "no such file or directory"
+
+
+def test_check_without_a_file_is_a_usage_error() -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("check")
+    assert caught.value.code == 2
+
+
+def test_help_shows_an_example_and_the_exit_status(capsys) -> None:
+    with pytest.raises(SystemExit):
+        run("check", "--help")
+    said = capsys.readouterr().out
+    assert "example: gatehouse policy check" in said
+    assert "exit status: 0 no problem, 1 problems found, 2 a file could not be read" in said
