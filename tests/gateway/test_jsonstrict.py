@@ -59,14 +59,20 @@ def test_what_json_says_is_what_we_read_and_write(value: object) -> None:
     assert json.loads(dumps(loads(body, max_depth=64))) == value
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_make_it_crash(body: bytes) -> None:
+CODES = {"not_utf8", "invalid_json", "duplicate_key", "invalid_number", "too_deep", "lone_surrogate"}
+
+
+def outcome(body: bytes) -> str:
     try:
         loads(body, max_depth=8)
     except BadRequest as refused:
-        assert refused.code in {
-            "not_utf8", "invalid_json", "duplicate_key", "invalid_number", "too_deep", "lone_surrogate",
-        }  # fmt: skip
+        return refused.code
+    return "read"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_crash(body: bytes) -> None:
+    assert outcome(body) in CODES | {"read"}
 
 
 def test_a_field_name_is_printed_only_when_it_cannot_be_prose() -> None:

@@ -14,7 +14,7 @@ from gateway.entries import Exchange
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.exchange import Caller, Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta, Usage
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
-from gateway.wire import parse_chat
+from gateway.wire import WireLimits, parse_chat
 from guards.errors import ErrorKind
 from guards.panel import Panel
 from guards.verdict import PPM, Guard, Span, Verdict
@@ -32,7 +32,10 @@ detectors:
   harm: {use: starter_hazard, threshold: 0.5}
   keys: {use: secrets}
 rules:
-  - {id: harm, on: [user, history, output, reasoning, tool_call], when: {harm: {unsafe: true}}, do: {block: {code: unsafe_content}}}
+  - id: harm
+    on: [user, history, output, reasoning, tool_call]
+    when: {harm: {unsafe: true}}
+    do: {block: {code: unsafe_content}}
   - {id: keys, on: [user, output, tool_call], when: {keys: {count: {gte: 1}}}, do: {redact: {as: "[{label}]"}}}
   - {id: pass, on: [system, user, history, tool_schema, tool_result, tool_call, output, reasoning], do: allow}
 """
@@ -44,7 +47,7 @@ class Bench:
 
     def __init__(
         self, tmp_path: Path, *events: Any, keys: dict[str, Any] | None = None, audit: MemoryAudit | None = None
-    ):
+    ) -> None:
         path = tmp_path / "policy.yaml"
         path.write_text(POLICY)
         self.policy = load_policy(path)
@@ -64,9 +67,7 @@ class Bench:
         return [step async for step in self.steps(text, **fields)]
 
 
-def _limits() -> Any:
-    from gateway.wire import WireLimits
-
+def _limits() -> WireLimits:
     return WireLimits(n=4)
 
 
@@ -139,9 +140,13 @@ async def test_no_record_no_effect(tmp_path: Path, records: int) -> None:
     """The log fails at the admission, at the first window, at a later one: nothing that it would have covered leaves."""
     bench = Bench(tmp_path, *say(*["0123456789"] * 12), audit=MemoryAudit(fail_from=records))
     steps: list[Step] = []
-    with pytest.raises(GatewayError) as error:
+
+    async def collect() -> None:
         async for step in bench.steps("hello", stream=True):
             steps.append(step)
+
+    with pytest.raises(GatewayError) as error:
+        await collect()
     assert error.value.code == "audit_unavailable"
     assert bool(bench.server.bodies) == (records > 0)
     if records < 2:

@@ -47,7 +47,8 @@ FULL = {
     ],
     "tools": [
         {"type": "function", "function": {
-            "name": "T-tool", "description": "T-tooltext", "parameters": {"properties": {"T-param": {"enum": ["T-enum"]}}},
+            "name": "T-tool", "description": "T-tooltext",
+            "parameters": {"properties": {"T-param": {"enum": ["T-enum"]}}},
         }}
     ],
     "response_format": {
