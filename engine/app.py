@@ -6,9 +6,9 @@ the text of an exception may quote what the client sent.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -18,11 +18,20 @@ from starlette.routing import Route
 from engine import calls
 from engine.classify_wire import classify_answer, parse_classify
 from engine.errors import NotFound, RequestError, StepFailed, TooLarge
+from engine.events import Finished, Grown
+from engine.generate_answer import Answer, ChatAnswer, TextAnswer
+from engine.generate_answer import event as encode_event
+from engine.generate_wire import Asked, parse_chat, parse_completion
 from engine.host import Host, Served
 from engine.logs import log
-from engine.wire import MAX_BODY_BYTES, error_body, parse_object
+from engine.streaming import EventStream, until_disconnected
+from engine.wire import MAX_BODY_BYTES, Fields, error_body, parse_object
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from engine.generator import Generator
+
+Shown: TypeAlias = Grown | Finished
+Events: TypeAlias = AsyncGenerator[tuple[int, Shown], None]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -31,6 +40,8 @@ def build_app(host: Host) -> Starlette:
     routes = [
         Route("/health", _guarded(_Health(host)), methods=["GET"]),
         Route("/v1/models", _guarded(_Models(host)), methods=["GET"]),
+        Route("/v1/completions", _guarded(_Generate(host, parse_completion, TextAnswer)), methods=["POST"]),
+        Route("/v1/chat/completions", _guarded(_Generate(host, parse_chat, ChatAnswer)), methods=["POST"]),
         Route("/classify", _guarded(_Classify(host)), methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={404: _unknown_path, 405: _unknown_path})
@@ -63,8 +74,48 @@ class _Models:
             "task": model.spec.task,
             "weights": model.digest,
             "max_model_len": model.max_model_len,
-            "precision": model.info.precision,
+            "precision": model.precision,
         }
+
+
+class _Generate:
+    """Both generating endpoints: they differ in how a body is read and how an answer looks."""
+
+    def __init__(self, host: Host, parse: Callable[[Fields, Generator], Asked], answer: type[Answer]) -> None:
+        self._host, self._parse, self._answer = host, parse, answer
+
+    async def __call__(self, request: Request) -> Response:
+        fields = parse_object(await read_body(request))
+        model = self._host.generator(fields.text("model"))
+        asked = self._parse(fields, model.generator)
+        answer = self._answer(model.spec.name, model.digest, asked, model.generator.tokenizer)
+        events = calls.generate(self._host.loop, model.generator, asked)
+        if asked.streams:
+            # The first event is awaited here: what goes wrong before it still gets a status of its own.
+            first = await until_disconnected(request, anext(events))
+            return EventStream(_streamed(answer, first, events))
+        await until_disconnected(request, _collect(answer, events))
+        return JSONResponse(answer.whole())
+
+
+async def _collect(answer: Answer, events: Events) -> None:
+    async with aclosing(events):
+        async for index, event in events:
+            answer.take(index, event)
+
+
+async def _streamed(answer: Answer, first: tuple[int, Shown], events: Events) -> AsyncGenerator[bytes, None]:
+    """The server-sent events of an answer. One that breaks off ends with its error, without `[DONE]`."""
+    async with aclosing(events):
+        try:
+            for piece in [*answer.opening(), *answer.take(*first)]:
+                yield answer.encode(piece)
+            async for index, event in events:
+                for piece in answer.take(index, event):
+                    yield answer.encode(piece)
+            yield answer.ending()
+        except RequestError as exc:
+            yield encode_event(error_body(exc))
 
 
 class _Classify:
@@ -87,25 +138,6 @@ async def read_body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge("body_too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
     return bytes(body)
-
-
-async def until_disconnected(request: Request, call: Awaitable[T]) -> T:
-    """The call's result; when the client leaves first, the call is cancelled and ClientDisconnect raised."""
-    task = asyncio.ensure_future(call)
-    watch = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        watch.cancel()
-        task.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from engine.batching import ClassifyJob, ClassifyLane, Scores
 from engine.errors import RequestError, StepFailed
+from engine.events import Event, Finished, Grown
 from engine.loop import EngineLoop
+
+if TYPE_CHECKING:
+    from engine.generate_wire import Asked
+    from engine.generator import Generator
 
 CLASSIFY_DEADLINE_S = 30.0
 
@@ -34,6 +40,43 @@ async def classify(loop: EngineLoop, lane: ClassifyLane, inputs: Sequence[Sequen
     finally:
         for job in jobs:
             job.cancelled = True
+
+
+async def generate(
+    loop: EngineLoop, model: Generator, asked: Asked
+) -> AsyncGenerator[tuple[int, Grown | Finished], None]:
+    """(choice, event) until every choice is finished. Ending the iteration early cancels what is left."""
+    server = asyncio.get_running_loop()
+    events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+
+    def receiver(choice: int) -> Callable[[Event], None]:
+        return lambda event: _post(server, events, (choice, event))
+
+    sequences = [model.sequence(asked.request_of(choice), receiver(choice)) for choice in range(asked.choices)]
+    with loop.lock():
+        model.lane.add(sequences)
+    left = set(range(asked.choices))
+    try:
+        while left:
+            choice, event = await events.get()
+            if isinstance(event, RequestError):
+                raise event
+            if isinstance(event, Finished):
+                left.discard(choice)
+            yield choice, event
+    finally:
+        for sequence in sequences:
+            sequence.cancelled = True
+
+
+def _post(
+    server: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, Event]], event: tuple[int, Event]
+) -> None:
+    try:
+        server.call_soon_threadsafe(events.put_nowait, event)
+    except RuntimeError:
+        # The server's loop is closed: the process is ending and nobody waits for this answer any more.
+        return
 
 
 def _hand_over(

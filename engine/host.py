@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from engine import manifest
 from engine.batching import ClassifyLane
@@ -24,8 +24,11 @@ from engine.tokens import TextTokenizer
 
 if TYPE_CHECKING:
     from engine.classifier import ClassifierInfo
+    from engine.generator import Generator
+    from engine.scheduler import GenerateLane
 
 TASKS = ("classify", "generate")
+DEFAULT_KV_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class ModelSpec:
     path: Path
     task: str
     precision: str = "auto"
+
+    kv_bytes: int = DEFAULT_KV_BYTES
+    """Memory for keys and values of all running answers together; bounds the longest request."""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -59,15 +65,40 @@ class ServedClassifier:
     def max_model_len(self) -> int:
         return self.info.max_tokens
 
+    @property
+    def precision(self) -> str:
+        return self.info.precision
 
-Served = ServedClassifier
+
+@dataclass(frozen=True, slots=True)
+class ServedGenerator:
+    """A model that answers in text."""
+
+    spec: ModelSpec
+    digest: str
+    generator: Generator
+
+    @property
+    def lane(self) -> GenerateLane:
+        return self.generator.lane
+
+    @property
+    def max_model_len(self) -> int:
+        return self.generator.lane.max_model_len
+
+    @property
+    def precision(self) -> str:
+        return "fp32"
+
+
+Served: TypeAlias = ServedClassifier | ServedGenerator
 
 
 def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
     """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
     try:
         entries = json.loads(raw)
-        known = {"name", "path", "task", "precision"}
+        known = {"name", "path", "task", "precision", "kv_bytes"}
         if not all(set(entry) <= known for entry in entries):
             raise ValueError("unknown key")
         specs = tuple(ModelSpec(**{**entry, "path": Path(entry["path"])}) for entry in entries)
@@ -116,6 +147,13 @@ class Host:
             raise NotFound("model_not_found", "no model of that name is served here for `classify`", "model")
         return model
 
+    def generator(self, name: str) -> ServedGenerator:
+        _ = self.loop
+        model = self._served.get(name)
+        if not isinstance(model, ServedGenerator):
+            raise NotFound("model_not_found", "no model of that name is served here for `generate`", "model")
+        return model
+
     def stop(self, timeout_s: float) -> None:
         if self._loop is not None:
             self._loop.stop(timeout_s)
@@ -138,11 +176,12 @@ class Host:
         self._limit_threads()
         loaded: dict[str, Served] = {}
         for spec in self.specs:
-            loaded[spec.name] = load_classifier_spec(spec, digests[spec.name])
-            log.info(
-                "model_loaded", model=spec.name, weights=digests[spec.name], precision=loaded[spec.name].info.precision
-            )
-        loop = EngineLoop({name: model.lane for name, model in loaded.items()}, {}, self._give_up, self._threads)
+            model = loaded[spec.name] = _load_spec(spec, digests[spec.name])
+            told = {"weights": model.digest, "precision": model.precision, "max_model_len": model.max_model_len}
+            log.info("model_loaded", model=spec.name, task=spec.task, **told)
+        classify = {name: model.lane for name, model in loaded.items() if isinstance(model, ServedClassifier)}
+        generate = {name: model.lane for name, model in loaded.items() if isinstance(model, ServedGenerator)}
+        loop = EngineLoop(classify, generate, self._give_up, self._threads)
         loop.start()
         self._served, self._loop = loaded, loop
         log.info("host_ready", models=len(loaded), seconds=round(time.monotonic() - begun, 2))
@@ -158,11 +197,14 @@ class Host:
         self._ended()
 
 
-def load_classifier_spec(spec: ModelSpec, digest: str) -> ServedClassifier:
+def _load_spec(spec: ModelSpec, digest: str) -> Served:
+    if spec.task == "generate":
+        from engine.generator import load_generator
+
+        return ServedGenerator(spec, digest, load_generator(spec.path, spec.kv_bytes))
     from engine.classifier import load_classifier
 
     classifier = load_classifier(spec.path, spec.precision)
     path = spec.path / "tokenizer.json"
     tokenizer = TextTokenizer.from_file(path) if path.exists() else None
-    lane = ClassifyLane(classifier)
-    return ServedClassifier(spec, digest, classifier.info, tokenizer, lane)
+    return ServedClassifier(spec, digest, classifier.info, tokenizer, ClassifyLane(classifier))

@@ -52,16 +52,9 @@ class Llama4Runner:
         wanted = [piece.row + piece.count - 1 for piece, run in zip(pieces, runs, strict=True) if run.wants_logits]
         ids_t = torch.tensor([token for run in runs for token in run.ids])
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
+        wanted_s = torch.tensor(wanted, dtype=torch.long)
         with torch.inference_mode():
-            logits = forward(
-                self._config,
-                self._weights,
-                self._frequencies_r,
-                ids_t,
-                positions_t,
-                pieces,
-                torch.tensor(wanted).long(),
-            )
+            logits = forward(self._config, self._weights, self._frequencies_r, ids_t, positions_t, pieces, wanted_s)
         for piece in pieces:
             piece.slot.filled = piece.end
         return logits

@@ -53,7 +53,7 @@ def _attention(
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
     joined = F.linear(x_tD, parameters.qkv).view(tokens, heads + 2 * kv_heads, config.head_dim)
-    q_thd, k_tkd, v_tkd = joined.split([heads, kv_heads, kv_heads], dim=1)
+    q_thd, k_tkd, v_tkd = joined[:, :heads], joined[:, heads:-kv_heads], joined[:, -kv_heads:]
     if layer.uses_rope:
         q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
         if config.qk_norm:

@@ -35,13 +35,14 @@ def _by_expert(chosen_tk: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
     """For each expert that was chosen: the rows that chose it, and in which of their k places."""
     k = chosen_tk.shape[1]
     flat = chosen_tk.flatten()
-    if flat.numel() == 1:
-        zero = torch.zeros(1, dtype=torch.long)
-        return {int(flat): (zero, zero)}
     order = flat.argsort(stable=True)
-    experts, counts = flat[order].unique_consecutive(return_counts=True)
-    places = order.split(counts.tolist())
-    return {expert: (place // k, place % k) for expert, place in zip(experts.tolist(), places, strict=True)}
+    groups, begin = {}, 0
+    for expert, count in enumerate(flat.bincount().tolist()):
+        places = order[begin : begin + count]
+        begin += count
+        if count:
+            groups[expert] = (places // k, places % k)
+    return groups
 
 
 def _gated(x_tD: Tensor, gate_up_gD: Tensor, down_Df: Tensor) -> Tensor:

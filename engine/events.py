@@ -1,0 +1,76 @@
+"""What a sequence tells its receiver. Without torch, so that the server can name these types before it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from engine.errors import RequestError
+
+
+class Reason(StrEnum):
+    """Why an answer is complete."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One chosen token, with what was asked for about it."""
+
+    token: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+    """(token, log-probability), most probable first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Text that became visible, and the tokens drawn since the last event."""
+
+    text: str = field(repr=False)
+    tokens: tuple[Drawn, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing more comes."""
+
+    reason: Reason
+    generated: int
+
+
+Event: TypeAlias = Grown | Finished | RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a request wants its tokens drawn. The wire has checked the ranges."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """Zero: no limit."""
+    min_p: float = 0.0
+    """Least probability relative to the most probable token."""
+    seed: int | None = None
+    logprobs: int | None = None
+    """How many alternatives to report besides the chosen token; None: no log-probabilities at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """What to generate. The prompt is not empty; sizes have been checked against the model."""
+
+    prompt: tuple[int, ...] = field(repr=False)
+    max_tokens: int
+    deadline: float
+    sampling: Sampling = field(default_factory=Sampling)
+    stops: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def positions(self) -> int:
+        """Room that has to be reserved: the last token drawn is never fed back, so it needs none."""
+        return len(self.prompt) + self.max_tokens - 1

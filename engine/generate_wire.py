@@ -1,0 +1,222 @@
+"""Bodies of `/v1/completions` and `/v1/chat/completions` to what the engine generates from.
+
+OpenAI's fields are read, those that would change the answer in a way this version does not compute are refused by
+name, and unknown ones too: an option without effect would be a lie. A prompt may be token ids; then it is taken as it
+is, control tokens included, because the caller has rendered it. Text never becomes a control token.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from engine.chat_format import ROLES, ChatMessage, ToolCall
+from engine.errors import BadRequest
+from engine.events import GenerateRequest, Sampling
+from engine.wire import Fields, Json
+
+if TYPE_CHECKING:
+    from engine.generator import Generator
+
+MAX_CHOICES = 8
+MAX_LOGPROBS = 20
+MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
+MAX_MESSAGES, MAX_TOOLS = 2048, 128
+DEFAULT_COMPLETION_TOKENS = 16
+DEFAULT_CHAT_TOKENS = 1024
+"""Unless the caller says otherwise and the model has less room: an answer reserves what it may need."""
+DEADLINE_S = 600.0
+SEED_LIMIT = 2**63 - 1
+LABELS = ("model", "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier")
+"""Fields for the caller's own use; no model sees them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One checked request: what to run, how often, and how to show it."""
+
+    request: GenerateRequest
+    choices: int = 1
+    streams: bool = False
+    stream_usage: bool = False
+    tools: frozenset[str] = frozenset()
+    """Names that a tool call in the answer may have."""
+    tokens_as_ids: bool = field(default=False)
+    """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
+
+    def request_of(self, choice: int) -> GenerateRequest:
+        """Choices differ in their seed only."""
+        request = self.request
+        if choice == 0 or request.sampling.seed is None:
+            return request
+        seed = (request.sampling.seed + choice) % SEED_LIMIT
+        return replace(request, sampling=replace(request.sampling, seed=seed))
+
+
+def parse_completion(fields: Fields, model: Generator) -> Asked:
+    prompt = _prompt(fields, model)
+    logprobs = fields.integer("logprobs", -1, 0, MAX_LOGPROBS)
+    max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 1, SEED_LIMIT)
+    fields.neutral("echo", False)
+    fields.neutral("suffix", "")
+    fields.neutral("best_of", 1)
+    fields.neutral("n", 1)
+    return _asked(fields, model, prompt, max_tokens, logprobs if logprobs >= 0 else None)
+
+
+def parse_chat(fields: Fields, model: Generator) -> Asked:
+    messages = tuple(_message(raw, index) for index, raw in enumerate(_list(fields, "messages", 1, MAX_MESSAGES)))
+    tools = _tools(fields)
+    prompt = model.chat.render(messages, tools)
+    logprobs = fields.integer("top_logprobs", 0, 0, MAX_LOGPROBS) if fields.flag("logprobs") else None
+    if logprobs is None:
+        fields.neutral("top_logprobs", 0)
+    stated = fields.integer("max_completion_tokens", fields.integer("max_tokens", 0, 1, SEED_LIMIT), 1, SEED_LIMIT)
+    room = model.lane.max_model_len - len(prompt)
+    max_tokens = stated or max(1, min(DEFAULT_CHAT_TOKENS, room))
+    fields.neutral("response_format", {"type": "text"})
+    fields.neutral("modalities", ["text"])
+    fields.neutral("reasoning_effort", "none")
+    fields.ignored("parallel_tool_calls")
+    names = frozenset(str(tool["name"]) for tool in tools)
+    return _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
+
+
+def _asked(
+    fields: Fields,
+    model: Generator,
+    prompt: tuple[int, ...],
+    max_tokens: int,
+    logprobs: int | None,
+    choices: int = 1,
+    tools: frozenset[str] = frozenset(),
+) -> Asked:
+    """The fields that both endpoints share; then nothing may be left over."""
+    sampling = _sampling(fields, logprobs)
+    deadline = time.monotonic() + DEADLINE_S
+    request = GenerateRequest(prompt, max_tokens, deadline, sampling, _stops(fields))
+    streams = fields.flag("stream")
+    options = fields.take("stream_options")
+    if options is not None and (not streams or not isinstance(options, dict)):
+        fields.refuse("stream_options", "expected an object, and `stream` to be true")
+    told = Fields(options or {}, "stream_options.")
+    usage = told.flag("include_usage")
+    told.ignored("include_obfuscation")
+    told.done()
+    for name in ("presence_penalty", "frequency_penalty"):
+        fields.neutral(name, 0)
+    fields.neutral("logit_bias", {})
+    as_ids = fields.flag("return_tokens_as_token_ids")
+    fields.ignored(*LABELS)
+    fields.done()
+    model.lane.check(request)
+    return Asked(request, choices, streams, usage, tools, as_ids)
+
+
+def _sampling(fields: Fields, logprobs: int | None) -> Sampling:
+    seed = fields.take("seed")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) > SEED_LIMIT):
+        fields.refuse("seed", "expected an integer of at most 63 bits")
+    return Sampling(
+        temperature=fields.number("temperature", 1.0, 0.0, 2.0),
+        top_p=fields.number("top_p", 1.0, 0.0, 1.0),
+        top_k=max(0, fields.integer("top_k", 0, -1, SEED_LIMIT)),
+        min_p=fields.number("min_p", 0.0, 0.0, 1.0),
+        seed=abs(seed) if seed is not None else None,
+        logprobs=logprobs,
+    )
+
+
+def _stops(fields: Fields) -> tuple[str, ...]:
+    raw = fields.take("stop")
+    stops = [raw] if isinstance(raw, str) else raw or []
+    if not isinstance(stops, list) or len(stops) > MAX_STOPS:
+        fields.refuse("stop", f"expected a string or up to {MAX_STOPS} strings")
+    if not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP_CHARACTERS for stop in stops):
+        fields.refuse("stop", f"expected strings of 1 to {MAX_STOP_CHARACTERS} characters")
+    return tuple(stops)
+
+
+def _prompt(fields: Fields, model: Generator) -> tuple[int, ...]:
+    raw = fields.take("prompt")
+    if isinstance(raw, str):
+        return model.chat.plain(raw)
+    if not isinstance(raw, list) or not raw or not all(type(token) is int for token in raw):
+        fields.refuse("prompt", "expected one text or one list of token ids")
+    if not all(0 <= token < model.vocabulary for token in raw):
+        fields.refuse("prompt", f"a token id is outside 0 to {model.vocabulary - 1}")
+    return tuple(raw)
+
+
+def _list(fields: Fields, name: str, low: int, high: int) -> list[Json]:
+    raw = fields.take(name)
+    if not isinstance(raw, list) or not low <= len(raw) <= high:
+        fields.refuse(name, f"expected a list of {low} to {high} entries")
+    return raw
+
+
+def _message(raw: Json, index: int) -> ChatMessage:
+    prefix = f"messages[{index}]."
+    if not isinstance(raw, dict):
+        raise BadRequest("invalid_parameter", f"`{prefix[:-1]}`: expected an object", "messages")
+    fields = Fields(raw, prefix)
+    role = fields.text("role")
+    if role not in ROLES:
+        fields.refuse("role", f"expected one of {', '.join(sorted(ROLES))}")
+    calls = tuple(_tool_call(call, prefix) for call in fields.take("tool_calls") or ()) if role == "assistant" else ()
+    content = _content(fields, may_be_empty=bool(calls))
+    fields.ignored("name", "tool_call_id", "refusal")
+    fields.done()
+    return ChatMessage(role, content, calls)
+
+
+def _content(fields: Fields, may_be_empty: bool) -> str:
+    """A string, or text parts put together. Pictures and sound are refused: this version has no way to see them."""
+    raw = fields.take("content")
+    if raw is None and may_be_empty:
+        return ""
+    if isinstance(raw, str):
+        return raw
+    if not isinstance(raw, list):
+        fields.refuse("content", "expected a string or a list of text parts")
+    for part in raw:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            fields.refuse("content", "expected parts of type `text`; this version serves text only")
+    return "".join(part["text"] for part in raw)
+
+
+def _tool_call(raw: Json, prefix: str) -> ToolCall:
+    function = raw.get("function") if isinstance(raw, dict) else None
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        arguments = function.get("arguments")
+        if isinstance(arguments, str) and _is_object(arguments):
+            return ToolCall(function["name"], arguments)
+    told = f"`{prefix}tool_calls`: expected functions with a name and a JSON object as `arguments`"
+    raise BadRequest("invalid_parameter", told, "messages")
+
+
+def _tools(fields: Fields) -> tuple[Mapping[str, Json], ...]:
+    """The functions that are offered; none when the caller says so."""
+    raw = fields.take("tools")
+    choice = fields.take("tool_choice")
+    if choice not in (None, "auto", "none"):
+        raise BadRequest("unsupported_parameter", "`tool_choice`: this version knows `auto` and `none`", "tool_choice")
+    tools = tuple(_function(fields, tool) for tool in (_list(fields, "tools", 0, MAX_TOOLS) if raw is not None else ()))
+    return () if choice == "none" else tools
+
+
+def _function(fields: Fields, raw: Json) -> Mapping[str, Json]:
+    function = raw.get("function") if isinstance(raw, dict) and raw.get("type") == "function" else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        fields.refuse("tools", "expected entries of type `function` with a name")
+    return function
+
+
+def _is_object(raw: str) -> bool:
+    try:
+        return isinstance(json.loads(raw), dict)
+    except (ValueError, RecursionError):
+        return False

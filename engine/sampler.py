@@ -1,0 +1,57 @@
+"""Logits to the next token, repeatable from a seed whoever else is in the batch.
+
+Each request draws from its own generator, so its tokens depend on its logits and its seed only. Temperature zero is
+the most probable token, without a draw. Log-probabilities are those of the model, before any of the limits.
+
+Shapes: v vocabulary, in fp32.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import torch
+from torch import Tensor
+
+from engine.errors import StepFailed
+from engine.events import Drawn, Sampling
+
+
+class Sampler:
+    """Draws one request's tokens."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, logits_v: Tensor) -> Drawn:
+        """StepFailed when the logits are not numbers: a guard must never read a verdict out of NaN."""
+        if not torch.isfinite(logits_v).all():
+            raise StepFailed("not_finite", "the model's scores are not finite numbers")
+        token = int(self._chosen(logits_v))
+        if self._sampling.logprobs is None:
+            return Drawn(token)
+        logprobs_v = logits_v.log_softmax(dim=-1)
+        values, ids = logprobs_v.topk(min(self._sampling.logprobs, logprobs_v.numel()))
+        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        return Drawn(token, float(logprobs_v[token]), top)
+
+    def _chosen(self, logits_v: Tensor) -> Tensor:
+        if self._sampling.temperature == 0:
+            return logits_v.argmax()
+        probabilities_v = (logits_v / self._sampling.temperature).softmax(dim=-1)
+        return torch.multinomial(limited(probabilities_v, self._sampling), 1, generator=self._generator)
+
+
+def limited(probabilities_v: Tensor, sampling: Sampling) -> Tensor:
+    """Zero for tokens outside top_k, top_p or min_p. The most probable token always stays. Not normalised."""
+    if sampling.top_k == 0 and sampling.top_p == 1 and sampling.min_p == 0:
+        return probabilities_v
+    sorted_v, order_v = probabilities_v.sort(descending=True, stable=True)
+    before_v = sorted_v.cumsum(dim=-1) - sorted_v
+    keep_v = (before_v < sampling.top_p) & (sorted_v >= sampling.min_p * sorted_v[0])
+    if sampling.top_k:
+        keep_v[sampling.top_k :] = False
+    keep_v[0] = True
+    return torch.zeros_like(probabilities_v).scatter_(0, order_v, torch.where(keep_v, sorted_v, 0.0))
