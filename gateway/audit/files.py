@@ -111,6 +111,14 @@ def write_all(files: Files, descriptor: int, data: bytes) -> None:
         view = view[taken:]
 
 
+def make_directories(files: Files, path: Path) -> None:
+    """Create a directory and its missing parents, each durable before something is put into it."""
+    missing = [place for place in (path, *path.parents) if not place.is_dir()]
+    for place in reversed(missing):
+        files.make_directory(place)
+        files.sync_directory(place.parent)
+
+
 def write_new_file(files: Files, path: Path, data: bytes) -> None:
     """Put a whole file in place: complete and durable under its name, or not there."""
     temporary = path.with_name(path.name + ".tmp")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.audit.errors import AuditError
-from gateway.audit.files import Files, write_new_file
+from gateway.audit.files import Files, make_directories, write_new_file
 from gateway.audit.note import Signer
 
 
@@ -47,8 +47,7 @@ def create_signer(key_path: Path, origin: str, files: Files) -> Signer:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
-        if not key_path.parent.is_dir():
-            files.make_directory(key_path.parent)
+        make_directories(files, key_path.parent)
         write_new_file(files, key_path, pem)
         files.sync_directory(key_path.parent)
     except OSError as exc:

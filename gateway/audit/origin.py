@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.audit.checkpoints import HISTORY, NEWEST
 from gateway.audit.clock import Clock
 from gateway.audit.errors import AuditError, NoteError
-from gateway.audit.files import Files, write_all
+from gateway.audit.files import Files, make_directories, write_all
 from gateway.audit.keys import create_signer, load_signer
 from gateway.audit.note import Signer, VerifierKey, open_note
 
@@ -58,10 +58,7 @@ def check_log_note(note: bytes, key: VerifierKey) -> None:
 
 
 def _lock(directory: Path, files: Files) -> int:
-    for path in (directory, directory / "seg"):
-        if not path.is_dir():
-            files.make_directory(path)
-            files.sync_directory(path.parent)
+    make_directories(files, directory / "seg")
     lock = files.open(directory / NAME, os.O_RDWR | os.O_CREAT)
     try:
         files.lock(lock)

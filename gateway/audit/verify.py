@@ -42,9 +42,9 @@ def load_trust(path: Path) -> VerifierKey:
         raise TrustError(f"`{path}` cannot be read as a verifier key") from exc
 
 
-def verify(directory: Path, key: VerifierKey, jobs: int = 1) -> Report:
+def verify(directory: Path, key: VerifierKey, jobs: int = 1, chunk_bytes: int = CHUNK_BYTES) -> Report:
     """Check the whole log in `directory`. OSError if it cannot be read."""
-    return _Verification(directory, key).run(jobs)
+    return _Verification(directory, key, chunk_bytes).run(jobs)
 
 
 class _Stop(Exception):  # carries a finding out of nested steps; it is a result, not an error
@@ -114,8 +114,8 @@ def _read_newest(directory: Path, key: VerifierKey) -> bytes | None:
 class _Verification:
     """One walk over the log, in order."""
 
-    def __init__(self, directory: Path, key: VerifierKey) -> None:
-        self._directory, self._key = directory, key
+    def __init__(self, directory: Path, key: VerifierKey, chunk_bytes: int) -> None:
+        self._directory, self._key, self._chunk_bytes = directory, key, chunk_bytes
         self._report = Report(origin=key.name)
         self._tree = Tree()
         self._leaf = NO_LEAF
@@ -166,7 +166,7 @@ class _Verification:
             if start == 0:
                 self._enter(segment, segments[index - 1] if index else None, chunk)
             self._fold(segment, chunk)
-            if start + CHUNK_BYTES >= ends[index]:
+            if start + self._chunk_bytes >= ends[index]:
                 self._leave(segment, ends[index], is_last=index + 1 == len(segments), claim=self._claims.get(index))
 
     def _tasks(self, segments: list[Segment], ends: dict[int, int]) -> Iterator[_Task]:
@@ -177,8 +177,8 @@ class _Verification:
             if claim is not None:
                 ends[index] = min(ends[index], claim)
                 self._claims[index] = claim
-            for start in range(0, max(1, ends[index]), CHUNK_BYTES):
-                yield _Task(index, segment.path, start, min(start + CHUNK_BYTES, ends[index]))
+            for start in range(0, max(1, ends[index]), self._chunk_bytes):
+                yield _Task(index, segment.path, start, min(start + self._chunk_bytes, ends[index]))
 
     def _enter(self, segment: Segment, before: Segment | None, chunk: Chunk) -> None:
         name, size = _name(segment), self._tree.size

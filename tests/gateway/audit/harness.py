@@ -46,7 +46,7 @@ class FixedClock:
 
 @dataclass
 class FaultyFiles(OsFiles):
-    """The real disk, until `fault` says otherwise for the n-th operation of all."""
+    """The real disk, until `fault` says otherwise for the n-th operation of all. Syncs only count, to be quick."""
 
     fault: Callable[[int, str], int | None] = lambda number, name: None
     """Gives an errno, or None to let the operation happen."""
@@ -76,11 +76,9 @@ class FaultyFiles(OsFiles):
 
     def datasync(self, descriptor: int) -> None:
         self._pass("datasync")
-        super().datasync(descriptor)
 
     def sync_directory(self, path: Path) -> None:
         self._pass("sync_directory")
-        super().sync_directory(path)
 
     def truncate(self, descriptor: int, size: int) -> None:
         self._pass("truncate")

@@ -1,0 +1,98 @@
+"""Batches: numbers, links, and the records the writer adds itself."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.errors import AuditUnavailable, RecordError
+from gateway.audit.merkle import leaf_hash
+from gateway.audit.writer import Receipt
+from tests.gateway.audit.harness import (
+    FaultyFiles,
+    FixedClock,
+    lines_in,
+    opened,
+    records_in,
+    segments_in,
+    types_in,
+    verified,
+)
+
+
+def test_each_record_links_to_the_bytes_of_the_one_before(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.writer.write([{"type": "a"}, {"type": "b"}])
+    lines = lines_in(tmp_path)
+    assert json.loads(lines[0])["prev"] == b64encode(bytes(32)).decode()
+    for before, line in pairwise(lines):
+        assert json.loads(line)["prev"] == b64encode(leaf_hash(before)).decode()
+    assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
+    log.close()
+
+
+def test_refused_record_takes_no_number(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    results = log.writer.write([{"type": "a"}, {"type": "b", "s": "x" * 40_000}, {"type": "c"}])
+    assert [type(result) for result in results] == [Receipt, RecordError, Receipt]
+    assert types_in(tmp_path) == ["gateway.start", "a", "c"]
+    log.writer.sign_head()
+    assert verified(tmp_path).exit == 0
+    log.close()
+
+
+def test_lost_segment_is_told_in_the_first_record_of_the_next(tmp_path: Path) -> None:
+    failing: set[str] = set()
+    log = opened(tmp_path, FaultyFiles(lambda _, name: 5 if name in failing else None))
+    size = segments_in(tmp_path)[0].stat().st_size
+    fail_once = iter([True])
+    log.files.fault = lambda _, name: 5 if name == "datasync" and next(fail_once, False) else None  # type: ignore[attr-defined]
+    [receipt] = log.writer.write([{"type": "a"}])
+    assert receipt == Receipt(2, leaf_hash(segments_in(tmp_path)[1].read_bytes().splitlines()[1]))
+    told = json.loads(segments_in(tmp_path)[1].read_bytes().splitlines()[0])
+    assert (told["type"], told["seq"], told["continues"]) == ("audit.fail", 1, {"first": 0, "offset": size})
+    log.writer.sign_head()
+    log.close()
+    assert verified(tmp_path).exit == 0
+    assert segments_in(tmp_path)[0].stat().st_size > size
+
+
+def test_batch_that_fails_twice_leaves_nothing_in_the_tree(tmp_path: Path) -> None:
+    failing: set[str] = set()
+    log = opened(tmp_path, FaultyFiles(lambda _, name: 5 if name in failing else None))
+    head = log.writer.head
+    failing.add("datasync")
+    with pytest.raises(AuditUnavailable):
+        log.writer.write([{"type": "lost"}])
+    assert log.writer.head == head
+    failing.clear()
+    log.writer.write([{"type": "kept"}])
+    log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path)[-2:] == ["audit.fail", "kept"]
+    assert verified(tmp_path).exit == 0
+
+
+@pytest.mark.parametrize("step_ns", [-1_000_000_000, 3_600_000_000_000])
+def test_clock_that_was_set_is_told_before_the_records_it_dates(tmp_path: Path, step_ns: int) -> None:
+    clock = FixedClock()
+    log = opened(tmp_path, clock=clock)
+    log.writer.write([{"type": "a"}])
+    clock.wall += step_ns
+    log.writer.write([{"type": "b"}])
+    log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path) == ["gateway.start", "a", "clock.step", "b"]
+    assert verified(tmp_path).exit == 0
+
+
+def test_clock_that_went_back_while_the_process_was_down_is_told(tmp_path: Path) -> None:
+    opened(tmp_path, clock=FixedClock(2_000 * 10**15)).close()
+    opened(tmp_path, clock=FixedClock(1_900 * 10**15, boot=7)).close()
+    assert types_in(tmp_path) == ["gateway.start", "clock.step", "gateway.start"]
+    assert records_in(tmp_path)[1]["clock"] == {"from": "2000000000002000000", "to": "1900000000001000000"}
+    assert verified(tmp_path).exit == 0
