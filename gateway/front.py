@@ -35,6 +35,7 @@ from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
 from gateway.health import Health, Probe
 from gateway.http_client import HOST_URL, make_client
+from gateway.http_protocol import BoundedHttpProtocol
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.policy_in_force import PolicyInForce
@@ -150,7 +151,7 @@ class _Server(uvicorn.Server):
 def _uvicorn(app: Edge, drain_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

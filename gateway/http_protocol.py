@@ -1,0 +1,60 @@
+"""HTTP connections with two bounds that uvicorn leaves out: how long a header may take, and how large it may grow.
+
+Without them a client that sends one header byte a minute holds a connection for ever, and one that never ends its
+header fills memory before any limit of ours is asked. Both close the connection; there is no request yet to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""The parser's own bound; gateway/edge.py then allows much less."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection. The header of each request must be complete in time, counted from its first byte."""
+
+    header_deadline_s: ClassVar[float] = 10.0
+
+    _deadline: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+    _in_header = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_header:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES + len(data):
+                self.transport.abort()
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_header, self._header_bytes = True, 0
+        self._await_header()
+
+    def on_headers_complete(self) -> None:
+        self._in_header = False
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def _await_header(self) -> None:
+        self._stop_clock()
+        self._deadline = self.loop.call_later(self.header_deadline_s, self.transport.abort)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

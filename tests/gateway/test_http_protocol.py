@@ -1,0 +1,75 @@
+"""A client cannot hold a connection with half a header, nor fill memory with an endless one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from gateway.http_protocol import MAX_HEADER_BYTES, BoundedHttpProtocol
+
+
+class Impatient(BoundedHttpProtocol):
+    header_deadline_s: ClassVar[float] = 0.2
+
+
+async def hello(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(hello, http=Impatient, lifespan="off", log_config=None))
+    task = asyncio.create_task(server._serve([listener]))
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    await task
+
+
+async def closed_after(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
+    """What the server sent until it closed the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(pause_s)
+        async with asyncio.timeout(2):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_silent_connection_and_half_a_header_are_closed(port: int) -> None:
+    assert await closed_after(port) == b""
+    assert await closed_after(port, b"GET / HTTP/1.1\r\nhost: a\r\n") == b""
+
+
+async def test_a_header_that_drips_is_closed_though_bytes_keep_coming(port: int) -> None:
+    drip = [b"x: y\r\n"] * 20
+    assert await closed_after(port, b"GET / HTTP/1.1\r\n", *drip, pause_s=0.03) == b""
+
+
+async def test_an_endless_header_is_cut(port: int) -> None:
+    flood = [b"x: " + b"y" * 8000 + b"\r\n"] * (MAX_HEADER_BYTES // 4000)
+    assert b"200" not in await closed_after(port, b"GET / HTTP/1.1\r\n", *flood, b"\r\n")
+
+
+async def test_ordinary_requests_on_one_connection_are_not_hurried(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.readuntil(b"ok")
+        await asyncio.sleep(0.3)
+    writer.close()
