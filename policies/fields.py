@@ -36,7 +36,7 @@ def described(node: Node) -> str:
         return "a list"
     if isinstance(node, Table):
         return "a mapping"
-    if isinstance(node, Broken) or node.value is None:
+    if isinstance(node, Broken) or node.value in (None, ""):
         return "empty"
     return f"`{node.text}`" if len(node.text) <= 40 and node.text.isprintable() else "a long text"
 

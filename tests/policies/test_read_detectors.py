@@ -1,0 +1,92 @@
+"""Detectors: what a guard is given is checked before it is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.load import parse_policy
+from policies.model import DetectorSpec
+from tests.policies.build import HEAD, problems_in
+
+
+def text_with(detector: str, name: str = "d", when: str = "{count: {gte: 1}}") -> str:
+    return (
+        f"{HEAD}detectors:\n  {name}: {detector}\nrules: [{{id: r, on: [user], when: {{{name}: {when}}}, do: flag}}]\n"
+    )
+
+
+def spec_of(detector: str, when: str = "{count: {gte: 1}}") -> DetectorSpec:
+    return parse_policy(text_with(detector, when=when).encode(), "p").detectors["d"]
+
+
+def problem_of(detector: str, name: str = "d") -> str:
+    problems = problems_in(text_with(detector, name))
+    assert len(problems) == 1
+    return problems[0].split(": ", 1)[1]
+
+
+def test_options_are_sorted_and_what_is_left_out_is_written_in() -> None:
+    assert dict(spec_of("{use: unicode, find: [tags, bidi]}").options) == {"find": ("bidi", "tags")}
+    assert "control" in spec_of("{use: unicode}").options["find"]
+    assert "bert" not in spec_of("{use: special_tokens}").options["families"]
+
+
+def test_groups_of_names_are_resolved() -> None:
+    assert spec_of("{use: secrets, find: [cloud_key, jwt]}").options["find"] == (
+        "aws_key",
+        "azure_key",
+        "gcp_key",
+        "jwt",
+    )
+
+
+def test_pattern_reaches_the_guard_with_its_label() -> None:
+    spec = spec_of("{use: regex, engine: re2, pattern: 'a+', label: dose}")
+    assert dict(spec.options) == {"pattern": "a+", "label": "dose"}
+
+
+def test_thresholds_and_timeouts_are_integers() -> None:
+    spec = spec_of(
+        "{use: starter_hazard, threshold: 0.25, categories: {S9: 0.1, S1: 0.25}, timeout: 400ms}", "{unsafe: true}"
+    )
+    assert (spec.threshold_ppm, dict(spec.category_thresholds)) == (250_000, {"S9": 100_000})
+    assert (spec.timeout_ms, spec.timeout_s) == (400, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("detector", "problem"),
+    [
+        ("{use: regex, pattern: '('}", "`pattern` cannot be used: not a pattern that RE2 accepts"),
+        ("{use: regex, pattern: 'a*'}", "`pattern` cannot be used: the pattern matches empty text"),
+        ("{use: regex, pattern: '(?=a)'}", "`pattern` cannot be used: not a pattern that RE2 accepts"),
+        ("{use: regex, pattern: 'a', engine: pcre}", "`engine` is `pcre`, expected `re2`"),
+        ("{use: regex}", "detector `d` has no `pattern`"),
+        ("{use: regex, pattern: ''}", "`pattern` is empty, expected text"),
+        ("{use: unicode, find: []}", "`find` is an empty list, expected at least 1 in it"),
+        ("{use: unicode, find: [tag]}", "item of `find` is `tag`, expected one of `tags`"),
+        ("{use: unicode, find: [tags, tags]}", "item of `find` is here twice"),
+        ("{use: unicode, threshold: 0.5}", "unknown key `threshold` in detector `d`"),
+        ("{use: starter_injection, threshold: 1.000001}", "`threshold` is `1.000001`, expected a number 0 to 1"),
+        ("{use: starter_injection, threshold: 0.0000001}", "`threshold` is `0.0000001`, expected at most 6 decimals"),
+        ("{use: starter_injection, categories: {S1: 0.1}}", "unknown key `categories` in detector `d`"),
+        ("{use: starter_hazard, categories: some}", "`categories` is `some`, expected a mapping"),
+        ("{use: starter_hazard, timeout: 61s}", "`timeout` is `61s`, expected a duration"),
+        ("{uses: unicode}", "detector `d` has no `use` (is `uses` meant to be `use`?)"),
+        ("{find: [tags]}", "detector `d` has no `use`"),
+        ("unicode", "detector `d` is `unicode`, expected a mapping"),
+        ("{use: [unicode]}", "`use` is a list, expected one of"),
+    ],
+)
+def test_detector_that_cannot_work_is_refused(detector: str, problem: str) -> None:
+    assert problem_of(detector).startswith(problem)
+
+
+@pytest.mark.parametrize("name", ["app", "any", "not", "language", "Upper", "a-b", "1a"])
+def test_name_that_could_be_misread_is_refused(name: str) -> None:
+    problems = problems_in(text_with("{use: unicode}", name))
+    assert any("detector" in problem for problem in problems)
+
+
+def test_detector_that_no_rule_asks_is_refused_because_it_looks_like_protection() -> None:
+    text = HEAD + "detectors: {d: {use: unicode}}\nrules: [{id: pass, on: [user], do: allow}]\n"
+    assert problems_in(text) == ["4:13: detector `d` is asked by no rule (use it or remove it)"]

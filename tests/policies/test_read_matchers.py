@@ -1,0 +1,107 @@
+"""Conditions: what can never match, or asks what a guard does not tell, does not load."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.matchers import All, Any, AnyCategory, Count, Fact, Matcher, Not, OnlyCategories, Score
+from tests.policies.build import policy_of, problems_of
+
+
+def when(condition: str) -> Matcher:
+    rules = policy_of(f"- {{id: r, on: [user], when: {condition}, do: flag}}").rules
+    return next(rule.when for rule in rules if rule.id == "r")
+
+
+def problem(condition: str, scope: str = "user") -> str:
+    problems = problems_of(f"- {{id: r, on: [{scope}], when: {condition}, do: flag}}")
+    assert len(problems) == 1
+    return problems[0]
+
+
+MANY = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("condition", "matcher"),
+    [
+        ("{inject: {score: {gte: 0.25}}}", Score("inject", 250_000, 1_000_000)),
+        ("{inject: {score: {gt: 0.25}}}", Score("inject", 250_001, 1_000_000)),
+        ("{inject: {score: {lt: 0.25}}}", Score("inject", 0, 249_999)),
+        ("{inject: {score: {gte: 0.25, lte: 0.5}}}", Score("inject", 250_000, 500_000)),
+        ("{inject: {unsafe: true}}", Score("inject", 500_000, 1_000_000)),
+        ("{inject: {unsafe: false}}", Score("inject", 0, 499_999)),
+        ("{hidden: {unsafe: true}}", Score("hidden", 1_000_000, 1_000_000)),
+        ("{hidden: {count: {gt: 1}}}", Count("hidden", frozenset(), 2, MANY)),
+        ("{hidden: {count: {lt: 1}}}", Count("hidden", frozenset(), 0, 0)),
+        ("{hidden: {entity: tags}}", Count("hidden", frozenset({"tags"}), 1, MANY)),
+        ("{app: x}", Fact("app", frozenset({"x"}))),
+        ("{not: {app: [x, y]}}", Not(Fact("app", frozenset({"x", "y"})))),
+    ],
+)
+def test_conditions_are_compiled_to_integer_bounds(condition: str, matcher: Matcher) -> None:
+    assert when(condition) == matcher
+
+
+def test_category_takes_its_own_threshold_or_the_detectors() -> None:
+    matcher = when("{harm: {category: [S9, S1]}}")
+    assert isinstance(matcher, AnyCategory)
+    assert dict(matcher.thresholds) == {"S1": 500_000, "S9": 200_000}
+    only = when("{harm: {only: [S6]}}")
+    assert isinstance(only, OnlyCategories)
+    assert (only.allowed, dict(only.thresholds), only.default) == ({"S6"}, {"S9": 200_000}, 500_000)
+
+
+def test_keys_of_one_condition_must_all_hold_and_any_is_the_only_or() -> None:
+    both = when("{inject: {score: {gte: 0.1}}, app: x}")
+    assert isinstance(both, All)
+    assert len(both.children) == 2
+    assert isinstance(when("{any: [{app: x}, {tenant: y}]}"), Any)
+    assert isinstance(when("{all: [{app: x}, {tenant: y}]}"), All)
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("{inject: {score: {gte: 1.5}}}", "`gte` is `1.5`, expected a number 0 to 1"),
+        ("{inject: {score: {gte: 0.5, lt: 0.5}}}", "`score` can never match"),
+        ("{inject: {score: {gt: 1}}}", "`score` can never match"),
+        ("{inject: {score: {}}}", "`score` has no bound, or always matches"),
+        ("{inject: {score: {gte: 0}}}", "`score` has no bound, or always matches"),
+        ("{inject: {score: 0.5}}", "`score` is `0.5`, expected a mapping"),
+        ("{inject: {score: {gte: '0.5'}}}", "`gte` is `0.5`, expected a number 0 to 1"),
+        (
+            "{inject: {count: {gte: 1}}}",
+            "`count` asks `inject`, but `starter_injection` does not find places in a text",
+        ),
+        ("{inject: {category: [S1]}}", "`category` asks `inject`, but `starter_injection` does not name categories"),
+        ("{harm: {only: []}}", "`only` is an empty list, expected at least 1 in it"),
+        ("{harm: {only: [S0]}}", "item of `only` is `S0`, expected one of `S1`"),
+        ("{harm: {only: S6}}", "`only` is `S6`, expected a list"),
+        ("{creds: {entity: aws_key}}", "`entity` is `aws_key`, expected one of `jwt`"),
+        ("{hidden: {count: {gte: -1}}}", "`gte` is `-1`, expected a whole number 0 to 1000000000"),
+        ("{hidden: {count: {gte: 1.0}}}", "`gte` is `1.0`, expected a whole number 0 to 1000000000"),
+        ("{inject: {}}", "`inject` is empty, expected at least one condition"),
+        ("{}", "`when` is empty, expected at least one condition"),
+        ("{any: []}", "`any` is an empty list, expected a list of conditions"),
+        ("{any: {app: x}}", "`any` is a mapping, expected a list of conditions"),
+        ("{not: [{app: x}]}", "`not` is a list, expected a mapping"),
+        ("{app: []}", "`app` is an empty list, expected at least 1 in it"),
+        ("{app: {not_in: [x]}}", "`app` is a mapping, expected a list"),
+        ("{injct: {unsafe: true}}", "unknown detector or fact `injct` (did you mean `inject`?)"),
+        ("[]", "`when` is a list, expected a mapping"),
+    ],
+)
+def test_condition_that_says_nothing_is_refused(condition: str, found: str) -> None:
+    assert problem(condition).startswith(found)
+
+
+def test_text_detector_on_images_is_refused() -> None:
+    assert problem("{inject: {unsafe: true}}", "image") == "`inject` (starter_injection) cannot judge scope `image`"
+
+
+def test_threshold_that_nobody_wrote_is_asked_for() -> None:
+    problems = problems_of(
+        "- {id: r, on: [user], when: {d: {unsafe: true}}, do: flag}", detectors="d: {use: starter_injection}"
+    )
+    assert problems == ["`unsafe` needs a `threshold` in detector `d`"]
