@@ -24,6 +24,13 @@ CANNOT_WORK = 2
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
+    args = make_parser().parse_args(argv)
+    status: int = args.run(args)
+    return status
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="gatehouse", description="A gateway that judges what goes into and comes out of a language model."
     )
@@ -33,9 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_key(commands)
     add_policy_commands(commands)
     add_audit_commands(commands, _locate)
-    args = parser.parse_args(argv)
-    status: int = args.run(args)
-    return status
+    return parser
 
 
 def quickstart() -> Path:

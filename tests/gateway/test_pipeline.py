@@ -137,7 +137,7 @@ async def test_every_window_is_recorded_before_it_is_released(tmp_path: Path) ->
 
 @pytest.mark.parametrize("records", [0, 1, 2])
 async def test_no_record_no_effect(tmp_path: Path, records: int) -> None:
-    """The log fails at the admission, at the first window, at a later one: nothing that it would have covered leaves."""
+    """The log fails at the admission, at the first window, at a later one: nothing it would have covered leaves."""
     bench = Bench(tmp_path, *say(*["0123456789"] * 12), audit=MemoryAudit(fail_from=records))
     steps: list[Step] = []
 
