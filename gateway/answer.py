@@ -16,6 +16,8 @@ from gateway.fields import IDENTIFIER
 from gateway.jsonstrict import Json, loads
 
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter"))
+MAX_COUNT: Final = 10**12
+"""Token counts beyond this are not counts; the audit log would refuse them, and with them the record."""
 _CHANNELS: Final = (
     ("content", Channel.CONTENT),
     ("reasoning_content", Channel.REASONING),
@@ -104,7 +106,7 @@ def _usage(value: Json) -> Iterator[Usage]:
 
 
 def _is_count(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def _finish(value: Json) -> str:

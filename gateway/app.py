@@ -23,7 +23,7 @@ from gateway.chat import Conversation
 from gateway.disconnect import ClientGone, unless_gone
 from gateway.edge import Edge
 from gateway.entries import Exchange, refusal
-from gateway.errors import GatewayError, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated
 from gateway.exchange import Caller
 from gateway.health import Health
 from gateway.ids import exchange_id
@@ -149,13 +149,6 @@ def make_admin_app(health: Health, metrics: Metrics) -> Edge:
     app = Starlette(routes=health_routes(health, metrics), exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
     return Edge(app)
-
-
-class InternalError(GatewayError):
-    """A bug of ours."""
-
-    def __init__(self) -> None:
-        super().__init__("internal_error", "the gateway failed to handle this request; its log has the request id")
 
 
 async def _chat(call: _Call) -> Response:

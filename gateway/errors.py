@@ -4,8 +4,11 @@
       BadRequest          400 the body is not a request we accept: `param` names the field
       Unauthenticated     401 no key, or not one of ours
       NotFound            404 no such route, or no such model
+      MethodNotAllowed    405 the route exists, the method does not
+      Slow                408 the body did not arrive in time
       TooLarge            413 the body is over the limit
       EncodingRefused     415 a content-encoding or media type we do not read
+      InternalError       500 a bug of ours
       UpstreamFailed      502 the model server gave no answer we can read
       Unavailable         503 guards, audit log or engine cannot do their part now
       UpstreamTimeout     504 the model server gave no answer in time
@@ -76,6 +79,13 @@ class EncodingRefused(GatewayError):
 
     status = 415
     type = "invalid_request_error"
+
+
+class InternalError(GatewayError):
+    """A bug of ours. What it was is in the operational log, by type and place."""
+
+    def __init__(self) -> None:
+        super().__init__("internal_error", "the gateway failed to handle this request; its log has the request id")
 
 
 class UpstreamFailed(GatewayError):

@@ -34,11 +34,11 @@ class Pump:
         await asyncio.wait([self._task])
 
     async def _read(self) -> None:
-        # Whatever ends the reading belongs to whoever waits for the next batch, so it travels through the queue.
         try:
             async for event in self._events:
                 await self._queue.put(event)
             await self._queue.put(None)
+        # Whatever ends the reading belongs to whoever waits for the next batch, so it travels through the queue.
         except Exception as exc:  # noqa: BLE001
             await self._queue.put(exc)
 

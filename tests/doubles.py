@@ -13,6 +13,9 @@ from typing import Any
 import httpx
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from gateway.audit.errors import AuditUnavailable
+from gateway.audit.record import canonical
+from gateway.audit.writer import Receipt
 from gateway.errors import Unavailable
 from gateway.exchange import AnswerEvent
 from guards.errors import ErrorKind, GuardError
@@ -135,6 +138,32 @@ class MemoryAudit:
 
     def types(self) -> list[str]:
         return [record["type"] for record in self.records]
+
+
+class MemoryLog:
+    """The audit log below gateway/records.py: refuses what the real one refuses, and fails when told to.
+
+    `slow_s` is how long a record takes to become durable; it becomes so even when its caller no longer waits.
+    """
+
+    def __init__(self, fail_from: int | None = None, slow_s: float = 0.0) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.fail_from, self.slow_s = fail_from, slow_s
+
+    @property
+    def healthy(self) -> bool:
+        return self.fail_from is None or len(self.records) < self.fail_from
+
+    async def append(self, record: Mapping[str, Any]) -> Receipt:
+        line = canonical(record)
+        if not self.healthy:
+            raise AuditUnavailable("scripted")
+        return await asyncio.shield(asyncio.ensure_future(self._write(line)))
+
+    async def _write(self, line: bytes) -> Receipt:
+        await asyncio.sleep(self.slow_s)
+        self.records.append(json.loads(line))
+        return Receipt(len(self.records) - 1, hashlib.sha256(line).digest())
 
 
 class ScriptedServer:

@@ -1,0 +1,158 @@
+"""What a model server says becomes judged events, or the answer has failed. Nothing in between."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.answer import MAX_COUNT, read_chunk, read_unary
+from gateway.errors import GatewayError, UpstreamFailed
+from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta, Usage
+
+CANARY = "canary-of-the-model"
+CALL = {"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"a": 1}'}}
+
+
+def choice(index: int = 0, reason: Any = "stop", **message: Any) -> dict[str, Any]:
+    return {"index": index, "message": {"role": "assistant"} | message, "finish_reason": reason}
+
+
+def unary(*choices: Any, n: int = 1, **more: Any) -> list[AnswerEvent]:
+    return list(read_unary(json.dumps({"choices": list(choices)} | more).encode(), n))
+
+
+def chunk(n: int = 1, reason: Any = None, index: int = 0, **delta: Any) -> list[AnswerEvent]:
+    row = {"index": index, "delta": delta, "finish_reason": reason}
+    return list(read_chunk(json.dumps({"choices": [row]}), n))
+
+
+def test_all_text_channels_tool_calls_and_counts_become_events() -> None:
+    message = {"content": "C", "reasoning_content": "R", "refusal": "N", "tool_calls": [CALL]}
+    events = unary(choice(reason="tool_calls", **message), usage={"prompt_tokens": 1, "total_tokens": 2})
+    assert events == [
+        TextDelta(0, Channel.CONTENT, "C"),
+        TextDelta(0, Channel.REASONING, "R"),
+        TextDelta(0, Channel.REFUSAL, "N"),
+        ToolDelta(0, 0, "c1", "run", '{"a": 1}'),
+        Finish(0, "tool_calls"),
+        Usage({"prompt_tokens": 1, "total_tokens": 2}),
+    ]
+
+
+def test_fields_that_nobody_judges_are_left_behind() -> None:
+    events = unary(
+        choice(content="fine", annotations=[CANARY], vendor=CANARY) | {"logprobs": {"content": [CANARY]}},
+        id=CANARY, model=CANARY, system_fingerprint=CANARY, usage={"total_tokens": 1, "note": CANARY},
+    )  # fmt: skip
+    assert CANARY not in "".join(map(repr, events))
+    assert events[0] == TextDelta(0, Channel.CONTENT, "fine")
+
+
+def test_reasoning_under_two_names_is_taken_once_if_equal_and_twice_if_not() -> None:
+    """Some servers send both names for one text. Two different texts are both judged."""
+    same = unary(choice(reasoning_content="thought", reasoning="thought"))
+    assert [event.text for event in same if isinstance(event, TextDelta)] == ["thought"]
+    two = unary(choice(reasoning_content="thought", reasoning="hidden"))
+    assert [event.text for event in two if isinstance(event, TextDelta)] == ["thought", "hidden"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"{}", b'{"choices": {}}', b'{"choices": []}', b"\xff", b'{"choices": [1]}', b"[" * 100,
+        b'{"error": {"message": "canary-of-the-model"}}',
+        b'{"choices": [{"index": 0, "index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]}',
+    ],
+)  # fmt: skip
+def test_bodies_of_another_shape_are_failures(body: bytes) -> None:
+    with pytest.raises(UpstreamFailed) as error:
+        list(read_unary(body, 1))
+    assert error.value.code == "upstream_bad_answer"
+    assert CANARY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        choice(role="user", content=CANARY), choice(content=[{"text": CANARY}]), choice(content=5),
+        choice(refusal={"t": CANARY}), choice(function_call={"name": CANARY}), choice(audio={"data": CANARY}),
+        choice(reason=None), choice(reason=CANARY), choice(reason=["stop"]), choice(index=1), choice(index=True),
+        choice(index=-1), choice(tool_calls={"a": 1}), choice(tool_calls=[CANARY]), {"index": 0, "finish_reason": "stop"},
+        choice(tool_calls=[{"function": {"arguments": {"a": CANARY}}}]), choice(tool_calls=[CALL | {"type": "custom"}]),
+        choice(tool_calls=[CALL | {"id": "an id with spaces is a sentence"}]), choice(tool_calls=[CALL | {"id": 7}]),
+        choice(tool_calls=[{"id": "c", "function": {"name": "do this <b>", "arguments": ""}}]),
+    ],
+)  # fmt: skip
+def test_a_choice_that_cannot_be_judged_is_a_failure_without_an_echo(row: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamFailed) as error:
+        unary(row)
+    assert CANARY not in str(error.value)
+
+
+@pytest.mark.parametrize("rows", [[], [0], [0, 0], [0, 1, 2], [1, 2]])
+def test_there_are_as_many_choices_as_were_asked_for(rows: list[int]) -> None:
+    with pytest.raises(UpstreamFailed):
+        unary(*[choice(index) for index in rows], n=2)
+    assert len([e for e in unary(choice(1), choice(0), n=2) if isinstance(e, Finish)]) == 2
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, "7", True, None, [1], MAX_COUNT + 1, 10**30])
+def test_a_count_that_is_none_is_left_out(count: Any) -> None:
+    """The audit log refuses floats and integers beyond 2^53: a server must not be able to unmake a record."""
+    details = {"completion_tokens_details": {"reasoning_tokens": count}, "prompt_tokens_details": count}
+    events = unary(choice(), usage={"prompt_tokens": count, "total_tokens": 3, **details})
+    assert events[-1] == Usage({"total_tokens": 3})
+    assert unary(choice(), usage={"prompt_tokens": count}) == [Finish(0, "stop")]
+
+
+def test_chunks_carry_pieces_and_each_piece_of_a_call_has_its_index() -> None:
+    assert chunk(role="assistant", content="") == []
+    assert chunk(content="a") == [TextDelta(0, Channel.CONTENT, "a")]
+    assert chunk(tool_calls=[{"index": 3, "function": {"arguments": "{"}}]) == [ToolDelta(0, 3, None, None, "{")]
+    assert chunk(reason="length") == [Finish(0, "length")]
+    assert list(read_chunk('{"choices": [], "usage": {"total_tokens": 4}}', 1)) == [Usage({"total_tokens": 4})]
+    assert list(read_chunk("{}", 1)) == []
+
+
+@pytest.mark.parametrize("index", [-1, 128, True, "0", None, 1.0])
+def test_a_piece_of_a_call_without_a_usable_index_is_a_failure(index: Any) -> None:
+    with pytest.raises(UpstreamFailed):
+        chunk(tool_calls=[{"index": index, "function": {"arguments": "x"}}])
+
+
+def test_an_error_inside_a_stream_is_a_failure_without_its_text() -> None:
+    with pytest.raises(UpstreamFailed) as error:
+        list(read_chunk(json.dumps({"error": {"message": CANARY}, "choices": []}), 1))
+    assert error.value.code == "upstream_error"
+    assert CANARY not in str(error.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "message", "delta", "content", "tool_calls", "function", "index", "usage", "role"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON, st.integers(1, 3))
+def test_any_json_is_events_or_a_failure_and_nothing_else(value: Any, n: int) -> None:
+    for read in (lambda text: list(read_unary(text.encode(), n)), lambda text: list(read_chunk(text, n))):
+        try:
+            events = read(json.dumps(value))
+        except GatewayError as error:
+            assert isinstance(error, UpstreamFailed)  # noqa: PT017 - either outcome is right
+        else:
+            assert all(event.choice < n for event in events if not isinstance(event, Usage))
