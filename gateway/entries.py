@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.exchange import Caller, ChatRequest
-from gateway.jsonstrict import Json
+from gateway.jsonstrict import Json, dumps
 from guards.verdict import Finding, GuardIdentity, Part, Verdict
 from policies.model import Action, Decision, Policy
 
 Record = dict[str, Json]
-MAX_ROWS: Final = 200
-"""Finding rows in one record. More go into `request.findings` records before it, so that no record outgrows 32 KiB."""
+ROW_BYTES: Final = 20_000
+"""Room for finding rows in one record. More go into `request.findings` records before it: no record outgrows 32 KiB."""
 _CLEAN: Final = Verdict(0)
 
 
@@ -86,14 +86,10 @@ def _guards(
     for finding in findings:
         by_detector.setdefault(finding.detector, []).append(finding)
     guards: list[Json] = []
-    overflow: list[list[Json]] = []
-    budget = MAX_ROWS
+    room = _Room()
     for name in sorted(by_detector):
         found = by_detector[name]
-        rows: list[Json] = [_row(finding) for finding in found if finding.verdict != _CLEAN]
-        spilled, rows = rows[budget:], rows[:budget]
-        budget -= len(rows)
-        overflow.extend(spilled[i : i + MAX_ROWS] for i in range(0, len(spilled), MAX_ROWS))
+        rows, spilled = room.seat(name, (_row(finding) for finding in found if finding.verdict != _CLEAN))
         identity, spec = identities[name], policy.detectors[name]
         guards.append(
             {
@@ -105,13 +101,43 @@ def _guards(
                 "us": max(finding.us for finding in found),
                 "parts": len(found),
                 "rows": rows,
-                "rows_before": len(spilled),
+                "rows_before": spilled,
             }
         )
-    return guards, overflow
+    return guards, room.overflow
 
 
-def _row(finding: Finding) -> Json:
+class _Room:
+    """Seats finding rows in the main record while there is room, and the rest in batches of their own."""
+
+    def __init__(self) -> None:
+        self.overflow: list[list[Json]] = []
+        self._left, self._left_there = ROW_BYTES, 0
+
+    def seat(self, detector: str, rows: Iterable[Record]) -> tuple[list[Json], int]:
+        """(rows for the main record, how many went elsewhere)."""
+        seated: list[Json] = []
+        spilled = 0
+        for row in rows:
+            size = len(dumps(row))
+            if size <= self._left:
+                self._left -= size
+                seated.append(row)
+            else:
+                self._left = 0  # later rows follow, so that their order stays
+                spilled += 1
+                self._spill({"detector": detector, **row}, size)
+        return seated, spilled
+
+    def _spill(self, row: Record, size: int) -> None:
+        if size > self._left_there or not self.overflow:
+            self.overflow.append([])
+            self._left_there = ROW_BYTES
+        self._left_there -= size
+        self.overflow[-1].append(row)
+
+
+def _row(finding: Finding) -> Record:
     row: Record = {"part": finding.part.path, "scope": str(finding.part.scope)}
     if finding.verdict is None:
         return row | {"outcome": "error", "error": str(finding.error)}
@@ -133,6 +159,7 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
         "bytes": sum(sizes.values()),
         "bytes_scanned": sum(size for path, size in sizes.items() if path in seen),
         "uncovered": list(decision.uncovered[:50]),
+        "uncovered_n": len(decision.uncovered),
     }
 
 

@@ -87,7 +87,14 @@ async def test_a_good_exchange_is_two_records_around_one_answer(tmp_path: Path) 
     assert bench.server.bodies == [{"model": "served/m", "messages": [{"role": "user", "content": "hello"}]}]
     complete = bench.audit.records[1]
     assert complete["admit"] == 0
-    assert complete["coverage"] == {"parts": 1, "parts_scanned": 1, "bytes": 4, "bytes_scanned": 4, "uncovered": []}
+    assert complete["coverage"] == {
+        "parts": 1,
+        "parts_scanned": 1,
+        "bytes": 4,
+        "bytes_scanned": 4,
+        "uncovered": [],
+        "uncovered_n": 0,
+    }
 
 
 async def test_a_blocked_prompt_never_reaches_the_model_server(tmp_path: Path) -> None:
@@ -250,7 +257,8 @@ async def test_records_hold_no_text(tmp_path: Path) -> None:
 
 async def test_many_parts_spill_into_earlier_records_and_none_is_lost(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *say("fine"))
-    bench.harm.phrases = {"m": Verdict(10, (("S1", 10),))}
+    categories = tuple(sorted((f"S{number}", 123_456) for number in range(1, 15)))
+    bench.harm.phrases = {"m": Verdict(10, categories)}
     messages = [{"role": "user", "content": f"m{i}"} for i in range(650)]
     await bench.run(messages=messages)
     findings = [r for r in bench.audit.records if r["type"] == "request.findings"]
