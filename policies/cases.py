@@ -36,6 +36,7 @@ ROLES = ("system", "user", "assistant", "tool")
 ACTIONS = ("allow", "flag", "redact", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"
+_SAYS_NOTHING = "says nothing, expected `score`, `unsafe` or `error`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,8 @@ class CaseReader:
         scopes = {str(scope) for scope in Scope}
         found = table(entry.value, f"`{entry.key}`", self.problems)
         if found is None or not found.entries:
+            if found is not None:
+                self.problems.add(found.place, f"fake of `{entry.key}` {_SAYS_NOTHING}")
             return []
         if any(inner.key in scopes for inner in found.entries):
             outer = Section.open(found, f"`{entry.key}`", self.problems, scopes)
@@ -201,13 +204,16 @@ class CaseReader:
             problem = f"`{name}` runs for real in a test"
             self.problems.add(section.place, problem, "only its `error` can be faked")
             return fake
-        error = section.get("error", choice([str(kind) for kind in ErrorKind]), "")
-        if error:
+        if "error" in section:
+            error = section.get("error", choice([str(kind) for kind in ErrorKind]), str(ErrorKind.UNAVAILABLE))
             if "score" in section or "unsafe" in section:
                 self.problems.add(section.place, "an `error` has neither `score` nor `unsafe`")
             return Fake(name, scope, error=ErrorKind(error))
         if not ("score" in section or "unsafe" in section):
-            self.problems.add(section.place, f"fake of `{name}` says nothing, expected `score`, `unsafe` or `error`")
+            self.problems.add(section.place, f"fake of `{name}` {_SAYS_NOTHING}")
+        if "unsafe" in section and not declared.guard.categories:
+            self.problems.add(section.place_of("unsafe"), f"`{name}` names no categories", "fake its `score`")
+            return fake
         codes = section.get("unsafe", list_of(choice(declared.guard.categories), least=1), NO_TEXTS)
         score = section.get("score", ppm, PPM if codes else 0)
         return Fake(name, scope, score, tuple((code, PPM) for code in sorted(codes)))

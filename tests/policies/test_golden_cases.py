@@ -1,0 +1,68 @@
+"""Golden decisions: a policy, findings, and the whole decision that has to come of them.
+
+A file in cases/ that has to change because code changed is a change of what policies mean, and needs an entry in the
+changelog. Scores are in parts per million, as they are in audit records.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from guards.errors import ErrorKind
+from guards.verdict import Finding, Part, Scope, Span, Verdict
+from policies.decide import decide
+from policies.load import load_policy, parse_policy
+from policies.model import Decision, Facts, Policy
+
+FOLDER = Path(__file__).parent / "cases"
+LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+FILES = sorted(FOLDER.glob("*.yaml"))
+
+
+def policy_in(case: dict[str, Any]) -> Policy:
+    if "library" in case:
+        return load_policy(LIBRARY / case["library"])
+    return parse_policy(case["policy"].encode(), "policy")
+
+
+def finding_in(row: dict[str, Any], parts: dict[str, Part]) -> Finding:
+    part = parts[row["path"]]
+    if "error" in row:
+        return Finding(row["detector"], part, None, ErrorKind(row["error"]))
+    spans = tuple(sorted(Span(*span) for span in row.get("spans", [])))
+    categories = tuple(sorted(row.get("categories", {}).items()))
+    return Finding(row["detector"], part, Verdict(row.get("score", 0), categories, spans))
+
+
+def plain(decision: Decision) -> dict[str, Any]:
+    """The decision as it is written in the files: what is empty is left out."""
+    fields: dict[str, Any] = {
+        "action": decision.action.name.lower(),
+        "rules": list(decision.rules),
+        "code": decision.code,
+        "message": decision.message,
+        "status": decision.status,
+        "flags": [[flag.rule, flag.queue, flag.severity] for flag in decision.flags],
+        "redactions": [[c.path, c.start, c.end, c.replacement, c.rule] for c in decision.redactions],
+        "shadow": [list(one) for one in decision.shadow],
+        "errors": [list(one) for one in decision.errors],
+        "uncovered": list(decision.uncovered),
+    }
+    return {key: value for key, value in fields.items() if value not in (None, [])}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_golden_case(file: Path) -> None:
+    case = yaml.safe_load(file.read_text())
+    parts = {path: Part(Scope(scope), path, "user", text) for path, (scope, text) in case["parts"].items()}
+    found = [finding_in(row, parts) for row in case["findings"]]
+    facts = Facts(tuple(parts.values()), **case.get("facts", {"tenant": "t", "app": "a", "model": "m"}))
+    assert plain(decide(policy_in(case), found, facts)) == case["decision"]
+
+
+def test_there_are_cases() -> None:
+    assert len(FILES) >= 6

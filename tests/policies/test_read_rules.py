@@ -1,0 +1,121 @@
+"""Rules: an action that could not be carried out does not load."""
+
+from __future__ import annotations
+
+import pytest
+
+from guards.verdict import Scope
+from policies.model import Action, Do, Mode
+from tests.policies.build import HEAD, policy_of, problems_in, problems_of
+
+WINDOW = "defaults: {stream: {mode: window, window: 64 tokens%s}}\n"
+COUNT = "when: {creds: {count: {gte: 1}}}"
+
+
+def do_of(do: str, rest: str = COUNT) -> Do:
+    rules = policy_of(f"- {{id: r, on: [user], {rest}, do: {do}}}").rules
+    return next(rule.do for rule in rules if rule.id == "r")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("allow", Do(Action.ALLOW)),
+        ("flag", Do(Action.FLAG, queue="default", severity="medium")),
+        ("{flag: {}}", Do(Action.FLAG, queue="default", severity="medium")),
+        ("{flag: {queue: q, severity: high}}", Do(Action.FLAG, queue="q", severity="high")),
+        ("{block: {code: c}}", Do(Action.BLOCK, code="c")),
+        ("{block: {code: c, message: No.}}", Do(Action.BLOCK, code="c", message="No.")),
+        (
+            "{block: {code: c}, flag: {queue: q}}",
+            Do(Action.BLOCK, code="c", queue="q", severity="medium"),
+        ),
+        ('{redact: {as: "[{label}]"}}', Do(Action.REDACT, replacement="[{label}]")),
+    ],
+)
+def test_actions(written: str, meant: Do) -> None:
+    assert do_of(written) == meant
+
+
+def test_rule_keeps_scopes_mode_and_exception() -> None:
+    policy = policy_of("- {id: r, mode: shadow, on: [output, user], unless: {app: x}, do: flag, on_error: closed}")
+    rule = policy.rules[0]
+    assert (rule.id, rule.mode, rule.scopes) == ("r", Mode.SHADOW, {Scope.USER, Scope.OUTPUT})
+    assert rule.unless is not None
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("{on: [user], do: allow}", "rule has no `id`"),
+        ("{id: r, do: allow}", "rule has no `on`"),
+        ("{id: r, on: [user]}", "rule has no `do`"),
+        ("{id: r, on: [], do: allow}", "`on` is an empty list, expected at least 1 in it"),
+        ("{id: r, on: user, do: allow}", "`on` is `user`, expected a list"),
+        ("{id: r, on: [user, user], do: allow}", "item of `on` is here twice"),
+        ("{id: R, on: [user], do: allow}", "`id` is `R`, expected a name of small letters, digits, `-` and `_`"),
+        ("{id: 7, on: [user], do: allow}", "`id` is `7`, expected a name of small letters, digits, `-` and `_`"),
+        ("{id: r, on: [user], do: block}", "`block` needs its particulars"),
+        ("{id: r, on: [user], do: redact}", "`redact` needs its particulars"),
+        ("{id: r, on: [user], do: deny}", "`do` is `deny`, expected one of `allow`, `flag`"),
+        ("{id: r, on: [user], do: {}}", "`do` names no action, expected `allow`, `flag`, `redact` or `block`"),
+        ("{id: r, on: [user], do: [allow]}", "`do` is a list, expected a mapping"),
+        ("{id: r, on: [user], do: {allow: {}}}", "`allow` stands alone"),
+        ("{id: r, on: [user], do: {block: {}}}", "`block` has no `code`"),
+        ("{id: r, on: [user], do: {block: {code: Bad}}}", "`code` is `Bad`, expected a name of small letters"),
+        (
+            "{id: r, on: [user], do: {block: {code: guard_unavailable}}}",
+            "code `guard_unavailable` is the gateway's own, expected another name",
+        ),
+        ("{id: r, on: [user], do: {block: {code: c, message: 5}}}", "`message` is `5`, expected a text"),
+        ("{id: r, on: [user], do: {flag: {severity: huge}}}", "`severity` is `huge`, expected one of `low`"),
+        (f"{{id: r, on: [user], {COUNT}, do: {{redact: {{}}}}}}", "`redact` has no `as`"),
+        (
+            f"{{id: r, on: [user], {COUNT}, do: {{redact: {{as: x}}, block: {{code: c}}}}}}",
+            "`do` has both `block` and `redact`, expected one of them",
+        ),
+        (
+            f'{{id: r, on: [user], {COUNT}, do: {{redact: {{as: "{{lable}}"}}}}}}',
+            "`as` has an unknown placeholder `lable`",
+        ),
+        (f'{{id: r, on: [user], {COUNT}, do: {{redact: {{as: "{{"}}}}}}', "`as` has a loose brace"),
+        ("{id: r, on: [user], do: {redact: {as: x}}}", "`redact` needs a condition in `when`"),
+        ("{id: r, on: [user], when: {inject: {unsafe: true}}, do: {redact: {as: x}}}", "`redact` needs a condition"),
+        (
+            "{id: r, on: [user], when: {any: [{inject: {unsafe: true}}, {creds: {count: {gte: 1}}}]}, "
+            "do: {redact: {as: x}}}",
+            "`redact` needs a condition in `when`",
+        ),
+        ("{id: r, on: [user], when: {creds: {count: {lt: 1}}}, do: {redact: {as: x}}}", "`redact` needs a condition"),
+        (
+            f"{{id: r, on: [tool_schema], {COUNT}, do: {{redact: {{as: x}}}}}}",
+            "`redact` cannot be done on `tool_schema` (block instead)",
+        ),
+        ("{id: r, on: [user], do: allow, mode: of}", "`mode` is `of`, expected one of `enforce`, `shadow`"),
+        ("allow", "rule is `allow`, expected a mapping"),
+    ],
+)
+def test_rule_that_cannot_be_carried_out_is_refused(rule: str, problem: str) -> None:
+    problems = problems_of(f"- {rule}")
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
+
+
+def test_rule_ids_differ() -> None:
+    rules = "- {id: r, on: [user], do: allow}\n- {id: r, on: [output], do: allow}"
+    assert problems_of(rules)[0].startswith("rule id `r` is here twice, first in line ")
+
+
+def test_redaction_in_a_window_stream_needs_a_holdback() -> None:
+    """Without one, the first half of a key would have left before the second half is seen."""
+    rule = "- {id: r, on: [output], when: {creds: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    problem = "`redact` on `output` needs a `holdback` in `defaults.stream` when the mode is `window`"
+    assert problems_of(rule, defaults=WINDOW % "") == [problem]
+    assert policy_of(rule, defaults=WINDOW % ", holdback: 48 tokens")
+    assert policy_of(rule, defaults="defaults: {stream: {mode: buffer}}\n")
+    assert policy_of(rule.replace("output", "tool_call"), defaults=WINDOW % "")
+
+
+@pytest.mark.parametrize("rules", ["rules: []", "rules: {}", "rules: x"])
+def test_policy_without_rules_is_no_policy(rules: str) -> None:
+    assert "has to be a list of 1 to 500 rules" in problems_in(f"{HEAD}detectors: {{}}\n{rules}\n")[0]
