@@ -1,4 +1,4 @@
-"""The audit disk fills while clients ask: no answer without a record, and service returns with the space.
+"""The audit disk fills while clients ask: no answer without a record, and service returns with the space."""
 
 from __future__ import annotations
 
