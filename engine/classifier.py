@@ -69,11 +69,12 @@ def load_classifier(directory: Path, precision: str = "auto") -> Classifier:
     model = _from_checkpoint(directory)
     config = model.config
     multi_label = config.problem_type == "multi_label_classification"
-    chosen, name = _choose(model, multi_label, precision)
+    limit = _max_tokens(directory, config)
+    chosen, name = _choose(model, multi_label, precision, limit)
     info = ClassifierInfo(
         labels=tuple(str(config.id2label[index]) for index in range(config.num_labels)),
         multi_label=multi_label,
-        max_tokens=_max_tokens(directory, config),
+        max_tokens=limit,
         vocabulary=int(config.vocab_size),
         precision=name,
     )
@@ -116,21 +117,23 @@ def _max_tokens(directory: Path, config: Checkpoint) -> int:
     return min(limit, int(stated)) if stated else limit
 
 
-def _choose(model: Checkpoint, multi_label: bool, precision: str) -> tuple[nn.Module, str]:
+def _choose(model: Checkpoint, multi_label: bool, precision: str, limit: int) -> tuple[nn.Module, str]:
     """The layers to serve with, and their name. int8 has to earn its place on probes that are the same everywhere."""
     if precision == "fp32":
         return model, "fp32"
     candidate = copy.deepcopy(model)
     quantise_layers(candidate)
-    drift = max(_drift(model, candidate, ids, multi_label) for ids in _probes(int(model.config.vocab_size)))
+    probes = _probes(int(model.config.vocab_size), limit)
+    drift = max(_drift(model, candidate, ids, multi_label) for ids in probes)
     if precision == "int8" or drift <= MAX_INT8_DRIFT:
         return candidate, "int8"
     return model, "fp32"
 
 
-def _probes(vocabulary: int) -> list[Tensor]:
+def _probes(vocabulary: int, limit: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(20)
-    return [torch.randint(0, vocabulary, (1, length), generator=generator) for length in PROBE_LENGTHS]
+    lengths = [min(length, limit) for length in PROBE_LENGTHS]
+    return [torch.randint(0, vocabulary, (1, length), generator=generator) for length in lengths]
 
 
 def _drift(model: nn.Module, candidate: nn.Module, ids: Tensor, multi_label: bool) -> float:

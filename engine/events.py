@@ -69,6 +69,8 @@ class GenerateRequest:
     deadline: float
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = field(default=(), repr=False)
+    ignores_end: bool = False
+    """Go on past the model's own end of an answer; for measurements."""
 
     @property
     def positions(self) -> int:

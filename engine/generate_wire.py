@@ -97,7 +97,8 @@ def _asked(
     """The fields that both endpoints share; then nothing may be left over."""
     sampling = _sampling(fields, logprobs)
     deadline = time.monotonic() + DEADLINE_S
-    request = GenerateRequest(prompt, max_tokens, deadline, sampling, _stops(fields))
+    ignores_end = fields.flag("ignore_eos")
+    request = GenerateRequest(prompt, max_tokens, deadline, sampling, _stops(fields), ignores_end)
     streams = fields.flag("stream")
     options = fields.take("stream_options")
     if options is not None and (not streams or not isinstance(options, dict)):

@@ -28,7 +28,8 @@ class Sequence:
         stop_ids: frozenset[int],
         receiver: Callable[[Event], None],
     ) -> None:
-        self.request, self._stop_ids, self._receiver = request, stop_ids, receiver
+        self.request, self._receiver = request, receiver
+        self._stop_ids = frozenset() if request.ignores_end else stop_ids
         self.cancelled = False
         """Set from outside when nobody waits for the answer any more."""
         self.slot: Slot | None = None

@@ -37,9 +37,9 @@ def bind(path: Path) -> socket.socket:
     """A socket only this user may connect to. A socket left by a dead process is replaced, a live one is not."""
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise ModelRefused("socket_path", f"`{path}` is longer than {MAX_SOCKET_PATH} bytes, the limit for a socket")
+    _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(path)
         before = os.umask(0o177)
         try:
             listener.bind(str(path))

@@ -1,0 +1,100 @@
+"""Stand-ins for models: they compute nothing, they follow a script, and they remember what they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine.config import LayerConfig, ModelConfig
+from engine.errors import RequestError
+from engine.events import Event, Finished, Grown
+from engine.runner import Run
+
+
+def small_config(**changes: object) -> ModelConfig:
+    values: dict[str, object] = {
+        "vocabulary": 32,
+        "hidden": 4,
+        "heads": 2,
+        "kv_heads": 1,
+        "head_dim": 2,
+        "expert_width": 4,
+        "mlp_width": 4,
+        "experts": 2,
+        "experts_per_token": 1,
+        "max_positions": 64,
+        "norm_eps": 1e-5,
+        "qk_norm": True,
+        "temperature_tuning": True,
+        "floor_scale": 8.0,
+        "attn_scale": 0.1,
+        "theta": 10_000.0,
+        "rope_scaling": None,
+        "tied_head": False,
+        "layers": (LayerConfig(uses_rope=True, chunk=16, is_moe=True),),
+        "prefix": "",
+    }
+    return ModelConfig(**{**values, **changes})  # type: ignore[arg-type]
+
+
+class ScriptedRunner:
+    """Says the token after the last one it was given (modulo 32). Fails at the steps it was told to fail at."""
+
+    def __init__(self, fails_at: Sequence[int] = (), vocabulary: int = 32) -> None:
+        self.fails_at, self.vocabulary = set(fails_at), vocabulary
+        self.steps: list[list[tuple[int, ...]]] = []
+
+    def step(self, runs: Sequence[Run]) -> Tensor:
+        self.steps.append([tuple(run.ids) for run in runs])
+        if len(self.steps) - 1 in self.fails_at:
+            raise RuntimeError("the kernel fell over")
+        wanted = [run.ids[-1] for run in runs if run.wants_logits]
+        for run in runs:
+            run.slot.filled += len(run.ids)
+        logits = torch.zeros(len(wanted), self.vocabulary)
+        for row, token in enumerate(wanted):
+            logits[row, (token + 1) % self.vocabulary] = 50.0
+        return logits
+
+
+class LengthJudge:
+    """Scores a text by its length, so that mixed-up rows show."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+        self.batches: list[list[int]] = []
+
+    def probabilities(self, batch: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+        self.batches.append([len(ids) for ids in batch])
+        if self.fails:
+            raise RuntimeError("the kernel fell over")
+        return [(len(ids) / 1000, 1 - len(ids) / 1000) for ids in batch]
+
+
+class LetterTokenizer:
+    """Token n is the n-th letter from `a` on; tokens from 26 on are bytes that never become a character."""
+
+    def text(self, ids: Sequence[int]) -> str:
+        return "".join(chr(97 + token) if token < 26 else "\ufffd" for token in ids)
+
+
+class Heard:
+    """A receiver that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, Grown))
+
+    @property
+    def end(self) -> Event:
+        assert isinstance(self.events[-1], Finished | RequestError)
+        assert sum(isinstance(event, Finished | RequestError) for event in self.events) == 1
+        return self.events[-1]
