@@ -7,6 +7,7 @@ texts such as a phone number.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from gateway.audit.errors import AuditError
@@ -28,7 +29,12 @@ def digest_key(directory: Path) -> bytes:
         pass
     except OSError as exc:
         raise AuditError("audit_key_missing", f"`{path}` cannot be created: {exc.strerror}") from exc
-    key = path.read_bytes()
+    try:
+        mode, key = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
+    except OSError as exc:
+        raise AuditError("audit_key_missing", f"`{path}` cannot be read: {exc.strerror}") from exc
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise AuditError("audit_key_unsafe", f"`{path}` has mode {mode:04o}, expected 0600")
     if len(key) != KEY_BYTES:
         raise AuditError("audit_key_missing", f"`{path}` holds {len(key)} bytes, expected {KEY_BYTES}")
     return key
