@@ -1,28 +1,57 @@
 """The operational log: JSON lines on stderr, events as past-tense names with fields.
 
 The audit log is another path and cannot be filtered from here. `refuse_text` guards the other direction: a field whose
-name or size says that it may hold a prompt or an answer is replaced, so a careless log call cannot leak one.
+name or size says that it may hold a prompt or an answer is replaced, so a careless log call cannot leak one. What
+libraries log is reduced to who said it and which exception it was about, since an exception's message may quote text.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 _TEXT_FIELDS: Final = frozenset(("text", "prompt", "content", "message", "messages", "body", "answer", "key", "token"))
 _LONGEST: Final = 300
+_NOT_LOGGED: Final = "[not logged]"
 
 
 def refuse_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace fields that could hold user text or a secret. A structlog processor."""
     for name, value in event.items():
-        too_long = isinstance(value, str) and len(value) > _LONGEST and name != "problems"
-        if name in _TEXT_FIELDS or too_long:
-            event[name] = "[not logged]"
+        event[name] = value if name == "problems" and isinstance(value, str) else _refused(name, value)
     return event
+
+
+def _refused(name: str, value: Any) -> Any:  # noqa: ANN401 - a log field may be anything
+    if name.lower() in _TEXT_FIELDS:
+        return _NOT_LOGGED
+    if isinstance(value, dict):
+        return {str(key): _refused(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_refused("", item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    return value if isinstance(value, str) and len(value) <= _LONGEST else _NOT_LOGGED
+
+
+class _Libraries(logging.Handler):
+    """What uvicorn, asyncio and the like have to say, without their message."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().warning(
+            "library_warned",
+            library=record.name,
+            severity=record.levelname,
+            at=f"{record.filename}:{record.lineno}",
+            error=kind.__name__ if kind else "",
+        )
 
 
 def set_up(process: str) -> None:
@@ -39,3 +68,4 @@ def set_up(process: str) -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(process=process)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
