@@ -57,7 +57,7 @@ class EventParser:
         name, _, value = line.partition(b":")
         if name != b"data":
             return None  # comments, `event`, `id` and `retry` carry nothing of ours and are not passed on
-        self._size += len(value)
+        self._size += len(value) + 1  # the line break that joins it: empty lines cost memory, too
         if len(line) > MAX_LINE or self._size > MAX_EVENT:
             raise UpstreamFailed("upstream_bad_stream", "the model server sent an event that is too large")
         try:

@@ -40,6 +40,8 @@ def test_invalid_utf8_and_endless_lines_are_failures() -> None:
         events(b"data: " + b"x" * (sse.MAX_LINE + 1))
     with pytest.raises(UpstreamFailed):
         events(*[b"data: " + b"x" * 200_000 + b"\n"] * 8)
+    with pytest.raises(UpstreamFailed):
+        events(*[b"data\n" * 50_000] * 25)
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5),
