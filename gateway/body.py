@@ -16,7 +16,7 @@ from gateway.errors import BadRequest, EncodingRefused, Slow, TooLarge
 DEADLINE_S: Final = 30.0
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, *, deadline_s: float = DEADLINE_S) -> bytes:
     """The whole body. Raises TooLarge, Slow, EncodingRefused or BadRequest."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise EncodingRefused("content_encoding", "send the body without content-encoding")
@@ -28,13 +28,13 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     body = bytearray()
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(limit)
     except TimeoutError:
-        raise Slow("body_timeout", f"the body did not arrive within {DEADLINE_S:.0f} seconds") from None
+        raise Slow("body_timeout", f"the body did not arrive within {deadline_s:g} seconds") from None
     except ClientDisconnect:
         raise BadRequest("incomplete_body", "the connection closed before the end of the body") from None
     return bytes(body)

@@ -48,7 +48,10 @@ detectors:
   harm: {use: starter_hazard, threshold: 0.5, categories: {S9: 0.2}}
   attack: {use: starter_injection, threshold: 0.5}
 rules:
-  - {id: harm, on: [user, history, output, reasoning, tool_call], when: {harm: {unsafe: true}}, do: {block: {code: unsafe_content, message: Not allowed.}}}
+  - id: harm
+    on: [user, history, output, reasoning, tool_call]
+    when: {harm: {unsafe: true}}
+    do: {block: {code: unsafe_content, message: Not allowed.}}
   - {id: attack, on: [user], when: {attack: {unsafe: true}}, do: {block: {code: prompt_attack}}}
   - {id: pass, on: [system, user, history, tool_schema, tool_result, tool_call, output, reasoning], do: allow}
 """

@@ -1,0 +1,102 @@
+"""Work lives as long as somebody waits for it, and has wound up before anybody goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.disconnect import ClientGone, unless_gone
+
+
+class Client:
+    """Sends leftovers of its request, then hangs up when told."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.leftovers = 2
+
+    async def receive(self) -> dict[str, Any]:
+        if self.leftovers:
+            self.leftovers -= 1
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+class Work:
+    """Runs until told, and takes a moment to wind up."""
+
+    def __init__(self) -> None:
+        self.begun, self.finish, self.wound_up = asyncio.Event(), asyncio.Event(), False
+
+    async def run(self) -> str:
+        self.begun.set()
+        try:
+            await self.finish.wait()
+            return "done"
+        finally:
+            await asyncio.sleep(0.02)
+            self.wound_up = True
+
+
+async def test_the_result_of_work_is_returned_and_the_watch_ends() -> None:
+    client, work = Client(), Work()
+    work.finish.set()
+    assert await unless_gone(client.receive, work.run()) == "done"
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_failure_of_the_work_is_raised_as_it_is() -> None:
+    async def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await unless_gone(Client().receive, fail())
+
+
+async def test_a_hang_up_ends_the_work_before_it_is_reported() -> None:
+    client, work = Client(), Work()
+    watched = asyncio.ensure_future(unless_gone(client.receive, work.run()))
+    await work.begun.wait()
+    client.gone.set()
+    with pytest.raises(ClientGone):
+        await watched
+    assert work.wound_up
+
+
+async def test_a_result_that_is_there_wins_over_a_hang_up() -> None:
+    client = Client()
+    client.gone.set()
+    client.leftovers = 0
+
+    async def quick() -> str:
+        return "done"
+
+    assert await unless_gone(client.receive, quick()) == "done"
+
+
+async def test_cancelling_the_watcher_ends_the_work_first() -> None:
+    """A server that shuts down cancels its requests; each still writes its closing record."""
+    work = Work()
+    watched = asyncio.ensure_future(unless_gone(Client().receive, work.run()))
+    await work.begun.wait()
+    watched.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watched
+    assert work.wound_up
+
+
+async def test_a_connection_that_breaks_is_a_client_that_is_gone() -> None:
+    """Some servers raise from `receive`; the work must not go on for nobody."""
+    work = Work()
+
+    async def broken() -> dict[str, Any]:
+        await work.begun.wait()
+        raise ConnectionResetError
+
+    with pytest.raises(ClientGone):
+        await unless_gone(broken, work.run())
+    assert work.wound_up
