@@ -269,7 +269,8 @@ def test_a_client_that_leaves_frees_its_sequence(host: HostProcess) -> None:
     body: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "a"}], "max_tokens": 900}
     body |= {"stream": True, "ignore_eos": True}
     with host.client.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()
+        assert next(lines).startswith("data: ")
         assert host.pending() == 1
     end = time.monotonic() + 5
     while host.pending() and time.monotonic() < end:
@@ -282,7 +283,8 @@ def test_guard_calls_are_answered_while_answers_run(host: HostProcess) -> None:
     body: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "a"}], "max_tokens": 900}
     body |= {"stream": True, "ignore_eos": True, "n": 4}
     with host.client.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()
+        assert next(lines).startswith("data: ")
         begun = time.monotonic()
         for _ in range(5):
             assert host.post("/classify", model="injection", input=[2, 9, 3]).status_code == 200
