@@ -247,9 +247,13 @@ class _Answer:
         record |= fields | {"admit": self._admission, "stream": stream}
         if closing and self._usage is not None:
             record["usage"] = self._usage.counts
-        number = await self._audit.append(record)
+        # A record that was handed over is written even if we are cancelled while waiting: no second end may follow it.
         self._closed = closing
-        return number
+        try:
+            return await self._audit.append(record)
+        except GatewayError:
+            self._closed = False
+            raise
 
     def _stream(self, blocked: bool) -> Json:
         return {

@@ -116,7 +116,10 @@ class AuditLog:
         return self._writer.head
 
     async def append(self, record: Mapping[str, Json]) -> Receipt:
-        """Return when the record is durable. RecordError: it does not fit; AuditUnavailable: forbid what it permits."""
+        """Return when the record is durable. RecordError: it does not fit; AuditUnavailable: forbid what it permits.
+
+        A caller that is cancelled while it waits does not take the record back: it is written all the same.
+        """
         _check_record(record)
         trouble = self._trouble()
         if trouble is not None:

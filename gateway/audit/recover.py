@@ -202,11 +202,13 @@ def _track(opened: dict[str, dict[str, Json]], record: dict[str, Json]) -> None:
     if kind == "request.admit":
         orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
         orphan |= {name: record[name] for name in ("tenant", "app") if name in record}
-        orphan["stream"] = {"released": 0, "ended_by": "crash"}
+        orphan["stream"] = {"released_max": 0, "ended_by": "crash"}
         opened[request] = orphan
     elif kind == "response.progress" and request in opened:
         stream = record.get("stream")
-        released = stream.get("released", 0) if isinstance(stream, dict) else 0
-        opened[request]["stream"] = {"released": released, "progress_seq": record["seq"], "ended_by": "crash"}
+        known = stream if isinstance(stream, dict) else {}
+        # The window of this very record may have left too, so what had arrived is the bound where it is known.
+        released = known.get("received", known.get("released", 0))
+        opened[request]["stream"] = {"released_max": released, "progress_seq": record["seq"], "ended_by": "crash"}
     elif kind in TERMINALS:
         opened.pop(request, None)

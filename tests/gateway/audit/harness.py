@@ -167,7 +167,12 @@ def exchange(request: str) -> list[dict[str, object]]:
     coverage = {"parts": 1, "parts_scanned": 1, "bytes": 9, "bytes_scanned": 9, "uncovered": []}
     decision = {"action": "allow", "outcome": "allow", "rules": []}
     admit = {"type": "request.admit", "stage": "admit", "req": request, "coverage": coverage, "decision": decision}
-    progress = {"type": "response.progress", "stage": "progress", "req": request, "stream": {"released": 7}}
+    progress = {
+        "type": "response.progress",
+        "stage": "progress",
+        "req": request,
+        "stream": {"released": 7, "received": 9},
+    }
     return [admit, progress, {"type": "response.complete", "stage": "complete", "req": request}]
 
 

@@ -44,4 +44,4 @@ def test_verifier_still_accepts_them() -> None:
     report = verify(GOLDEN / "log", load_trust(GOLDEN / "keys" / "test-one-audit.vkey"))
     assert report.finding is None
     assert report.records == 16
-    assert report.root == "TS75/J+qfoWU6Tu4LE90NaJGgzkmVm4jryYLknHaMtI="
+    assert report.root == "IQf5fg4tOF3oaJvwK0VXQ2adswOY5ocZ1aIafTf6rRE="

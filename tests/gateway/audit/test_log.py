@@ -78,3 +78,30 @@ async def test_append_after_close_is_unavailable(tmp_path: Path) -> None:
     assert not log.healthy
     with pytest.raises(AuditUnavailable, match="closed"):
         await log.append({"type": "late"})
+
+
+async def test_cancelled_append_is_written_all_the_same(tmp_path: Path) -> None:
+    """So that a caller who gave up knows what the log holds: exactly what was handed over."""
+    log = AuditLog.open(settings_in(tmp_path))
+    waiting = asyncio.ensure_future(log.append({"type": "handed-over"}))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await log.close()
+    assert types_in(tmp_path) == ["gateway.start", "handed-over", "gateway.stop"]
+
+
+async def test_head_is_signed_again_while_nothing_happens(tmp_path: Path) -> None:
+    settings = AuditSettings(tmp_path / "log", "a", tmp_path / "audit.pem", idle_checkpoint_s=0.02)
+    log = AuditLog.open(settings)
+    await asyncio.sleep(0.3)
+    await log.close()
+    assert (tmp_path / "log" / "checkpoints.log").read_bytes().count(b"\n1\n") > 3
+
+
+def test_settings_that_would_copy_the_key_with_the_log_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inside the log directory"):
+        AuditSettings(tmp_path, "a", tmp_path / "keys" / "audit.pem")
+    with pytest.raises(ValueError, match="origin"):
+        AuditSettings(tmp_path / "log", "a b", tmp_path / "audit.pem")
