@@ -51,7 +51,11 @@ class Records:
             return
         self._allowance -= 1
         suppressed, self._suppressed = self._suppressed, 0
-        await self.append(record | {"suppressed": suppressed})
+        try:
+            await self.append(record | {"suppressed": suppressed})
+        except Unavailable:
+            self._suppressed += suppressed
+            raise
 
     @property
     def healthy(self) -> bool:

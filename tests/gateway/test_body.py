@@ -19,11 +19,12 @@ class Wire:
         self.pieces = list(pieces)
 
     async def receive(self) -> dict[str, Any]:
-        while self.pieces and isinstance(self.pieces[0], float):
-            await asyncio.sleep(self.pieces.pop(0))  # type: ignore[arg-type] # a number
-        if not self.pieces or self.pieces[0] is None:
+        piece = self.pieces.pop(0) if self.pieces else None
+        if isinstance(piece, float):
+            await asyncio.sleep(piece)
+            return await self.receive()
+        if piece is None:
             return {"type": "http.disconnect"}
-        piece = self.pieces.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(self.pieces)}
 
     def request(self, **headers: str) -> Request:

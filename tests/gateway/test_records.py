@@ -1,0 +1,79 @@
+"""The audit log as the routes see it: numbers, an outage as 503, and strangers who cannot fill the disk."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.audit.errors import RecordError
+from gateway.errors import Unavailable
+from gateway.metrics import Metrics
+from gateway.records import Records
+from tests.doubles import MemoryLog
+
+
+def records(log: MemoryLog) -> tuple[Records, Metrics]:
+    metrics = Metrics()
+    return Records(log, metrics), metrics  # type: ignore[arg-type] # a double
+
+
+def value(metrics: Metrics, name: str) -> float:
+    return metrics.registry.get_sample_value(name) or 0
+
+
+async def test_a_record_that_is_durable_has_a_number_and_is_counted() -> None:
+    appended, metrics = records(MemoryLog())
+    assert [await appended.append({"type": "a"}), await appended.append({"type": "b"})] == [0, 1]
+    assert value(metrics, "gatehouse_audit_records_total") == 2
+    assert appended.healthy
+
+
+async def test_a_log_that_cannot_write_is_503_for_the_client() -> None:
+    appended, metrics = records(MemoryLog(fail_from=0))
+    with pytest.raises(Unavailable) as error:
+        await appended.append({"type": "a"})
+    assert (error.value.code, error.value.status) == ("audit_unavailable", 503)
+    assert value(metrics, "gatehouse_audit_records_total") == 0
+    assert not appended.healthy
+
+
+async def test_a_record_that_the_format_refuses_is_a_bug_not_an_outage() -> None:
+    appended, _ = records(MemoryLog())
+    with pytest.raises(RecordError):
+        await appended.append({"type": "a", "score": 0.5})
+
+
+async def test_a_flood_of_failed_logins_leaves_few_records_and_loses_no_count() -> None:
+    log = MemoryLog()
+    appended, metrics = records(log)
+    for _ in range(500):
+        await appended.append_failed_login({"type": "auth.fail"})
+    assert 10 <= len(log.records) < 30
+    assert value(metrics, "gatehouse_auth_records_suppressed_total") == 500 - len(log.records)
+    await asyncio.sleep(0.15)
+    await appended.append_failed_login({"type": "auth.fail"})
+    told = sum(record["suppressed"] for record in log.records)
+    assert told + len(log.records) == 501, "the next record says how many were left out"
+
+
+async def test_a_failed_login_during_an_outage_is_an_outage() -> None:
+    appended, _ = records(MemoryLog(fail_from=0))
+    with pytest.raises(Unavailable):
+        await appended.append_failed_login({"type": "auth.fail"})
+
+
+async def test_suppressed_logins_are_told_even_when_the_first_telling_failed() -> None:
+    log = MemoryLog()
+    appended, _ = records(log)
+    for _ in range(60):
+        await appended.append_failed_login({"type": "auth.fail"})
+    before = len(log.records)
+    log.fail_from = before
+    await asyncio.sleep(0.15)
+    with pytest.raises(Unavailable):
+        await appended.append_failed_login({"type": "auth.fail"})
+    log.fail_from = None
+    await asyncio.sleep(0.15)
+    await appended.append_failed_login({"type": "auth.fail"})
+    assert log.records[-1]["suppressed"] >= 60 - before
