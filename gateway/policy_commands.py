@@ -1,12 +1,14 @@
-"""`gatehouse policy check`: every problem of a policy file on its own line, for people, editors and CI.
+"""`gatehouse policy check` and `test`: what is wrong with a policy file, and whether it does what its tests say.
 
-Checking starts nothing, changes nothing and needs no model. Exit status says what a script has to know: 0 no problem,
-1 problems found, 2 a file could not be read.
+Both start nothing, change nothing and need no model. A problem is one line that begins with its place, for people,
+editors and CI. Exit status says what a script has to know: 0 no problem, 1 problems found or tests failed, 2 a file
+could not be read.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from pathlib import Path
 from typing import TextIO
 
 from gateway.jsonstrict import Json, dumps
+from gateway.rehearsal import Rehearsal, Rehearsed
 from policies.errors import PolicyErrors, PolicyProblem
 from policies.load import load_policy
-from policies.model import Policy
+from policies.model import Mode, Policy
 
 OK, PROBLEMS, UNREADABLE = 0, 1, 2
 
@@ -38,7 +41,7 @@ class Checked:
 
 def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `policy` with its subcommands. Each sets `run`: (args, out) -> exit status."""
-    policy = subparsers.add_parser("policy", help="check policy files")
+    policy = subparsers.add_parser("policy", help="check and test policy files")
     commands = policy.add_subparsers(dest="policy_command", metavar="COMMAND", required=True)
     check = commands.add_parser(
         "check",
@@ -48,9 +51,26 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "exit status: 0 no problem, 1 problems found, 2 a file could not be read",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy file, or a folder of them")
-    check.add_argument("--json", action="store_true", help="one JSON object for each file, one a line")
+    _add_files(check)
     check.set_defaults(run=run_check)
+    test = commands.add_parser(
+        "test",
+        help="run the tests in policy files",
+        description="Run the tests at the end of policy files through the real exchange, with guard models and model "
+        "server scripted\nas the tests say. An unfaked guard model gives score 0; the other guards run for real. "
+        "Starts nothing, changes nothing.",
+        epilog="example: gatehouse policy test --require-tests my.yaml   # fail if a rule decides in no test\n"
+        "exit status: 0 all passed, 1 problems found or tests failed, 2 a file could not be read",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_files(test)
+    test.add_argument("--require-tests", action="store_true", help="fail if an enforcing rule decides in no test")
+    test.set_defaults(run=run_test)
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy file, or a folder of them")
+    command.add_argument("--json", action="store_true", help="one JSON object for each file, one a line")
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
@@ -60,6 +80,74 @@ def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
     for one in checked:
         print(_as_json(one) if args.json else _as_text(one), file=stream)
     return max(one.status for one in checked)
+
+
+def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
+    """The command. A file with problems fails without its tests being run."""
+    stream = out or sys.stdout
+    status = OK
+    for checked in map(check_file, policy_files(args.files)):
+        if checked.policy is None:
+            print(_as_json(checked) if args.json else _as_text(checked), file=stream)
+            status = max(status, checked.status)
+            continue
+        tested = Tested(checked, asyncio.run(_rehearsed(checked.policy)), args.require_tests)
+        print(dumps(tested.as_json()).decode() if args.json else tested.as_text(), file=stream)
+        status = max(status, tested.status)
+    return status
+
+
+async def _rehearsed(policy: Policy) -> tuple[Rehearsed, ...]:
+    rehearsal = Rehearsal(policy)
+    return tuple([await rehearsal.run(case) for case in policy.cases])
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What became of the tests of one file."""
+
+    checked: Checked
+    cases: tuple[Rehearsed, ...]
+    requires_tests: bool
+
+    @property
+    def untested(self) -> list[str]:
+        """Enforcing rules that decided in no test."""
+        policy = self.checked.policy
+        enforcing = {rule.id for rule in policy.rules if rule.mode is Mode.ENFORCE} if policy else set()
+        return sorted(enforcing.difference(*(case.deciding for case in self.cases)))
+
+    @property
+    def failed(self) -> list[Rehearsed]:
+        return [case for case in self.cases if not case.passed]
+
+    @property
+    def status(self) -> int:
+        return PROBLEMS if self.failed or (self.requires_tests and self.untested) else OK
+
+    def as_text(self) -> str:
+        lines = [
+            f"{failed.case.place}: test `{failed.case.name}`: {difference}"
+            for failed in self.failed
+            for difference in failed.differences
+        ]
+        if self.untested:
+            lines.append(f"{self.checked.file}: decides in no test: {', '.join(self.untested)}")
+        passed = len(self.cases) - len(self.failed)
+        lines.append(f"{self.checked.file}: {passed} of {len(self.cases)} tests passed")
+        return "\n".join(lines)
+
+    def as_json(self) -> Json:
+        tests: list[Json] = [
+            {
+                "name": one.case.name,
+                "line": one.case.place.line,
+                "passed": one.passed,
+                "differences": list(one.differences),
+            }
+            for one in self.cases
+        ]
+        return {"file": str(self.checked.file), "tests": tests, "untested_rules": list(self.untested)}
 
 
 def policy_files(paths: Iterable[Path]) -> list[Path]:

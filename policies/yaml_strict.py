@@ -93,6 +93,9 @@ FAST: _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where the wheel has it. Only its events are used; both parsers pass the same tests."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class _Stop(Exception):
     """The rest of the file cannot be read; the reason is already among the problems."""
 
@@ -230,6 +233,9 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Node:
         text = event.value
+        if _SURROGATE.search(text):
+            self._problems.add(place, "half of a surrogate pair is no character", 'write it as one escape: "\\U…"')
+            return Broken(place)
         if not event.implicit[0]:
             return Scalar(place, text, text)
         if _NOT_FINITE.fullmatch(text):

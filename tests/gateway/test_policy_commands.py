@@ -93,3 +93,46 @@ def test_help_shows_an_example_and_the_exit_status(capsys) -> None:
     said = capsys.readouterr().out
     assert "example: gatehouse policy check" in said
     assert "exit status: 0 no problem, 1 problems found, 2 a file could not be read" in said
+
+
+def test_tests_of_a_policy_are_run_and_counted() -> None:
+    status, said = run("test", "--require-tests", DEFAULT)
+    count = len(load_policy(DEFAULT).cases)
+    assert (status, said) == (0, f"{DEFAULT}: {count} of {count} tests passed\n")
+
+
+def test_failed_test_is_a_line_with_its_place_and_the_status_is_1(tmp_path: Path) -> None:
+    file = tmp_path / "weak.yaml"
+    file.write_text(DEFAULT.read_text().replace("score: {gte: 0.4}", "score: {gte: 0.9}"))
+    status, said = run("test", file)
+    line = line_of(file, "- name: the same score is an attack inside a tool result")
+    assert status == 1
+    place = f"{file}:{line}:5: test `the same score is an attack inside a tool result`"
+    assert f"{place}: `action` is `allow`, expected `block`" in said
+    assert "decides in no test: injection-retrieved" in said
+
+
+def test_rule_without_a_test_fails_only_when_tests_are_required(tmp_path: Path) -> None:
+    file = tmp_path / "untested.yaml"
+    file.write_text(DEFAULT.read_text().split("\ntests:")[0])
+    status, said = run("test", file)
+    assert status == 0
+    assert f"{file}: 0 of 0 tests passed" in said
+    assert run("test", "--require-tests", file)[0] == 1
+
+
+def test_tests_of_a_broken_policy_are_not_run(tmp_path: Path) -> None:
+    status, said = run("test", broken(tmp_path))
+    assert status == 1
+    assert "did you mean `on_error`?" in said
+    assert "tests passed" not in said
+    assert run("test", tmp_path / "none.yaml")[0] == 2
+
+
+def test_json_of_tests_names_each_of_them() -> None:
+    status, said = run("test", "--json", DEFAULT)
+    report = json.loads(said)
+    assert status == 0
+    assert len(report["tests"]) == len(load_policy(DEFAULT).cases)
+    assert report["tests"][0]["passed"] is True
+    assert report["untested_rules"] == []

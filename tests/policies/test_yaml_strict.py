@@ -167,6 +167,11 @@ def test_a_file_of_nothing_but_problems_reports_the_first_hundred_and_counts_the
     assert caught.value.count == 999
 
 
+@PARSERS
+def test_half_a_surrogate_pair_is_refused_because_nothing_can_encode_it(loader) -> None:
+    assert len(refused('a: "\\ud800"', loader)) == 1
+
+
 def test_every_node_keeps_its_place() -> None:
     node = read("a:\n  - x\n  - é: {b: 1}\n")
     assert isinstance(node, Table)

@@ -1,0 +1,251 @@
+"""The tests in a policy file, run through the real exchange: reader, guards' panel, decision, hold-back, release.
+
+Only three things are scripted: the models behind guards (a model that a case does not fake gives score 0), the model
+server, and the log, which is a list. Guards without a model are the real ones. So a case that passes here says what a
+client would have got. Reports name places, rules and codes, and never the texts of a case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.entries import Exchange, Record
+from gateway.errors import GatewayError
+from gateway.exchange import (
+    AnswerEvent,
+    Caller,
+    Channel,
+    ChatRequest,
+    Finish,
+    ReleasedCalls,
+    ReleasedText,
+    TextDelta,
+)
+from gateway.jsonstrict import Json, dumps, loads
+from gateway.pipeline import Blocked, InForce, Pipeline
+from gateway.wire import WireLimits, parse_chat
+from guards.errors import ErrorKind, GuardError
+from guards.panel import Panel
+from guards.registry import PROFILES, build
+from guards.verdict import Guard, GuardIdentity, Part, Verdict
+from policies.cases import Case, Expect, Fake, Message, Send
+from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
+
+_KEY = b"rehearsal keys protect no content"
+_DEPTH = 64
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one case."""
+
+    action: Action = Action.ALLOW
+    rules: set[str] = field(default_factory=set)
+    """Those that determined the action, over request and answer."""
+    code: str | None = None
+    status: int = 200
+    upstream_calls: int = 0
+    shadow: set[str] = field(default_factory=set)
+    client_saw: str = field(default="", repr=False)
+    upstream_saw: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A case and how what came of it differs from what it expects; no difference is a pass."""
+
+    case: Case
+    differences: tuple[str, ...]
+    deciding: frozenset[str]
+    """The rules that decided."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.differences
+
+
+class Rehearsal:
+    """Runs the cases of one policy. The guards that run for real are built once."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._real = {
+            name: build(spec.use, spec.options, {})
+            for name, spec in policy.detectors.items()
+            if spec.use not in PROFILES
+        }
+
+    async def run(self, case: Case) -> Rehearsed:
+        """Run one case. Never raises for what is in it."""
+        outcome = await _played(self._policy, self._in_force(case.fakes), case)
+        return Rehearsed(case, tuple(_differences(case.expect, outcome)), frozenset(outcome.rules))
+
+    def _in_force(self, fakes: Sequence[Fake]) -> InForce:
+        guards = {name: self._guard(spec, fakes) for name, spec in self._policy.detectors.items()}
+        return InForce(self._policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
+
+    def _guard(self, spec: DetectorSpec, fakes: Sequence[Fake]) -> Guard:
+        real = self._real.get(spec.name)
+        own = [fake for fake in fakes if fake.detector == spec.name]
+        return real if real is not None and not own else _Scripted(spec.use, own, real)
+
+
+async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
+    outcome, records, server = Outcome(), _Records(), _Server(case.upstream.chunks)
+    exchange = Exchange("rehearsal", Caller("rehearsal", case.send.tenant, case.send.app), "", "rehearsal", policy)
+    try:
+        request = _request(policy, case.send)
+        steps = Pipeline(records, server, _KEY).run(exchange, in_force, request)
+        async for step in steps:
+            if isinstance(step, Blocked):
+                outcome.code, outcome.status = step.decision.code, _status(step, outcome)
+                outcome.client_saw += step.decision.message or ""
+            elif isinstance(step, ReleasedText):
+                outcome.client_saw += step.text
+            elif isinstance(step, ReleasedCalls):
+                outcome.client_saw += "".join(call.name + call.arguments for call in step.calls)
+    except GatewayError as exc:
+        outcome.action, outcome.code, outcome.status = Action.BLOCK, exc.code, exc.status
+    records.sum_up(outcome)
+    outcome.upstream_calls, outcome.upstream_saw = len(server.bodies), tuple(_texts(server.bodies))
+    return outcome
+
+
+def _status(step: Blocked, outcome: Outcome) -> int:
+    """As gateway/chat.py answers it: a withheld answer is 200, unless no guard could say anything of its beginning."""
+    begun = bool(outcome.client_saw)
+    return 200 if step.on_answer and (begun or step.decision.code != GUARD_UNAVAILABLE) else step.decision.status
+
+
+def _differences(expect: Expect, outcome: Outcome) -> list[str]:
+    """One line for each thing that is not as expected."""
+    found: list[tuple[str, object, object]] = [("action", outcome.action.name.lower(), expect.action)]
+    found += [("code", outcome.code, expect.code)] if expect.code else []
+    found += [("status", outcome.status, expect.status)] if expect.status else []
+    if expect.rules is not None:
+        found.append(("rules", _listed(outcome.rules), _listed(expect.rules)))
+    if expect.shadow is not None:
+        found.append(("shadow", _listed(outcome.shadow), _listed(expect.shadow)))
+    if expect.upstream_calls is not None:
+        found.append(("upstream_calls", outcome.upstream_calls, expect.upstream_calls))
+    lines = [f"`{key}` is `{got}`, expected `{wanted}`" for key, got, wanted in found if got != wanted]
+    if expect.rule and expect.rule not in outcome.rules:
+        lines.append(f"`{expect.rule}` is not among the deciding rules: `{_listed(outcome.rules)}`")
+    for number, text in enumerate(expect.client_never_sees, 1):
+        lines += [f"the client saw item {number} of `client_never_sees`"] if text in outcome.client_saw else []
+    for number, text in enumerate(expect.upstream_sees, 1):
+        was_seen = any(text in seen for seen in outcome.upstream_saw)
+        lines += [] if was_seen else [f"the upstream did not see item {number} of `upstream_sees`"]
+    return lines
+
+
+def _listed(names: Sequence[str] | set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _request(policy: Policy, send: Send) -> ChatRequest:
+    """Through bytes, because that is how requests come."""
+    messages: list[Json] = [_message(message) for message in send.messages]
+    body: dict[str, Json] = {"model": send.model, "messages": messages}
+    if send.stream:
+        body["stream"] = True
+    limits = policy.limits
+    return parse_chat(
+        dumps(body),
+        WireLimits(
+            depth=limits.depth,
+            messages=limits.messages,
+            tools=limits.tools,
+            images=limits.images,
+            n=limits.n,
+            input_chars=limits.input_chars,
+        ),
+    )
+
+
+def _message(message: Message) -> Json:
+    body: dict[str, Json] = {"role": message.role, "content": message.text}
+    return body | {"tool_call_id": "call-1"} if message.role == "tool" else body
+
+
+def _texts(values: Sequence[Json]) -> list[str]:
+    """Every text in some JSON."""
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            found += _texts(list(value.values()))
+        elif isinstance(value, list):
+            found += _texts(value)
+    return found
+
+
+class _Scripted:
+    """A guard that says what the case says, and where the case says nothing: what the real rule says, or score 0."""
+
+    def __init__(self, use: str, fakes: Sequence[Fake], real: Guard | None) -> None:
+        self.identity = GuardIdentity(use, "rehearsal")
+        self._fakes, self._real = fakes, real
+
+    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+        said = [self._fake(part) for part in parts]
+        for fake in said:
+            if fake is not None and fake.error is not None:
+                raise GuardError(self.identity.use, ErrorKind(fake.error), "the test says so")
+        if self._real is not None:
+            return await self._real.judge(parts)
+        return [Verdict(0) if fake is None else Verdict(fake.score_ppm, fake.categories) for fake in said]
+
+    def _fake(self, part: Part) -> Fake | None:
+        return next((fake for fake in self._fakes if fake.scope in (None, part.scope)), None)
+
+
+class _Records:
+    """The log: a list. What the decisions in it amount to is what the case is about."""
+
+    def __init__(self) -> None:
+        self.written: list[Record] = []
+
+    async def append(self, record: Record) -> int:
+        self.written.append(record)
+        return len(self.written) - 1
+
+    def sum_up(self, outcome: Outcome) -> None:
+        for record in self.written:
+            decision = record.get("decision")
+            if isinstance(decision, dict):
+                self._add(decision, outcome)
+
+    def _add(self, decision: Mapping[str, Json], outcome: Outcome) -> None:
+        action, rules = Action[str(decision["action"]).upper()], decision["rules"]
+        assert isinstance(rules, list)
+        if action > outcome.action:
+            outcome.rules.clear()
+        if action >= outcome.action:
+            outcome.action = action
+            outcome.rules.update(map(str, rules))
+        shadow = decision["shadow"]
+        assert isinstance(shadow, list)
+        outcome.shadow.update(str(note["rule"]) for note in shadow if isinstance(note, dict))
+
+
+class _Server:
+    """A model server that answers with the pieces of the case."""
+
+    def __init__(self, chunks: Sequence[str]) -> None:
+        self.bodies: list[Json] = []
+        self._chunks = chunks
+
+    async def served_as(self, model: str) -> str:
+        return model
+
+    async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
+        self.bodies.append(loads(body, max_depth=_DEPTH))
+        for chunk in self._chunks:
+            yield TextDelta(0, Channel.CONTENT, chunk)
+            # Time for the other side to look; else all pieces arrive as one, and no window ends inside a case.
+            await asyncio.sleep(0)
+        yield Finish(0, "stop")

@@ -1,0 +1,137 @@
+"""Tests of policies run through the real exchange, and fail when the policy does not do what they say."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.rehearsal import Rehearsal
+from policies.load import load_policy, parse_policy
+
+LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+SMALL = """
+gatehouse: policy/v1
+name: small
+version: '1'
+defaults:
+  stream: {mode: window, window: 8 characters, holdback: 24 characters}
+  limits: {messages: 2}
+detectors:
+  inject: {use: starter_injection, threshold: 0.5}
+  harm: {use: starter_hazard, threshold: 0.5}
+  creds: {use: secrets, find: [password_assignment]}
+rules:
+  - {id: attack, on: [user, tool_result], when: {inject: {unsafe: true}}, do: {block: {code: prompt_attack}}}
+  - {id: lab, on: [user], when: {harm: {category: [S9]}}, unless: {app: lab}, do: {block: {code: unsafe}}}
+  - {id: harm-out, on: [output], when: {harm: {unsafe: true}}, do: {block: {code: unsafe}}}
+  - {id: keys, on: [user, output], when: {creds: {count: {gte: 1}}}, do: {redact: {as: "[{label}]"}}}
+  - {id: trial, mode: shadow, on: [output], when: {harm: {only: [S6]}}, do: {block: {code: unsafe}}}
+  - {id: pass, on: [system, user, history, tool_result, output], do: allow}
+tests:
+"""
+
+
+async def differences(case: str) -> tuple[str, ...]:
+    policy = parse_policy(f"{SMALL}  - {case}\n".encode(), "p")
+    (result,) = [await Rehearsal(policy).run(case) for case in policy.cases]
+    assert result.passed is not bool(result.differences)
+    return result.differences
+
+
+PASSING = [
+    "{name: n, send: {messages: [{user: hi}]}, expect: {action: allow, rules: [pass], status: 200, upstream_calls: 1}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {inject: {score: 0.5}}, "
+    "expect: {action: block, rule: attack, code: prompt_attack, status: 400, upstream_calls: 0}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {inject: {score: 0.499999}}, expect: {action: allow}}",
+    "{name: n, send: {messages: [{user: hi}, {tool: hi}]}, fake: {inject: {tool_result: {score: 1}}}, "
+    "expect: {action: block, rules: [attack]}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {harm: {user: {unsafe: [S9]}}}, "
+    "expect: {action: block, rules: [lab]}}",
+    "{name: n, send: {app: lab, messages: [{user: hi}]}, fake: {harm: {user: {unsafe: [S9]}}}, "
+    "expect: {action: allow, rules: [pass]}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {harm: {output: {unsafe: [S1]}}}, "
+    "expect: {action: block, rules: [harm-out], status: 200, upstream_calls: 1, client_never_sees: plain}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {harm: {output: {unsafe: [S6], score: 0.1}}}, "
+    "expect: {action: allow, shadow: [trial], client_never_sees: other}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {harm: {output: {error: timeout}}}, "
+    "expect: {action: block, code: guard_unavailable, status: 503, client_never_sees: plain}}",
+    "{name: n, send: {messages: [{user: hi}]}, fake: {creds: {error: overload}}, "
+    "expect: {action: block, code: guard_unavailable, status: 503, upstream_calls: 0}}",
+    "{name: n, send: {messages: [{user: \"password = 'Tr0ub4dor&3x'\"}]}, "
+    "expect: {action: redact, rules: [keys], upstream_sees: '[password_assignment]'}}",
+    "{name: n, send: {stream: true, messages: [{user: hi}]}, "
+    'fake: {upstream: {chunks: ["it is: password = \'Tr0", "ub4dor&3x\' and so on and on"]}}, '
+    "expect: {action: redact, rules: [keys], client_never_sees: [Tr0, ub4dor]}}",
+    "{name: n, send: {messages: [{user: a}, {user: b}, {user: c}]}, "
+    "expect: {action: block, code: limit_messages, status: 400, upstream_calls: 0}}",
+    '{name: n, send: {messages: [{user: "\\0"}]}, expect: {action: allow}}',
+]
+
+
+@pytest.mark.parametrize("case", PASSING)
+async def test_case_that_is_right_passes(case: str) -> None:
+    assert await differences(case) == ()
+
+
+FAILING = [
+    ("{action: block}", "`action` is `allow`, expected `block`"),
+    ("{action: allow, rules: []}", "`rules` is `pass`, expected `none`"),
+    ("{action: allow, rule: keys}", "`keys` is not among the deciding rules: `pass`"),
+    ("{action: allow, status: 400}", "`status` is `200`, expected `400`"),
+    ("{action: allow, code: unsafe}", "`code` is `None`, expected `unsafe`"),
+    ("{action: allow, upstream_calls: 0}", "`upstream_calls` is `1`, expected `0`"),
+    ("{action: allow, shadow: [trial]}", "`shadow` is `none`, expected `trial`"),
+    ("{action: allow, client_never_sees: [x, answer]}", "the client saw item 2 of `client_never_sees`"),
+    ("{action: allow, upstream_sees: [hi, other]}", "the upstream did not see item 2 of `upstream_sees`"),
+]
+
+
+@pytest.mark.parametrize(("expect", "difference"), FAILING)
+async def test_case_that_is_wrong_says_what_is_different(expect: str, difference: str) -> None:
+    assert await differences("{name: n, send: {messages: [{user: hi}]}, expect: %s}" % expect) == (difference,)  # noqa: UP031
+
+
+@pytest.mark.parametrize("file", sorted(LIBRARY.glob("*.yaml")), ids=lambda file: file.stem)
+async def test_policies_of_the_library_pass_their_tests_and_every_rule_decides_in_one(file: Path) -> None:
+    policy = load_policy(file)
+    results = [await Rehearsal(policy).run(case) for case in policy.cases]
+    assert [(result.case.name, result.differences) for result in results if not result.passed] == []
+    assert {rule.id for rule in policy.rules} == set().union(*(result.deciding for result in results))
+
+
+async def test_a_weakened_policy_fails_its_tests() -> None:
+    """Each rule of the default policy taken away, or its threshold moved: some test notices."""
+    text = (LIBRARY / "default.yaml").read_text()
+    for weaker in (
+        ("score: {gte: 0.5}", "score: {gte: 0.999}"),
+        ("score: {gte: 0.4}", "score: {gte: 0.999}"),
+        ("on: [output, reasoning]\n", "on: [reasoning]\n"),
+        ("find: [tags, bidi]", "find: [bidi]"),
+        ("holdback: 1024 characters", "holdback: 1 characters"),
+    ):
+        assert weaker[0] in text
+        changed = text.replace(*weaker).replace("window: 256 characters", "window: 8 characters")
+        policy = parse_policy(changed.encode(), "p")
+        results = [await Rehearsal(policy).run(case) for case in policy.cases]
+        assert any(not result.passed for result in results), weaker
+
+
+async def test_texts_of_a_case_are_not_repeated() -> None:
+    found = await differences(
+        "{name: n, send: {messages: [{user: sekrit}]}, fake: {upstream: {text: sekrit}}, "
+        "expect: {action: block, client_never_sees: sekrit, upstream_sees: sekrit2}}"
+    )
+    assert len(found) == 3
+    assert "sekrit" not in str(found)
+
+
+async def test_hundred_cases_take_well_under_a_few_seconds() -> None:
+    policy = load_policy(LIBRARY / "default.yaml")
+    rehearsal = Rehearsal(policy)
+    started = time.perf_counter()
+    for _ in range(5):
+        for case in policy.cases:
+            await rehearsal.run(case)
+    assert time.perf_counter() - started < 5
