@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_tests_of_a_policy_are_run_and_counted() -> None:
 
 def test_failed_test_is_a_line_with_its_place_and_the_status_is_1(tmp_path: Path) -> None:
     file = tmp_path / "weak.yaml"
-    file.write_text(DEFAULT.read_text().replace("score: {gte: 0.4}", "score: {gte: 0.9}"))
+    file.write_text(re.sub(r"(id: injection-retrieved[^}]*gte: )[0-9.]+", r"\g<1>0.9999", DEFAULT.read_text()))
     status, said = run("test", file)
     line = line_of(file, "- name: the same score is an attack inside a tool result")
     assert status == 1

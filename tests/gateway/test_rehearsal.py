@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -103,16 +104,16 @@ async def test_policies_of_the_library_pass_their_tests_and_every_rule_decides_i
 
 async def test_a_weakened_policy_fails_its_tests() -> None:
     """Each rule of the default policy taken away, or its threshold moved: some test notices."""
-    text = (LIBRARY / "default.yaml").read_text()
-    for weaker in (
-        ("score: {gte: 0.5}", "score: {gte: 0.999}"),
-        ("score: {gte: 0.4}", "score: {gte: 0.999}"),
-        ("on: [output, reasoning]\n", "on: [reasoning]\n"),
-        ("find: [tags, bidi]", "find: [bidi]"),
-        ("holdback: 1024 characters", "holdback: 1 characters"),
+    text = (LIBRARY / "default.yaml").read_text().replace("window: 256 characters", "window: 8 characters")
+    for pattern, weaker in (
+        (r"(id: injection-user[^}]*gte: )[0-9.]+", r"\g<1>0.999"),
+        (r"(id: injection-retrieved[^}]*gte: )[0-9.]+", r"\g<1>0.999"),
+        (r"(id: harm-out[^\n]*\n    on: \[)output, ", r"\1"),
+        (r"find: \[tags, bidi\]", "find: [bidi]"),
+        (r"holdback: [0-9]+ characters", "holdback: 1 characters"),
     ):
-        assert weaker[0] in text
-        changed = text.replace(*weaker).replace("window: 256 characters", "window: 8 characters")
+        changed, count = re.subn(pattern, weaker, text)
+        assert count == 1, pattern
         policy = parse_policy(changed.encode(), "p")
         results = [await Rehearsal(policy).run(case) for case in policy.cases]
         assert any(not result.passed for result in results), weaker
