@@ -2,6 +2,7 @@
 
 While a request is judged and answered nobody reads its connection, so a client that hung up would keep a model server
 busy. `unless_gone` watches the connection beside the work and cancels the work, which then writes its closing record.
+What must not be cut in two, such as a record being made durable, runs `unbroken`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which comes to its end before a cancellation of its caller goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 async def _hangs_up(receive: Receive) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from gateway.entries import Exchange, Record, judged, overflow_records, request_fields
+from gateway.disconnect import unbroken
+from gateway.entries import Exchange, Record, judged, overflow_records, refusal, request_fields
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.exchange import AnswerEvent, ChatRequest, Released, Usage
 from gateway.holdback import Holdback, ReleaseRule, Window, keeps_json
@@ -93,22 +94,27 @@ class Pipeline:
 
     async def run(self, exchange: Exchange, in_force: InForce, request: ChatRequest) -> AsyncGenerator[Step]:
         """Yield what may leave, in order. Closing the iterator early writes the closing record of an abort."""
-        served = await self._server.served_as(request.model)
-        findings, decision = await in_force.judge(request.parts, exchange, request.model)
+        try:
+            served = await self._server.served_as(request.model)
+            findings, decision = await in_force.judge(request.parts, exchange, request.model)
+        except asyncio.CancelledError:
+            gone = refusal(exchange.id, exchange.caller, exchange.route, "client_gone", 499, request.bytes_in)
+            with suppress(GatewayError):  # nobody is left who could be told
+                await unbroken(self._audit.append(gone))
+            raise
         canonical = dumps(request.body | {"model": served})
         body, decision = _rewritten(request, served, canonical, decision)
         blocked = decision.action is Action.BLOCK
-        number = await self._record_admission(
+        admission = self._record_admission(
             exchange, in_force, request, findings, decision, (canonical, b"" if blocked else body), served
         )
         if blocked:
-            yield Blocked(number, decision, on_answer=False)
+            yield Blocked(await unbroken(admission), decision, on_answer=False)
             return
-        yield Admitted(number, decision)
-        answer = _Answer(self._audit, exchange, in_force, request, number)
+        answer = _Answer(self._audit, exchange, in_force, request)
         async with (
             aclosing(self._server.answer(body, stream=request.stream, choices=request.n)) as events,
-            aclosing(answer.steps(events)) as steps,
+            aclosing(answer.steps(admission, decision, events)) as steps,
         ):
             async for step in steps:
                 yield step
@@ -161,9 +167,9 @@ def unredactable(decision: Decision) -> Decision:
 
 
 class _Answer:
-    """The answering half of one exchange: windows judged, recorded, released, and exactly one closing record."""
+    """An exchange from its admission on: windows judged, recorded, released, and exactly one closing record."""
 
-    def __init__(self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, number: int) -> None:
+    def __init__(self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest) -> None:
         self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
         stream = in_force.policy.stream
         windowed = request.stream and stream.mode == "window"
@@ -176,14 +182,17 @@ class _Answer:
             )
         )
         self._windowed, self._max_wait_s = windowed, stream.max_wait_s
-        self._admission = number
+        self._admission: int | None = None
         self._windows = 0
         self._usage: Usage | None = None
         self._closed = False
 
-    async def steps(self, events: AsyncGenerator[AnswerEvent]) -> AsyncGenerator[Step]:
-        """Released text, in order, ending in Ended events or in Blocked. Raises GatewayError."""
+    async def steps(
+        self, admission: Coroutine[Any, Any, int], decision: Decision, events: AsyncGenerator[AnswerEvent]
+    ) -> AsyncGenerator[Step]:
+        """Admitted, then released text, in order, ending in Ended events or in Blocked. Raises GatewayError."""
         try:
+            yield Admitted(await unbroken(self._admit(admission)), decision)
             async for window in self._due(events):
                 findings, decision = await self._in_force.judge(window.parts, self._exchange, self._request.model)
                 if decision.redactions and not keeps_json(window, decision.redactions):
@@ -201,10 +210,15 @@ class _Answer:
             raise
         except (asyncio.CancelledError, GeneratorExit):
             # The client went away, or we are shutting down. The record must outlive the cancellation that says so.
-            await asyncio.shield(asyncio.ensure_future(self._abort("client_gone")))
+            with suppress(GatewayError):  # nobody is left who could be told
+                await unbroken(self._abort("client_gone"))
             raise
         finally:
             await self._abort("internal_error")
+
+    async def _admit(self, admission: Coroutine[Any, Any, int]) -> int:
+        self._admission = await admission
+        return self._admission
 
     async def _due(self, events: AsyncGenerator[AnswerEvent]) -> AsyncGenerator[Window]:
         if self._windowed:
@@ -247,13 +261,13 @@ class _Answer:
         record |= fields | {"admit": self._admission, "stream": stream}
         if closing and self._usage is not None:
             record["usage"] = self._usage.counts
+        return await unbroken(self._append(record, closing))
+
+    async def _append(self, record: Record, closing: bool) -> int:
         # A record that was handed over is written even if we are cancelled while waiting: no second end may follow it.
+        number = await self._audit.append(record)
         self._closed = closing
-        try:
-            return await self._audit.append(record)
-        except GatewayError:
-            self._closed = False
-            raise
+        return number
 
     def _stream(self, blocked: bool) -> Json:
         return {
@@ -265,7 +279,7 @@ class _Answer:
         }
 
     async def _abort(self, code: str) -> None:
-        if self._closed:
+        if self._closed or self._admission is None:
             return
         self._closed = True
         record = self._exchange.record("response.abort", "complete")

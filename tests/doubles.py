@@ -123,17 +123,23 @@ class ScriptedGuard:
 
 
 class MemoryAudit:
-    """Keeps records in a list; `fail_from` makes the log unavailable from that record number on."""
+    """Keeps records in a list; `fail_from` makes the log unavailable from that record number on.
 
-    def __init__(self, fail_from: int | None = None) -> None:
+    `slow_s` is how long a record takes to become durable; it becomes so even when its caller no longer waits.
+    """
+
+    def __init__(self, fail_from: int | None = None, slow_s: float = 0.0) -> None:
         self.records: list[dict[str, Any]] = []
-        self.fail_from = fail_from
+        self.fail_from, self.slow_s = fail_from, slow_s
 
     async def append(self, record: Mapping[str, Any]) -> int:
         if self.fail_from is not None and len(self.records) >= self.fail_from:
             raise Unavailable("audit_unavailable", "scripted")
-        await asyncio.sleep(0)
-        self.records.append(json.loads(json.dumps(record)))
+        return await asyncio.shield(asyncio.ensure_future(self._write(json.dumps(record))))
+
+    async def _write(self, line: str) -> int:
+        await asyncio.sleep(self.slow_s)
+        self.records.append(json.loads(line))
         return len(self.records) - 1
 
     def types(self) -> list[str]:

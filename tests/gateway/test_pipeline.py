@@ -249,6 +249,51 @@ async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_up
     assert bench.server.closed
 
 
+class SlowGuard(ScriptedGuard):
+    async def judge(self, parts: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await super().judge(parts)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("text", ["hello", "BAD"])
+async def test_whenever_the_client_goes_away_the_exchange_is_closed_exactly_once(
+    tmp_path: Path, stream: bool, text: str
+) -> None:
+    """Cancelled at every moment, also while a record is on its way to the disk: never two ends, never none."""
+    closings = []
+    for moment in range(0, 400, 9):
+        bench = Bench(tmp_path, *say("fine", " and long enough for a window"), audit=MemoryAudit(slow_s=0.05))
+        guards: dict[str, Guard] = {"harm": SlowGuard("starter_hazard", BAD), "keys": bench.keys}
+        bench.in_force = InForce(bench.policy, Panel(guards), bench.in_force.identities)
+
+        async def client(bench: Bench = bench) -> None:
+            async with aclosing(bench.steps(text, stream=stream)) as steps:
+                async for _ in steps:
+                    pass
+
+        closings.append((moment, bench, asyncio.create_task(client())))
+    started = asyncio.get_running_loop().time()
+    for moment, _, task in closings:
+        await asyncio.sleep(started + moment / 1000 - asyncio.get_running_loop().time())
+        task.cancel()
+    await asyncio.wait([task for _, _, task in closings])
+    for moment, bench, _ in closings[1:]:
+        ends = [record["type"] for record in bench.audit.records if record["stage"] == "complete"]
+        assert len(ends) == 1, (moment, bench.audit.types())
+        assert bench.audit.types()[-1] == ends[0], (moment, bench.audit.types())
+
+
+async def test_a_consumer_that_stops_at_the_admission_still_closes_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, *say("fine"))
+    async with aclosing(bench.steps("hello")) as steps:
+        async for step in steps:
+            assert isinstance(step, Admitted)
+            break
+    assert bench.audit.types() == ["request.admit", "response.abort"]
+    assert bench.server.bodies == []
+
+
 async def test_records_hold_no_text(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *say("CANARY-ANSWER"))
     await bench.run("CANARY-PROMPT", stream=True)
