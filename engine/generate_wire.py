@@ -95,7 +95,7 @@ def _asked(
     tools: frozenset[str] = frozenset(),
 ) -> Asked:
     """The fields that both endpoints share; then nothing may be left over."""
-    sampling = _sampling(fields, logprobs)
+    sampling = _sampling(fields, model.defaults, logprobs)
     deadline = time.monotonic() + DEADLINE_S
     ignores_end = fields.flag("ignore_eos")
     request = GenerateRequest(prompt, max_tokens, deadline, sampling, _stops(fields), ignores_end)
@@ -117,15 +117,15 @@ def _asked(
     return Asked(request, choices, streams, usage, tools, as_ids)
 
 
-def _sampling(fields: Fields, logprobs: int | None) -> Sampling:
+def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None) -> Sampling:
     seed = fields.take("seed")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) > SEED_LIMIT):
         fields.refuse("seed", "expected an integer of at most 63 bits")
     return Sampling(
-        temperature=fields.number("temperature", 1.0, 0.0, 2.0),
-        top_p=fields.number("top_p", 1.0, 0.0, 1.0),
-        top_k=max(0, fields.integer("top_k", 0, -1, SEED_LIMIT)),
-        min_p=fields.number("min_p", 0.0, 0.0, 1.0),
+        temperature=fields.number("temperature", defaults.temperature, 0.0, 2.0),
+        top_p=fields.number("top_p", defaults.top_p, 0.0, 1.0),
+        top_k=max(0, fields.integer("top_k", defaults.top_k, -1, SEED_LIMIT)),
+        min_p=fields.number("min_p", defaults.min_p, 0.0, 1.0),
         seed=abs(seed) if seed is not None else None,
         logprobs=logprobs,
     )

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from engine.chat_format import ChatFormat
 from engine.config import ModelConfig, read_config
 from engine.errors import ModelRefused
-from engine.events import Event, GenerateRequest
+from engine.events import Event, GenerateRequest, Sampling
 from engine.kv_cache import KvCache
 from engine.runner import Llama4Runner, Run
 from engine.scheduler import GenerateLane
@@ -31,6 +32,8 @@ class Generator:
     chat: ChatFormat
     stop_ids: frozenset[int]
     vocabulary: int
+    defaults: Sampling
+    """What the checkpoint's generation_config.json says about drawing tokens; requests may say otherwise."""
     lane: GenerateLane
 
     def sequence(self, request: GenerateRequest, receiver: Callable[[Event], None]) -> Sequence:
@@ -49,7 +52,8 @@ def load_generator(directory: Path, kv_bytes: int) -> Generator:
     cache = KvCache(config, capacity_for(config, kv_bytes))
     _warm_up(runner, cache)
     lane = GenerateLane(runner, cache, config.max_positions)
-    return Generator(tokenizer, chat, _stop_ids(directory) | chat.stop_ids, config.vocabulary, lane)
+    stop_ids = _stop_ids(directory) | chat.stop_ids
+    return Generator(tokenizer, chat, stop_ids, config.vocabulary, _defaults(directory), lane)
 
 
 def capacity_for(config: ModelConfig, kv_bytes: int) -> int:
@@ -74,12 +78,34 @@ def _warm_up(runner: Llama4Runner, cache: KvCache) -> None:
         raise ModelRefused("not_finite", "the model's scores are not finite numbers")
 
 
+def _defaults(directory: Path) -> Sampling:
+    raw = _json(directory / "generation_config.json")
+    if raw.get("do_sample") is False:
+        return Sampling(temperature=0.0)
+    return Sampling(
+        temperature=float(raw.get("temperature", 1.0)),
+        top_p=float(raw.get("top_p", 1.0)),
+        top_k=int(raw.get("top_k") or 0),
+        min_p=float(raw.get("min_p") or 0.0),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """An object, empty when there is no such file."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (ValueError, RecursionError) as exc:
+        raise ModelRefused("config_invalid", f"`{path}` cannot be read as JSON") from exc
+    if not isinstance(raw, dict):
+        raise ModelRefused("config_invalid", f"`{path}` is not a JSON object")
+    return raw
+
+
 def _stop_ids(directory: Path) -> frozenset[int]:
     """The union of what both configuration files name as end of an answer."""
     found: set[int] = set()
     for name in ("generation_config.json", "config.json"):
-        path = directory / name
-        raw = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        raw = _json(directory / name)
         stated = raw.get("eos_token_id", (raw.get("text_config") or {}).get("eos_token_id"))
         found |= set(stated if isinstance(stated, list) else [stated]) - {None}
     return frozenset(found)

@@ -1,4 +1,8 @@
-"""The engine thread: the only one that computes.
+"""The engine threads: the only ones that compute.
+
+Each takes one piece of work at a time, and one model's work is never in two hands, so models need no locks. Two
+threads of one core each beat one thread of two cores on small models: both guards of a request run side by side, an
+answer's step does not hold them up, and no core waits at a barrier for another that a different process is using.
 
 Classifiers go first, because a held-back answer waits for them; after a burst of batches one generation step runs
 all the same, so that a flood of guard calls slows answers down and never stops them. A piece of work that fails takes
@@ -10,17 +14,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from engine.errors import RequestError, StepFailed, Unavailable
 from engine.logs import log
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from engine.work import Lane, Work
+from engine.work import Lane, Work
 
 BURST = 8
 """Classifier batches in a row while an answer waits for its next token."""
@@ -29,97 +28,114 @@ MAX_FAILURES = 3
 
 
 class EngineLoop:
-    """Takes work from lanes until stopped. Lanes are touched only under `lock()` or by the engine thread."""
+    """Takes work from lanes until stopped. Lanes are touched only under `lock()` or by the thread that has them."""
 
     def __init__(
-        self, first: Mapping[str, Lane], second: Mapping[str, Lane], given_up: Callable[[], None], threads: int = 0
+        self,
+        first: Sequence[Lane],
+        second: Sequence[Lane],
+        given_up: Callable[[], None] = lambda: None,
+        prepare: Sequence[Callable[[], None]] = (lambda: None,),
     ) -> None:
-        self._first, self._second, self._given_up, self._threads = dict(first), dict(second), given_up, threads
+        """`first` are lanes with priority; there is one thread for each of `prepare`, which it calls first."""
+        self._first, self._second, self._given_up = tuple(first), tuple(second), given_up
         self._changed = threading.Condition()
+        self._busy: set[int] = set()
         self._stopping = False
         self._failures = self._burst = self._turn = 0
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(one,), name=f"engine-{index}", daemon=True)
+            for index, one in enumerate(prepare)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """For adding to a lane or cancelling; wakes the engine thread. Refused once the loop is stopping."""
+        """For adding to a lane; wakes an engine thread. Refused once the loop is stopping."""
         with self._changed:
             if self._stopping:
                 raise Unavailable("draining", "the model host is going down")
             yield
-            self._changed.notify()
+            self._changed.notify_all()
 
     def stop(self, timeout_s: float) -> None:
-        """Fail what is left and end the thread. A step that is running finishes first."""
+        """Fail what is left and end the threads. A step that is running finishes first."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+            self._changed.notify_all()
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
 
     @property
     def pending(self) -> int:
         """Requests not finished, over all models. Zero when idle: nothing may leak."""
-        return sum(lane.pending for lane in (*self._first.values(), *self._second.values()))
+        return sum(lane.pending for lane in (*self._first, *self._second))
 
-    def _run(self) -> None:
-        if self._threads:
-            import torch
+    def _run(self, prepare: Callable[[], None]) -> None:
+        prepare()
+        while (taken := self._wait()) is not None:
+            lane, work = taken
+            gave_up = self._do(work)
+            with self._changed:
+                self._busy.discard(id(lane))
+                self._changed.notify_all()
+            if gave_up:
+                self._given_up()
 
-            torch.set_num_threads(self._threads)
-        while (work := self._wait()) is not None:
-            self._do(work)
-        self._close(Unavailable("draining", "the model host is going down"))
-
-    def _wait(self) -> Work | None:
+    def _wait(self) -> tuple[Lane, Work] | None:
         with self._changed:
             while not self._stopping:
-                if (work := self._next(time.monotonic())) is not None:
-                    return work
+                if (taken := self._next(time.monotonic())) is not None:
+                    self._busy.add(id(taken[0]))
+                    return taken
                 self._changed.wait()
+            self._close()
         return None
 
-    def _next(self, now: float) -> Work | None:
-        if self._burst < BURST and (work := self._from(self._first, now)) is not None:
+    def _next(self, now: float) -> tuple[Lane, Work] | None:
+        if self._burst < BURST and (taken := self._from(self._first, now)) is not None:
             self._burst += 1
-            return work
+            return taken
         self._burst = 0
         return self._from(self._second, now) or self._from(self._first, now)
 
-    def _from(self, lanes: dict[str, Lane], now: float) -> Work | None:
+    def _from(self, lanes: tuple[Lane, ...], now: float) -> tuple[Lane, Work] | None:
         """Models take turns: the one after the last served is asked first."""
         self._turn += 1
-        ordered = list(lanes.values())
-        for offset in range(len(ordered)):
-            if (work := ordered[(self._turn + offset) % len(ordered)].next(now)) is not None:
-                return work
+        for offset in range(len(lanes)):
+            lane = lanes[(self._turn + offset) % len(lanes)]
+            if id(lane) not in self._busy and (work := lane.next(now)) is not None:
+                return lane, work
         return None
 
-    def _do(self, work: Work) -> None:
+    def _do(self, work: Work) -> bool:
+        """Run it, or tell its requests why not; True when it is time to give up."""
         try:
             work.run()
         except RequestError as exc:
             work.fail(exc)
         # Whatever torch raises (memory, shapes, a kernel) is this work's failure and nobody else's.
         except Exception as exc:  # noqa: BLE001
-            self._failures += 1
-            log.error("step_failed", error=type(exc).__name__, in_a_row=self._failures)
             work.fail(StepFailed("step_failed", "the computation failed; the request may be sent again"))
-            if self._failures >= MAX_FAILURES:
-                self._give_up()
-        else:
-            self._failures = 0
+            return self._failed(type(exc).__name__)
+        self._failures = 0
+        return False
 
-    def _give_up(self) -> None:
-        log.error("engine_gave_up", failures=self._failures)
+    def _failed(self, error: str) -> bool:
         with self._changed:
-            self._stopping = True
-        self._given_up()
+            self._failures += 1
+            in_a_row = self._failures
+            self._stopping = self._stopping or in_a_row >= MAX_FAILURES
+        log.error("step_failed", error=error, in_a_row=in_a_row, gives_up=in_a_row >= MAX_FAILURES)
+        return in_a_row >= MAX_FAILURES
 
-    def _close(self, error: RequestError) -> None:
-        with self._changed:
-            for lane in (*self._first.values(), *self._second.values()):
-                lane.close(error)
+    def _close(self) -> None:
+        """Fail what waits in lanes that nobody is working on; the thread that has another closes it afterwards."""
+        for lane in (*self._first, *self._second):
+            if id(lane) not in self._busy:
+                lane.close(Unavailable("draining", "the model host is going down"))
