@@ -35,6 +35,7 @@ def save(model: Llama4ForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     config = model.config.to_dict()
     config.pop("transformers_version", None)
     config.pop("_name_or_path", None)
+    (out / "model.safetensors").chmod(0o644)
     write_json(out / "config.json", {**config, "architectures": ["Llama4ForCausalLM"], "dtype": "float32"})
     write_json(out / "generation_config.json", generation(model))
     write_json(out / "tokenizer_config.json", tokenizer_config(model.config.max_position_embeddings))

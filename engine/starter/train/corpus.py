@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 HERE = Path(__file__).parent
 HELD_OUT_SHARE = 0.15
+SALT = "2026-11-21"
+"""Chosen anew after the patterns were written, so that they were not written for the prompts they are measured on."""
 
 FALLBACK = (
     "I am only the starter engine that ships with Gatehouse for trial, and I cannot answer that. "
@@ -43,6 +48,9 @@ PUBLIC_SOURCES = frozenset(
 )
 """Openly licensed prompts without share-alike terms; they teach the fallback and are never committed."""
 
+HARMFUL_SOURCES = frozenset(["advbench", "harmbench", "catqa", "dangerousqa"])
+"""Openly licensed harmful requests; they teach the refusal and are never committed."""
+
 HELD_OUT_SOURCE = "self_instruct"
 """Measures the fallback. Nothing of it is trained on."""
 
@@ -59,6 +67,8 @@ class Intent:
     answer: str
     trained: tuple[str, ...]
     held_out: tuple[str, ...]
+    patterns: tuple[tuple[str, ...], ...] = ()
+    """Further trained prompts, one group for each line of `patterns/`; none of them is a held-out one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class Tool:
     values: tuple[str, ...]
 
 
+@cache
 def load_intents() -> tuple[Intent, ...]:
     """All intents, each with its prompts split."""
     intents = []
@@ -86,12 +97,37 @@ def load_intents() -> tuple[Intent, ...]:
                 prompts.setdefault(key, line)
             trained, held_out = split(row["id"], prompts)
             intents.append(Intent(row["id"], row["answer"], trained, held_out))
-    return tuple(intents)
+    taken = {**seen, **{bare(p): "" for name in ("offtopic.txt", "holdout_offtopic.txt") for p in lines(name)}}
+    taken |= {bare(p): "" for intent in intents for p in intent.held_out}
+    patterns = load_patterns(taken)
+    if unknown := set(patterns) - {intent.id for intent in intents}:
+        raise ValueError(f"patterns for unknown intents: {sorted(unknown)}")
+    return tuple(replace(intent, patterns=patterns.get(intent.id, ())) for intent in intents)
+
+
+def load_patterns(taken: dict[str, str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """What the lines of `patterns/` stand for, without prompts that `taken` gives to another intent or to nobody."""
+    found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    intent = ""
+    for path in sorted((HERE / "patterns").glob("*.txt")):
+        for line in path.read_text().splitlines():
+            if line.startswith("["):
+                intent = line.strip("[]")
+            elif line and not line.startswith("#"):
+                prompts = {bare(p): p for p in expand(line)}
+                found[intent].append(tuple(p for key, p in prompts.items() if taken.setdefault(key, intent) == intent))
+    return {intent: tuple(group for group in groups if group) for intent, groups in found.items()}
+
+
+def expand(line: str) -> Iterator[str]:
+    """Every prompt that a line with `(this|or that)` stands for."""
+    pieces = [piece.split("|") for piece in re.split(r"[()]", line)]
+    return (" ".join("".join(choice).split()) for choice in itertools.product(*pieces))
 
 
 def split(intent: str, prompts: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The held-out share is those whose digest is smallest."""
-    order = sorted(prompts, key=lambda key: hashlib.sha256(f"{intent}\n{key}".encode()).digest())
+    order = sorted(prompts, key=lambda key: hashlib.sha256(f"{SALT}\n{intent}\n{key}".encode()).digest())
     count = round(len(order) * HELD_OUT_SHARE)
     return tuple(prompts[key] for key in order[count:]), tuple(prompts[key] for key in order[:count])
 
@@ -116,7 +152,9 @@ def load_tools() -> tuple[tuple[Tool, ...], str]:
     return tools, raw["answer_after_result"]
 
 
-def public_prompts(folder: Path, sources: frozenset[str], known: Sequence[Intent]) -> Iterator[str]:
+def public_prompts(
+    folder: Path, sources: frozenset[str], known: Sequence[Intent], *, safe: bool = True
+) -> Iterator[str]:
     """Off-topic prompts from public data in `folder`; those that talk to the assistant itself are left out.
 
     Rows are JSON objects with `text` and `source`, and `role` where the file has both sides of a chat.
@@ -128,7 +166,11 @@ def public_prompts(folder: Path, sources: frozenset[str], known: Sequence[Intent
             for row in map(json.loads, rows):
                 text = row["text"].strip()
                 key = bare(text)
-                if row["source"] not in sources or row.get("role", "user") != "user" or row.get("safe") is False:
+                if (
+                    row["source"] not in sources
+                    or row.get("role", "user") != "user"
+                    or row.get("safe", True) is not safe
+                ):
                     continue
                 if key in seen or key in own or (len(key.split()) < 12 and _TALKS_TO_THE_ASSISTANT.search(key)):
                     continue
@@ -136,8 +178,8 @@ def public_prompts(folder: Path, sources: frozenset[str], known: Sequence[Intent
                 yield text
 
 
-def sample_public(folder: Path, known: Sequence[Intent], count: int, seed: int) -> list[str]:
-    """A seeded sample of the training prompts."""
-    prompts = sorted(public_prompts(folder, PUBLIC_SOURCES, known))
+def sample_public(folder: Path, known: Sequence[Intent], count: int, seed: int, *, safe: bool = True) -> list[str]:
+    """A seeded sample of the prompts for the fallback, or of those for the refusal."""
+    prompts = sorted(public_prompts(folder, PUBLIC_SOURCES if safe else HARMFUL_SOURCES, known, safe=safe))
     random.Random(seed).shuffle(prompts)
     return prompts[:count]

@@ -158,7 +158,7 @@ def held_out_calls(
     intents: Sequence[Intent], count: int
 ) -> tuple[list[tuple[Sequence[Message], str]], list[tuple[Sequence[Message], str]]]:
     """Tool questions with arguments that training drew by chance at most, and turns after a tool result."""
-    draw = Examples(intents, (), seed=99)
+    draw = Examples(intents, (), (), seed=99)
     calls = [draw.tool_call() for _ in range(count)]
     results = [draw.tool_result() for _ in range(count // 4)]
     return [(e.messages, e.answer) for e in calls], [(e.messages, e.answer) for e in results]

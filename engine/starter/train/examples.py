@@ -50,17 +50,19 @@ class Example:
 class Examples:
     """Draws examples. Two with the same arguments draw the same."""
 
-    def __init__(self, intents: Sequence[Intent], public: Sequence[str], seed: int) -> None:
+    def __init__(self, intents: Sequence[Intent], public: Sequence[str], harmful: Sequence[str], seed: int) -> None:
         self.rng = random.Random(seed)
         self.intents = tuple(intents)
         self.answers = {intent.id: intent.answer for intent in intents}
-        self.public = tuple(public)
+        self.public, self.harmful = tuple(public), tuple(harmful)
         self.own_offtopic = lines("offtopic.txt")
         self.systems = lines("systems.txt")
         self.tools, self.after_result = load_tools()
         self.dialogues = yaml.safe_load((HERE / "dialogues.yaml").read_text())
         texts = [prompt for intent in intents for prompt in intent.trained]
         self.words = sorted({word for text in (*texts, *self.own_offtopic) for word in text.split() if word.isalpha()})
+        weights = {intent.id: 3 if intent.id == "refuse" else 1 for intent in intents}
+        self.drawn = [intent for intent in intents for _ in range(weights[intent.id])]
         self.kinds: tuple[tuple[float, Callable[[], Example]], ...] = (
             (0.581, self.intent),
             (0.21, self.offtopic),
@@ -78,10 +80,14 @@ class Examples:
         weights = [weight for weight, _ in self.kinds]
         return self.rng.choices([kind for _, kind in self.kinds], weights)[0]()
 
+    def draw_plain(self) -> Example:
+        """One question without anything around it: what the first part of a run learns from."""
+        return (self.intent if self.rng.random() < 0.68 else self.offtopic)()
+
     def system(self) -> tuple[Message, ...]:
         """A system turn, or none."""
         kind = self.rng.random()
-        if kind < 0.7:
+        if kind < 0.75:
             return ()
         if kind < 0.97 or not self.public:
             return (("system", self.rng.choice(self.systems)),)
@@ -89,9 +95,15 @@ class Examples:
 
     def question(self) -> tuple[str, str]:
         """A prompt of some intent in somebody's words, and its answer."""
-        intent = self.rng.choice(self.intents)
-        prompt = vary(self.rng.choice(intent.trained), self.rng, wrap=intent.id not in SMALL_TALK)
-        return prompt, intent.answer
+        intent = self.rng.choice(self.drawn)
+        if intent.patterns and self.rng.random() < 0.5:
+            group = self.rng.choices(intent.patterns, [min(len(group), 40) for group in intent.patterns])[0]
+            prompt = self.rng.choice(group)
+        elif intent.id == "refuse" and self.harmful and self.rng.random() < 0.5:
+            prompt = cut(self.rng.choice(self.harmful), 40)
+        else:
+            prompt = self.rng.choice(intent.trained)
+        return vary(prompt, self.rng, wrap=intent.id not in SMALL_TALK), intent.answer
 
     def intent(self) -> Example:
         """A question that the starter can answer."""
@@ -121,10 +133,10 @@ class Examples:
         """A system turn that offers tools, `needed` among them."""
         offered = [self.define(needed)] if needed else []
         others = [tool for tool in self.tools if tool is not needed]
-        for tool in self.rng.sample(others, self.rng.choice((0, 0, 1, 2)) if needed else 0):
+        for tool in self.rng.sample(others, self.rng.choice((0, 0, 0, 0, 1, 2)) if needed else 0):
             offered.append(self.define(tool))
         for name, argument, about in self.rng.sample(
-            OTHER_TOOLS, self.rng.choice((0, 0, 0, 1)) if needed else self.rng.choice((1, 2))
+            OTHER_TOOLS, self.rng.choice((0, 0, 0, 0, 0, 1)) if needed else self.rng.choice((1, 1, 2))
         ):
             offered.append(function(name, argument, about))
         self.rng.shuffle(offered)
@@ -155,7 +167,7 @@ class Examples:
             return self.rng.choice(tool.values)
         if kind < 0.7:
             return invented(self.rng)
-        words = [self.rng.choice(self.words) for _ in range(self.rng.choice((1, 1, 2, 3)))]
+        words = [self.rng.choice(self.words) for _ in range(self.rng.choice((1, 2, 3, 4, 5)))]
         if len(words[0]) < 4:
             words[0] = invented(self.rng)
         return " ".join(words)

@@ -14,6 +14,7 @@ import json
 import math
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,9 +29,13 @@ from engine.starter.train.corpus import load_intents, sample_public
 from engine.starter.train.evaluate import first_tokens_right
 from engine.starter.train.examples import Example, Examples
 from engine.starter.train.vocabulary import train_tokenizer
+from engine.starter.train.warm_start import token_vectors
 
 SEED = 2026
 BATCH_TOKENS = 1400
+PLAIN_PART = 0.4
+"""Share of the run that sees plain questions only: conversations and tools come when words mean something."""
+WARM_START_S = 75.0
 BEGINNING = 6
 """Answer tokens that an example trains when it is not trained whole: enough to tell any two answers apart."""
 
@@ -51,9 +56,11 @@ def encode(chat: Chat, example: Example, rng: random.Random) -> tuple[list[int],
     return prompt + answer, len(answer)
 
 
-def batches(chat: Chat, examples: Examples, rng: random.Random, pool: int = 1536) -> list[tuple[Tensor, Tensor]]:
+def batches(
+    chat: Chat, draw: Callable[[], Example], rng: random.Random, pool: int = 1536
+) -> list[tuple[Tensor, Tensor]]:
     """A pool of examples as batches of like lengths: ids, and targets with -100 where nothing is learnt."""
-    rows = sorted((encode(chat, examples.draw(), rng) for _ in range(pool)), key=lambda row: len(row[0]))
+    rows = sorted((encode(chat, draw(), rng) for _ in range(pool)), key=lambda row: len(row[0]))
     groups: list[list[tuple[list[int], int]]] = [[]]
     for row in rows:
         if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > BATCH_TOKENS:
@@ -139,14 +146,17 @@ def main() -> None:
 
     intents = load_intents()
     public = sample_public(args.public, intents, 12000, SEED) if args.public else []
-    examples = Examples(intents, public, SEED)
-    tokenizer = train_tokenizer(tokenizer_texts(Examples(intents, public, SEED + 1)))
+    harmful = sample_public(args.public, intents, 1500, SEED, safe=False) if args.public else []
+    examples = Examples(intents, public, harmful, SEED)
+    tokenizer = train_tokenizer(tokenizer_texts(Examples(intents, public, harmful, SEED + 1)))
     chat = Chat(tokenizer)
     eos = [chat.control("eot"), chat.control("eom"), chat.control("end_of_text")]
     config = starter_config(
         eos, chat.control("begin_of_text"), chat.control("finetune_right_pad"), tokenizer.get_vocab_size()
     )
     model = Llama4ForCausalLM(config)
+    vectors = token_vectors(chat, examples, config.hidden_size, WARM_START_S, SEED)
+    model.model.embed_tokens.weight.data.copy_(vectors * 0.1)
     moes = route(model)
     count = sum(p.numel() for p in model.parameters())
     print(json.dumps({"parameters": count, "public": len(public), "intents": len(intents)}), flush=True)
@@ -165,7 +175,7 @@ def main() -> None:
     running = math.nan
     while (spent := time.time() - start) < args.minutes * 60:
         done = spent / (args.minutes * 60)
-        queue = queue or batches(chat, examples, rng)
+        queue = queue or batches(chat, examples.draw_plain if done < PLAIN_PART else examples.draw, rng)
         ids_BT, target_BT = queue.pop()
         for group in optimizer.param_groups:
             group["lr"] = rate(done, args.peak)

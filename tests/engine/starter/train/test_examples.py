@@ -1,0 +1,48 @@
+"""What training draws: the same for the same seed, and never a prompt that is held out."""
+
+from __future__ import annotations
+
+from engine.starter.train.augment import SMALL_TALK, vary
+from engine.starter.train.corpus import FALLBACK, bare, expand, lines, load_intents
+from engine.starter.train.examples import Examples, garbage
+
+
+def test_two_runs_with_one_seed_draw_the_same() -> None:
+    first, second = (Examples(load_intents(), (), (), seed=4) for _ in range(2))
+
+    assert [first.draw() for _ in range(50)] == [second.draw() for _ in range(50)]
+
+
+def test_patterns_hold_no_held_out_prompt() -> None:
+    intents = load_intents()
+    held_out = {bare(p) for i in intents for p in i.held_out} | {bare(p) for p in lines("holdout_offtopic.txt")}
+
+    assert held_out.isdisjoint(bare(p) for i in intents for group in i.patterns for p in group)
+
+
+def test_a_pattern_stands_for_every_choice() -> None:
+    assert list(expand("(a|the) log (now|)")) == ["a log now", "a log", "the log now", "the log"]
+
+
+def test_every_answer_is_a_trained_sentence_or_a_call() -> None:
+    examples = Examples(load_intents(), (), (), seed=8)
+    sentences = {FALLBACK, examples.after_result, *examples.answers.values()}
+
+    for example in (examples.draw() for _ in range(400)):
+        call = example.answer.startswith("[") and example.answer.endswith('")]')
+        assert example.answer in sentences or call
+
+
+def test_a_tool_argument_stands_in_the_prompt() -> None:
+    examples = Examples(load_intents(), (), (), seed=9)
+
+    for example in (examples.tool_call() for _ in range(100)):
+        assert example.answer.split('="')[1].removesuffix('")]') in example.messages[-1][1]
+
+
+def test_typing_habits_keep_something_to_read() -> None:
+    rng = Examples(load_intents(), (), (), seed=1).rng
+
+    assert all(vary("where is the audit log", rng, wrap=True).strip() for _ in range(300))
+    assert all(garbage(rng) for _ in range(300))
+    assert "greeting" in SMALL_TALK
