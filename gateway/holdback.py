@@ -206,9 +206,10 @@ class Holdback:
     def _release_calls(self, redactions: Sequence[Redaction]) -> Iterable[ReleasedCalls]:
         calls: dict[int, list[ToolCall]] = {}
         for (choice, index), call in sorted(self._calls.items()):
-            path = f"/choices/{choice}/message/tool_calls/{index}/function/arguments"
-            arguments = redacted("".join(call.arguments), [cut for cut in redactions if cut.path == path])
-            calls.setdefault(choice, []).append(ToolCall(call.id or "", call.name or "", arguments))
+            path = f"/choices/{choice}/message/tool_calls/{index}/function"
+            name = redacted(call.name or "", [cut for cut in redactions if cut.path == f"{path}/name"])
+            arguments = redacted("".join(call.arguments), [cut for cut in redactions if cut.path == f"{path}/arguments"])
+            calls.setdefault(choice, []).append(ToolCall(call.id or "", name, arguments))
         for choice, made in calls.items():
             yield ReleasedCalls(choice, tuple(made))
 

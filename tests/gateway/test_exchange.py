@@ -25,7 +25,7 @@ from guards.verdict import Part, Scope
 CANARY = "canary-in-a-value"
 EXAMPLES = [
     Caller("k", "t", "a"),
-    ChatRequest("m", {"messages": CANARY}, (Part(Scope.USER, "/messages/0/content", "user", CANARY),), True, False, 1, 9),
+    ChatRequest("m", {"messages": CANARY}, (Part(Scope.USER, "/input/0", "user", CANARY),), True, False, 1, 9),
     TextDelta(0, Channel.CONTENT, CANARY),
     ToolDelta(0, 0, "c1", "run", CANARY),
     Finish(0, "stop"),

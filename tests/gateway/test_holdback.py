@@ -130,6 +130,15 @@ def test_tool_calls_are_held_until_the_end_and_judged_by_name_and_arguments() ->
     assert calls[0].calls[0].arguments == '{"to": "[key]"}'
 
 
+def test_a_secret_as_the_name_of_a_tool_call_does_not_leave() -> None:
+    held = Holdback(rule())
+    held.feed(ToolDelta(0, 0, "c", SECRET, "{}"))
+    held.feed(Finish(0, "tool_calls"))
+    window = held.last()
+    [calls] = [r for r in held.release(window, found(window)) if isinstance(r, ReleasedCalls)]
+    assert calls.calls[0].name == "[key]"
+
+
 def test_a_redaction_that_would_break_arguments_is_noticed() -> None:
     held = Holdback(rule())
     held.feed(ToolDelta(0, 0, "c", "f", '{"a": 1}'))

@@ -95,7 +95,8 @@ def test_a_stream_opens_each_choice_once_and_ends_it_once() -> None:
     deltas = [(row["choices"][0]["index"], row["choices"][0]["delta"]) for row in rows]
     opening = {"role": "assistant", "content": ""}
     assert deltas == [
-        (0, opening), (0, {"content": "a"}), (1, opening), (1, {"content": "b"}), (0, {"content": "c"}), (0, {}), (1, {}),
+        (0, opening), (0, {"content": "a"}), (1, opening), (1, {"content": "b"}), (0, {"content": "c"}), (0, {}),
+        (1, {}),
     ]  # fmt: skip
     assert [row["choices"][0]["finish_reason"] for row in rows] == [None] * 5 + ["stop", "length"]
     assert {row["id"] for row in rows} == {"chatcmpl-id-1"}

@@ -46,7 +46,7 @@ def rewritten(request: Any, replacement: str = "[x]") -> dict[str, Any] | None:
         [{"role": "user", "content": f"a {SECRET} b {SECRET}{SECRET}"}],
         [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": SECRET}]}],
         [{"role": "user", "content": "q", "name": SECRET}],
-        [{"role": "assistant", "content": "a", "refusal": SECRET, "reasoning_content": SECRET}, {"role": "user", "content": "q"}],
+        [{"role": "assistant", "content": "a", "refusal": SECRET, "reasoning_content": SECRET}],
         [{"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": SECRET}],
     ],
 )  # fmt: skip
