@@ -29,10 +29,10 @@ wheel: $(TEST_STAMP)
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
 bench-front: $(TEST_STAMP)
-	.venv/bin/python bench/front.py
+	.venv/bin/python -m bench.front
 
 bench-guards: $(TEST_STAMP)
-	.venv/bin/python bench/guards.py
+	.venv/bin/python -m bench.guards
 
 constraints: $(TEST_STAMP)
 	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
