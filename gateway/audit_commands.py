@@ -20,7 +20,7 @@ from pathlib import Path
 from gateway.audit.errors import RecordError, TrustError
 from gateway.audit.record import Json, parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report, iso
-from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines
+from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
@@ -165,22 +165,23 @@ def _tail(arguments: argparse.Namespace) -> int:
     directory = _location(arguments).directory
     last: deque[bytes] = deque(maxlen=arguments.n)
     segments = list_segments(directory)
+    # Where following begins is fixed before reading, so that no record falls between the two.
+    end = segments[-1].path.stat().st_size if segments else 0
     for first in range(len(segments) - 1, -1, -1):
         last.clear()
-        last.extend(_lines(directory, segments[first:]))
+        last.extend(_lines(directory, segments[first:], end))
         if len(last) == arguments.n:
             break
     for line in last:
         _print_line(line, arguments.json)
     if arguments.follow:
-        _follow(directory, arguments.json)
+        _follow(directory, segments[-1] if segments else None, end, arguments.json)
     return 0
 
 
-def _follow(directory: Path, as_json: bool) -> None:
+def _follow(directory: Path, segment: Segment | None, end: int, as_json: bool) -> None:
     """Print what is added, across segments, until interrupted."""
-    segment = max(list_segments(directory), key=lambda found: found.first, default=None)
-    offset = segment.path.stat().st_size if segment is not None else 0
+    offset = _line_start(segment, end) if segment is not None else 0
     try:
         while True:
             if segment is not None:
@@ -197,6 +198,13 @@ def _follow(directory: Path, as_json: bool) -> None:
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return
+
+
+def _line_start(segment: Segment, end: int) -> int:
+    """Where the line begins that was unfinished at `end`, or `end` itself."""
+    with segment.path.open("rb") as file:
+        start = file.seek(max(0, end - LONGEST))
+        return start + file.read(end - start).rfind(b"\n") + 1
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -226,11 +234,14 @@ def _is_meant(line: bytes, what: str) -> bool:
     return record.get("req") == what or str(record.get("seq")) == what
 
 
-def _lines(directory: Path, segments: list[Segment]) -> Iterator[bytes]:
-    """Complete lines that count, in order."""
+def _lines(directory: Path, segments: list[Segment], end: int | None = None) -> Iterator[bytes]:
+    """Complete lines that count, in order; of the last segment those before `end`."""
     everything = list_segments(directory)
     for segment in segments:
-        for raw in raw_lines(segment.path, 0, claimed_end(segment, everything)):
+        stop = claimed_end(segment, everything)
+        if stop is None and segment is segments[-1]:
+            stop = _line_start(segment, end) if end is not None else None
+        for raw in raw_lines(segment.path, 0, stop):
             if raw.endswith(b"\n"):
                 yield raw[:-1]
 

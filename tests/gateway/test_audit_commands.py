@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.audit_commands import AuditLocation, add_audit_commands, one_line
-from tests.gateway.audit.harness import segments_in, small_log
+from tests.gateway.audit.harness import FixedClock, opened, segments_in, small_log
 
 
 def run(*words: str, location: AuditLocation | None = None) -> int:
@@ -78,6 +81,23 @@ def test_tail_prints_the_newest_across_segments(log: AuditLocation, capsys: pyte
     assert lines[5].split()[1:] == ["17", "response.complete", "1-0"]
     assert run("tail", *where(log), "-n", "1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seq"] == 27
+
+
+def test_following_prints_what_is_added_across_segments_and_ends_with_ctrl_c(log: AuditLocation) -> None:
+    path = log.directory.parent
+    root = Path(__file__).parents[2]
+    code = "import sys; from tests.gateway.test_audit_commands import run; sys.exit(run(*sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "tail", *where(log), "-n", "1", "-f"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "gateway.stop" in process.stdout.readline()
+        again = opened(path, clock=FixedClock(1_900_000_000 * 10**9, boot=9))
+        again.writer.write([{"type": "auth.fail"}])
+        assert "28  gateway.start" in process.stdout.readline()
+        assert "29  auth.fail" in process.stdout.readline()
+        again.close()
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 def test_show_prints_one_record_or_all_of_a_request(log: AuditLocation, capsys: pytest.CaptureFixture[str]) -> None:
