@@ -34,7 +34,7 @@ from gateway.pipeline import InForce, Pipeline
 from gateway.records import Records
 from gateway.render import error_body
 from gateway.upstream import Upstream
-from gateway.wire import WireLimits, parse_chat
+from gateway.wire import parse_chat
 
 log = structlog.get_logger()
 
@@ -154,20 +154,9 @@ def make_admin_app(health: Health, metrics: Metrics) -> Edge:
 async def _chat(call: _Call) -> Response:
     call.authenticate()
     in_force = call.gate.in_force()
-    limits = in_force.policy.limits
-    body = await read_body(call.request, limits.body)
+    body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
-    request = parse_chat(
-        body,
-        WireLimits(
-            depth=limits.depth,
-            messages=limits.messages,
-            tools=limits.tools,
-            images=limits.images,
-            n=limits.n,
-            input_chars=limits.input_chars,
-        ),
-    )
+    request = parse_chat(body, in_force.policy.limits)
     conversation = Conversation(call.gate.pipeline, call.exchange(in_force), in_force, request, call.end)
     try:
         return await conversation.respond(call.request)

@@ -25,7 +25,7 @@ from gateway.exchange import (
 )
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Blocked, InForce, Pipeline
-from gateway.wire import WireLimits, parse_chat
+from gateway.wire import parse_chat
 from guards.errors import ErrorKind, GuardError
 from guards.panel import Panel
 from guards.registry import PROFILES, build
@@ -151,18 +151,7 @@ def _request(policy: Policy, send: Send) -> ChatRequest:
     body: dict[str, Json] = {"model": send.model, "messages": messages}
     if send.stream:
         body["stream"] = True
-    limits = policy.limits
-    return parse_chat(
-        dumps(body),
-        WireLimits(
-            depth=limits.depth,
-            messages=limits.messages,
-            tools=limits.tools,
-            images=limits.images,
-            n=limits.n,
-            input_chars=limits.input_chars,
-        ),
-    )
+    return parse_chat(dumps(body), policy.limits)
 
 
 def _message(message: Message) -> Json:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from gateway import fields
@@ -18,6 +17,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps, loads
 from guards.verdict import Part, Scope
+from policies.model import Limits
 
 _FORWARDED: Final[Mapping[str, fields.Reader]] = {
     "temperature": fields.number(0, 2),
@@ -63,19 +63,7 @@ _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
 _DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
 
-@dataclass(frozen=True, slots=True)
-class WireLimits:
-    """The sizes this reader enforces; they come from the policy."""
-
-    depth: int = 64
-    messages: int = 1024
-    tools: int = 128
-    images: int = 0
-    n: int = 8
-    input_chars: int = 1_000_000
-
-
-def parse_chat(body: bytes, limits: WireLimits) -> ChatRequest:
+def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     """Read a request body, or raise BadRequest with a code and the field's name."""
     top = fields.known_keys(loads(body, max_depth=limits.depth), "", _TOP_LEVEL)
     _refuse_unavailable(top)
@@ -129,7 +117,7 @@ def _stream_options(value: Json, stream: bool) -> bool:
 class _ChatReader:
     """Walks messages, tools and the rest; `parts` grows in document order."""
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.parts: list[Part] = []
         self._chars = 0

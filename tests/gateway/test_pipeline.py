@@ -14,11 +14,12 @@ from gateway.entries import Exchange
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.exchange import Caller, Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta, Usage
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
-from gateway.wire import WireLimits, parse_chat
+from gateway.wire import parse_chat
 from guards.errors import ErrorKind
 from guards.panel import Panel
 from guards.verdict import PPM, Guard, Span, Verdict
 from policies.load import load_policy
+from policies.model import Limits
 from tests.doubles import MemoryAudit, ScriptedGuard, ScriptedServer
 
 POLICY = """
@@ -67,8 +68,8 @@ class Bench:
         return [step async for step in self.steps(text, **fields)]
 
 
-def _limits() -> WireLimits:
-    return WireLimits(n=4)
+def _limits() -> Limits:
+    return Limits(n=4, messages=1024)
 
 
 def say(*texts: str, choice: int = 0) -> list[Any]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rewrite import with_redactions
-from gateway.wire import WireLimits, parse_chat
-from policies.model import Redaction
+from gateway.wire import parse_chat
+from policies.model import Limits, Redaction
 
 SECRET = "SECRET7"
 CALL = {"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"key": "SECRET7"}'}}
@@ -21,7 +21,7 @@ TOOL = {"type": "function", "function": {"name": "f", "description": "uses SECRE
 
 def request(*messages: Any, **fields: Any) -> Any:
     body = {"model": "m", "messages": list(messages)} | fields
-    return parse_chat(json.dumps(body).encode(), WireLimits())
+    return parse_chat(json.dumps(body).encode(), Limits())
 
 
 def cuts(request: Any, replacement: str = "[x]") -> list[Redaction]:

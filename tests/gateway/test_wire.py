@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
-from gateway.wire import NOT_FORWARDED, WireLimits, parse_chat
+from gateway.wire import NOT_FORWARDED, parse_chat
 from guards.verdict import Scope
+from policies.model import Limits
 
-LIMITS = WireLimits(images=2, n=4)
+LIMITS = Limits(images=2, n=4)
 
 
 def parse(**fields: Any) -> Any:
@@ -173,7 +174,7 @@ def test_streams_always_ask_for_usage_and_say_whether_the_client_did() -> None:
 
 def test_more_text_than_the_limit_is_refused_not_cut() -> None:
     with pytest.raises(BadRequest) as error:
-        parse_chat(json.dumps(FULL).encode(), WireLimits(input_chars=20))
+        parse_chat(json.dumps(FULL).encode(), Limits(input_chars=20))
     assert error.value.code == "input_too_long"
 
 
