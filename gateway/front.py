@@ -46,6 +46,8 @@ from policies.errors import FileErrors
 
 log = structlog.get_logger()
 CANNOT_WORK: Final = 2
+_SWITCH_S: Final = 0.001
+"""How long a busy event loop may keep the audit writer's thread waiting for the interpreter; 5 ms by default."""
 
 
 def audit_settings(config: Config) -> AuditSettings:
@@ -175,6 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host-socket", default="", help="empty: there is no model host")
     args = parser.parse_args(argv)
     logs.set_up("front")
+    sys.setswitchinterval(_SWITCH_S)
     try:
         config = load_config(args.config, args.state)
         api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)
