@@ -111,7 +111,8 @@ class Live:
             health=self.health,
             metrics=self.metrics,
         )
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        # asyncio sets TCP_NODELAY on sockets that know their protocol only, as the front's inherited ones do.
+        self._listener = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._uvicorn = _Server(_uvicorn(make_app(self.gate), 1))
@@ -126,6 +127,17 @@ class Live:
         self._thread.join(20)
         assert not self._thread.is_alive(), "the server did not stop"
         self._listener.close()
+
+    def reset(self) -> Live:
+        """As if nothing had been asked yet; only the metrics go on counting."""
+        until(lambda: self.metric("gatehouse_in_flight") == 0)
+        self.log.records.clear()
+        self.log.fail_from, self.log.slow_s = None, 0.0
+        self.server.bodies.clear()
+        self.server.events, self.server.closed, self.server.models_error = tuple(say("a fine answer")), False, None
+        self.in_force = in_force()
+        self.health.draining = False
+        return self
 
     @property
     def records(self) -> list[dict[str, Any]]:
