@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +27,7 @@ from gateway.exchange import Caller
 from gateway.health import Health
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json, dumps
+from gateway.logs import log_bug
 from gateway.metrics import Metrics
 from gateway.moderations import moderate, read_inputs
 from gateway.pipeline import InForce, Pipeline
@@ -35,8 +35,6 @@ from gateway.records import Records
 from gateway.render import error_body
 from gateway.upstream import Upstream
 from gateway.wire import parse_chat
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +120,9 @@ def make_app(gate: Gate) -> Edge:
                 return Response(status_code=499)
             except GatewayError as exc:
                 return await call.refuse(exc)
-            # A bug must not become a traceback in an answer, nor an exchange without an end. The type names it; the
-            # message may hold user text and stays out of the log.
+            # A bug must not become a traceback in an answer, nor an exchange without an end.
             except Exception as exc:  # noqa: BLE001
-                log.error("request_failed", exchange=call.id, error=type(exc).__name__, at=_place(exc))
+                log_bug(call.id, exc)
                 return await call.refuse(InternalError())
 
         return Route(path, endpoint, methods=[method])
@@ -223,10 +220,3 @@ async def _no_route(_request: Request, exc: Exception) -> Response:
         problem = MethodNotAllowed("method_not_allowed", "the route does not take this method")
     request_id = exchange_id()
     return Response(error_body(problem, request_id), problem.status, {"x-request-id": request_id}, "application/json")
-
-
-def _place(exc: BaseException) -> str:
-    trace = exc.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}" if trace else ""

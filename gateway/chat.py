@@ -16,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 from gateway import sse
 from gateway.disconnect import ClientGone, unless_gone
 from gateway.entries import Exchange
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ChatRequest
+from gateway.logs import log_bug
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
 from gateway.render import GUARD_UNAVAILABLE, StreamedAnswer, UnaryAnswer, blocked_request, error_body
 
@@ -99,6 +100,11 @@ class Conversation:
                 # The status line is out. An error event makes every OpenAI SDK raise, and no [DONE] follows it.
                 self._ended("error", exc.code)
                 yield sse.event(error_body(exc, self._exchange.id))
+            # A bug gets the same ending; let through, it would be a traceback in the server's log.
+            except Exception as exc:  # noqa: BLE001
+                log_bug(self._exchange.id, exc)
+                self._ended("error", InternalError().code)
+                yield sse.event(error_body(InternalError(), self._exchange.id))
 
     def _event_bytes(self, answer: StreamedAnswer, step: Step) -> list[bytes]:
         if isinstance(step, Admitted):

@@ -207,8 +207,10 @@ class Holdback:
         calls: dict[int, list[ToolCall]] = {}
         for (choice, index), call in sorted(self._calls.items()):
             path = f"/choices/{choice}/message/tool_calls/{index}/function"
-            name = redacted(call.name or "", [cut for cut in redactions if cut.path == f"{path}/name"])
-            arguments = redacted("".join(call.arguments), [cut for cut in redactions if cut.path == f"{path}/arguments"])
+            name, arguments = (
+                redacted(text, [cut for cut in redactions if cut.path == f"{path}/{key}"])
+                for key, text in (("name", call.name or ""), ("arguments", "".join(call.arguments)))
+            )
             calls.setdefault(choice, []).append(ToolCall(call.id or "", name, arguments))
         for choice, made in calls.items():
             yield ReleasedCalls(choice, tuple(made))

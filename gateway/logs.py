@@ -54,6 +54,15 @@ class _Libraries(logging.Handler):
         )
 
 
+def log_bug(exchange: str, exc: BaseException) -> None:
+    """Say that something of ours failed, by type and place. The message may hold user text and stays out."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    at = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}" if trace else ""
+    structlog.get_logger().error("request_failed", exchange=exchange, error=type(exc).__name__, at=at)
+
+
 def set_up(process: str) -> None:
     """Configure structlog for this process. Call once, before the first log line."""
     structlog.configure(

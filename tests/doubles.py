@@ -105,12 +105,13 @@ class ClassifyHost:
 class ScriptedGuard:
     """A guard that knows some phrases: text holding one scores as told, everything else scores 0."""
 
-    def __init__(self, use: str, phrases: Mapping[str, Verdict | ErrorKind] | None = None) -> None:
+    def __init__(self, use: str, phrases: Mapping[str, Verdict | ErrorKind] | None = None, slow_s: float = 0.0) -> None:
         self.identity = GuardIdentity(use, f"{use}/scripted", "sha256:" + "0" * 64)
-        self.phrases = dict(phrases or {})
+        self.phrases, self.slow_s = dict(phrases or {}), slow_s
         self.judged: list[str] = []
 
     async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+        await asyncio.sleep(self.slow_s)
         verdicts = []
         for part in parts:
             self.judged.append(part.text)

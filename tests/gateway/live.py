@@ -61,11 +61,11 @@ def policy() -> Policy:
     return parse_policy(POLICY.encode(), "live.yaml")
 
 
-def in_force(**phrases: Mapping[str, Any]) -> InForce:
-    """The policy above with guards that know some phrases; `BAD` is harmful to all of them."""
+def in_force(slow_s: float = 0.0, **phrases: Mapping[str, Any]) -> InForce:
+    """The policy above with guards that know some phrases, `BAD` in any case, and take `slow_s` to judge."""
     known = {"BAD": Verdict(PPM, (("S1", PPM),))}
     guards: dict[str, Guard] = {
-        "harm": ScriptedGuard("starter_hazard", known | dict(phrases.get("harm", {}))),
+        "harm": ScriptedGuard("starter_hazard", known | dict(phrases.get("harm", {})), slow_s),
         "attack": ScriptedGuard("starter_injection", phrases.get("attack")),
     }
     return InForce(policy(), Panel(guards), {name: guard.identity for name, guard in guards.items()})

@@ -250,12 +250,6 @@ async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_up
     assert bench.server.closed
 
 
-class SlowGuard(ScriptedGuard):
-    async def judge(self, parts: Any) -> Any:
-        await asyncio.sleep(0.05)
-        return await super().judge(parts)
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("text", ["hello", "BAD"])
 async def test_whenever_the_client_goes_away_the_exchange_is_closed_exactly_once(
@@ -265,8 +259,7 @@ async def test_whenever_the_client_goes_away_the_exchange_is_closed_exactly_once
     closings = []
     for moment in range(0, 400, 9):
         bench = Bench(tmp_path, *say("fine", " and long enough for a window"), audit=MemoryAudit(slow_s=0.05))
-        guards: dict[str, Guard] = {"harm": SlowGuard("starter_hazard", BAD), "keys": bench.keys}
-        bench.in_force = InForce(bench.policy, Panel(guards), bench.in_force.identities)
+        bench.harm.slow_s = 0.05
 
         async def client(bench: Bench = bench) -> None:
             async with aclosing(bench.steps(text, stream=stream)) as steps:

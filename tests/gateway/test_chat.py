@@ -1,0 +1,197 @@
+"""One chat exchange from bytes to bytes: real status codes before the first text, honest endings after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway.errors import UpstreamFailed
+from gateway.exchange import Channel, Finish, TextDelta, ToolDelta, Usage
+from guards.errors import ErrorKind
+from guards.verdict import PPM, Verdict
+from tests.gateway.live import Live, in_force, say, until
+
+LONG = ["0123456789"] * 12
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Live]:
+    with Live() as running:
+        yield running
+
+
+@pytest.fixture
+def live(running: Live) -> Live:
+    return running.reset()
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    """The events of a stream that ended properly."""
+    *events, done, rest = text.split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+def content(events: list[dict[str, Any]]) -> str:
+    return "".join(c["delta"].get("content") or "" for row in events for c in row["choices"])
+
+
+def closings(live: Live) -> list[dict[str, Any]]:
+    return [record for record in live.records if record["stage"] == "complete"]
+
+
+def test_streamed_and_unary_answers_say_the_same(live: Live) -> None:
+    live.server.events = tuple(say(*LONG))
+    unary = live.chat().json()["choices"][0]["message"]["content"]
+    events = rows(live.chat(stream=True, stream_options={"include_usage": True}).text)
+    assert content(events) == unary == "".join(LONG)
+    assert events[-1]["usage"] == {"total_tokens": 3}
+    assert {row["object"] for row in events} == {"chat.completion.chunk"}
+
+
+def test_a_stream_has_the_headers_that_clients_and_proxies_need(live: Live) -> None:
+    headers = live.chat(stream=True).headers
+    assert headers["content-type"].startswith("text/event-stream")
+    assert headers["cache-control"] == "no-store"
+    assert "content-length" not in headers
+    assert headers["gatehouse-record"] == "0"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_bad_from_the_start_is_withheld(live: Live, stream: bool) -> None:
+    live.server.events = tuple(say("a BAD answer"))
+    response = live.chat(stream=stream)
+    assert response.status_code == 200
+    assert "BAD" not in response.text
+    row = rows(response.text)[-1] if stream else response.json()
+    assert row["choices"][0]["finish_reason"] == "content_filter"
+    assert row["gatehouse"]["code"] == "unsafe_content"
+    assert live.types() == ["request.admit", "response.complete"]
+
+
+def test_a_stream_that_turns_bad_ends_there_and_says_so(live: Live) -> None:
+    live.server.events = (*say(*LONG)[:-2], 0.05, *say(" and then BAD", *LONG))
+    events = rows(live.chat(stream=True).text)
+    assert "".join(LONG).startswith(content(events))
+    assert len(content(events)) > 20
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert closings(live)[0]["decision"]["rules"] == ["harm"]
+    until(lambda: live.server.closed)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_guard_that_is_down_during_the_answer_is_503_when_nothing_was_sent(live: Live, stream: bool) -> None:
+    live.in_force = in_force(harm={"LOST": ErrorKind.UNAVAILABLE})
+    live.server.events = tuple(say("LOST"))
+    response = live.chat(stream=stream)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "guard_unavailable")
+    assert live.types() == ["request.admit", "response.complete"]
+
+
+def test_a_guard_that_goes_down_in_the_middle_ends_the_stream_with_an_error_event(live: Live) -> None:
+    live.in_force = in_force(harm={"LOST": ErrorKind.TIMEOUT})
+    live.server.events = (*say(*LONG)[:-2], 0.05, *say(" LOST ", *LONG))
+    text = live.chat(stream=True).text
+    assert "LOST" not in text
+    assert "[DONE]" not in text, "a client that only looks for [DONE] must not take this for a whole answer"
+    assert json.loads(text.split("\n\n")[-2].removeprefix("data: "))["error"]["code"] == "guard_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(UpstreamFailed("upstream_broken", "x"), "upstream_broken"), (KeyError("canary"), "internal_error")],
+)
+def test_a_failure_after_the_first_text_is_an_error_event_and_one_closing_record(
+    live: Live, failure: Exception, code: str
+) -> None:
+    live.server.events = (*(TextDelta(0, Channel.CONTENT, text) for text in LONG), 0.05, failure)
+    text = live.chat(stream=True).text
+    *sent, last, _ = text.split("\n\n")
+    assert sent
+    assert "[DONE]" not in text
+    assert "canary" not in text
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == code
+    assert [record["type"] for record in closings(live)] == ["response.abort"]
+    until(lambda: live.metric("gatehouse_in_flight") == 0)
+
+
+def test_the_log_failing_in_the_middle_stops_the_release(live: Live) -> None:
+    live.log.fail_from = 2
+    live.server.events = (*say(*LONG)[:-2], 0.05, *say(*LONG))
+    text = live.chat(stream=True).text
+    assert len(text) < 2000
+    assert "audit_unavailable" in text
+    assert "[DONE]" not in text
+
+
+PHASES: list[tuple[str, dict[str, Any]]] = [
+    ("while the request is judged", {"guard_s": 0.3}),
+    ("while its admission is written", {"slow_s": 0.3}),
+    ("while the model server thinks", {"events": (30.0, *say("never"))}),
+    ("while the model server streams", {"events": (*(TextDelta(0, Channel.CONTENT, text) for text in LONG), 30.0)}),
+    ("while the last window is written", {"slow_s": 0.08}),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("_phase", "setting"), PHASES, ids=[phase for phase, _ in PHASES])
+def test_a_client_that_hangs_up_leaves_one_closing_record(
+    live: Live, _phase: str, setting: dict[str, Any], stream: bool
+) -> None:
+    live.log.slow_s = setting.get("slow_s", 0)
+    live.server.events = setting.get("events", tuple(say("fine")))
+    live.in_force = in_force(setting.get("guard_s", 0.0))
+    with live.begin_chat(stream=stream) as sock:
+        sock.settimeout(0.12)
+        try:
+            while sock.recv(65536):
+                pass
+        except TimeoutError:
+            pass
+    until(lambda: live.metric("gatehouse_in_flight") == 0)
+    until(lambda: len(closings(live)) == 1)
+    assert live.server.closed or not live.server.bodies
+    assert len(closings(live)) == 1, live.types()
+
+
+def test_every_choice_is_judged_and_one_bad_one_withholds_all(live: Live) -> None:
+    live.server.events = (
+        TextDelta(0, Channel.CONTENT, "fine"), Finish(0, "stop"),
+        TextDelta(1, Channel.CONTENT, "BAD"), Finish(1, "stop"), Usage({"total_tokens": 1}),
+    )  # fmt: skip
+    body = live.chat(n=2).json()
+    assert [choice["finish_reason"] for choice in body["choices"]] == ["content_filter"] * 2
+    assert "fine" not in json.dumps(body)
+
+
+def test_tool_calls_come_whole_and_judged(live: Live) -> None:
+    live.server.events = (
+        ToolDelta(0, 0, "c1", "run", '{"a"'),
+        ToolDelta(0, 0, None, None, ": 1}"),
+        Finish(0, "tool_calls"),
+    )
+    tools = [{"type": "function", "function": {"name": "run"}}]
+    [call] = live.chat(tools=tools).json()["choices"][0]["message"]["tool_calls"]
+    assert call["function"] == {"name": "run", "arguments": '{"a": 1}'}
+    streamed = [row["choices"][0]["delta"] for row in rows(live.chat(tools=tools, stream=True).text)]
+    assert [delta["tool_calls"][0]["function"]["arguments"] for delta in streamed if "tool_calls" in delta] == [
+        '{"a": 1}'
+    ]
+
+
+def test_many_exchanges_at_once_do_not_mix(live: Live) -> None:
+    """Each answer belongs to the request it came for, and each exchange closes by itself."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    live.in_force = in_force(harm={"BAD": Verdict(PPM, (("S1", PPM),))})
+    with ThreadPoolExecutor(16) as pool:
+        texts = [f"hello {number}" if number % 3 else f"BAD {number}" for number in range(60)]
+        answers = list(pool.map(lambda text: live.chat(text, stream=len(text) % 2 == 0), texts))
+    assert [answer.status_code for answer in answers] == [200 if text.startswith("hello") else 400 for text in texts]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(ids)) == 60
+    ended = [record["req"] for record in closings(live)]
+    assert sorted(ended) == sorted(ids)
