@@ -7,7 +7,6 @@ and keeps nothing of one exchange for the next.
 
 from __future__ import annotations
 
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import aiohttp
@@ -18,6 +17,29 @@ HOST_URL: Final = "http://model-host"
 """The origin of requests on the model host's socket; the name is never looked up."""
 _KEPT_ALIVE_S: Final = 4.0
 """Shorter than the 5 s after which uvicorn-based servers hang up, so that we never write to a closing connection."""
+
+
+class PeerClient(httpx.AsyncClient):
+    """Hands each request to the transport as it was built, and the answer back as it came.
+
+    httpx's own `send` looks for credentials, redirects and cookies around every call. There are none here, and the
+    search costs as much CPU as all rules of a policy do.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        super().__init__(transport=transport, trust_env=False)
+        self._peer = transport
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
+        response = await self._peer.handle_async_request(request)
+        response.request = request
+        if not stream:
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
+        return response
 
 
 def make_client(uds: str | None = None, *, connections: int = 512) -> httpx.AsyncClient:
@@ -33,9 +55,4 @@ def make_client(uds: str | None = None, *, connections: int = 512) -> httpx.Asyn
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
         )
 
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(client=session, trust_env=False),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    return PeerClient(AiohttpTransport(client=session, trust_env=False))

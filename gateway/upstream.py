@@ -51,10 +51,12 @@ class Upstream:
         self._client = client
         self._models: dict[str, str] = dict(settings.models)
         self._models_until = float("inf") if settings.models else 0.0
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        self._chat_url = httpx.URL(settings.base_url + "/chat/completions")
+        self._models_url = httpx.URL(settings.base_url + "/models")
+        self._headers = httpx.Headers({"content-type": "application/json", "accept-encoding": "identity"})
         if settings.api_key:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
-        self._timeout = httpx.Timeout(settings.first_byte_s, connect=settings.connect_s)
+        self._extensions = {"timeout": httpx.Timeout(settings.first_byte_s, connect=settings.connect_s).as_dict()}
 
     async def models(self) -> Mapping[str, str]:
         """Public model name to the server's own. Raises Unavailable when the server cannot be asked."""
@@ -74,7 +76,7 @@ class Upstream:
             ) from None
 
     async def _listed(self) -> list[str]:
-        response = await self._send("GET", "/models", None)
+        response = await self._send("GET", self._models_url, None)
         try:
             body = await _whole(response, MAX_ANSWER)
         finally:
@@ -92,7 +94,7 @@ class Upstream:
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         """Send judged bytes, yield what comes back. Raises GatewayError; closing the iterator hangs up."""
-        response = await self._send("POST", "/chat/completions", body)
+        response = await self._send("POST", self._chat_url, body)
         try:
             if response.status_code != 200:
                 raise _failed(response.status_code, await _whole(response, 64 * 1024))
@@ -115,10 +117,8 @@ class Upstream:
         finally:
             await response.aclose()
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> httpx.Response:
-        request = self._client.build_request(
-            method, self.settings.base_url + path, content=body, headers=self._headers, timeout=self._timeout
-        )
+    async def _send(self, method: str, url: httpx.URL, body: bytes | None) -> httpx.Response:
+        request = httpx.Request(method, url, content=body, headers=self._headers, extensions=self._extensions)
         try:
             return await self._client.send(request, stream=True)
         except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
