@@ -17,7 +17,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 MAX_NUMBER_CHARS: Final = 32
 """Longer number tokens are refused: no field needs them, and big-integer parsing is quadratic."""
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string, or what is left of one that has no end. It always matches and never looks back: were an unended string no
+match, each quote in it would be tried as a beginning, and one request could hold the event loop for hours."""
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,14 @@ def test_ambiguous_bodies_are_refused(body: bytes, code: str) -> None:
 def test_brackets_inside_strings_are_not_depth() -> None:
     body = json.dumps({"code": '[[[{{{"' * 500}).encode()
     assert loads(body, max_depth=4) == {"code": '[[[{{{"' * 500}
+
+
+@pytest.mark.parametrize("quote", [b'\\"', b'"', b"\\", b'"\\'])
+def test_a_string_without_an_end_costs_one_pass(quote: bytes) -> None:
+    begun = time.process_time()
+    with pytest.raises(BadRequest):
+        loads(b"[" * 70 + b'"' + quote * 500_000, max_depth=64)
+    assert time.process_time() - begun < 2  # what is quadratic here takes an hour
 
 
 @given(JSON)
