@@ -7,14 +7,18 @@ under the key `gatehouse`. A guard without a verdict is 503, never "not flagged"
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from gateway import fields
-from gateway.entries import Exchange, judged
-from gateway.errors import BadRequest, Unavailable
+from gateway.disconnect import unbroken
+from gateway.entries import Exchange, judged, refusal
+from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
+from guards.registry import PROFILES
 from guards.verdict import PPM, Finding, Part, Scope, Verdict
 from policies.model import Policy
 
@@ -64,11 +68,18 @@ def _text(item: Json, where: str) -> str:
 
 async def moderate(exchange: Exchange, in_force: InForce, parts: Sequence[Part], audit: Audit) -> bytes:
     """Judge, record, answer. Raises Unavailable when a guard gave no verdict."""
-    findings, decision = await in_force.judge(parts, exchange, "")
+    try:
+        findings, decision = await in_force.judge(parts, exchange, "")
+    except asyncio.CancelledError:
+        size = sum(part.bytes for part in parts)
+        gone = refusal(exchange.id, exchange.caller, exchange.route, "client_gone", 499, size)
+        with suppress(GatewayError):  # nobody is left who could be told
+            await unbroken(audit.append(gone))
+        raise
     overflow, record = judged(findings, parts, decision, in_force.policy, in_force.identities)
     for rows in overflow:
         await audit.append(exchange.record("request.findings", "progress") | {"rows": rows})
-    await audit.append(exchange.record("moderation.complete", "complete") | record)
+    await unbroken(audit.append(exchange.record("moderation.complete", "complete") | record))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")
     results: list[Json] = [
@@ -84,15 +95,16 @@ def _result(findings: Sequence[Finding], policy: Policy) -> Json:
     attack_ppm = 0
     for finding in findings:
         verdict, spec = _verdict(finding), policy.detectors[finding.detector]
-        if verdict.categories:
-            unsafe = unsafe or verdict.score_ppm >= spec.threshold_ppm
+        is_over = verdict.score_ppm >= spec.threshold_ppm  # by this detector; another one's opinion is its own
+        if "injection" in spec.use or "prompt_guard" in spec.use:
+            attack, attack_ppm = attack or is_over, max(attack_ppm, verdict.score_ppm)
+        elif spec.use in PROFILES:
+            unsafe = unsafe or is_over
             limits = dict(spec.category_thresholds)
             for code, score in verdict.categories:
                 scores[code] = max(scores.get(code, 0), score)
-                over = unsafe and score >= limits.get(code, spec.threshold_ppm)
-                flagged_codes[code] = flagged_codes.get(code, False) or over
-        elif "injection" in spec.use or "prompt_guard" in spec.use:
-            attack, attack_ppm = attack or verdict.score_ppm >= spec.threshold_ppm, max(attack_ppm, verdict.score_ppm)
+                flagged = is_over and score >= limits.get(code, spec.threshold_ppm)
+                flagged_codes[code] = flagged_codes.get(code, False) or flagged
     names = {name: codes for name, codes in _CATEGORIES.items()}
     hazards: Json = {
         code: {"flagged": flagged_codes[code], "score": score / PPM} for code, score in sorted(scores.items())
