@@ -1,7 +1,8 @@
 """HTTP connections with two bounds that uvicorn leaves out: how long a header may take, and how large it may grow.
 
 Without them a client that sends one header byte a minute holds a connection for ever, and one that never ends its
-header fills memory before any limit of ours is asked. Both close the connection; there is no request yet to answer.
+header fills memory before any limit of ours is asked. The same goes for what is neither header nor body: the trailers
+of a chunked body are kept like headers, also after a 401. Both close the connection; there is nobody to answer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     header_deadline_s: ClassVar[float] = 10.0
 
     _deadline: asyncio.TimerHandle | None = None
-    _header_bytes = 0
-    _in_header = True
+    _framing_bytes = 0
+    """Since the last piece of a body: header, trailers, chunk extensions."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,20 +34,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_header:
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES + len(data):
-                self.transport.abort()
-                return
+        self._framing_bytes += len(data)
+        if self._framing_bytes > MAX_HEADER_BYTES + len(data):
+            self.transport.abort()
+            return
         super().data_received(data)
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_header, self._header_bytes = True, 0
+        self._framing_bytes = 0
         self._await_header()
 
     def on_headers_complete(self) -> None:
-        self._in_header = False
         self._stop_clock()
         super().on_headers_complete()
 

@@ -65,6 +65,24 @@ async def test_an_endless_header_is_cut(port: int) -> None:
     assert b"200" not in await closed_after(port, b"GET / HTTP/1.1\r\n", *flood, b"\r\n")
 
 
+@pytest.mark.parametrize("begin", [b"0\r\n", b"0\r\nx: ", b"1;a="])
+async def test_endless_trailers_are_cut_though_the_request_was_answered(port: int, begin: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + begin
+    piece = (b"y" * 8000) if begin[-1:] != b"\n" else b"x: " + b"y" * 8000 + b"\r\n"
+    await closed_after(port, head, *[piece] * (MAX_HEADER_BYTES // 4000))  # would time out were it kept open
+
+
+async def test_a_long_body_in_small_chunks_is_no_header(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(4 * MAX_HEADER_BYTES // 4096):
+        writer.write(b"1000\r\n" + b"y" * 4096 + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert (await reader.read()).count(b"200 OK") == 2
+    writer.close()
+
+
 async def test_ordinary_requests_on_one_connection_are_not_hurried(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(3):
