@@ -10,7 +10,8 @@ GuardError. A batch above INLINE_CHARS is tokenised in a thread; below, the even
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from itertools import groupby
 
 from tokenizers import Encoding, Tokenizer
 
@@ -127,22 +128,27 @@ class _Encoder:
         return (self._opening, *window, self._closing)
 
     def _unhidden(self, text: str, encoding: Encoding) -> list[int]:
-        """The ids, after cutting words that are so long that the vocabulary gave up on them."""
+        """The ids, after parting words that the vocabulary gave up on: too long, or with a character it lacks."""
         ids: list[int] = encoding.ids
         if self._unknown not in ids:
             return ids
         lost = [span for id_, span in zip(ids, encoding.offsets, strict=True) if id_ == self._unknown]
-        lost = [(start, end) for start, end in lost if end - start > WORD_PIECE]
-        if not lost:
-            return ids
+        lacking = self._lacking({char for start, end in lost for char in text[start:end]})
         pieces, last = [], 0
         for start, end in lost:
             pieces.append(text[last:start])
-            pieces += (text[i : min(i + WORD_PIECE, end)] for i in range(start, end, WORD_PIECE))
+            pieces += _parted(text[start:end], lacking)
             last = end
-        cut = _encodable(" ".join([*pieces, text[last:]]))
-        again: list[int] = self._tokenizer.encode_batch([cut], add_special_tokens=False)[0].ids
+        parted = _encodable(" ".join([*pieces, text[last:]]))
+        again: list[int] = self._tokenizer.encode_batch([parted], add_special_tokens=False)[0].ids
         return again
+
+    def _lacking(self, chars: Set[str]) -> Set[str]:
+        """Those that make a word unknown, at its beginning or within it: one emoji would hide all its letters."""
+        each = sorted(chars)
+        probes = [_encodable(f"{char} a{char}") for char in each]
+        encodings = self._tokenizer.encode_batch(probes, add_special_tokens=False)
+        return {char for char, found in zip(each, encodings, strict=True) if self._unknown in found.ids}
 
     def _checked(self, ids: list[int]) -> list[int]:
         if not self._special.isdisjoint(ids):
@@ -154,6 +160,13 @@ class _Encoder:
         if id_ is None:
             raise GuardSetupError(self._guard, f"`tokenizer.json` has no token `{token}`")
         return id_
+
+
+def _parted(word: str, lacking: Set[str]) -> Iterator[str]:
+    """A word in pieces that are short enough, and are either in the vocabulary's characters or not."""
+    for _, chars in groupby(word, lacking.__contains__):
+        run = "".join(chars)
+        yield from (run[i : i + WORD_PIECE] for i in range(0, len(run), WORD_PIECE))
 
 
 def _encodable(text: str) -> str:

@@ -160,6 +160,27 @@ async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Make, a
     assert (verdict.score_ppm, verdict.windows) == (900_000, 3)
 
 
+@pytest.mark.parametrize(
+    "text", ["attack🦄", "🦄attack", "hello🦄attack🦄world", "\u2603attack\u2603", "🦄" * 30 + "attack"]
+)
+async def test_a_character_that_the_vocabulary_lacks_hides_no_word(make: Make, text: str) -> None:
+    """WordPiece turns the whole word around it into one unknown token."""
+    guard, host = make()
+
+    verdict = (await guard.judge([part(text)]))[0]
+
+    assert verdict.score_ppm == 900_000
+    assert UNK in host.calls[0][0]
+
+
+async def test_a_word_of_lacking_characters_stays_one_unknown_token(make: Make) -> None:
+    guard, host = make()
+
+    await guard.judge([part("hello 🦄🦄🦄 world")])
+
+    assert host.calls[0][0].count(UNK) == 1
+
+
 async def test_a_word_too_long_for_the_vocabulary_is_cut_and_read(make: Make) -> None:
     """WordPiece turns a word of more than 100 letters into one unknown token: a place to hide."""
     guard, host = make()
