@@ -82,7 +82,9 @@ class Supervisor:
             children.append(self._front(api, admin, host_socket if models else ""))
             self._handle_signals(children)
             keepers = [asyncio.create_task(self._keep(child)) for child in children]
+            announcing = asyncio.create_task(_announce(self._config))
             await self._stopping.wait()
+            announcing.cancel()
             await self._stop(children)
             await asyncio.gather(*keepers)
         return self._status
@@ -141,6 +143,24 @@ class Supervisor:
                 log.warning("child_killed", child=child.name)
                 child.signal(signal.SIGKILL)
                 await process.wait()
+
+
+async def _announce(config: Config) -> None:
+    """Say once, when an exchange can succeed, where to send it."""
+    while not await _is_ready(config.admin):  # noqa: ASYNC110 - another process becomes ready; it has no event here
+        await asyncio.sleep(0.25)
+    log.info("ready", api=f"http://{config.api}/v1", admin=f"http://{config.admin}", state=str(config.state))
+
+
+async def _is_ready(admin: Address) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(admin.host, admin.port)
+        writer.write(b"GET /readyz HTTP/1.1\r\nhost: gatehouse\r\nconnection: close\r\n\r\n")
+        status = await reader.readline()
+        writer.close()
+    except OSError:
+        return False
+    return b" 200 " in status
 
 
 def starter_engine() -> Path:
