@@ -1,0 +1,138 @@
+"""What the log is told: enough to replay a decision, nothing of what was said, in records that always fit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.audit.record import canonical
+from gateway.entries import Exchange, judged, keyed_digest, overflow_records, refusal, request_fields
+from gateway.exchange import Caller, ChatRequest
+from guards.errors import ErrorKind
+from guards.verdict import PPM, Finding, Part, Scope, Span, Verdict
+from policies.decide import decide
+from policies.model import Action, Decision, Facts, Flag, Redaction
+from tests.gateway.live import in_force, policy
+
+CANARY = "canary-of-a-record"
+CALLER = Caller("k1", "tenant-a", "app-a")
+EXCHANGE = Exchange("id-1", CALLER, "/v1/chat/completions", "engine", policy())
+IN_FORCE = in_force()
+
+
+def part(number: int = 0, text: str = CANARY) -> Part:
+    return Part(Scope.USER, f"/messages/{number}/content", "user", text)
+
+
+def record_of(findings: list[Finding], parts: list[Part], decision: Decision | None = None) -> tuple[Any, Any]:
+    decision = decision or decide(IN_FORCE.policy, findings, Facts(tuple(parts), "t", "a", "m"))
+    return judged(findings, parts, decision, IN_FORCE.policy, IN_FORCE.identities)
+
+
+def both(a_part: Part, harm: Verdict | ErrorKind) -> list[Finding]:
+    found = Finding("harm", a_part, harm) if isinstance(harm, Verdict) else Finding("harm", a_part, None, harm)
+    return [found, Finding("attack", a_part, Verdict(0))]
+
+
+def test_every_record_says_whose_it_is_and_under_which_policy() -> None:
+    record = EXCHANGE.record("request.admit", "admit")
+    assert (record["req"], record["tenant"], record["app"]) == ("id-1", "tenant-a", "app-a")
+    assert record["actor"] == {"type": "key", "key_id": "k1"}
+    assert record["policy"] == {"name": "live", "version": "1.0.0", "compiled_digest": policy().digest,
+                                "src_digest": policy().source_digest}  # fmt: skip
+
+
+def test_a_verdict_is_kept_with_what_a_replay_needs() -> None:
+    verdict = Verdict(700_000, (("S1", 700_000),), (Span(0, 6, "key"),), windows=3)
+    _, fields = record_of(both(part(), verdict), [part()])
+    harm = fields["guards"][1]
+    assert (harm["name"], harm["use"], harm["threshold_ppm"]) == ("harm", "starter_hazard", 500_000)
+    assert harm["weights_digest"].startswith("sha256:")
+    assert harm["rows"] == [
+        {"part": "/messages/0/content", "scope": "user", "outcome": "ok", "score_ppm": 700_000, "windows": 3,
+         "cats": [["S1", 700_000]], "spans": [[0, 6, "key"]], "spans_n": 1}
+    ]  # fmt: skip
+    assert fields["decision"]["outcome"] == "block"
+    assert CANARY not in json.dumps(fields)
+
+
+def test_clean_parts_are_counted_and_not_listed() -> None:
+    parts = [part(number) for number in range(3)]
+    _, fields = record_of([f for p in parts for f in both(p, Verdict(0))], parts)
+    assert [(row["parts"], row["rows"]) for row in fields["guards"]] == [(3, []), (3, [])]
+    assert fields["decision"] == {"outcome": "allow", "action": "allow", "rules": ["pass"], "code": None, "flags": [],
+                                  "shadow": [], "errors": []}  # fmt: skip
+
+
+def test_coverage_says_what_nobody_judged() -> None:
+    seen, lost = part(0, "öö"), part(1, "123")
+    findings = [*both(seen, Verdict(0)), Finding("harm", lost, None, ErrorKind.TIMEOUT),
+                Finding("attack", lost, None, ErrorKind.TIMEOUT)]  # fmt: skip
+    _, fields = record_of(findings, [seen, lost])
+    assert fields["coverage"] == {"parts": 2, "parts_scanned": 1, "bytes": 7, "bytes_scanned": 4,
+                                  "uncovered": [], "uncovered_n": 0}  # fmt: skip
+    assert fields["decision"]["errors"]
+    assert {"part": "/messages/1/content", "scope": "user", "outcome": "error", "error": "timeout"} in fields["guards"][
+        1
+    ]["rows"]
+
+
+def test_redactions_are_counted_by_place_and_rule() -> None:
+    cuts = (Redaction("/a", 0, 1, "x", "r1"), Redaction("/a", 2, 3, "x", "r1"), Redaction("/b", 0, 1, "x", "r2"))
+    _, fields = record_of([], [], Decision(Action.REDACT, ("r1",), redactions=cuts, flags=(Flag("r1", "q", "high"),)))
+    assert fields["transform"] == [
+        {"part": "/a", "rule": "r1", "kind": "redact", "n": 2}, {"part": "/b", "rule": "r2", "kind": "redact", "n": 1},
+    ]  # fmt: skip
+    assert fields["decision"]["outcome"] == "modified"
+    assert fields["decision"]["flags"] == [{"rule": "r1", "queue": "q", "severity": "high"}]
+
+
+@given(st.lists(st.sampled_from(["clean", "hit", "error"]), max_size=700))
+def test_no_finding_is_lost_and_no_record_outgrows_the_log(kinds: list[str]) -> None:
+    """Rows that do not fit go into earlier records; together they are all there."""
+    outcomes: dict[str, Verdict | ErrorKind] = {
+        "clean": Verdict(0), "hit": Verdict(10, (("S1", 10), ("S9", 5))), "error": ErrorKind.TIMEOUT,
+    }  # fmt: skip
+    parts = [part(number, "text") for number in range(len(kinds))]
+    findings = [f for p, kind in zip(parts, kinds, strict=True) for f in both(p, outcomes[kind])]
+    overflow, fields = record_of(findings, parts)
+    earlier = list(overflow_records(EXCHANGE, overflow))
+    rows = [row for guard in fields["guards"] for row in guard["rows"]] + [row for e in earlier for row in e["rows"]]
+    assert sorted(row["part"] for row in rows) == sorted(
+        p.path for p, kind in zip(parts, kinds, strict=True) if kind != "clean"
+    )
+    for record in [EXCHANGE.record("request.admit", "admit") | fields, *earlier]:
+        canonical(record)
+
+
+def test_the_worst_finding_rows_still_fit_a_record() -> None:
+    """Long paths, all categories, twenty spans: the caps must hold for the largest row, not for the usual one."""
+    spans = tuple(Span(10_000 + 50 * i, 10_040 + 50 * i, "password_assignment") for i in range(100))
+    worst = Verdict(PPM, tuple((f"S{i:02}", PPM) for i in range(1, 15)), spans, windows=99)
+    parts = [Part(Scope.TOOL_CALL, f"/messages/{i}/tool_calls/100/function/arguments", "tool", "t") for i in range(256)]
+    overflow, fields = record_of([Finding("harm", p, worst) for p in parts], parts)
+    for record in [EXCHANGE.record("request.admit", "admit") | fields, *overflow_records(EXCHANGE, overflow)]:
+        canonical(record)
+
+
+def test_a_keyed_digest_needs_its_key() -> None:
+    assert keyed_digest(b"a" * 32, b"text") == keyed_digest(b"a" * 32, b"text")
+    assert keyed_digest(b"a" * 32, b"text") != keyed_digest(b"b" * 32, b"text")
+    assert len(keyed_digest(b"a" * 32, b"text")) == 32
+    request = ChatRequest("m", {}, (), False, False, 1, 12)
+    fields = request_fields(request, b"", b"canonical", b"k" * 32)
+    assert fields["digest"] == {"in_canon_hmac": keyed_digest(b"k" * 32, b"canonical"), "up_req_hmac": ""}
+    assert fields["http"] == {"bytes_in": 12, "stream": False}
+
+
+def test_a_refusal_before_any_guard_is_a_whole_record() -> None:
+    known = refusal("id-1", CALLER, "/v1/chat/completions", "invalid_json", 400, 7)
+    assert (known["type"], known["stage"], known["tenant"]) == ("request.refuse", "complete", "tenant-a")
+    assert known["http"] == {"route": "/v1/chat/completions", "status": 400, "bytes_in": 7}
+    stranger = refusal("id-1", None, "/v1/models", "missing_api_key", 401, 0)
+    assert (stranger["type"], "tenant" in stranger, "actor" in stranger) == ("auth.fail", False, False)
+    for record in (known, stranger):
+        canonical(record)
