@@ -10,6 +10,7 @@ GuardError. A batch above INLINE_CHARS is tokenised in a thread; below, the even
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Sequence, Set
 from itertools import groupby
 
@@ -34,6 +35,8 @@ MAX_WINDOWS = 128
 ROWS_PER_CALL = 64
 WORD_PIECE = 24
 """WordPiece reads a word of more than about 100 letters as one unknown token; such a word is cut this short."""
+
+_PRESENT, _LACKING = 1, 2
 
 Row = tuple[int, ...]
 
@@ -117,6 +120,7 @@ class _Encoder:
         self._unknown = self._id(framing.unknown)
         added = self._tokenizer.get_added_tokens_decoder()
         special = {id_ for id_, token in added.items() if token.special}
+        self._marks = bytearray(sys.maxunicode + 1)  # asked once of each: a text of all that Unicode has costs seconds
         self._special = frozenset(special | {self._opening, self._closing}) - {self._unknown}
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -145,10 +149,13 @@ class _Encoder:
 
     def _lacking(self, chars: Set[str]) -> Set[str]:
         """Those that make a word unknown, at its beginning or within it: one emoji would hide all its letters."""
-        each = sorted(chars)
+        marks = self._marks
+        each = sorted(char for char in chars if not marks[ord(char)])
         probes = [_encodable(f"{char} a{char}") for char in each]
         encodings = self._tokenizer.encode_batch(probes, add_special_tokens=False)
-        return {char for char, found in zip(each, encodings, strict=True) if self._unknown in found.ids}
+        for char, found in zip(each, encodings, strict=True):
+            marks[ord(char)] = _LACKING if self._unknown in found.ids else _PRESENT
+        return {char for char in chars if marks[ord(char)] == _LACKING}
 
     def _checked(self, ids: list[int]) -> list[int]:
         if not self._special.isdisjoint(ids):
