@@ -17,6 +17,8 @@ from gateway.metrics import Metrics
 from gateway.records import Records
 
 PROBE_EVERY_S: Final = 1.0
+PATIENCE_S: Final = 3.0
+"""A probe without an answer for this long has failed; the others must not wait for it."""
 log = structlog.get_logger()
 Probe = Callable[[], Awaitable[None]]
 """Returns when the thing works, raises GatewayError when it does not."""
@@ -25,8 +27,17 @@ Probe = Callable[[], Awaitable[None]]
 class Health:
     """Runs the probes and remembers what they said."""
 
-    def __init__(self, probes: Mapping[str, Probe], records: Records, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        records: Records,
+        metrics: Metrics,
+        *,
+        every_s: float = PROBE_EVERY_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._probes, self._records, self._metrics = probes, records, metrics
+        self._every_s, self._patience_s = every_s, patience_s
         self._state: dict[str, str] = dict.fromkeys(probes, "not probed yet")
         self.draining = False
 
@@ -43,17 +54,26 @@ class Health:
     async def watch(self) -> None:
         """Probe for ever. One task of the process."""
         while True:
-            for name, probe in self._probes.items():
-                await self._look(name, probe)
+            await asyncio.gather(*(self._look(name, probe) for name, probe in self._probes.items()))
             self._metrics.ready.set(self.ready)
-            await asyncio.sleep(PROBE_EVERY_S)
+            await asyncio.sleep(self._every_s)
+
+    async def _ask(self, probe: Probe) -> str:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await probe()
+        except GatewayError as exc:
+            return exc.code
+        except TimeoutError:
+            return "no_answer"
+        # A bug in a probe must not end the watch: readiness would stay what it was for ever.
+        except Exception as exc:  # noqa: BLE001
+            log.error("probe_crashed", error=type(exc).__name__)
+            return "probe_crashed"
+        return "ok"
 
     async def _look(self, name: str, probe: Probe) -> None:
-        try:
-            await probe()
-            said = "ok"
-        except GatewayError as exc:
-            said = exc.code
+        said = await self._ask(probe)
         if said == self._state[name]:
             return
         self._state[name] = said

@@ -102,6 +102,14 @@ class ClassifyHost:
         return httpx.Response(self.status, content=body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
+async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait for something that other tasks bring about."""
+    until = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < until, "the condition did not come true in time"
+        await asyncio.sleep(0.005)
+
+
 class ScriptedGuard:
     """A guard that knows some phrases: text holding one scores as told, everything else scores 0."""
 

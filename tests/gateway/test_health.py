@@ -1,0 +1,121 @@
+"""Readiness is what a probe saw just now: never a guess, never stuck, and each change of it is in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.errors import Unavailable
+from gateway.health import Health, Probe
+from gateway.metrics import Metrics
+from gateway.records import Records
+from tests.doubles import MemoryLog, eventually
+
+
+class Thing:
+    """Something that is probed: works, fails, hangs or has a bug."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.hangs = False
+        self.probed = 0
+
+    async def probe(self) -> None:
+        self.probed += 1
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.failure is not None:
+            raise self.failure
+
+
+@asynccontextmanager
+async def watching(log: MemoryLog, metrics: Metrics | None = None, **things: Probe) -> AsyncIterator[Health]:
+    metrics = metrics or Metrics()
+    records = Records(log, metrics)  # type: ignore[arg-type] # a double
+    health = Health(things, records, metrics, every_s=0.01, patience_s=0.05)
+    task = asyncio.create_task(health.watch())
+    try:
+        yield health
+        assert not task.done(), "the watch ended"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def becomes(health: Health, **expected: str) -> None:
+    await eventually(lambda: expected.items() <= health.state().items())
+
+
+async def test_nothing_is_ready_before_it_was_seen() -> None:
+    metrics = Metrics()
+    health = Health({"engine": Thing().probe}, Records(MemoryLog(), metrics), metrics)  # type: ignore[arg-type]
+    assert not health.ready
+    assert health.state()["engine"] == "not probed yet"
+
+
+async def test_changes_are_seen_both_ways_and_each_is_one_record() -> None:
+    engine, log = Thing(), MemoryLog()
+    async with watching(log, engine=engine.probe) as health:
+        await becomes(health, engine="ok")
+        assert health.ready
+        engine.failure = Unavailable("upstream_unreachable", "scripted")
+        await becomes(health, engine="upstream_unreachable")
+        assert not health.ready
+        probed = engine.probed
+        await asyncio.sleep(0.1)
+        assert engine.probed > probed
+        engine.failure = None
+        await becomes(health, engine="ok")
+        await asyncio.sleep(0.05)
+    assert [(record["type"], record["err"]["code"]) for record in log.records] == [
+        ("guard.up", "ok"), ("guard.down", "upstream_unreachable"), ("guard.up", "ok"),
+    ]  # fmt: skip
+
+
+async def test_a_probe_that_hangs_is_a_failure_and_holds_up_no_other() -> None:
+    engine, host = Thing(), Thing()
+    async with watching(MemoryLog(), engine=engine.probe, model_host=host.probe) as health:
+        await becomes(health, engine="ok", model_host="ok")
+        engine.hangs = True
+        host.failure = Unavailable("loading", "scripted")
+        await becomes(health, engine="no_answer", model_host="loading")
+
+
+async def test_a_bug_in_a_probe_is_not_ready_and_the_watch_goes_on() -> None:
+    engine = Thing()
+    engine.failure = KeyError("canary")
+    async with watching(MemoryLog(), engine=engine.probe) as health:
+        await becomes(health, engine="probe_crashed")
+        engine.failure = None
+        await becomes(health, engine="ok")
+
+
+async def test_a_log_that_cannot_write_is_not_ready_and_does_not_end_the_watch() -> None:
+    engine, log = Thing(), MemoryLog(fail_from=0)
+    async with watching(log, engine=engine.probe) as health:
+        await becomes(health, engine="ok", audit="audit_unavailable")
+        assert not health.ready
+        log.fail_from = None
+        await becomes(health, audit="ok")
+        assert health.ready
+
+
+async def test_a_process_that_drains_is_not_ready() -> None:
+    async with watching(MemoryLog(), engine=Thing().probe) as health:
+        await becomes(health, engine="ok")
+        health.draining = True
+        assert not health.ready
+        assert health.state()["process"] == "draining"
+
+
+async def test_the_metric_follows() -> None:
+    engine, metrics = Thing(), Metrics()
+    async with watching(MemoryLog(), metrics, engine=engine.probe) as health:
+        await becomes(health, engine="ok")
+        await asyncio.sleep(0.05)
+        assert metrics.registry.get_sample_value("gatehouse_ready") == 1
+        engine.failure = Unavailable("loading", "scripted")
+        await becomes(health, engine="loading")
+        await asyncio.sleep(0.05)
+        assert metrics.registry.get_sample_value("gatehouse_ready") == 0
