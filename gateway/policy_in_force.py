@@ -38,6 +38,7 @@ class PolicyInForce:
         self._sources = {use: ModelSource(directory, host, use) for use, directory in directories.items() if host}
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
 
     def current(self) -> InForce:
         """The pair in force at this moment."""
@@ -59,7 +60,11 @@ class PolicyInForce:
         task.add_done_callback(self._reloading.discard)
 
     async def reload(self) -> None:
-        """Replace the policy, or keep the old one and say why."""
+        """Replace the policy, or keep the old one and say why. One after the other: the last file read is in force."""
+        async with self._turn:
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
             built = await asyncio.to_thread(self._built)
             await self._records.append(_loaded(built.policy))

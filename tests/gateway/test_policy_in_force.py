@@ -1,0 +1,197 @@
+"""A reload swaps policy and guards together, or changes nothing and says so in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.errors import ConfigError, Unavailable
+from gateway.metrics import Metrics
+from gateway.policy_in_force import PolicyInForce
+from gateway.records import Records
+from policies.errors import FileErrors
+from tests.doubles import MemoryLog, eventually
+
+POLICY = """
+gatehouse: policy/v1
+name: site
+version: VERSION
+owner: tests@gatehouse.example
+detectors: {creds: {use: secrets}}
+rules:
+  - {id: creds, on: [user], when: {creds: {count: {gte: 1}}}, do: {block: {code: secret}}}
+  - {id: pass, on: [user, output], do: allow}
+"""
+
+
+NO_HOST = "a guard that has no host"
+
+
+class Site:
+    """A policy file, the log, and what holds the pointer."""
+
+    def __init__(self, tmp_path: Path, host: httpx.AsyncClient | None = None) -> None:
+        self.path, self.log, self.metrics = tmp_path / "policy.yaml", MemoryLog(), Metrics()
+        self.write("1.0.0")
+        records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
+        self.policy = PolicyInForce(self.path, host, records, self.metrics)
+
+    def write(self, version: str) -> None:
+        self.path.write_text(POLICY.replace("VERSION", version))
+
+    @property
+    def version(self) -> str:
+        return self.policy.current().policy.version
+
+    def types(self) -> list[str]:
+        return [record["type"] for record in self.log.records]
+
+    def reloads(self, outcome: str) -> float:
+        return self.metrics.registry.get_sample_value("gatehouse_policy_reloads_total", {"outcome": outcome}) or 0
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path)
+    await site.policy.load_first()
+    return site
+
+
+async def test_the_first_policy_is_in_force_and_in_the_log(site: Site) -> None:
+    assert site.version == "1.0.0"
+    [record] = site.log.records
+    assert record["type"] == "policy.load"
+    assert record["policy"]["compiled_digest"] == site.policy.current().policy.digest
+    assert site.policy.current().identities.keys() == {"creds"}
+
+
+async def test_a_reload_replaces_both_and_what_began_keeps_what_it_had(site: Site) -> None:
+    before = site.policy.current()
+    site.write("2.0.0")
+    await site.policy.reload()
+    assert (site.version, before.policy.version) == ("2.0.0", "1.0.0")
+    assert site.policy.current().panel is not before.panel
+    assert site.types() == ["policy.load", "policy.load"]
+    assert site.reloads("loaded") == 1
+
+
+def broken(path: Path, how: str) -> None:
+    text = path.read_text()
+    if how == "gone":
+        path.unlink()
+    elif how == "directory":
+        path.unlink()
+        path.mkdir()
+    else:
+        damaged: dict[str, bytes] = {
+            "half written": text[: len(text) // 2].encode(),
+            "empty": b"",
+            "unknown key": f"{text}\nrulez: []\n".encode(),
+            "binary": os.urandom(200),
+            NO_HOST: text.replace("secrets", "starter_injection")
+            .replace("count: {gte: 1}", "score: {gte: 0.5}")
+            .encode(),
+        }
+        path.write_bytes(damaged[how])
+
+
+@pytest.mark.parametrize("how", ["gone", "directory", "half written", "empty", "unknown key", "binary", NO_HOST])
+async def test_a_reload_that_fails_changes_nothing_and_is_a_record(site: Site, how: str) -> None:
+    before = site.policy.current()
+    broken(site.path, how)
+    await site.policy.reload()
+    assert site.policy.current() is before
+    assert site.types() == ["policy.load", "policy.reject"]
+    assert site.log.records[1]["problems"] >= 1
+    assert site.reloads("rejected") == 1
+
+
+async def test_a_mended_file_loads_after_a_rejected_one(site: Site) -> None:
+    broken(site.path, "empty")
+    await site.policy.reload()
+    site.write("2.0.0")
+    await site.policy.reload()
+    assert site.version == "2.0.0"
+
+
+async def test_a_policy_whose_loading_cannot_be_recorded_is_not_in_force(site: Site) -> None:
+    """Else decisions would cite a policy that the log has never heard of."""
+    site.log.fail_from = len(site.log.records)
+    site.write("2.0.0")
+    await site.policy.reload()
+    assert site.version == "1.0.0"
+    broken(site.path, "empty")
+    await site.policy.reload()
+    assert site.version == "1.0.0"
+    assert site.reloads("rejected") == 2
+
+
+async def test_the_last_file_wins_however_slow_the_first_reload_is(site: Site) -> None:
+    """Two signals in a row: the first reload must not finish after the second and bring the old file back."""
+    site.log.slow_s = 0.2
+    site.write("2.0.0")
+    first = asyncio.create_task(site.policy.reload())
+    await asyncio.sleep(0.1)
+    site.log.slow_s = 0.0
+    site.write("3.0.0")
+    await site.policy.reload()
+    await first
+    assert site.version == "3.0.0"
+    assert [r["policy"]["version"] for r in site.log.records] == ["1.0.0", "2.0.0", "3.0.0"]
+
+
+async def test_a_signal_reloads_in_the_background(site: Site) -> None:
+    site.write("2.0.0")
+    site.policy.reload_soon()
+    assert site.version == "1.0.0"
+    await eventually(lambda: site.version == "2.0.0")
+
+
+async def test_at_every_moment_of_many_reloads_the_pair_belongs_together(site: Site) -> None:
+    stop = False
+
+    async def reader() -> int:
+        seen = 0
+        while not stop:
+            pair = site.policy.current()
+            assert pair.identities.keys() == pair.policy.detectors.keys()
+            seen += 1
+            await asyncio.sleep(0)
+        return seen
+
+    reading = asyncio.create_task(reader())
+    for number in range(12):
+        if number % 3:
+            site.write(f"{number}.0.0")
+        else:
+            site.path.write_text("half: [")
+        await site.policy.reload()
+    stop = True
+    assert await reading > 12
+    assert site.version == "11.0.0"
+
+
+async def test_nothing_is_served_without_a_policy(tmp_path: Path) -> None:
+    for how, error in (("empty", FileErrors), (NO_HOST, ConfigError), ("gone", OSError)):
+        site = Site(tmp_path)
+        broken(site.path, how)
+        with pytest.raises(error):
+            await site.policy.load_first()
+        assert site.log.records == []
+    site = Site(tmp_path)
+    site.log.fail_from = 0
+    with pytest.raises(Unavailable):
+        await site.policy.load_first()
+
+
+async def test_a_guard_that_cannot_work_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    broken(site.path, NO_HOST)
+    with pytest.raises(ConfigError) as error:
+        await site.policy.load_first()
+    assert error.value.code == "guard_unusable"
+    assert "starter_injection" in error.value.message
