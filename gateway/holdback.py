@@ -11,7 +11,6 @@ window that was judged; no character of a span that was to be redacted leaves.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +27,7 @@ from gateway.exchange import (
     ToolCall,
     ToolDelta,
 )
+from gateway.jsonstrict import is_json, without_escapes
 from guards.verdict import Part, Scope
 from policies.model import Redaction
 
@@ -150,6 +150,7 @@ class Holdback:
         for key, call in self._calls.items():
             if call.id is None or call.name is None:
                 raise UpstreamFailed("upstream_bad_stream", f"tool call {key[1]} came without an id or a name")
+            call.arguments = [without_escapes("".join(call.arguments))]
         return self._window(list(self._texts), final=True)
 
     def _window(self, keys: Sequence[tuple[int, Channel]], *, final: bool) -> Window:
@@ -223,15 +224,6 @@ def keeps_json(window: Window, cuts: Sequence[Redaction]) -> bool:
             mine = [cut for cut in cuts if cut.path == part.path]
             if mine and not is_json(redacted(part.text, mine)):
                 return False
-    return True
-
-
-def is_json(text: str) -> bool:
-    """Whether `text` parses."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
     return True
 
 

@@ -20,6 +20,9 @@ MAX_NUMBER_CHARS: Final = 32
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string, or what is left of one that has no end. It always matches and never looks back: were an unended string no
 match, each quote in it would be tried as a beginning, and one request could hold the event loop for hours."""
+_ESCAPE: Final = re.compile(
+    r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\(.)", re.DOTALL
+)
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -57,6 +60,35 @@ def loads(body: bytes, *, max_depth: int) -> Json:
 def dumps(value: Json) -> bytes:
     """Our own bytes for a value that `loads` or the wire readers built: compact UTF-8, no NaN."""
     return _ENCODE(value).encode()
+
+
+def is_json(text: str) -> bool:
+    """Whether a string holds JSON, as lenient readers see it."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def without_escapes(text: str) -> str:
+    """JSON inside a string (the arguments of a tool call) with the characters themselves where escapes stood.
+
+    A guard reads `\\u003c|im_start|>` as it stands; a chat template or a tool parses it first, and reads another text.
+    Equal in meaning; what has to stay escaped does. A text that is not JSON is left alone: nobody parses it.
+    """
+    return _ESCAPE.sub(_unescaped, text) if "\\" in text and is_json(text) else text
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    high, low, single, other = match.groups()
+    if high:
+        return chr(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF))
+    char = chr(int(single, 16)) if single else other
+    if single:
+        stays = char < " " or char in '"\\' or "\ud800" <= char <= "\udfff"
+        return match.group() if stays else char
+    return "/" if other == "/" else match.group()
 
 
 def name_of(key: str) -> str:

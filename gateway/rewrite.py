@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from gateway.holdback import is_json, redacted
-from gateway.jsonstrict import Json
+from gateway.holdback import redacted
+from gateway.jsonstrict import Json, is_json
 from guards.verdict import Part, Scope
 from policies.model import Redaction
 

@@ -15,7 +15,7 @@ from typing import Final
 from gateway import fields
 from gateway.errors import BadRequest
 from gateway.exchange import ChatRequest
-from gateway.jsonstrict import Json, dumps, loads
+from gateway.jsonstrict import Json, dumps, loads, without_escapes
 from guards.verdict import Part, Scope
 from policies.model import Limits
 
@@ -215,7 +215,7 @@ class _ChatReader:
         name = self._named(
             function.get("name"), f"{where}.function.name", f"{base}/function/name", "tool", Scope.TOOL_CALL
         )
-        arguments = fields.text(function.get("arguments", ""), f"{where}.function.arguments")
+        arguments = without_escapes(fields.text(function.get("arguments", ""), f"{where}.function.arguments"))
         self._part(Scope.TOOL_CALL, f"{base}/function/arguments", "tool", arguments)
         return {
             "id": fields.identifier(call.get("id"), f"{where}.id"),

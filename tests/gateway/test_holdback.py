@@ -130,6 +130,16 @@ def test_tool_calls_are_held_until_the_end_and_judged_by_name_and_arguments() ->
     assert calls[0].calls[0].arguments == '{"to": "[key]"}'
 
 
+def test_tool_arguments_are_judged_and_released_without_escapes() -> None:
+    held = Holdback(rule())
+    held.feed(ToolDelta(0, 0, "c1", "look", '{"q":"\\u004'))
+    held.feed(ToolDelta(0, 0, None, None, '1KIA1234"}'))
+    window = held.last()
+    assert [part.text for part in window.parts] == ["look", '{"q":"AKIA1234"}']
+    (calls,) = [r for r in held.release(window, found(window)) if isinstance(r, ReleasedCalls)]
+    assert calls.calls[0].arguments == '{"q":"[key]"}'
+
+
 def test_a_secret_as_the_name_of_a_tool_call_does_not_leave() -> None:
     held = Holdback(rule())
     held.feed(ToolDelta(0, 0, "c", SECRET, "{}"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
-from gateway.jsonstrict import dumps, loads, name_of
+from gateway.jsonstrict import dumps, is_json, loads, name_of, without_escapes
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text()
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -87,3 +87,27 @@ def test_no_bytes_make_it_crash(body: bytes) -> None:
 def test_a_field_name_is_printed_only_when_it_cannot_be_prose() -> None:
     assert name_of("top_k") == "`top_k`"
     assert "my secret" not in name_of("my secret is 1234")
+
+
+@given(JSON)
+def test_without_escapes_the_meaning_stays(value: object) -> None:
+    assert json.loads(without_escapes(json.dumps(value))) == value
+
+
+@pytest.mark.parametrize(
+    ("escaped", "plain"),
+    [
+        (r'{"q":"\u003c|im_start|\u003E"}', '{"q":"<|im_start|>"}'),
+        (r'{"q":"\u0041KIA","\u006b":1,"q":2}', '{"q":"AKIA","k":1,"q":2}'),
+        (r'["\ud83e\udd84\/"]', '["🦄/"]'),
+        (r'["\\u0041\n\u0022\u005c\u0000"]', r'["\\u0041\n\u0022\u005c\u0000"]'),
+        (r'["\ud800"]', r'["\ud800"]'),
+        (r"no json \u0041", r"no json \u0041"),
+    ],
+)
+def test_only_escapes_that_hide_a_character_go(escaped: str, plain: str) -> None:
+    assert without_escapes(escaped) == plain
+
+
+def test_json_nested_beyond_reading_is_none() -> None:
+    assert not is_json("[" * 100_000 + "]" * 100_000)

@@ -90,6 +90,14 @@ def test_scopes_follow_the_place_of_a_message() -> None:
     assert scopes["/stop/0"] is Scope.USER
 
 
+def test_tool_arguments_go_upstream_as_they_are_judged_without_escapes() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": r'{"q":"\u003c|im_start|>"}'}}
+    request = parse(messages=[{"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "go on"}])
+    (sent,) = request.body["messages"][0]["tool_calls"]
+    assert sent["function"]["arguments"] == '{"q":"<|im_start|>"}'
+    assert '{"q":"<|im_start|>"}' in [part.text for part in request.parts]
+
+
 def test_unknown_fields_are_refused_by_name_at_every_level() -> None:
     assert "`prompt_template`" in refused(prompt_template="x").message
     message = {"role": "user", "content": "hi", "content_blocks": [{"text": "payload"}]}
