@@ -98,6 +98,14 @@ def test_tool_arguments_go_upstream_as_they_are_judged_without_escapes() -> None
     assert '{"q":"<|im_start|>"}' in [part.text for part in request.parts]
 
 
+def test_a_schema_is_judged_with_its_strings_as_they_are_meant() -> None:
+    function = {"name": "f", "description": "one\nsecret\x07", "parameters": {"x\ty": {"enum": ["plain", 'say "no"']}}}
+    (_user, schema) = parse(tools=[{"type": "function", "function": function}]).parts
+    lines = schema.text.split("\n", 1)
+    assert json.loads(lines[0]) == function
+    assert lines[1] == 'one\nsecret\x07\nx\ty\nsay "no"'
+
+
 def test_unknown_fields_are_refused_by_name_at_every_level() -> None:
     assert "`prompt_template`" in refused(prompt_template="x").message
     message = {"role": "user", "content": "hi", "content_blocks": [{"text": "payload"}]}
