@@ -115,7 +115,10 @@ class Supervisor:
     async def _keep(self, child: _Child) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
-            status = await (await child.start()).wait()
+            process = await child.start()
+            if self._stopping.is_set():  # it came up behind the back of `_stop`, which had nothing to signal yet
+                child.signal(signal.SIGTERM)
+            status = await process.wait()
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - began
