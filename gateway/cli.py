@@ -78,7 +78,7 @@ def _serve(args: argparse.Namespace) -> int:
     except ConfigError as exc:
         print(f"gatehouse: {exc.code}: {exc.message}", file=sys.stderr)
     except OSError as exc:
-        print(f"gatehouse: config_unreadable: `{args.config}`: {exc.strerror}", file=sys.stderr)
+        print(f"gatehouse: config_unreadable: `{exc.filename or args.config}`: {exc.strerror}", file=sys.stderr)
     return CANNOT_WORK
 
 

@@ -6,6 +6,7 @@ directory it was started in. The demo key of the quickstart is refused unless ev
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import re
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import httpx
+
+from gateway.audit.note import is_origin
 from gateway.auth import KeyEntry
 from gateway.exchange import Caller
 from gateway.upstream import UpstreamSettings
@@ -26,7 +30,7 @@ DEMO_KEY: Final = "gatehouse-demo-key"
 STARTER_MODEL: Final = "gatehouse-starter"
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9_.\-/]*)?")
+_URL: Final = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?(/[A-Za-z0-9_.\-/]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ def load_config(path: Path, state: Path | None = None) -> Config:
     problems = Problems()
     node = parse(path.read_bytes(), str(path), problems)
     top = Section.open(node, "the configuration", problems, _TOP)
-    problems.raise_if_any()
+    if top is None:
+        problems.raise_if_any()
     assert top is not None  # a file that is no mapping is a problem
     config = _Reader(path, problems).config(top, state)
     problems.raise_if_any()
@@ -107,9 +112,7 @@ class _Reader:
             policy=self._policy(top),
             engine=self._engine(top),
             state=(state or Path(top.get("state", fields.text, "var"))).absolute(),
-            origin=top.get(
-                "origin", fields.matching(r"[A-Za-z0-9._\-/]{1,128}", "a name such as `site/gate-1`"), "gatehouse/1"
-            ),
+            origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
             drain_s=top.get("drain", fields.duration_ms(0, 600_000), 20_000) / 1000,
         )
@@ -145,11 +148,11 @@ class _Reader:
             self.problems.add(section.place, "a key has either `key` or `sha256`")
             return None
         if "sha256" in section:
-            digest = section.get("sha256", fields.matching(r"[0-9a-f]{64}", "64 lower-case hex digits"), "")
+            digest = section.get("sha256", _secret_of(r"[0-9a-f]{64}", "64 lower-case hex digits"), "")
             if digest == hashlib.sha256(DEMO_KEY.encode()).hexdigest():
                 self._refuse_demo(section.place_of("sha256"), addresses)
             return KeyEntry(digest, caller)
-        key = section.get("key", fields.matching(r"[\x21-\x7e]{16,256}", "16 to 256 printable characters"), "")
+        key = section.get("key", _secret_of(r"[\x21-\x7e]{16,256}", "16 to 256 printable characters"), "")
         if key == DEMO_KEY:
             self._refuse_demo(section.place_of("key"), addresses)
         elif key:
@@ -196,11 +199,16 @@ class _Reader:
         if "api_key_file" not in section:
             return ""
         path = self.path.parent / section.get("api_key_file", fields.text, "")
+        place = section.place_of("api_key_file")
         try:
-            return path.read_text().strip()
+            key = path.read_bytes().strip()
         except OSError as exc:
-            self.problems.add(section.place_of("api_key_file"), f"`api_key_file` cannot be read: {exc.strerror}")
+            self.problems.add(place, f"`api_key_file` cannot be read: {exc.strerror}")
             return ""
+        if not re.fullmatch(rb"[\x21-\x7e]{1,4096}", key):
+            self.problems.add(place, "`api_key_file` holds no key, expected one line of printable characters")
+            return ""
+        return key.decode()
 
     def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
         node = section.node("models")
@@ -220,6 +228,25 @@ class _Reader:
         return section.get("threads", fields.integer(1, 256), 2) if section else 2
 
 
+def _secret_of(pattern: str, expected: str) -> fields.Reader[str]:
+    """Text of a given form that no message may quote, right or wrong."""
+
+    def read(node: Node, what: str, problems: Problems) -> str | None:
+        if isinstance(node, Scalar) and isinstance(node.value, str) and re.fullmatch(pattern, node.value):
+            return node.value
+        problems.add(node.place, f"{what} is not {expected}")
+        return None
+
+    return read
+
+
+def _origin(node: Node, what: str, problems: Problems) -> str | None:
+    if isinstance(node, Scalar) and isinstance(node.value, str) and is_origin(node.value):
+        return node.value
+    problems.add(node.place, f"{what} is not a name such as `site/gate-1`")
+    return None
+
+
 def _address(node: Node, what: str, problems: Problems) -> Address | None:
     found = _ADDRESS.fullmatch(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
     if found and int(found["port"]) <= 65535:
@@ -230,6 +257,9 @@ def _address(node: Node, what: str, problems: Problems) -> Address | None:
 
 def _url(node: Node, what: str, problems: Problems) -> str | None:
     if isinstance(node, Scalar) and isinstance(node.value, str) and _URL.fullmatch(node.value):
-        return node.value
+        with contextlib.suppress(httpx.InvalidURL, ValueError):
+            parsed = httpx.URL(node.value)
+            if parsed.host and (parsed.port is None or 0 < parsed.port <= 65535):
+                return node.value
     problems.add(node.place, f"{what} is not a URL, expected `http://host:port/v1` without user, query or fragment")
     return None

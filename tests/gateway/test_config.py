@@ -1,0 +1,237 @@
+"""A configuration is whole and checked, or every problem in it comes at once with its place; secrets are not quoted."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.cli import quickstart
+from gateway.config import DEMO_KEY, Address, Config, load_config
+from policies.errors import FileErrors
+
+DIGEST = "ab" * 32
+GOOD = f"""\
+gatehouse: config/v1
+listen: {{api: 0.0.0.0:8080, admin: 127.0.0.1:8081}}
+keys:
+  - {{id: one, tenant: clinic, app: chat, sha256: {DIGEST}}}
+policy: policy.yaml
+engine: {{url: "http://vllm:8000/v1", models: {{scout: meta/Scout}}, connect_timeout: 500ms, first_byte_timeout: 10s}}
+state: var
+origin: clinic/gate-1
+model_host: {{threads: 4}}
+drain: 3s
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "policy.yaml").write_text("gatehouse: policy/v1")
+    path = tmp_path / "gatehouse.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def loaded(file: Path, *changes: tuple[str, str]) -> Config:
+    text = GOOD
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    file.write_text(text)
+    return load_config(file)
+
+
+def problems(file: Path, *changes: tuple[str, str]) -> list[str]:
+    """Each problem as the operator reads it, without the directory."""
+    with pytest.raises(FileErrors) as error:
+        loaded(file, *changes)
+    return [str(problem).replace(f"{file.parent}/", "") for problem in error.value.problems]
+
+
+def test_everything_in_a_good_file_arrives(file: Path) -> None:
+    config = loaded(file)
+    assert (str(config.api), str(config.admin)) == ("0.0.0.0:8080", "127.0.0.1:8081")
+    [key] = config.keys
+    assert (key.sha256, key.caller.key_id, key.caller.tenant, key.caller.app) == (DIGEST, "one", "clinic", "chat")
+    assert config.policy == (file.parent / "policy.yaml").resolve()
+    assert config.engine is not None
+    assert config.engine.base_url == "http://vllm:8000/v1"
+    assert config.engine.models == (("scout", "meta/Scout"),)
+    assert (config.engine.connect_s, config.engine.first_byte_s, config.drain_s) == (0.5, 10, 3)
+    assert (config.origin, config.host_threads) == ("clinic/gate-1", 4)
+    assert config.audit_dir.parent == config.key_dir.parent == config.state
+    assert config.state == Path("var").absolute()
+
+
+def test_a_state_on_the_command_line_wins(file: Path, tmp_path: Path) -> None:
+    assert load_config(file, tmp_path / "elsewhere").state == tmp_path / "elsewhere"
+
+
+def test_every_problem_comes_at_once_with_its_place(file: Path) -> None:
+    found = problems(
+        file, ("listen:", "listne:"), ("id: one", "id: two words"), ("policy.yaml", "missing.yaml"), ("4}", "0}"),
+        ("drain: 3s", "drain: soon"), ("http://vllm", "ftp://vllm"), ("clinic/gate-1", "/gate"),
+    )  # fmt: skip
+    assert [problem.split(": ")[0] for problem in found] == [
+        "gatehouse.yaml:2:1", "gatehouse.yaml:4:10", "gatehouse.yaml:5:1", "gatehouse.yaml:6:15", "gatehouse.yaml:8:9",
+        "gatehouse.yaml:9:23", "gatehouse.yaml:10:8",
+    ]  # fmt: skip
+    assert "unknown key `listne`" in found[0]
+    assert "did you mean `listen`?" in found[0]
+
+
+@pytest.mark.parametrize("line", GOOD.splitlines())
+def test_a_missing_line_is_a_default_or_a_problem_at_a_place(file: Path, line: str) -> None:
+    changed = (line + "\n", "")
+    if line.split(":")[0] in ("listen", "state", "origin", "model_host", "drain"):
+        assert loaded(file, changed)
+        return
+    for problem in problems(file, changed):
+        assert problem.startswith("gatehouse.yaml:")
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:8080", "192.168.1.5:80", "gateway.example:443", "'[::]:8080'", "127.1:8080", "0:8080",
+                "2130706433:80", "localhost.example:80"],
+)  # fmt: skip
+@pytest.mark.parametrize("key", [f"key: {DEMO_KEY}", f"sha256: {hashlib.sha256(DEMO_KEY.encode()).hexdigest()}"])
+def test_the_demo_key_is_refused_on_any_address_that_is_not_loopback(file: Path, address: str, key: str) -> None:
+    """Also in its hashed form, and whichever of the two listeners it is."""
+    for listener in ("api", "admin"):
+        listen = f"listen: {{{listener}: {address}}}"
+        found = problems(
+            file, ("listen: {api: 0.0.0.0:8080, admin: 127.0.0.1:8081}", listen), (f"sha256: {DIGEST}", key)
+        )
+        assert any("demo key" in problem and "not loopback" in problem for problem in found)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.9.1:80", "localhost:80", "'[::1]:80'"])
+def test_the_demo_key_is_fine_on_loopback(file: Path, address: str) -> None:
+    listen = ("listen: {api: 0.0.0.0:8080, admin: 127.0.0.1:8081}", f"listen: {{api: {address}, admin: {address}}}")
+    config = loaded(file, listen, (f"sha256: {DIGEST}", f"key: {DEMO_KEY}"))
+    assert config.keys[0].sha256 == hashlib.sha256(DEMO_KEY.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["key: my-real-key-in-clear-text", "key: short-secret", "sha256: my-real-key-in-clear-text", "sha256: ABCDEF",
+     f"sha256: {DIGEST}, key: my-real-key-in-clear-text", "key: 'my real key in clear text'", "key: [my-real-key]"],
+)  # fmt: skip
+def test_keys_in_clear_are_refused_and_never_quoted(file: Path, entry: str) -> None:
+    """The message goes to a terminal and a service log; the key in it would be as good as published."""
+    for problem in problems(file, (f"sha256: {DIGEST}", entry)):
+        assert "secret" not in problem
+        assert "my" not in problem
+
+
+def test_a_key_needs_one_form_and_its_own_id(file: Path) -> None:
+    assert problems(file, (f", sha256: {DIGEST}", "")) == ["gatehouse.yaml:4:5: a key has either `key` or `sha256`"]
+    twice = f"{{id: one, tenant: other, sha256: {DIGEST}}}"
+    found = problems(file, ("keys:\n", f"keys:\n  - {twice}\n"))
+    assert {problem.split(": ")[1] for problem in found} == {
+        "two entries of `keys` have the same key", "two entries of `keys` have the same id",
+    }  # fmt: skip
+    for keys in ("keys: []\n", "keys: {}\n", "keys:\n", "keys: all\n"):
+        assert problems(file, (f"keys:\n  - {{id: one, tenant: clinic, app: chat, sha256: {DIGEST}}}\n", keys))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://user:pw@vllm/v1", "http://vllm/v1?key=1", "http://vllm/v1#x", "//vllm/v1", "vllm:8000", "http://",
+     "http://:80", "http://[:::]/v1", "http://vllm:99999/v1", "http://[/v1", "http://a:b:c/v1", "file:///etc/passwd", "http://up\\@evil/v1",
+     "http://vllm /v1"],
+)  # fmt: skip
+def test_a_url_that_two_parsers_could_read_differently_is_refused(file: Path, url: str) -> None:
+    assert any("`url` is not a URL" in problem for problem in problems(file, ('"http://vllm:8000/v1"', f"'{url}'")))
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [("http://vllm:8000", "http://vllm:8000/v1"), ("https://vllm/", "https://vllm/v1"),
+     ("http://[::1]:80/v1", "http://[::1]:80/v1"), ("http://vllm/openai", "http://vllm/openai/v1")],
+)  # fmt: skip
+def test_the_path_of_the_api_is_added_when_it_is_missing(file: Path, url: str, base: str) -> None:
+    engine = loaded(file, ("http://vllm:8000/v1", url)).engine
+    assert engine is not None
+    assert engine.base_url == base
+
+
+def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
+    line = GOOD.splitlines()[5]
+    assert loaded(file, (line, "engine: {starter: true}")).engine is None
+    for engine in ("{}", "{starter: false}", "{starter: true, url: 'http://a/v1'}", "starter", "[]"):
+        assert problems(file, (line, f"engine: {engine}"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"two lines\nof it", b"\xff\xfe\x00", "schlüssel".encode()])
+def test_a_key_file_that_holds_no_key_is_a_problem(file: Path, content: bytes | None) -> None:
+    """A key that is silently empty, or breaks a header, would only show at the first request."""
+    if content is not None:
+        (file.parent / "upstream.key").write_bytes(content)
+    [problem] = problems(file, ("models:", "api_key_file: upstream.key, models:"))
+    assert "`api_key_file`" in problem
+    assert "lines" not in problem.split("expected")[0]
+
+
+def test_a_key_file_is_read_and_its_content_is_not_shown(file: Path) -> None:
+    (file.parent / "upstream.key").write_text("sk-upstream-secret\n")
+    config = loaded(file, ("models:", "api_key_file: upstream.key, models:"))
+    assert config.engine is not None
+    assert config.engine.api_key == "sk-upstream-secret"
+    assert "sk-upstream" not in repr(config)
+
+
+@pytest.mark.parametrize("origin", ["a", "site/gate-1", "A.b_c-d/e"])
+def test_origins_that_the_log_takes_are_taken(file: Path, origin: str) -> None:
+    assert loaded(file, ("clinic/gate-1", origin)).origin == origin
+
+
+@pytest.mark.parametrize("origin", ["/", "a//b", "/a", "a/", "../x", "a b", "é", "-a", "''", "a" * 201])
+def test_origins_that_the_log_would_refuse_are_refused_here(file: Path, origin: str) -> None:
+    assert problems(file, ("clinic/gate-1", origin))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "just text", "gatehouse: config/v2\n", "a: [", "\t", "a: &x 1\nb: *x", "!!python/object:os.system {}",
+     "\x00"],
+)  # fmt: skip
+def test_files_that_are_no_configuration_have_a_place(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(FileErrors) as error:
+        load_config(file)
+    assert all(problem.place.line >= 1 for problem in error.value.problems)
+
+
+def test_a_file_that_is_not_there_is_the_operators_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"gatehouse\.yaml"):
+        load_config(tmp_path / "gatehouse.yaml")
+
+
+def test_the_shipped_configurations_load(tmp_path: Path) -> None:
+    config = load_config(quickstart(), tmp_path)
+    assert config.api.is_loopback
+    assert config.admin.is_loopback
+    assert config.engine is None
+    assert config.policy.is_file()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.9", "::1", "[::1]"])
+def test_loopback_is_what_only_this_machine_reaches(host: str) -> None:
+    assert Address(host, 80).is_loopback
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.integers(0, len(GOOD)), st.text(alphabet="{}[]:,\"'\\\n -#&*!|>@`%\x00é0", max_size=4), st.integers(0, 4))
+def test_a_damaged_file_is_a_configuration_or_problems_and_never_a_crash(
+    file: Path, at: int, inserted: str, removed: int
+) -> None:
+    file.write_text(GOOD[:at] + inserted + GOOD[at + removed :])
+    try:
+        load_config(file)
+    except FileErrors as error:
+        assert error.problems  # noqa: PT017 - either outcome is right
