@@ -3,7 +3,7 @@
 Any checkpoint of an AutoModelForSequenceClassification class is served by transformers' own code, offline, from
 safetensors. A checkpoint whose head is missing would load with random weights and judge by chance, so missing,
 unexpected or mismatched tensors refuse the directory. Scores that are not finite are errors, never a verdict.
-On a CPU the layers run in int8 when that keeps the probabilities of a fixed set of probes; else in fp32.
+Where the processor has bf16, the layers run in it if that keeps the probabilities of fixed probes; else in fp32.
 Nothing here sees text, and no id is cut off: too long is the caller's error.
 """
 
@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ModelRefused, StepFailed
-from engine.int8 import quantise_layers
+from engine.reduced import has_fast_bf16, reduce_layers
 
 Checkpoint: TypeAlias = Any
 """transformers' own objects carry no types."""
 PROBE_LENGTHS = (4, 16, 48, 96)
-MAX_INT8_DRIFT = 0.05
-"""Largest change of a probe's probability that int8 may cause. Beyond it the fp32 layers stay."""
+MAX_DRIFT = 0.02
+"""Largest change of a probe's probability that `auto` accepts of bf16. Beyond it the fp32 layers stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ClassifierInfo:
     max_tokens: int
     vocabulary: int
     precision: str
-    """`int8` or `fp32`: part of what makes a score repeatable."""
+    """`bf16`, `fp32` or `int8`: part of what makes a score repeatable."""
 
 
 class Classifier:
@@ -70,7 +70,7 @@ def load_classifier(directory: Path, precision: str = "auto") -> Classifier:
     config = model.config
     multi_label = config.problem_type == "multi_label_classification"
     limit = _max_tokens(directory, config)
-    chosen, name = _choose(model, multi_label, precision, limit)
+    chosen, name = _choose(model, multi_label, precision, limit, has_fast_bf16())
     info = ClassifierInfo(
         labels=tuple(str(config.id2label[index]) for index in range(config.num_labels)),
         multi_label=multi_label,
@@ -117,17 +117,18 @@ def _max_tokens(directory: Path, config: Checkpoint) -> int:
     return min(limit, int(stated)) if stated else limit
 
 
-def _choose(model: Checkpoint, multi_label: bool, precision: str, limit: int) -> tuple[nn.Module, str]:
-    """The layers to serve with, and their name. int8 has to earn its place on probes that are the same everywhere."""
-    if precision == "fp32":
+def _choose(model: Checkpoint, multi_label: bool, precision: str, limit: int, fast_bf16: bool) -> tuple[nn.Module, str]:
+    """The layers to serve with, and their name. What was asked for is taken; `auto` has to earn its place on probes."""
+    if precision == "fp32" or (precision == "auto" and not fast_bf16):
         return model, "fp32"
+    kind = "bf16" if precision == "auto" else precision
     candidate = copy.deepcopy(model)
-    quantise_layers(candidate)
+    reduce_layers(candidate, kind)
     probes = _probes(int(model.config.vocab_size), limit)
     drift = max(_drift(model, candidate, ids, multi_label) for ids in probes)
-    if precision == "int8" or drift <= MAX_INT8_DRIFT:
-        return candidate, "int8"
-    return model, "fp32"
+    if precision == "auto" and drift > MAX_DRIFT:
+        return model, "fp32"
+    return candidate, kind
 
 
 def _probes(vocabulary: int, limit: int) -> list[Tensor]:

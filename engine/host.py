@@ -49,8 +49,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ModelRefused("usage", f"model `{self.name}`: task is `{self.task}`, expected classify or generate")
-        if self.precision not in ("auto", "fp32", "int8"):
-            told = f"model `{self.name}`: precision is `{self.precision}`, expected auto, fp32 or int8"
+        if self.precision not in ("auto", "fp32", "bf16", "int8"):
+            told = f"model `{self.name}`: precision is `{self.precision}`, expected auto, fp32, bf16 or int8"
             raise ModelRefused("usage", told)
 
 

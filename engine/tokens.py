@@ -20,8 +20,10 @@ from engine.errors import BadRequest, ModelRefused
 class TextTokenizer:
     """One tokenizer.json, read once. Safe to call from any thread."""
 
-    def __init__(self, whole: Tokenizer, content: Tokenizer, special_ids: frozenset[int]) -> None:
+    def __init__(self, whole: Tokenizer, content: Tokenizer, special_ids: frozenset[int], unknown: int | None) -> None:
         self._whole, self._content, self.special_ids = whole, content, special_ids
+        # Characters that the vocabulary lacks become this token. It controls nothing, so text may hold it.
+        self._forbidden = special_ids - {unknown}
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -35,7 +37,7 @@ class TextTokenizer:
         # The tokenizers package raises plain Exception for a file that it cannot read.
         except Exception as exc:
             raise ModelRefused("tokenizer_invalid", f"`{path}` is not a tokenizer.json that can be read") from exc
-        return cls(whole, content, frozenset(added.values()))
+        return cls(whole, content, frozenset(added.values()), added.get(parsed["model"].get("unk_token") or ""))
 
     @property
     def size(self) -> int:
@@ -49,7 +51,7 @@ class TextTokenizer:
     def content(self, text: str) -> list[int]:
         """Ids of text that someone else wrote. No control token can be among them."""
         ids = list(self._encoded(text, framed=False))
-        if not self.special_ids.isdisjoint(ids):
+        if not self._forbidden.isdisjoint(ids):
             raise BadRequest("control_token", "the text would become a control token of this model")
         return ids
 
