@@ -9,7 +9,8 @@ completions, and vLLM's extra sampling parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Final
 
 from gateway import fields
@@ -240,20 +241,25 @@ class _ChatReader:
             fields.wrong(where, "a string or a list of content parts")
         if len(value) > self.limits.messages:
             fields.wrong(where, f"a list of at most {self.limits.messages} content parts")
-        return [self._piece(item, f"{where}[{i}]", f"{path}/{i}", role, scope) for i, item in enumerate(value)]
+        pieces = _joined([self._piece(item, f"{where}[{i}]", role) for i, item in enumerate(value)])
+        for i, piece in enumerate(pieces):
+            if piece["type"] == "image_url":
+                self._part(Scope.IMAGE, f"{path}/{i}/image_url/url", role, "")
+            else:
+                self._part(scope, f"{path}/{i}/{piece['type']}", role, str(piece[str(piece["type"])]))
+        return list(pieces)
 
-    def _piece(self, value: Json, where: str, path: str, role: str, scope: Scope) -> dict[str, Json]:
+    def _piece(self, value: Json, where: str, role: str) -> dict[str, Json]:
         kind = value.get("type") if isinstance(value, dict) else None
         if kind in ("text", "refusal") and (kind == "text" or role == "assistant"):
             piece = fields.known_keys(value, where, {"type": None, kind: None})
             text = fields.text(piece.get(kind), f"{where}.{kind}")
-            self._part(scope, f"{path}/{kind}", role, text)
             return {"type": kind, kind: text}
         if kind == "image_url" and role == "user":
-            return self._image(value, where, path, role)
+            return self._image(value, where)
         raise BadRequest("unsupported_content", f"`{where}.type` is not a content type that can be judged here", where)
 
-    def _image(self, value: Json, where: str, path: str, role: str) -> dict[str, Json]:
+    def _image(self, value: Json, where: str) -> dict[str, Json]:
         self._images += 1
         if self._images > self.limits.images:
             raise BadRequest("limit_images", f"the policy admits {self.limits.images} images in a request", where)
@@ -265,7 +271,6 @@ class _ChatReader:
         out: dict[str, Json] = {"url": url}
         if "detail" in image:
             out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.image_url.detail")
-        self._part(Scope.IMAGE, f"{path}/image_url/url", role, "")
         return {"type": "image_url", "image_url": out}
 
     # --- tools and formats ---
@@ -324,6 +329,17 @@ class _ChatReader:
             path = "/stop" if isinstance(value, str) else f"/stop/{index}"
             self._part(Scope.USER, path, "user", item)
         return value
+
+
+def _joined(pieces: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Neighbouring texts as one, in lines. A model reads them without a seam, so what is judged must have none."""
+    joined: list[dict[str, Json]] = []
+    for kind, same in groupby(pieces, lambda piece: str(piece["type"])):
+        if kind == "image_url":
+            joined.extend(same)
+        else:
+            joined.append({"type": kind, kind: "\n".join(str(piece[kind]) for piece in same)})
+    return joined
 
 
 def _schema_text(value: Json) -> str:
