@@ -31,6 +31,8 @@ from guards.registry import STARTER_DIRECTORIES
 from policies.model import Policy
 
 CANNOT_WORK: Final = 2
+NOT_STARTED: Final = 126
+"""As a shell says it: no process, no memory, no such program. Most of these pass, so another try is worth it."""
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HEALTHY_AFTER_S: Final = 10.0
@@ -61,11 +63,19 @@ class _Child:
                 self.process.send_signal(number)
 
 
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What the children run; their options follow."""
+
+    model_host: Sequence[str] = (sys.executable, "-m", "engine.server")
+    front: Sequence[str] = (sys.executable, "-m", "gateway.front")
+
+
 class Supervisor:
     """Owns the sockets, the socket directory and the children."""
 
-    def __init__(self, config: Config, policy: Policy) -> None:
-        self._config = config
+    def __init__(self, config: Config, policy: Policy, programs: Programs | None = None) -> None:
+        self._config, self._programs = config, programs or Programs()
         self._guards = sorted({spec.use for spec in policy.detectors.values()} & STARTER_DIRECTORIES.keys())
         self._stopping = asyncio.Event()
         self._status = 0
@@ -97,11 +107,11 @@ class Supervisor:
         return models
 
     def _host(self, host_socket: str, models: Sequence[Mapping[str, str]]) -> _Child:
-        argv = [sys.executable, "-m", "engine.server", "--socket", host_socket, "--models", json.dumps(models)]
+        argv = [*self._programs.model_host, "--socket", host_socket, "--models", json.dumps(models)]
         return _Child("model_host", [*argv, "--threads", str(self._config.host_threads)])
 
     def _front(self, api: socket.socket, admin: socket.socket, host_socket: str) -> _Child:
-        argv = [sys.executable, "-m", "gateway.front", "--config", str(self._config.file)]
+        argv = [*self._programs.front, "--config", str(self._config.file)]
         argv += ["--state", str(self._config.state), "--host-socket", host_socket]
         argv += ["--api-fd", str(api.fileno()), "--admin-fd", str(admin.fileno())]
         return _Child("front", argv, (api.fileno(), admin.fileno()))
@@ -115,10 +125,7 @@ class Supervisor:
     async def _keep(self, child: _Child) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
-            process = await child.start()
-            if self._stopping.is_set():  # it came up behind the back of `_stop`, which had nothing to signal yet
-                child.signal(signal.SIGTERM)
-            status = await process.wait()
+            status = await self._live(child)
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - began
@@ -132,6 +139,17 @@ class Supervisor:
             log.warning("child_ended", child=child.name, status=status, lived_s=round(lived, 1), pause_s=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _live(self, child: _Child) -> int:
+        """One life of the child: its exit status."""
+        try:
+            process = await child.start()
+        except OSError as exc:
+            log.error("child_not_started", child=child.name, problem=exc.strerror)
+            return NOT_STARTED
+        if self._stopping.is_set():  # it came up behind the back of `_stop`, which had nothing to signal yet
+            child.signal(signal.SIGTERM)
+        return await process.wait()
 
     async def _stop(self, children: Sequence[_Child]) -> None:
         """The front first, so that exchanges in flight keep their model host while they end."""
@@ -158,9 +176,9 @@ async def _announce(config: Config) -> None:
 async def _is_ready(admin: Address) -> bool:
     try:
         reader, writer = await asyncio.open_connection(admin.host, admin.port)
-        writer.write(b"GET /readyz HTTP/1.1\r\nhost: gatehouse\r\nconnection: close\r\n\r\n")
-        status = await reader.readline()
-        writer.close()
+        with contextlib.closing(writer):
+            writer.write(b"GET /readyz HTTP/1.1\r\nhost: gatehouse\r\nconnection: close\r\n\r\n")
+            status = await reader.readline()
     except OSError:
         return False
     return b" 200 " in status
