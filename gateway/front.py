@@ -46,6 +46,7 @@ from policies.errors import FileErrors
 
 log = structlog.get_logger()
 CANNOT_WORK: Final = 2
+_LAST_RECORDS_S: Final = 3.0
 _SWITCH_S: Final = 0.001
 """How long a busy event loop may keep the audit writer's thread waiting for the interpreter; 5 ms by default."""
 
@@ -140,6 +141,9 @@ async def _listen(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await asyncio.gather(*(server.serve([sock]) for server, sock in zip(servers, sockets, strict=True)))
+    # uvicorn cancels what outlived the drain and does not wait for it; the closing records need the log to be open.
+    if cut_off := [task for server in servers for task in server.server_state.tasks]:
+        await asyncio.wait(cut_off, timeout=_LAST_RECORDS_S)
 
 
 class _Server(uvicorn.Server):

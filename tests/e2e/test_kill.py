@@ -111,3 +111,19 @@ def test_a_client_that_hangs_up_mid_stream_leaves_a_closing_record(rules_gateway
         time.sleep(0.1)
     assert types[0] == "request.admit"
     assert types.count("response.abort") == 1
+
+
+def test_a_stop_in_the_middle_of_a_stream_leaves_a_closing_record(scripted: str, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(RULES_ONLY)
+    text = "slowly: say: " + "word " * 2000
+    body = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": text}]}
+    headers = {"authorization": f"Bearer {KEY}"}
+    with (
+        serving(tmp_path, policy="policy.yaml", engine=f"{{url: '{scripted}/v1'}}") as gateway,
+        httpx.stream("POST", gateway.api + CHAT, json=body, headers=headers, timeout=20) as response,
+    ):
+        next(response.iter_bytes())
+        assert gateway.stop() == 0
+    mine = [r["type"] for r in records(gateway.audit_dir) if r.get("req") == response.headers["x-request-id"]]
+    assert mine[0] == "request.admit"
+    assert mine[-1] == "response.abort"
