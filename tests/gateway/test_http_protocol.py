@@ -16,6 +16,7 @@ from gateway.http_protocol import MAX_HEADER_BYTES, BoundedHttpProtocol
 
 class Impatient(BoundedHttpProtocol):
     header_deadline_s: ClassVar[float] = 0.2
+    unread_deadline_s: ClassVar[float] = 0.4
 
 
 async def hello(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -91,3 +92,28 @@ async def test_ordinary_requests_on_one_connection_are_not_hurried(port: int) ->
         await reader.readuntil(b"ok")
         await asyncio.sleep(0.3)
     writer.close()
+
+
+async def test_a_client_that_stops_reading_is_let_go() -> None:
+    gone = asyncio.Event()
+
+    async def flood(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        hang_up = asyncio.ensure_future(receive())
+        while not hang_up.done():
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)
+        gone.set()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(flood, http=Impatient, lifespan="off", log_config=None))
+    task = asyncio.create_task(server._serve([listener]))
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    with socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(5):
+            await gone.wait()
+    server.should_exit = True
+    await task
