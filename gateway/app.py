@@ -1,7 +1,7 @@
 """The starlette application: routes, and how an exception becomes an answer.
 
-Every route under /v1 authenticates, and every request that reaches one leaves a record. There is no route that passes a
-body on without the pipeline: a path that is not in the table is 404.
+Every route under /v1 authenticates, and every request with a body leaves a record, as does every one that is refused.
+There is no route that passes a body on without the pipeline: a path that is not in the table is 404.
 """
 
 from __future__ import annotations

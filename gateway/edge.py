@@ -1,8 +1,8 @@
 """What is checked of an HTTP request before any route sees it.
 
 The HTTP parser (httptools) refuses conflicting framing by itself. These are the checks it leaves open, each a way in
-which two readers of one request can disagree: encoded or dotted paths, missing or doubled Host, floods of headers,
-an authority in the target that is not the Host. Plain ASGI: no task and no copy per request.
+which two readers of one request can disagree: encoded or dotted paths, missing or doubled Host, floods of headers. Of
+an absolute target only the path counts: nothing here is chosen by host. Plain ASGI: no task and no copy per request.
 """
 
 from __future__ import annotations
