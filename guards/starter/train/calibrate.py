@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--injection-fpr", type=float, default=0.01)
-    parser.add_argument("--hazard-fpr", type=float, default=0.02)
+    parser.add_argument("--injection-fpr", type=float, default=0.02)
+    parser.add_argument("--hazard-fpr", type=float, default=0.035)
     asked = parser.parse_args()
     unseen = [*unseen_rows(asked.data), *own_rows(asked.texts, kept_aside=True)]
     for task, column, rate in (("injection", 1, asked.injection_fpr), ("hazard", 0, asked.hazard_fpr)):

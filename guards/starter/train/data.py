@@ -19,14 +19,21 @@ from pathlib import Path
 from guards.starter.train.augment import disguise, embed
 from guards.starter.train.recipe import CATEGORIES, OWN_REPEATS, SHARE_ALIKE, UNSEEN, dose
 
-OWN_FILES = ("injection_attack", "injection_benign", "hazard_unsafe", "hazard_safe", "ordinary_languages")
+OWN_FILES = (
+    "injection_attack",
+    "injection_benign",
+    "hazard_unsafe",
+    "hazard_safe",
+    "ordinary_languages",
+    "ordinary_tasks",
+)
 DOCUMENT_SOURCES = frozenset({"tau_bench_tool", "synth_mail", "oasst_samples", "gpteacher_roleplay", "bfcl"})
 PLAIN_REQUEST = "plain_request_no_override"
 """Our benign injection text of this kind may well be harmful; it only says that nothing is overridden."""
 OWN_KEPT_ASIDE = 10
 """One own text in so many never enters training, so that thresholds meet our hard negatives unseen."""
 MIN_LEAK = 20
-"""A held-out attack of fewer characters inside another text is chance, not a leak."""
+"""The first line of a text kept aside, inside another text: with fewer characters it is chance, not a leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +148,22 @@ def unseen_rows(data: Path) -> list[Row]:
 
 
 def training_rows(data: Path) -> list[Row]:
-    """Public rows to learn from: no source kept aside, no composite that carries an attack kept aside."""
-    kept_aside = {row.text for row in unseen_rows(data) if row.attack and len(row.text) >= MIN_LEAK}
+    """Public rows to learn from: no source kept aside, and no composite that carries a text kept aside."""
+    kept_aside = {row.text.split("\n", 1)[0].strip() for row in unseen_rows(data)}
+    kept_aside = {opening for opening in kept_aside if len(opening) >= MIN_LEAK}
     rows = [row for row in public_rows(data, "train") if row.source not in UNSEEN]
     return [row for row in rows if not (row.source.startswith("composite:") and _carries(row.text, kept_aside))]
 
 
-def _carries(text: str, attacks: Iterable[str]) -> bool:
-    return any(attack in text for attack in attacks)
+def _carries(text: str, openings: Iterable[str]) -> bool:
+    folded = text.casefold()
+    return any(opening.casefold() in folded for opening in openings)
 
 
 class Deck:
     """Deals epochs: a fresh draw within the doses, fresh disguises, our own text on top when asked for."""
 
-    def __init__(self, rows: Sequence[Row], own: Sequence[Row], seed: str) -> None:
+    def __init__(self, rows: Sequence[Row], own: Sequence[Row], seed: int | str) -> None:
         self._own, self._rng = list(own), random.Random(seed)
         self._piles: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in rows:

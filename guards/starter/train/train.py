@@ -205,7 +205,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--public-epochs", type=int, default=2)
     parser.add_argument("--mixed-epochs", type=int, default=3)
     parser.add_argument("--own-repeats", type=int, default=2)
-    parser.add_argument("--mixed-share", type=float, default=0.4)
+    parser.add_argument("--mixed-share", type=float, default=0.35)
     parser.add_argument("--rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--start", type=Path, help="weights of an earlier stage to go on from")
     parser.add_argument("--rows", type=int, help="keep only so many rows: a smoke test")
@@ -229,12 +229,19 @@ def main() -> None:
     }
     print(f"{len(public)} public rows, {len(own)} of our own, checked on { {k: len(v) for k, v in sets.items()} }")
     asked.out.mkdir(parents=True, exist_ok=True)
-    for name, count, share, repeats, rate in (
-        ("public", asked.public_epochs, 1.0, 0, asked.rate),
-        ("mixed", asked.mixed_epochs, asked.mixed_share, asked.own_repeats, asked.rate * MIXED_RATE),
+    for name, seed, count, share, repeats, rate in (
+        ("public", asked.seed, asked.public_epochs, 1.0, 0, asked.rate),
+        (
+            "mixed",
+            f"{asked.seed} mixed",
+            asked.mixed_epochs,
+            asked.mixed_share,
+            asked.own_repeats,
+            asked.rate * MIXED_RATE,
+        ),
     ):
         if count:
-            deck = Deck(public, own, f"{asked.seed} {name}")
+            deck = Deck(public, own, seed)
             dealt = [deck.epoch(share, repeats) for _ in range(count)]
             out = asked.out / f"{name}.safetensors"
             model.load_state_dict(stage(model, dealt, rate, tokenizer, sets, asked.seed, out))
