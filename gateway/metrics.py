@@ -26,7 +26,7 @@ class Metrics:
             "gatehouse_in_flight", "Exchanges that have begun and not ended.", registry=self.registry
         )
         self.guard_errors = Counter(
-            "gatehouse_guard_errors", "Findings without a verdict.", ("detector", "kind"), registry=self.registry
+            "gatehouse_guard_errors", "Decisions that lacked a verdict.", ("detector", "kind"), registry=self.registry
         )
         self.records = Counter(
             "gatehouse_audit_records", "Records made durable by this process.", registry=self.registry

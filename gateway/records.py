@@ -11,6 +11,7 @@ from gateway.audit.log import AuditLog
 from gateway.audit.record import Json as RecordJson
 from gateway.entries import Record
 from gateway.errors import Unavailable
+from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 
 _AUTH_RATE: Final = 10.0
@@ -38,7 +39,14 @@ class Records:
         except AuditUnavailable as exc:
             raise Unavailable("audit_unavailable", "the audit log cannot record this exchange") from exc
         self._metrics.records.inc()
+        self._count_guard_errors(record.get("decision"))
         return receipt.seq
+
+    def _count_guard_errors(self, decision: Json) -> None:
+        errors = decision.get("errors") if isinstance(decision, dict) else None
+        for error in errors if isinstance(errors, list) else ():
+            if isinstance(error, dict):
+                self._metrics.guard_errors.labels(error["detector"], error["kind"]).inc()
 
     async def append_failed_login(self, record: Record) -> None:
         """Record a failed log-in, unless this second has had enough of them."""

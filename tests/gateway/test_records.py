@@ -29,6 +29,15 @@ async def test_a_record_that_is_durable_has_a_number_and_is_counted() -> None:
     assert appended.healthy
 
 
+async def test_decisions_that_lacked_a_verdict_are_counted_by_detector() -> None:
+    appended, metrics = records(MemoryLog())
+    errors = [{"detector": "harm", "kind": "timeout"}]
+    await appended.append({"type": "request.refuse", "decision": {"errors": errors}})
+    await appended.append({"type": "request.admit", "decision": {"errors": []}})
+    labels = {"detector": "harm", "kind": "timeout"}
+    assert metrics.registry.get_sample_value("gatehouse_guard_errors_total", labels) == 1
+
+
 async def test_a_log_that_cannot_write_is_503_for_the_client() -> None:
     appended, metrics = records(MemoryLog(fail_from=0))
     with pytest.raises(Unavailable) as error:
