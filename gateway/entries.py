@@ -7,6 +7,7 @@ names are those of docs/audit-format.md; a detector's parts that are not listed 
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ from policies.model import Action, Decision, Policy
 Record = dict[str, Json]
 ROW_BYTES: Final = 20_000
 """Room for finding rows in one record. More go into `request.findings` records before it: no record outgrows 32 KiB."""
+TRANSFORM_BYTES: Final = 4_000
+"""Room for what was redacted. Which characters it was follows from the finding rows and the policy."""
 _CLEAN: Final = Verdict(0)
 
 
@@ -75,7 +78,7 @@ def judged(
         "decision": _decision(decision),
     }
     if decision.redactions:
-        fields["transform"] = _transforms(decision)
+        fields |= _transforms(decision)
     return overflow, fields
 
 
@@ -181,14 +184,18 @@ _OUTCOMES: Final[Mapping[Action, str]] = {
 }
 
 
-def _transforms(decision: Decision) -> Json:
-    counts: dict[tuple[str, str], int] = {}
-    for cut in decision.redactions:
-        counts[cut.path, cut.rule] = counts.get((cut.path, cut.rule), 0) + 1
-    rows: list[Json] = [
-        {"part": path, "rule": rule, "kind": "redact", "n": count} for (path, rule), count in sorted(counts.items())
-    ]
-    return rows[:100]
+def _transforms(decision: Decision) -> Record:
+    """The first redactions, as many as there is room for, and the number of all places that have some."""
+    counts = Counter((cut.path, cut.rule) for cut in decision.redactions)
+    rows: list[Json] = []
+    room = TRANSFORM_BYTES
+    for (path, rule), count in sorted(counts.items()):
+        row: Json = {"part": path, "rule": rule, "kind": "redact", "n": count}
+        room -= len(dumps(row))
+        if room < 0:
+            break
+        rows.append(row)
+    return {"transform": rows, "transform_n": len(counts)}
 
 
 def request_fields(request: ChatRequest, upstream_body: bytes, canonical: bytes, key: bytes) -> Record:

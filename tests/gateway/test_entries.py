@@ -136,3 +136,14 @@ def test_a_refusal_before_any_guard_is_a_whole_record() -> None:
     assert (stranger["type"], "tenant" in stranger, "actor" in stranger) == ("auth.fail", False, False)
     for record in (known, stranger):
         canonical(record)
+
+
+def test_any_number_of_redactions_fits_into_a_record() -> None:
+    parts = [Part(Scope.TOOL_CALL, f"/messages/{n}/tool_calls/100/function/arguments", "tool", "x") for n in range(256)]
+    found = [Finding("harm", one, Verdict(PPM, spans=(Span(0, 1, "key"),))) for one in parts]
+    cuts = tuple(Redaction(one.path, 0, 1, "[key]", "r" * 64) for one in parts)
+    overflow, fields = record_of(found, parts, Decision(Action.REDACT, rules=("r" * 64,), redactions=cuts))
+    assert overflow
+    assert len(canonical(EXCHANGE.record("request.admit", "admit") | fields)) < 30_000
+    assert fields["transform_n"] == 256
+    assert fields["transform"][0]["n"] == 1
