@@ -51,6 +51,9 @@ class PolicyInForce:
             self._in_force = await asyncio.to_thread(self._built)
         except GuardSetupError as exc:
             raise ConfigError("guard_unusable", str(exc)) from exc
+        # The model host was started with the models of this policy; one that asks for more would answer 503 to all.
+        asked = {spec.use for spec in self._in_force.policy.detectors.values()}
+        self._sources = {use: source for use, source in self._sources.items() if use in asked}
         await self._records.append(_loaded(self._in_force.policy))
 
     def reload_soon(self) -> None:

@@ -110,6 +110,20 @@ async def test_a_reload_that_fails_changes_nothing_and_is_a_record(site: Site, h
     assert site.reloads("rejected") == 1
 
 
+async def test_a_reload_that_asks_for_a_model_that_was_not_started_is_rejected(tmp_path: Path) -> None:
+    async with httpx.AsyncClient() as host:
+        site = Site(tmp_path, host)
+        await site.policy.load_first()
+        site.path.write_text(
+            POLICY.replace("VERSION", "2.0.0")
+            .replace("{use: secrets}", "{use: starter_injection, threshold: 0.5}")
+            .replace("{count: {gte: 1}}", "{unsafe: true}")
+        )
+        await site.policy.reload()
+    assert site.version == "1.0.0"
+    assert site.types() == ["policy.load", "policy.reject"]
+
+
 async def test_a_mended_file_loads_after_a_rejected_one(site: Site) -> None:
     broken(site.path, "empty")
     await site.policy.reload()
