@@ -109,7 +109,7 @@ def _make_state(directory: Path) -> None:
 
 def _probes(upstream: Upstream, host: httpx.AsyncClient | None) -> dict[str, Probe]:
     async def engine() -> None:
-        await upstream.models()
+        await upstream.probe()
 
     async def model_host() -> None:
         assert host is not None

@@ -31,7 +31,11 @@ class PeerClient(httpx.AsyncClient):
         self._peer = transport
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
-        response = await self._peer.handle_async_request(request)
+        try:
+            response = await self._peer.handle_async_request(request)
+        except aiohttp.ClientError as exc:
+            # The transport leaves some of these as they are. Their message quotes what the peer sent: not passed on.
+            raise httpx.RemoteProtocolError(f"the peer does not speak HTTP: {type(exc).__name__}") from None
         response.request = request
         if not stream:
             try:

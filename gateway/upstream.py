@@ -7,8 +7,10 @@ Nothing is retried here: the server may already have done the work, and the call
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +19,25 @@ import httpx
 from gateway.answer import read_chunk, read_unary
 from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
 from gateway.exchange import AnswerEvent
-from gateway.fields import IDENTIFIER
 from gateway.jsonstrict import Json, loads
 from gateway.sse import EventParser
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _MODELS_KEPT_S: Final = 30.0
 _MODEL_ID: Final = 256
+KNOWN_CODES: Final = frozenset(
+    (
+        "context_length_exceeded",
+        "invalid_value",
+        "invalid_type",
+        "missing_required_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+        "integer_above_max_value",
+        "string_above_max_length",
+    )
+)
+"""Codes of a refusal that are passed on, since SDKs act on them. A set, because they end up in records and labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +75,23 @@ class Upstream:
     async def models(self) -> Mapping[str, str]:
         """Public model name to the server's own. Raises Unavailable when the server cannot be asked."""
         if time.monotonic() >= self._models_until:
-            listed = await self._listed()
-            self._models = {name: name for name in listed}
-            self._models_until = time.monotonic() + _MODELS_KEPT_S
+            self._remember(await self._listed())
         return self._models
+
+    async def probe(self) -> None:
+        """Ask the server now, whatever is remembered. Raises GatewayError when an exchange could not succeed."""
+        try:
+            listed = await self._listed()
+        except NotFound:
+            if not self.settings.models:
+                raise
+            return  # it answers, and what it serves is configured
+        if not self.settings.models:
+            self._remember(listed)
+
+    def _remember(self, listed: Iterable[str]) -> None:
+        self._models = {name: name for name in listed}
+        self._models_until = time.monotonic() + _MODELS_KEPT_S
 
     async def served_as(self, model: str) -> str:
         """The server's name for a public model name. Raises NotFound."""
@@ -78,7 +105,8 @@ class Upstream:
     async def _listed(self) -> list[str]:
         response = await self._send("GET", self._models_url, None)
         try:
-            body = await _whole(response, MAX_ANSWER)
+            with _reading():
+                body = await self._whole(response, MAX_ANSWER)
         finally:
             await response.aclose()
         if response.status_code != 200:
@@ -96,24 +124,19 @@ class Upstream:
         """Send judged bytes, yield what comes back. Raises GatewayError; closing the iterator hangs up."""
         response = await self._send("POST", self._chat_url, body)
         try:
-            if response.status_code != 200:
-                raise _failed(response.status_code, await _whole(response, 64 * 1024))
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise UpstreamFailed(
-                    "upstream_encoded", "the model server sent an encoded answer though none was asked for"
-                )
-            if stream:
-                async for event in _streamed(response, choices):
-                    yield event
-            else:
-                for event in read_unary(await _whole(response, MAX_ANSWER), choices):
-                    yield event
-        except httpx.TimeoutException as exc:
-            raise UpstreamTimeout("upstream_timeout", "the model server stopped answering") from exc
-        except httpx.HTTPError as exc:
-            raise UpstreamFailed(
-                "upstream_broken", "the connection to the model server broke during its answer"
-            ) from exc
+            with _reading():
+                if response.status_code != 200:
+                    raise _failed(response.status_code, await self._whole(response, 64 * 1024))
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise UpstreamFailed(
+                        "upstream_encoded", "the model server sent an encoded answer though none was asked for"
+                    )
+                if stream:
+                    async for event in self._streamed(response, choices):
+                        yield event
+                else:
+                    for event in read_unary(await self._whole(response, MAX_ANSWER), choices):
+                        yield event
         finally:
             await response.aclose()
 
@@ -126,25 +149,44 @@ class Upstream:
         except httpx.HTTPError as exc:
             raise Unavailable("upstream_unreachable", "the model server cannot be reached") from exc
 
+    async def _streamed(self, response: httpx.Response, choices: int) -> AsyncGenerator[AnswerEvent]:
+        parser = EventParser()
+        async for piece in self._pieces(response):
+            for data in parser.feed(piece):
+                if data.strip() == "[DONE]":
+                    return
+                for event in read_chunk(data, choices):
+                    yield event
+        raise UpstreamFailed("upstream_cut_off", "the model server's stream ended before it was complete")
 
-async def _streamed(response: httpx.Response, choices: int) -> AsyncGenerator[AnswerEvent]:
-    parser = EventParser()
-    async for chunk in response.aiter_raw():
-        for data in parser.feed(chunk):
-            if data.strip() == "[DONE]":
+    async def _whole(self, response: httpx.Response, limit: int) -> bytes:
+        body = bytearray()
+        async for piece in self._pieces(response):
+            body += piece
+            if len(body) > limit:
+                raise UpstreamFailed("upstream_too_large", f"the model server's answer is larger than {limit} bytes")
+        return bytes(body)
+
+    async def _pieces(self, response: httpx.Response) -> AsyncGenerator[bytes]:
+        """What comes, each piece in time. The transport's own timeout is lost when a server breaks its chunking."""
+        pieces = response.aiter_raw()
+        while True:
+            async with asyncio.timeout(self.settings.first_byte_s):
+                piece = await anext(pieces, None)
+            if piece is None:
                 return
-            for event in read_chunk(data, choices):
-                yield event
-    raise UpstreamFailed("upstream_cut_off", "the model server's stream ended before it was complete")
+            yield piece
 
 
-async def _whole(response: httpx.Response, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            raise UpstreamFailed("upstream_too_large", f"the model server's answer is larger than {limit} bytes")
-    return bytes(body)
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What can break while an answer is read, in our words."""
+    try:
+        yield
+    except (TimeoutError, httpx.TimeoutException) as exc:
+        raise UpstreamTimeout("upstream_timeout", "the model server stopped answering") from exc
+    except httpx.HTTPError as exc:
+        raise UpstreamFailed("upstream_broken", "the connection to the model server broke during its answer") from exc
 
 
 def _is_chat_model(row: Mapping[str, Json]) -> bool:
@@ -154,7 +196,7 @@ def _is_chat_model(row: Mapping[str, Json]) -> bool:
 
 
 def _failed(status: int, body: bytes) -> GatewayError:
-    """The server's refusal in our words. Its text may quote the prompt, so only its `code` is looked at."""
+    """The server's refusal in our words. Its text may quote the prompt, and so may a code that is not a known one."""
     if status in (400, 413, 422):
         code = next(iter(_code_of(body)), "upstream_refused")
         return BadRequest(code, f"the model server refused the request with status {status}")
@@ -172,5 +214,5 @@ def _code_of(body: bytes) -> Iterator[str]:
         return
     error = top.get("error") if isinstance(top, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and IDENTIFIER.fullmatch(code):
+    if isinstance(code, str) and code in KNOWN_CODES:
         yield code
