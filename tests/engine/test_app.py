@@ -1,0 +1,42 @@
+"""Before models are there, and for paths that are not there, answers are clear and in one form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from engine.app import build_app
+from engine.host import Host, ModelSpec
+
+CALLS = ["/classify", "/v1/completions", "/v1/chat/completions"]
+
+
+@pytest.fixture
+def client() -> httpx.AsyncClient:
+    app = build_app(Host((ModelSpec("a", Path("nowhere"), "classify"),)))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host")
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_while_loading_every_call_is_503(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path, json={"model": "a"})
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "loading")
+
+
+async def test_health_and_models_say_that_it_is_loading(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health")).status_code == 503
+    assert (await client.get("/v1/models")).status_code == 503
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/classify"), ("POST", "/health")])
+async def test_other_paths_and_methods_are_not_found(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, path)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"a": 1, "a": 2}'])
+async def test_a_body_is_read_before_the_model_is_looked_up(client: httpx.AsyncClient, body: bytes) -> None:
+    response = await client.post("/classify", content=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_json")

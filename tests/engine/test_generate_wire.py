@@ -1,0 +1,172 @@
+"""OpenAI's fields are honoured or refused by name; none is ignored in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import BadRequest
+from engine.generate_wire import Asked, parse_chat, parse_completion
+from engine.generator import Generator, load_generator
+from engine.wire import Fields
+from tests.engine import tiny
+
+USER = [{"role": "user", "content": "hi"}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    directory: Path = tiny.llama4(tmp_path_factory.mktemp("m"))
+    return load_generator(directory, kv_bytes=10_000_000)
+
+
+def chat(model: Generator, **body: Any) -> Asked:
+    return parse_chat(Fields({"messages": USER, **body, "model": "m"}, ""), model)
+
+
+def completion(model: Generator, **body: Any) -> Asked:
+    fields = Fields({"prompt": [1, 2], "model": "m", **body})
+    return parse_completion(fields, model)
+
+
+def refused(parse: Any, model: Generator, **body: Any) -> tuple[str, str | None]:
+    with pytest.raises(BadRequest) as caught:
+        parse(model, **body)
+    return caught.value.code, caught.value.param
+
+
+def test_options_arrive(model: Generator) -> None:
+    asked = chat(
+        model,
+        max_completion_tokens=7,
+        temperature=0.5,
+        top_p=0.9,
+        seed=-4,
+        stop="x",
+        logprobs=True,
+        top_logprobs=3,
+        n=2,
+        stream=True,
+        stream_options={"include_usage": True},
+        user="u",
+        metadata={"a": "b"},
+    )
+    sampling = asked.request.sampling
+    assert (asked.request.max_tokens, asked.request.stops, asked.choices) == (7, ("x",), 2)
+    assert (sampling.temperature, sampling.top_p, sampling.seed, sampling.logprobs) == (0.5, 0.9, 4, 3)
+    assert (asked.streams, asked.stream_usage) == (True, True)
+
+
+def test_choices_differ_by_seed_only(model: Generator) -> None:
+    asked = chat(model, n=2, seed=4)
+    assert [asked.request_of(choice).sampling.seed for choice in (0, 1)] == [4, 5]
+    assert asked.request_of(1).prompt == asked.request.prompt
+
+
+def test_an_answer_may_have_what_room_there_is(model: Generator) -> None:
+    asked = chat(model)
+    assert asked.request.max_tokens + len(asked.request.prompt) == 256
+    assert completion(model).request.max_tokens == 16
+
+
+def test_text_and_ids_are_prompts(model: Generator) -> None:
+    assert completion(model).request.prompt == (1, 2)
+    ids = completion(model, prompt="<|eot|>").request.prompt
+    assert ids[0] == 0
+    assert model.tokenizer.special_ids.isdisjoint(ids[1:])
+
+
+def test_content_parts_and_tool_turns_are_read(model: Generator) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "4", "tool_call_id": "c"},
+    ]
+    asked = chat(model, messages=messages, tools=[TOOL], tool_choice="auto")
+    text = model.tokenizer.text(asked.request.prompt)
+    assert "ab" in text
+    assert "[f(a=1)]" in text
+    assert asked.tools == {"f"}
+
+
+def test_tools_are_not_offered_when_the_caller_says_none(model: Generator) -> None:
+    asked = chat(model, tools=[TOOL], tool_choice="none")
+    assert asked.tools == frozenset()
+    assert asked.request.prompt == chat(model).request.prompt
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": -1}, "top_p"),
+        ({"n": 9}, "n"),
+        ({"n": 0}, "n"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"stop": [""]}, "stop"),
+        ({"stop": ["a"] * 17}, "stop"),
+        ({"stop": 4}, "stop"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "a"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "a", "audio": {}}]}, "messages[0].audio"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content"),
+        ({"messages": ["hi"]}, "messages"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "["}}]}]},
+            "messages",
+        ),
+        ({"tools": [{"type": "web"}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"functions": []}, "functions"),
+        ({"max_tokens": 999}, "max_tokens"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(model: Generator, body: dict[str, Any], param: str) -> None:
+    code, found = refused(chat, model, **body)
+    assert found == param
+    assert code in ("invalid_parameter", "unsupported_parameter", "unknown_parameter", "context_length_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [320]}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
+        ({"echo": True}, "echo"),
+        ({"n": 2}, "n"),
+        ({"logprobs": 21}, "logprobs"),
+        ({"best_of": 3}, "best_of"),
+    ],
+)
+def test_completions_refuse_by_name_too(model: Generator, body: dict[str, Any], param: str) -> None:
+    assert refused(completion, model, **body)[1] == param
+
+
+def test_neutral_values_of_options_that_are_not_there_are_accepted(model: Generator) -> None:
+    chat(model, frequency_penalty=0, presence_penalty=0.0, logit_bias={}, response_format={"type": "text"}, store=False)
+    completion(model, echo=False, suffix="", best_of=1, n=1)
+
+
+def test_no_refusal_quotes_the_text(model: Generator) -> None:
+    secret = "xyzzy"
+    for body in ({"messages": [{"role": "user", "content": {"a": secret}}]}, {"stop": [secret * 200]}):
+        with pytest.raises(BadRequest) as caught:
+            chat(model, **body)
+        assert secret not in json.dumps([caught.value.problem, caught.value.param])

@@ -1,0 +1,62 @@
+"""A generating directory is whole and consistent, or it is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ModelRefused
+from engine.generator import capacity_for, load_generator
+from tests.engine import tiny
+from tests.engine.stand_ins import small_config
+
+ENOUGH = 10_000_000
+
+
+def test_stop_tokens_are_those_of_the_files_and_of_the_format(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 300}))
+
+    assert load_generator(tmp_path, ENOUGH).stop_ids == {300, 1, 4, 5}
+
+
+def test_the_files_say_how_tokens_are_drawn_by_default(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    assert load_generator(tmp_path, ENOUGH).defaults.temperature == 1.0
+    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "top_p": 0.9, "top_k": 5}))
+    found = load_generator(tmp_path, ENOUGH).defaults
+    assert (found.temperature, found.top_p, found.top_k) == (0.6, 0.9, 5)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"do_sample": False}))
+    assert load_generator(tmp_path, ENOUGH).defaults.temperature == 0.0
+
+
+def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    per_position = 2 * 4 * 2 * 8 * 4
+
+    assert load_generator(tmp_path, per_position * 100).lane.max_model_len == 100
+    assert capacity_for(small_config(), 2 * 16) == 2
+    with pytest.raises(ModelRefused):
+        capacity_for(small_config(), 16)
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    tiny.byte_pairs(tmp_path, size=330)
+    with pytest.raises(ModelRefused) as caught:
+        load_generator(tmp_path, ENOUGH)
+    assert caught.value.code == "tokenizer_invalid"
+
+
+def test_weights_that_compute_no_numbers_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tiny.llama4(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelRefused) as caught:
+        load_generator(tmp_path, ENOUGH)
+    assert caught.value.code == "not_finite"

@@ -1,0 +1,96 @@
+"""All models or none, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ModelRefused, NotFound, Unavailable
+from engine.host import Host, ModelSpec, parse_specs
+from tests.engine import tiny
+
+
+def loaded(*specs: ModelSpec) -> Host:
+    host, ended = Host(specs, threads=1), threading.Event()
+    host.load_in_thread(ended.set)
+    for _ in range(600):
+        if host.is_ready or ended.wait(0.05):
+            return host
+    raise AssertionError("neither ready nor ended")
+
+
+def test_models_are_served_by_name_and_task(tmp_path: Path) -> None:
+    for name in ("c", "g"):
+        (tmp_path / name).mkdir()
+    tiny.bert(tmp_path / "c")
+    tiny.llama4(tmp_path / "g")
+    host = loaded(ModelSpec("c", tmp_path / "c", "classify", "fp32"), ModelSpec("g", tmp_path / "g", "generate"))
+    try:
+        assert [model.spec.name for model in host.served()] == ["c", "g"]
+        assert host.classifier("c").precision == "fp32"
+        assert host.generator("g").max_model_len == 256
+        with pytest.raises(NotFound):
+            host.classifier("g")
+        with pytest.raises(NotFound):
+            host.generator("x")
+    finally:
+        host.stop(5)
+
+
+def test_one_damaged_model_keeps_all_from_being_served(tmp_path: Path) -> None:
+    for name in ("c", "g"):
+        (tmp_path / name).mkdir()
+    tiny.bert(tmp_path / "c")
+    tiny.llama4(tmp_path / "g")
+    (tmp_path / "g" / "config.json").write_text("{}")
+    host = loaded(ModelSpec("c", tmp_path / "c", "classify"), ModelSpec("g", tmp_path / "g", "generate"))
+
+    assert host.failure is not None
+    assert host.failure.code == "file_corrupt"
+    with pytest.raises(Unavailable):
+        host.classifier("c")
+
+
+def test_too_little_memory_for_keys_and_values_is_refused(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    host = loaded(ModelSpec("g", tmp_path, "generate", kv_bytes=10))
+
+    assert host.failure is not None
+    assert host.failure.code == "kv_too_small"
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    tiny.bert(tmp_path)
+    host = loaded(ModelSpec("g", tmp_path, "generate"))
+
+    assert host.failure is not None
+    assert host.failure.code == "model_unsupported"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "5",
+        "[]",
+        "{}",
+        '["a"]',
+        '[{"name": "a"}]',
+        '[{"name":"a","path":".","task":"x"}]',
+        '[{"name":"a","path":".","task":"classify","precision":"int3"}]',
+        '[{"name":"a","path":".","task":"classify","more":1}]',
+        '[{"name":"a","path":".","task":"classify"},{"name":"a","path":".","task":"classify"}]',
+    ],
+)
+def test_a_wrong_list_of_models_is_wrong_usage(raw: str) -> None:
+    with pytest.raises(ModelRefused) as caught:
+        parse_specs(raw)
+    assert caught.value.code == "usage"
+
+
+def test_a_list_of_models_is_read() -> None:
+    raw = json.dumps([{"name": "a", "path": "/x", "task": "classify"}])
+    assert parse_specs(raw) == (ModelSpec("a", Path("/x"), "classify"),)

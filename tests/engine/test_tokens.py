@@ -1,0 +1,86 @@
+"""Text never becomes a control token, and nothing is cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.errors import BadRequest, ModelRefused
+from engine.tokens import TextTokenizer
+from tests.engine import tiny
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
+    directory = tmp_path_factory.mktemp("bpe")
+    tiny.byte_pairs(directory)
+    return TextTokenizer.from_file(directory / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
+    directory = tmp_path_factory.mktemp("wp")
+    tiny.word_pieces(directory)
+    return TextTokenizer.from_file(directory / "tokenizer.json")
+
+
+@pytest.mark.parametrize("name", tiny.LLAMA4_CONTROLS)
+def test_a_written_control_token_stays_text(pairs: TextTokenizer, name: str) -> None:
+    ids = pairs.content(f"a{name}b")
+
+    assert pairs.special_ids.isdisjoint(ids)
+    assert pairs.text(ids) == f"a{name}b"
+    assert pairs.control(name) in pairs.special_ids
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(parts=st.lists(st.sampled_from([*"<|>_ abegtxh\n", "é", "漢", "<|eot|>", "<|header_start|>"]), max_size=40))
+def test_any_text_comes_back_and_holds_no_control_token(pairs: TextTokenizer, parts: list[str]) -> None:
+    text = "".join(parts)
+    ids = pairs.content(text)
+
+    assert pairs.special_ids.isdisjoint(ids)
+    assert pairs.text(ids) == text
+
+
+def test_a_frame_is_put_around_a_text_and_cannot_be_written(words: TextTokenizer) -> None:
+    ids = words.framed("a[SEP][CLS]")
+
+    assert (ids[0], ids[-1]) == (2, 3)
+    assert words.special_ids.isdisjoint(ids[1:-1])
+
+
+def test_unknown_characters_are_no_control_tokens(words: TextTokenizer) -> None:
+    assert 1 in words.framed("漢")
+
+
+def test_a_model_without_an_unknown_token_has_nothing_to_forgive(pairs: TextTokenizer) -> None:
+    assert pairs.control("hello") is None
+    assert pairs.size == 320
+
+
+def test_half_a_surrogate_pair_is_refused(pairs: TextTokenizer) -> None:
+    with pytest.raises(BadRequest) as caught:
+        pairs.content("a\ud800")
+    assert caught.value.code == "not_unicode"
+
+
+def test_truncation_and_padding_of_the_file_are_not_obeyed(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_pairs(tmp_path)
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    assert len(TextTokenizer.from_file(tmp_path / "tokenizer.json").content("0 1 2 3 4 5 6 7 8 9")) > 9
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", json.dumps({"added_tokens": [], "model": {"type": "none"}})])
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ModelRefused) as caught:
+        TextTokenizer.from_file(tmp_path / "tokenizer.json")
+    assert caught.value.code == "tokenizer_invalid"

@@ -1,0 +1,121 @@
+"""Each tensor is accounted for, whatever transformers or we wrote, and nothing but safetensors is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.config import read_config
+from engine.errors import ModelRefused
+from engine.weights import Moe, load_weights
+from tests.engine import tiny
+
+Tensors = dict[str, torch.Tensor]
+GATE_UP = "model.layers.0.feed_forward.experts.gate_up_proj"
+NORM = "model.norm.weight"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.llama4(tmp_path_factory.mktemp("m"))
+
+
+def copy_with(original: Path, target: Path, change: Callable[[Tensors], None]) -> Path:
+    tensors = load_file(original / "model.safetensors")
+    change(tensors)
+    save_file(tensors, target / "model.safetensors")
+    (target / "config.json").write_bytes((original / "config.json").read_bytes())
+    return target
+
+
+def refused(directory: Path) -> ModelRefused:
+    with pytest.raises(ModelRefused) as caught:
+        load_weights(directory, read_config(directory))
+    return caught.value
+
+
+def test_experts_are_turned_to_linear_layout(original: Path) -> None:
+    stored = load_file(original / "model.safetensors")[GATE_UP]
+
+    moe = load_weights(original, read_config(original)).layers[0].feed_forward
+
+    assert isinstance(moe, Moe)
+    assert torch.equal(moe.gate_up_egD, stored.transpose(1, 2))
+    assert moe.gate_up_egD.is_contiguous()
+
+
+def test_eight_bit_values_are_cast_and_nothing_else_is_done_to_them(original: Path, tmp_path: Path) -> None:
+    def shrink(tensors: Tensors) -> None:
+        for name, tensor in tensors.items():
+            tensors[name] = tensor.to(torch.float8_e4m3fn if tensor.dim() > 1 else torch.bfloat16)
+
+    directory = copy_with(original, tmp_path, shrink)
+    weights = load_weights(directory, read_config(directory))
+
+    expected = load_file(original / "model.safetensors")["lm_head.weight"].to(torch.float8_e4m3fn).float()
+    assert torch.equal(weights.head_vD, expected)
+    assert weights.layers[0].qkv.dtype == torch.float32
+
+
+def test_shards_are_read_through_their_index(original: Path, tmp_path: Path) -> None:
+    from transformers import Llama4ForCausalLM
+
+    Llama4ForCausalLM.from_pretrained(original).save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+
+    sharded, whole = (load_weights(path, read_config(path)) for path in (tmp_path, original))
+
+    assert torch.equal(sharded.head_vD, whole.head_vD)
+    assert torch.equal(sharded.layers[3].qkv, whole.layers[3].qkv)
+
+
+def test_a_missing_tensor_is_named(original: Path, tmp_path: Path) -> None:
+    def drop(tensors: Tensors) -> None:
+        del tensors[NORM]
+
+    error = refused(copy_with(original, tmp_path, drop))
+    assert error.code == "weights_mismatch"
+    assert NORM in error.problem
+
+
+def test_an_unexpected_tensor_is_named(original: Path, tmp_path: Path) -> None:
+    error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update(extra=torch.zeros(1))))
+    assert "extra" in error.problem
+
+
+def test_a_wrong_shape_and_a_wrong_type_are_named(original: Path, tmp_path: Path) -> None:
+    error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update({NORM: torch.zeros(3)})))
+    assert "[3]" in error.problem
+    error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update({NORM: torch.zeros(32).long()})))
+    assert "int64" in error.problem
+
+
+def test_an_index_that_leads_out_of_the_directory_is_refused(original: Path, tmp_path: Path) -> None:
+    copy_with(original, tmp_path, lambda tensors: None)
+    index = {"weight_map": {NORM: "../model.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert refused(tmp_path).code == "weights_unsafe"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]"])
+def test_what_is_not_safetensors_is_refused(original: Path, tmp_path: Path, content: bytes) -> None:
+    copy_with(original, tmp_path, lambda tensors: None)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert refused(tmp_path).code == "weights_unsafe"
+
+
+def test_a_cut_file_is_refused(original: Path, tmp_path: Path) -> None:
+    copy_with(original, tmp_path, lambda tensors: None)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert refused(tmp_path).code == "weights_mismatch"
+
+
+def test_no_weights_at_all_are_refused(original: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((original / "config.json").read_bytes())
+    assert refused(tmp_path).code == "file_missing"
