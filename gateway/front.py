@@ -27,6 +27,7 @@ import uvicorn
 import uvloop
 
 from gateway import logs
+from gateway.admission import Admission
 from gateway.app import Gate, make_admin_app, make_app
 from gateway.audit.errors import AuditError
 from gateway.audit.log import AuditLog, AuditSettings
@@ -78,6 +79,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         health = Health(_probes(upstream, host), records, metrics)
         gate = Gate(
             keys=KeyRing(config.keys),
+            admission=Admission(config.concurrency),
             in_force=policy.current,
             pipeline=Pipeline(records, upstream, digest_key(config.key_dir)),
             upstream=upstream,
@@ -181,6 +183,13 @@ def _uvicorn(app: Edge, drain_s: float) -> uvicorn.Config:
     )
 
 
+def _config(file: Path, state: Path) -> Config:
+    try:
+        return load_config(file, state)
+    except OSError as exc:
+        raise ConfigError("config_unreadable", f"`{file}`: {exc.strerror}") from exc
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m gateway.front")
@@ -193,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     logs.set_up("front")
     sys.setswitchinterval(_SWITCH_S)
     try:
-        config = load_config(args.config, args.state)
+        config = _config(args.config, args.state)
         api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)
         uvloop.run(serve(config, api, admin, args.host_socket))
     except (AuditError, ConfigError) as exc:

@@ -51,6 +51,8 @@ class PolicyInForce:
             self._in_force = await asyncio.to_thread(self._built)
         except GuardSetupError as exc:
             raise ConfigError("guard_unusable", str(exc)) from exc
+        except OSError as exc:
+            raise ConfigError("config_unreadable", f"`{self._path}`: {exc.strerror}") from exc
         # The model host was started with the models of this policy; one that asks for more would answer 503 to all.
         asked = {spec.use for spec in self._in_force.policy.detectors.values()}
         self._sources = {use: source for use, source in self._sources.items() if use in asked}

@@ -1,90 +1,110 @@
-"""The client adds nothing to a request, keeps nothing of an answer, and leaves no connection open behind it."""
+"""The process talks to the peer it was told, and to nobody else that the peer or the environment names."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from gateway.http_client import PeerClient, make_client
+from gateway.http_client import HOST_URL, make_client
+from tests.gateway.raw_server import RESET, RawServer, Step, completion, http
 
-URL = "http://peer.example/v1"
-
-
-class Body(httpx.AsyncByteStream):
-    """An answer's body that breaks where it is told to, and knows whether it was closed."""
-
-    def __init__(self, *pieces: bytes, breaks: bool = False) -> None:
-        self.pieces, self.breaks, self.is_closed = pieces, breaks, False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            yield piece
-        if self.breaks:
-            raise httpx.ReadError("scripted")
-
-    async def aclose(self) -> None:
-        self.is_closed = True
+CANARY = b"canary-of-a-peer"
 
 
-def peer(*answers: httpx.Response) -> tuple[PeerClient, list[httpx.Request]]:
-    """A client for a peer that gives these answers in turn, and what the peer was asked."""
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return answers[len(asked) - 1]
-
-    return PeerClient(httpx.MockTransport(answer)), asked
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with RawServer() as server:
+        yield server
 
 
-async def test_a_redirect_is_an_answer_like_any_other() -> None:
-    client, asked = peer(httpx.Response(307, headers={"location": "http://elsewhere.example/"}))
-    response = await client.post(URL, content=b"{}")
-    assert response.status_code == 307
-    assert [str(request.url) for request in asked] == [URL]
+async def test_a_proxy_of_the_environment_is_not_asked(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    server.answers(http(b"{}"))
+    async with make_client() as client:
+        assert (await client.get(server.url)).status_code == 200
 
 
-async def test_a_cookie_is_not_sent_back() -> None:
-    client, asked = peer(httpx.Response(200, headers={"set-cookie": "session=1"}), httpx.Response(200))
-    await client.get(URL)
-    await client.get(URL)
-    assert "cookie" not in asked[1].headers
+async def test_credentials_of_the_environment_are_not_sent(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.answers(http(b"{}"))
+    async with make_client() as client:
+        await client.get(server.url)
+    assert b"authorization" not in server.requests[0][0].lower()
 
 
-async def test_credentials_in_a_url_do_not_become_a_header() -> None:
-    client, asked = peer(httpx.Response(200))
-    await client.get("http://user:word@peer.example/v1")
-    assert "authorization" not in asked[0].headers
+async def test_redirects_are_answers_and_not_orders(server: RawServer) -> None:
+    server.answers(http(b"", "302 Found", "location: http://127.0.0.1:1/elsewhere"))
+    async with make_client() as client:
+        response = await client.get(server.url)
+    assert response.status_code == 302
+    assert len(server.requests) == 1
 
 
-async def test_a_whole_answer_is_read_and_its_connection_given_back() -> None:
-    body = Body(b"one ", b"two")
-    client, _ = peer(httpx.Response(200, stream=body))
-    response = await client.get(URL)
-    assert response.content == b"one two"
-    assert body.is_closed
+async def test_nothing_of_one_exchange_is_kept_for_the_next(server: RawServer) -> None:
+    server.answers(http(b"{}", "200 OK", "set-cookie: session=canary; path=/"))
+    async with make_client() as client:
+        await client.get(server.url)
+        await client.get(server.url)
+    assert b"cookie" not in server.requests[1][0].lower()
 
 
-async def test_an_answer_that_breaks_is_closed() -> None:
-    body = Body(b"one ", breaks=True)
-    client, _ = peer(httpx.Response(200, stream=body))
-    with pytest.raises(httpx.ReadError):
-        await client.get(URL)
-    assert body.is_closed
+async def test_bodies_are_not_decoded_behind_our_back(server: RawServer) -> None:
+    """What is judged are the bytes on the wire; an encoded answer must be seen as one."""
+    server.answers(http(b"\x1f\x8bnot really", "200 OK", "content-encoding: gzip"))
+    async with make_client() as client:
+        request = httpx.Request("GET", server.url)
+        response = await client.send(request, stream=True)
+        assert response.headers["content-encoding"] == "gzip"
+        assert b"".join([piece async for piece in response.aiter_raw()]) == b"\x1f\x8bnot really"
+        await response.aclose()
 
 
-async def test_a_streamed_answer_is_left_to_the_caller() -> None:
-    body = Body(b"one ", b"two")
-    client, _ = peer(httpx.Response(200, stream=body))
-    async with client.stream("GET", URL) as response:
-        assert not body.is_closed
-        assert [piece async for piece in response.aiter_raw()] == [b"one ", b"two"]
-    assert body.is_closed
+@pytest.mark.parametrize(
+    "script",
+    [(), (RESET,), (CANARY + b"\r\n\r\n",), (b"HTTP/1.1 200 OK\r\n" + CANARY + b"\r\n\r\n",),
+     (b"HTTP/1.1 200 OK\r\ncontent-length: " + CANARY + b"\r\n\r\n",), (b"HTTP/1.1 99999 " + CANARY + b"\r\n\r\n",),
+     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + CANARY + b"\r\n",), (http(b"half", length=100),)],
+)  # fmt: skip
+async def test_a_peer_that_speaks_badly_is_an_http_error_without_its_words(
+    server: RawServer, script: tuple[Step, ...]
+) -> None:
+    server.answers(*script)
+    async with make_client() as client:
+        with pytest.raises(httpx.HTTPError) as error:
+            await client.get(server.url, timeout=2)
+    assert CANARY.decode() not in str(error.value)
 
 
-async def test_a_socket_that_is_not_there_is_an_outage() -> None:
-    async with make_client("/nonexistent/host.sock") as client:
-        with pytest.raises((httpx.ConnectError, httpx.ConnectTimeout)):
-            await client.get("http://model-host/health")
+async def test_a_slow_peer_is_a_timeout(server: RawServer) -> None:
+    server.answers(5.0, http(b"{}"))
+    async with make_client() as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get(server.url, timeout=0.1)
+
+
+async def test_a_peer_on_a_unix_socket_needs_no_name(tmp_path: Path) -> None:
+    """The host name in the URL is never looked up; the socket is the address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(completion()))
+        await writer.drain()
+        writer.close()
+
+    path = str(tmp_path / "host.sock")
+    async with await asyncio.start_unix_server(serve, path), make_client(path) as client:
+        assert (await client.get(HOST_URL + "/health")).content == completion()
+    async with make_client(str(tmp_path / "missing.sock")) as client:
+        with pytest.raises(httpx.HTTPError):
+            await client.get(HOST_URL + "/health")

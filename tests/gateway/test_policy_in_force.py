@@ -190,7 +190,7 @@ async def test_at_every_moment_of_many_reloads_the_pair_belongs_together(site: S
 
 
 async def test_nothing_is_served_without_a_policy(tmp_path: Path) -> None:
-    for how, error in (("empty", FileErrors), (NO_HOST, ConfigError), ("gone", OSError)):
+    for how, error in (("empty", FileErrors), (NO_HOST, ConfigError), ("gone", ConfigError)):
         site = Site(tmp_path)
         broken(site.path, how)
         with pytest.raises(error):

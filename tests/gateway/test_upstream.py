@@ -187,7 +187,7 @@ async def test_an_unknown_code_of_a_refusal_is_not(server: RawServer, client: ht
 
 
 LISTED = {"object": "list", "data": [
-    {"id": "chat"}, {"id": "guard", "task": "classify"}, {"id": 7}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 300}, 
+    {"id": "chat"}, {"id": "guard", "task": "classify"}, {"id": 7}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 300},
     "row", {},
 ]}  # fmt: skip
 
