@@ -65,6 +65,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_clock()
+        if not self.url.startswith(b"/"):
+            # `GET http://other/…` names an authority that need not be the Host. uvicorn would drop it and keep the
+            # path; this path is one that gateway/edge.py refuses.
+            self.url = b"/%"
         super().on_headers_complete()
 
     def _await_header(self) -> None:

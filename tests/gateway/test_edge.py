@@ -89,6 +89,12 @@ def test_only_exact_paths_are_routes(live: Live, path: str) -> None:
     assert len(live.server.bodies) == before
 
 
+@pytest.mark.parametrize("target", ["http://evil/livez", "http://gate/livez", "//evil/livez", "gate:80", "livez"])
+def test_a_target_with_an_authority_of_its_own_is_refused(live: Live, target: str) -> None:
+    """Some reader in front of us may have gone by the one, while the other is what the Host says."""
+    assert status(live.raw(f"GET {target} HTTP/1.1\r\nhost: gate\r\n\r\n".encode())) == 400
+
+
 def test_a_query_changes_nothing(live: Live) -> None:
     assert live.get("/livez?a=%2e%2e/&b=//").status_code == 200
 
