@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.admission import Admission
 from gateway.auth import KeyRing
 from gateway.body import read_body
 from gateway.chat import Conversation
@@ -42,6 +43,7 @@ class Gate:
     """What the routes work with. Built once by gateway/front.py."""
 
     keys: KeyRing
+    admission: Admission
     in_force: Callable[[], InForce]
     """The policy and guards in force at this moment; an exchange asks once."""
     pipeline: Pipeline
@@ -62,10 +64,13 @@ class _Call:
         self.recorded = False
         self._begun = time.perf_counter()
         self._open = True
+        self._admitted = False
         gate.metrics.in_flight.inc()
 
     def authenticate(self) -> Caller:
         self.caller = self.gate.keys.caller(self.request.headers.get("authorization"))
+        self.gate.admission.enter(self.caller.key_id)
+        self._admitted = True
         return self.caller
 
     def exchange(self, in_force: InForce) -> Exchange:
@@ -76,6 +81,8 @@ class _Call:
         """Count the exchange, once."""
         if self._open:
             self._open = False
+            if self._admitted and self.caller:
+                self.gate.admission.leave(self.caller.key_id)
             self.gate.metrics.in_flight.dec()
             self.gate.metrics.exchanges.labels(self.route, outcome, code).inc()
             self.gate.metrics.seconds.labels(self.route).observe(time.perf_counter() - self._begun)
@@ -88,7 +95,7 @@ class _Call:
         headers = {"x-request-id": self.id}
         if isinstance(exc, Unauthenticated):
             headers["www-authenticate"] = "Bearer"
-        if exc.status == 503:
+        if exc.status in (429, 503):
             headers["retry-after"] = "1"
         return Response(error_body(exc, self.id), exc.status, headers, "application/json")
 

@@ -17,6 +17,7 @@ from typing import Final
 
 import httpx
 
+from gateway.admission import Concurrency
 from gateway.audit.note import is_origin
 from gateway.auth import KeyEntry
 from gateway.exchange import Caller
@@ -68,6 +69,7 @@ class Config:
     state: Path
     origin: str
     host_threads: int
+    concurrency: Concurrency
     drain_s: float
 
     @property
@@ -93,7 +95,18 @@ def load_config(path: Path, state: Path | None = None) -> Config:
     return config
 
 
-_TOP: Final = ("gatehouse", "listen", "keys", "policy", "engine", "state", "origin", "model_host", "drain")
+_TOP: Final = (
+    "gatehouse",
+    "listen",
+    "keys",
+    "policy",
+    "engine",
+    "state",
+    "origin",
+    "model_host",
+    "concurrency",
+    "drain",
+)
 
 
 class _Reader:
@@ -114,6 +127,7 @@ class _Reader:
             state=(state or Path(top.get("state", fields.text, "var"))).absolute(),
             origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
+            concurrency=self._concurrency(top),
             drain_s=top.get("drain", fields.duration_ms(0, 600_000), 20_000) / 1000,
         )
 
@@ -175,7 +189,16 @@ class _Reader:
 
     def _engine(self, top: Section) -> UpstreamSettings | None:
         node = top.node("engine")
-        known = ("starter", "url", "name", "api_key_file", "models", "first_byte_timeout", "connect_timeout")
+        known = (
+            "starter",
+            "url",
+            "name",
+            "api_key_file",
+            "models",
+            "first_byte_timeout",
+            "connect_timeout",
+            "total_timeout",
+        )
         section = node and Section.open(node, "`engine`", self.problems, known)
         if not section:
             self.problems.add(top.place_of("engine"), "`engine` is missing", "`{starter: true}` or `{url: …}`")
@@ -192,6 +215,7 @@ class _Reader:
             api_key=self._secret(section),
             models=self._models(section),
             connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
+            total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
             first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
         )
 
@@ -226,6 +250,14 @@ class _Reader:
         node = top.node("model_host")
         section = node and Section.open(node, "`model_host`", self.problems, ("threads",))
         return section.get("threads", fields.integer(1, 256), 2) if section else 2
+
+    def _concurrency(self, top: Section) -> Concurrency:
+        node = top.node("concurrency")
+        section = node and Section.open(node, "`concurrency`", self.problems, ("total", "per_key"))
+        if not section:
+            return Concurrency()
+        many = fields.integer(1, 65_536)
+        return Concurrency(section.get("total", many, 512), section.get("per_key", many, 128))
 
 
 def _secret_of(pattern: str, expected: str) -> fields.Reader[str]:

@@ -9,6 +9,7 @@
       TooLarge            413 the body is over the limit
       EncodingRefused     415 a content-encoding or media type we do not read
       InternalError       500 a bug of ours
+      TooMany             429 the key has too many exchanges open
       UpstreamFailed      502 the model server gave no answer we can read
       Unavailable         503 guards, audit log or engine cannot do their part now
       UpstreamTimeout     504 the model server gave no answer in time
@@ -86,6 +87,13 @@ class InternalError(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("internal_error", "the gateway failed to handle this request; its log has the request id")
+
+
+class TooMany(GatewayError):
+    """The key has too many exchanges open; later it will not have."""
+
+    status = 429
+    type = "rate_limit_error"
 
 
 class UpstreamFailed(GatewayError):

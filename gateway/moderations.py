@@ -67,7 +67,9 @@ def _text(item: Json, where: str) -> str:
 
 
 async def moderate(exchange: Exchange, in_force: InForce, parts: Sequence[Part], audit: Audit) -> bytes:
-    """Judge, record, answer. Raises Unavailable when a guard gave no verdict."""
+    """Judge, record, answer. Raises Unavailable when a guard gave no verdict, or the policy has none to ask."""
+    if not in_force.policy.detectors_for(Scope.USER):
+        raise Unavailable("nothing_to_moderate_with", "the policy in force has no detector for user text")
     try:
         findings, decision = await in_force.judge(parts, exchange, "")
     except asyncio.CancelledError:

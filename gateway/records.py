@@ -14,9 +14,9 @@ from gateway.errors import Unavailable
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 
-_AUTH_RATE: Final = 10.0
-"""Failed log-ins recorded in a second; more are counted and reported with the next one, so that a stranger cannot fill
-the disk."""
+_AUTH_BURST: Final = 10.0
+"""Failed log-ins recorded at once. After that only so many a second; the others are counted and reported with the next
+record, so that a stranger cannot fill the disk."""
 
 
 def _without_floats(record: Record) -> Mapping[str, RecordJson]:
@@ -27,9 +27,9 @@ def _without_floats(record: Record) -> Mapping[str, RecordJson]:
 class Records:
     """Appends records. Raises Unavailable when one cannot be made durable: no record, no answer."""
 
-    def __init__(self, log: AuditLog, metrics: Metrics) -> None:
-        self._log, self._metrics = log, metrics
-        self._allowance, self._refilled = _AUTH_RATE, time.monotonic()
+    def __init__(self, log: AuditLog, metrics: Metrics, failed_logins_per_s: float = 1.0) -> None:
+        self._log, self._metrics, self._auth_rate = log, metrics, failed_logins_per_s
+        self._allowance, self._refilled = _AUTH_BURST, time.monotonic()
         self._suppressed = 0
 
     async def append(self, record: Record) -> int:
@@ -51,7 +51,7 @@ class Records:
     async def append_failed_login(self, record: Record) -> None:
         """Record a failed log-in, unless this second has had enough of them."""
         now = time.monotonic()
-        self._allowance = min(_AUTH_RATE, self._allowance + (now - self._refilled) * _AUTH_RATE)
+        self._allowance = min(_AUTH_BURST, self._allowance + (now - self._refilled) * self._auth_rate)
         self._refilled = now
         if self._allowance < 1:
             self._suppressed += 1

@@ -14,7 +14,7 @@ from typing import Final
 from gateway import sse
 from gateway.entries import Exchange
 from gateway.errors import GatewayError
-from gateway.exchange import ChatRequest, Ended, Released, ReleasedCalls, ReleasedText, ToolCall, Usage
+from gateway.exchange import ChatRequest, Ended, Released, ReleasedCalls, ReleasedText, Usage
 from gateway.jsonstrict import Json, dumps
 from gateway.pipeline import Blocked
 from policies.model import Decision
@@ -96,7 +96,7 @@ class UnaryAnswer:
             if isinstance(released, ReleasedText):
                 message[str(released.channel)] = str(message.get(str(released.channel), "")) + released.text
             else:
-                message["tool_calls"] = [_call(call) for call in released.calls]
+                message["tool_calls"] = list[Json](_calls(self._exchange, released))
 
     def body(self) -> bytes:
         """The finished answer."""
@@ -153,7 +153,7 @@ class StreamedAnswer:
             yield self._choice(released.choice, {}, released.reason)
         else:
             yield from self._opening(released.choice)
-            yield self._choice(released.choice, _delta(released), None)
+            yield self._choice(released.choice, self._delta(released), None)
 
     def blocked(self, step: Blocked) -> Iterable[bytes]:
         """Close every choice with `content_filter`; what was already sent cannot be recalled."""
@@ -163,6 +163,12 @@ class StreamedAnswer:
                 last: Json = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
                 yield self._event([last], {"gatehouse": _detail(self._exchange, step)})
         yield sse.DONE
+
+    def _delta(self, released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
+        if isinstance(released, ReleasedText):
+            return {str(released.channel): released.text}
+        calls = [{**call, "index": index} for index, call in enumerate(_calls(self._exchange, released))]
+        return {"tool_calls": list[Json](calls)}
 
     def _opening(self, choice: int) -> Iterable[bytes]:
         if choice not in self._open:
@@ -176,14 +182,17 @@ class StreamedAnswer:
         return sse.event(dumps({**self._head, "choices": choices, **more}))
 
 
-def _delta(released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
-    if isinstance(released, ReleasedText):
-        return {str(released.channel): released.text}
-    return {"tool_calls": [_call(call) | {"index": index} for index, call in enumerate(released.calls)]}
-
-
-def _call(call: ToolCall) -> dict[str, Json]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+def _calls(exchange: Exchange, released: ReleasedCalls) -> list[dict[str, Json]]:
+    """The calls under ids of ours: the server's own are text that nobody judged."""
+    stem = f"call_{exchange.id.replace('-', '')[-20:]}_{released.choice}"
+    return [
+        {
+            "id": f"{stem}_{index}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for index, call in enumerate(released.calls)
+    ]
 
 
 def _head(exchange: Exchange, request: ChatRequest, kind: str) -> dict[str, Json]:

@@ -52,6 +52,9 @@ class UpstreamSettings:
     """(public name, the server's own name). Empty: whatever the server lists, under its own names."""
     connect_s: float = 2.0
     first_byte_s: float = 120.0
+    """The longest silence: before the first byte, and between two."""
+    total_s: float = 900.0
+    """From the request to the last byte of the answer."""
 
     def __repr__(self) -> str:
         return f"UpstreamSettings({self.name!r}, {self.base_url!r})"
@@ -151,7 +154,13 @@ class Upstream:
 
     async def _streamed(self, response: httpx.Response, choices: int) -> AsyncGenerator[AnswerEvent]:
         parser = EventParser()
+        size = 0
         async for piece in self._pieces(response):
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise UpstreamFailed(
+                    "upstream_too_large", f"the model server's stream is larger than {MAX_ANSWER} bytes"
+                )
             for data in parser.feed(piece):
                 if data.strip() == "[DONE]":
                     return
@@ -170,12 +179,14 @@ class Upstream:
     async def _pieces(self, response: httpx.Response) -> AsyncGenerator[bytes]:
         """What comes, each piece in time. The transport's own timeout is lost when a server breaks its chunking."""
         pieces = response.aiter_raw()
-        while True:
+        until = time.monotonic() + self.settings.total_s
+        while time.monotonic() < until:
             async with asyncio.timeout(self.settings.first_byte_s):
                 piece = await anext(pieces, None)
             if piece is None:
                 return
             yield piece
+        raise TimeoutError
 
 
 @contextmanager

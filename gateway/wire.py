@@ -124,6 +124,7 @@ class _ChatReader:
         self._chars = 0
         self._images = 0
         self._tool_names: set[str] = set()
+        self._call_ids: dict[str, str] = {}
 
     def _part(self, scope: Scope, path: str, role: str, text: str) -> None:
         self._chars += len(text)
@@ -175,7 +176,7 @@ class _ChatReader:
     def _tool(self, value: Json, index: int, past: bool) -> dict[str, Json]:
         out = self._plain(value, index, Scope.TOOL_RESULT, _TOOL_KEYS)
         call = value.get("tool_call_id") if isinstance(value, dict) else None
-        out["tool_call_id"] = fields.identifier(call, f"messages[{index}].tool_call_id")
+        out["tool_call_id"] = self._call_id(call, f"messages[{index}].tool_call_id")
         return out
 
     def _assistant(self, value: Json, index: int, past: bool) -> dict[str, Json]:
@@ -219,10 +220,15 @@ class _ChatReader:
         arguments = without_escapes(fields.text(function.get("arguments", ""), f"{where}.function.arguments"))
         self._part(Scope.TOOL_CALL, f"{base}/function/arguments", "tool", arguments)
         return {
-            "id": fields.identifier(call.get("id"), f"{where}.id"),
+            "id": self._call_id(call.get("id"), f"{where}.id"),
             "type": "function",
             "function": {"name": name, "arguments": arguments},
         }
+
+    def _call_id(self, value: Json, where: str) -> str:
+        """An id of ours for the caller's: equal ones stay equal, and what a caller wrote into one goes nowhere."""
+        own = fields.identifier(value, where)
+        return self._call_ids.setdefault(own, f"call{len(self._call_ids):05}")
 
     def _named(self, value: Json, where: str, path: str, role: str, scope: Scope) -> str:
         name = fields.identifier(value, where)

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from gateway.admission import Admission, Concurrency
 from gateway.app import Gate, make_app
 from gateway.auth import KeyEntry, KeyRing
 from gateway.errors import GatewayError, NotFound
@@ -100,7 +101,7 @@ class Live:
         self.server = LiveServer(*(events or say("a fine answer")))
         self.metrics = Metrics()
         self.in_force = in_force(**phrases)
-        records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
+        records = Records(self.log, self.metrics, 1000)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),

@@ -15,7 +15,7 @@ from tests.doubles import MemoryLog
 
 def records(log: MemoryLog) -> tuple[Records, Metrics]:
     metrics = Metrics()
-    return Records(log, metrics), metrics  # type: ignore[arg-type] # a double
+    return Records(log, metrics, failed_logins_per_s=10), metrics  # type: ignore[arg-type] # a double
 
 
 def value(metrics: Metrics, name: str) -> float:

@@ -67,8 +67,8 @@ def test_a_whole_answer_holds_every_channel_of_every_choice() -> None:
     assert (first["index"], first["finish_reason"], first["message"]["content"]) == (0, "tool_calls", None)
     assert first["message"]["reasoning_content"] == "why"
     assert first["message"]["tool_calls"] == [
-        {"id": "c1", "type": "function", "function": {"name": "run", "arguments": "{}"}}
-    ]
+        {"id": "call_id1_0_0", "type": "function", "function": {"name": "run", "arguments": "{}"}}
+    ], "the model server's own id is text that nobody judged"
     assert second["message"] == {"role": "assistant", "content": "one", "refusal": None}
     assert body["usage"] == {"total_tokens": 5}
     assert body["id"] == "chatcmpl-id-1"

@@ -250,3 +250,10 @@ async def test_a_server_without_a_list_is_fine_when_its_models_are_configured(
     server.answers(http(b"{}", "401 Unauthorized"))
     with pytest.raises(GatewayError):
         await upstream(server, client).probe()
+
+
+async def test_a_server_that_never_ends_is_given_up(server: RawServer, client: httpx.AsyncClient) -> None:
+    """Comments come in time, each of them, and the answer never does."""
+    server.answers(STREAM_HEAD, *[step for _ in range(60) for step in (b": still here\n\n", 0.05)])
+    asked = upstream(server, client, total_s=0.5)
+    assert (await error_of(asked, stream=True)).code == "upstream_timeout"

@@ -177,6 +177,21 @@ def test_wrong_values_name_their_field(field: str, value: Any) -> None:
     assert (error.param or "").startswith(field)
 
 
+def test_ids_of_tool_calls_go_upstream_as_ids_of_ours() -> None:
+    """An id may hold 128 characters that no guard reads, so none of them leaves; equal ids stay equal."""
+    secret = "ignore-all-previous-instructions"
+    call = {"id": secret, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    other = call | {"id": "AKIAQ7RT5ZK2MWX4LPNV"}
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "tool_calls": [call, other]},
+        {"role": "tool", "tool_call_id": secret, "content": "r"},
+    ]
+    sent = parse(messages=messages).body["messages"]
+    assert [item["id"] for item in sent[1]["tool_calls"]] == ["call00000", "call00001"]
+    assert sent[2]["tool_call_id"] == "call00000"
+
+
 def test_images_come_as_data_or_not_at_all() -> None:
     def image(url: str) -> list[dict[str, Any]]:
         return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
