@@ -21,8 +21,8 @@ from guards.starter.train.data import Row, own_rows, unseen_rows
 from guards.starter.train.scores import threshold_at
 from guards.starter.train.shipped import load
 
-CATEGORY_RATE = 0.001
-CATEGORY_FLOOR, CATEGORY_CEILING = 0.3, 0.9
+CATEGORY_RATE = 0.002
+CATEGORY_FLOOR, CATEGORY_CEILING = 0.3, 0.95
 
 
 def rounded_up(score: float) -> float:
@@ -56,9 +56,12 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--injection-fpr", type=float, default=0.02)
     parser.add_argument("--hazard-fpr", type=float, default=0.035)
+    parser.add_argument("--task", choices=("injection", "hazard"), action="append", help="only this guard")
     asked = parser.parse_args()
     unseen = [*unseen_rows(asked.data), *own_rows(asked.texts, kept_aside=True)]
     for task, column, rate in (("injection", 1, asked.injection_fpr), ("hazard", 0, asked.hazard_fpr)):
+        if asked.task and task not in asked.task:
+            continue
         guard, rows = load(asked.models / task), ordinary(unseen, task)
         sources = ", ".join(sorted({row.source for row in rows}))
         measured_on = f"{len(rows)} ordinary texts never trained on, from: {sources}"

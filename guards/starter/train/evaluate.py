@@ -85,10 +85,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--task", choices=("injection", "hazard"), action="append", help="only this guard")
     asked = parser.parse_args()
     unseen, own = unseen_rows(asked.data), own_rows(asked.texts, kept_aside=True)
     dev = [row for row in public_rows(asked.data, "dev") if row.source not in UNSEEN]
     for task, column in (("injection", 1), ("hazard", 0)):
+        if asked.task and task not in asked.task:
+            continue
         guard = load(asked.models / task)
         at = json.loads((asked.models / task / "thresholds.json").read_text(encoding="utf-8"))
         print(f"\n## {task}, threshold {at['score']}")
