@@ -104,6 +104,7 @@ class Live:
         records = Records(self.log, self.metrics, 1000)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
+            admission=Admission(Concurrency(total=64, per_key=48)),
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),
             in_force=lambda: self.in_force,
             pipeline=Pipeline(records, self.server, b"k" * 32),
