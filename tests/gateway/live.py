@@ -101,7 +101,7 @@ class Live:
         self.server = LiveServer(*(events or say("a fine answer")))
         self.metrics = Metrics()
         self.in_force = in_force(**phrases)
-        records = Records(self.log, self.metrics, 1000)  # type: ignore[arg-type] # a double
+        records = Records(self.log, self.metrics, 10)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
             admission=Admission(Concurrency(total=64, per_key=48)),
