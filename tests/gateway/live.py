@@ -96,12 +96,18 @@ class LiveServer(ScriptedServer):
 class Live:
     """Use as a context."""
 
-    def __init__(self, *events: Any, log: MemoryLog | None = None, **phrases: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        *events: Any,
+        log: MemoryLog | None = None,
+        failed_logins_per_s: float = 100.0,
+        **phrases: Mapping[str, Any],
+    ) -> None:
         self.log = log or MemoryLog()
         self.server = LiveServer(*(events or say("a fine answer")))
         self.metrics = Metrics()
         self.in_force = in_force(**phrases)
-        records = Records(self.log, self.metrics, 10)  # type: ignore[arg-type] # a double
+        records = Records(self.log, self.metrics, failed_logins_per_s)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
             admission=Admission(Concurrency(total=64, per_key=48)),

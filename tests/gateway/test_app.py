@@ -71,13 +71,12 @@ def test_who_asks_is_what_the_key_says_and_nothing_else(live: Live) -> None:
     assert "root" not in json.dumps(live.records + live.server.bodies)
 
 
-def test_a_flood_of_wrong_keys_is_answered_but_not_all_of_it_is_recorded(live: Live) -> None:
-    before = live.metric("gatehouse_auth_records_suppressed_total")
-    with httpx.Client() as client:
+def test_a_flood_of_wrong_keys_is_answered_but_not_all_of_it_is_recorded() -> None:
+    with Live(failed_logins_per_s=1) as live, httpx.Client() as client:
         answers = [client.get(live.url + "/v1/models").status_code for _ in range(120)]
     assert set(answers) == {401}
-    assert len(live.records) < 100
-    assert live.metric("gatehouse_auth_records_suppressed_total") - before == 120 - len(live.records)
+    assert 10 <= len(live.records) < 30
+    assert live.metric("gatehouse_auth_records_suppressed_total") == 120 - len(live.records)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ TABLE = {
     "Slow": (408, "invalid_request_error"),
     "TooLarge": (413, "invalid_request_error"),
     "EncodingRefused": (415, "invalid_request_error"),
+    "TooMany": (429, "rate_limit_error"),
     "UpstreamFailed": (502, "upstream_error"),
     "Unavailable": (503, "service_unavailable"),
     "UpstreamTimeout": (504, "upstream_error"),
