@@ -77,7 +77,7 @@ async def test_hazards_report_the_unsafe_score_and_the_worst_of_each_category(ma
 
     (verdict,) = await guard.judge([part(long)])
 
-    assert verdict.windows == 2
+    assert verdict.windows == 4, "700 tokens in windows of 254 that overlap by 64"
     assert verdict.score_ppm == 900_000
     assert dict(verdict.categories)["S1"] == 600_000
     assert dict(verdict.categories)["S13"] == 800_000
@@ -149,7 +149,7 @@ async def test_text_without_a_token_has_nothing_to_judge(make: Make, text: str) 
     assert len(host.calls) == 1
 
 
-@pytest.mark.parametrize("at", [0, 508, 509, 510, 511, 700, 923, 924, 1199])
+@pytest.mark.parametrize("at", [0, 189, 190, 253, 254, 255, 700, 1010, 1011, 1199])
 async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Make, at: int) -> None:
     guard, _ = make()
     words = ["hello"] * 1_200
@@ -157,7 +157,7 @@ async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Make, a
 
     (verdict,) = await guard.judge([part(" ".join(words))])
 
-    assert (verdict.score_ppm, verdict.windows) == (900_000, 3)
+    assert (verdict.score_ppm, verdict.windows) == (900_000, 6)
 
 
 @pytest.mark.parametrize(

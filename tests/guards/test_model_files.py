@@ -59,7 +59,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: str) -> No
         {"architectures": ["DebertaV2ForSequenceClassification"]},
         {"id2label": {"0": "attack", "1": "benign"}},
         {"problem_type": "multi_label_classification"},
-        {"max_position_embeddings": 256},
+        {"max_position_embeddings": 128},
         {"max_position_embeddings": None},
     ],
 )
