@@ -22,7 +22,7 @@ from bench import report
 from bench.load import Load, percentile, run
 from bench.mock_upstream import CHUNKS
 from bench.peers import GATEHOUSE, Peer, Site, Target, all_peers, home
-from bench.processes import NotStarted, busy_seconds, cpu_seconds, free_port, rss_mib, started
+from bench.processes import NotStarted, busy_seconds, cpu_seconds, free_port, raise_priority, rss_mib, started
 
 BAR_CPU_S = 1.0
 BAR_CONNECTIONS = 16
@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=home() / "front.jsonl", help="one line for each gateway and round")
     parser.add_argument("--gateway-core", type=int, default=1)
     parser.add_argument("--load-core", type=int, default=0)
+    parser.add_argument("--nice", type=int, default=0, help="-15: before other work on the machine; needs root")
     args = parser.parse_args(argv)
+    if args.nice:
+        raise_priority(os.getpid(), args.nice)
     peers = {name: peer for name, peer in all_peers().items() if not args.only or name in args.only}
     for name, peer in peers.items():
         if peer.missing:
@@ -68,6 +71,8 @@ def _rounds(peers: Mapping[str, Peer], args: argparse.Namespace) -> list[Row]:
                     row: Row = {"gateway": name, "round": number, "at": datetime.now(UTC).isoformat("T", "seconds")}
                     try:
                         with peer.start(Site(Path(directory), port, args.gateway_core)) as target:
+                            if args.nice and target.pid is not None:
+                                raise_priority(target.pid, args.nice)
                             row |= _measured(target, pid, args.seconds)
                     except NotStarted as exc:
                         row["failed"] = str(exc)

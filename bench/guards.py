@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tokenizers import Tokenizer
 from bench import report
 from bench.gatehouse import ROOT
 from bench.load import percentile
-from bench.processes import busy_seconds, cpu_seconds, rss_mib, stop
+from bench.processes import busy_seconds, cpu_seconds, raise_priority, rss_mib, stop
 
 BAR_P50_MS = 15.0
 MODELS = ("injection", "hazard")
@@ -50,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="torch threads of the host, as in the quickstart")
     parser.add_argument("--models", type=Path, default=ROOT / "guards" / "starter")
     parser.add_argument("--out", type=Path, help="one JSON line for each round")
+    parser.add_argument("--nice", type=int, default=0, help="-15: before other work on the machine; needs root")
     args = parser.parse_args(argv)
+    if args.nice:
+        raise_priority(os.getpid(), args.nice)
     with tempfile.TemporaryDirectory(prefix="gatehouse-guards-") as directory:
         socket = Path(directory) / "host.sock"
         specs = [{"name": name, "path": str(args.models / name), "task": "classify"} for name in MODELS]

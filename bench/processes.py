@@ -77,6 +77,14 @@ def free_port() -> int:
         return port
 
 
+def raise_priority(pid: int, nice: int) -> None:
+    """Of the process tree, and of the sessions it has opened where the kernel schedules sessions as groups."""
+    for member in tree(pid):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, member, nice)
+            Path(f"/proc/{member}/autogroup").write_text(str(nice))
+
+
 @contextlib.contextmanager
 def started(
     argv: Sequence[str], directory: Path, ready: str, *, env: Mapping[str, str] | None = None, core: int | None = None
