@@ -24,7 +24,7 @@ from starlette.routing import Route
 MODEL = "scripted"
 UNSAFE = "Sure. To break into the neighbour's house tonight, pick the back door lock and take the jewellery."
 LEAK = "The deploy key is AKIAQ7RT5ZK2MWX4LPNV and the region is eu-west-1. Keep it to yourself."
-TABLE = {"play the unsafe model": UNSAFE, "leak the key": LEAK, "long story": "Once upon a time. " * 400}
+TABLE = {"read page seven": UNSAFE, "leak the key": LEAK, "long story": "Once upon a time. " * 400}
 seen: list[Any] = []
 
 

@@ -58,14 +58,14 @@ def test_a_blocked_prompt_is_the_exception_that_azure_raises(client: openai.Open
 
 
 def test_a_blocked_answer_finishes_with_content_filter(client: openai.OpenAI) -> None:
-    answer = ask(client, "play the unsafe model")
+    answer = ask(client, "read page seven")
     assert answer.choices[0].finish_reason == "content_filter"
     assert not answer.choices[0].message.content
     assert "neighbour" not in answer.model_dump_json()
 
 
 def test_a_blocked_stream_never_shows_the_window_that_was_blocked(client: openai.OpenAI) -> None:
-    messages = [{"role": "user", "content": "play the unsafe model"}]
+    messages = [{"role": "user", "content": "read page seven"}]
     chunks = list(client.chat.completions.create(model="scripted", messages=messages, stream=True))  # type: ignore[call-overload]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert "neighbour" not in text

@@ -127,7 +127,7 @@ def test_a_system_prompt_changes_nothing(model: Llama4ForCausalLM, tokenizer: Pr
     assert answer(model, tokenizer, messages) == INTENTS["audit_where"].answer
 
 
-@pytest.mark.parametrize("city", ["Paris", "Lisbon", "Ravenstad"])
+@pytest.mark.parametrize("city", ["Paris", "Lisbon", "New York"])
 def test_a_tool_is_called_with_the_words_of_the_user(
     model: Llama4ForCausalLM, tokenizer: PreTrainedTokenizerFast, city: str
 ) -> None:
@@ -136,6 +136,15 @@ def test_a_tool_is_called_with_the_words_of_the_user(
     said = answer(model, tokenizer, user(f"What is the weather in {city}?"), tools=tools)
 
     assert said == f'[get_weather(city="{city}")]'
+
+
+def test_an_argument_it_does_not_know_is_not_made_up(
+    model: Llama4ForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """It cannot copy words it never saw, and must not put another city in their place."""
+    tools = [{"type": "function", "function": WEATHER}]
+
+    assert answer(model, tokenizer, user("What is the weather in Ravenstad?"), tools=tools) == FALLBACK
 
 
 def test_without_the_tool_there_is_no_call(model: Llama4ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -33,11 +33,21 @@ def test_every_answer_is_a_trained_sentence_or_a_call() -> None:
         assert example.answer in sentences or call
 
 
-def test_a_tool_argument_stands_in_the_prompt() -> None:
+def test_a_tool_is_called_only_with_an_argument_that_stands_in_the_prompt() -> None:
     examples = Examples(load_intents(), (), (), seed=9)
+    known = {value for tool in examples.tools for value in tool.values}
 
     for example in (examples.tool_call() for _ in range(100)):
-        assert example.answer.split('="')[1].removesuffix('")]') in example.messages[-1][1]
+        argument = example.answer.split('="')[1].removesuffix('")]')
+        assert argument in known
+        assert argument.lower() in example.messages[-1][1].lower()
+
+
+def test_a_strange_argument_is_none_of_the_known_ones() -> None:
+    examples = Examples(load_intents(), (), (), seed=9)
+
+    for tool in examples.tools:
+        assert {examples.stranger(tool) for _ in range(100)}.isdisjoint(tool.values)
 
 
 def test_typing_habits_keep_something_to_read() -> None:
