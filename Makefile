@@ -4,7 +4,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 STAMP = .venv/.installed
 TEST_STAMP = .venv/.installed-test
 
-.PHONY: run test check bench-front bench-guards wheel constraints clean
+.PHONY: run test check bench-front bench-guards bench-quality wheel constraints clean
 
 run: $(STAMP)
 	@. .venv/bin/activate && exec gatehouse serve --config deploy/gatehouse.quickstart.yaml
@@ -33,6 +33,9 @@ bench-front: $(TEST_STAMP)
 
 bench-guards: $(TEST_STAMP)
 	.venv/bin/python -m bench.guards
+
+bench-quality: $(TEST_STAMP)
+	.venv/bin/python -m bench.guard_quality
 
 constraints: $(TEST_STAMP)
 	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
