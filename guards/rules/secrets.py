@@ -1,6 +1,6 @@
 """Credentials in text: keys, tokens, and passwords next to their names.
 
-Why the patterns are our own and not a library's: docs/decisions/secrets-patterns.md. Spans cover the secret itself
+Why the patterns are our own and not a library's: docs/decisions/0004-secrets-patterns.md. Spans cover the secret itself
 and not its name, so that redaction leaves a readable line. A match is checked for structure before it counts, because
 a guard that stops on every hash or placeholder is soon switched off. Nothing here verifies a credential with its
 issuer.
