@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -68,7 +69,7 @@ class Choice:
         return shown
 
 
-class Answer:
+class Answer(ABC):
     """Shared by both endpoints: identity, choices, usage."""
 
     kind, chunk_kind, prefix = "", "", ""
@@ -119,14 +120,14 @@ class Answer:
         reason = self.reasons[index]
         return "tool_calls" if self.choices[index].calls else str(reason) if reason else None
 
-    def _delta(self, index: int, shown: Grown) -> Object:
-        raise NotImplementedError
+    @abstractmethod
+    def _delta(self, index: int, shown: Grown) -> Object: ...
 
-    def _closing(self, index: int) -> list[Object]:
-        raise NotImplementedError
+    @abstractmethod
+    def _closing(self, index: int) -> list[Object]: ...
 
-    def _whole(self, index: int) -> Object:
-        raise NotImplementedError
+    @abstractmethod
+    def _whole(self, index: int) -> Object: ...
 
     def _name(self, token: int) -> str:
         return f"token_id:{token}" if self._asked.tokens_as_ids else self._tokenizer.token(token)

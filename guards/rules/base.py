@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import re2
@@ -30,15 +31,15 @@ CLEAN = Verdict(0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class RuleGuard:
+class RuleGuard(ABC):
     """A guard that finds characters. Subclasses give `spans`; the rest follows."""
 
     def __init__(self, use: str, version: int) -> None:
         self.identity = GuardIdentity(use, f"{use}/{version}")
 
+    @abstractmethod
     def spans(self, text: str) -> Iterator[Span]:
         """Every hit, by rising start. Pure, and linear in the text."""
-        raise NotImplementedError
 
     def is_quick(self, parts: Sequence[Part]) -> bool:
         """Whether `judge_now` may run on the event loop."""
