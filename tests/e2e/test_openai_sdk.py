@@ -40,7 +40,7 @@ def test_a_stream_is_the_same_text(client: openai.OpenAI) -> None:
     chunks = list(stream)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == "Once upon a time. " * 400
-    assert len([chunk for chunk in chunks if chunk.choices]) > 10, "a long answer leaves in many windows"
+    assert len([chunk for chunk in chunks if chunk.choices]) >= 4, "a long answer leaves in windows, not at its end"
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].usage is not None
 

@@ -37,6 +37,7 @@ def test_other_families_fit_the_same_form() -> None:
         architecture="DebertaV2ForSequenceClassification",
         labels=("BENIGN", "INJECTION", "JAILBREAK"),
         flagged=("INJECTION", "JAILBREAK"),
+        window=512,
     )
     llama_guard = replace(
         STARTER_HAZARD, activation=Activation.TOKENS, labels=("safe", "unsafe"), framing=None, window=131_072

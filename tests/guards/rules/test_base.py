@@ -135,9 +135,9 @@ def test_identity_names_the_rule_and_its_version_and_no_weights() -> None:
     ]
 
 
-def test_a_subclass_without_spans_cannot_judge() -> None:
-    with pytest.raises(NotImplementedError):
-        judged(RuleGuard("nothing", 1), "text")
+def test_a_rule_without_spans_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        RuleGuard("nothing", 1)  # type: ignore[abstract]
 
 
 def test_a_rule_that_raises_is_not_a_verdict() -> None:
