@@ -38,7 +38,7 @@ bench-quality: $(TEST_STAMP)
 	.venv/bin/python -m bench.guard_quality
 
 constraints: $(TEST_STAMP)
-	{ head -1 constraints.txt; $(PIP) freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
+	{ head -1 constraints.txt; $(PIP) freeze --all --exclude-editable --exclude pip | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
 	rm -rf .venv build dist var *.egg-info
