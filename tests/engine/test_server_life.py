@@ -16,18 +16,6 @@ from tests.engine import tiny
 from tests.engine.host_process import HostProcess
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
-    chat = tiny.llama4(tmp_path_factory.mktemp("chat"), max_position_embeddings=1024)
-    injection = tiny.bert(tmp_path_factory.mktemp("injection"))
-    hazard = tiny.bert(tmp_path_factory.mktemp("hazard"), labels=4, multi_label=True)
-    return [
-        {"name": "chat", "path": str(chat), "task": "generate"},
-        {"name": "injection", "path": str(injection), "task": "classify"},
-        {"name": "hazard", "path": str(hazard), "task": "classify"},
-    ]
-
-
 def test_logs_hold_no_text_and_sigterm_ends_with_status_0(models: list[dict[str, str]], tmp_path: Path) -> None:
     process = HostProcess(tmp_path, models[:1])
     try:
