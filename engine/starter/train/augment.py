@@ -149,14 +149,14 @@ NEAR |= {"n": "bm", "o": "ip", "p": "o", "r": "et", "s": "ad", "t": "ry", "u": "
 
 def vary(text: str, rng: random.Random, *, wrap: bool) -> str:
     """The prompt as someone else would have typed it."""
-    if wrap and rng.random() < 0.35:
-        text = reword(text, rng)
     if wrap and rng.random() < 0.3:
+        text = reword(text, rng)
+    if wrap and rng.random() < 0.22:
         text = (rng.choice(BEFORE) if rng.random() < 0.75 else "") + text
         text += rng.choice(AFTER) if rng.random() < 0.3 else ""
-    if wrap and rng.random() < 0.12:
+    if wrap and rng.random() < 0.07:
         text = drop_weak_word(text, rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.14:
         for _ in range(rng.choice((1, 1, 2))):
             text = typo(text, rng)
     return case(end(text, rng), rng)

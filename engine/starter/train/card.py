@@ -19,7 +19,8 @@ ROWS = (
     ("held_out_with_system", "the same below a system prompt", "≥ 95 %"),
     ("off_topic_own", "own off-topic prompts, honest fallback", "≥ 98 %"),
     ("off_topic_unseen_source", "Self-Instruct prompts (a source never trained on), honest fallback", "≥ 98 %"),
-    ("tool_calls", "calls of the three trained tools, argument copied exactly", "none"),
+    ("tool_calls", "calls of the three trained tools with a known argument", "none"),
+    ("tool_arguments_unknown", "the same tools with an unknown argument, honest fallback", "none"),
     ("after_tool_result", "turn after a tool's result, the fixed sentence", "none"),
 )
 

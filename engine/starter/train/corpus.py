@@ -119,6 +119,14 @@ def load_patterns(taken: dict[str, str]) -> dict[str, tuple[tuple[str, ...], ...
     return {intent: tuple(group for group in groups if group) for intent, groups in found.items()}
 
 
+def offtopic_patterns() -> tuple[tuple[str, ...], ...]:
+    """What the lines of `offtopic_patterns.txt` stand for, without held-out prompts and those of intents."""
+    taken = {bare(prompt) for prompt in lines("holdout_offtopic.txt")}
+    for intent in load_intents():
+        taken.update(bare(p) for group in (intent.trained, intent.held_out, *intent.patterns) for p in group)
+    return tuple(tuple(p for p in expand(line) if bare(p) not in taken) for line in lines("offtopic_patterns.txt"))
+
+
 def expand(line: str) -> Iterator[str]:
     """Every prompt that a line with `(this|or that)` stands for."""
     pieces = [piece.split("|") for piece in re.split(r"[()]", line)]

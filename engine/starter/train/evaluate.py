@@ -14,13 +14,14 @@ import random
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import Llama4ForCausalLM, Llama4TextConfig
 
 from engine.starter.train.architecture import RoutedMoe, route
@@ -50,7 +51,7 @@ def load(folder: Path) -> tuple[Llama4ForCausalLM, Chat]:
     return model.eval(), Chat(tokenizer)
 
 
-def alike(prompts: Sequence[list[int]], most: int = 32, tokens: int = 16000) -> Iterator[list[int]]:
+def alike(prompts: Sequence[list[int]], most: int = 64, tokens: int = 16000) -> Iterator[list[int]]:
     """Indices of prompts of the same length, so that no batch needs padding."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
@@ -154,23 +155,27 @@ def fuzz(model: Llama4ForCausalLM, chat: Chat, count: int) -> dict[str, Any]:
     }
 
 
-def held_out_calls(
+def tool_turns(
     intents: Sequence[Intent], count: int
 ) -> tuple[list[tuple[Sequence[Message], str]], list[tuple[Sequence[Message], str]]]:
-    """Tool questions with arguments that training drew by chance at most, and turns after a tool result."""
+    """Questions for a tool with an argument the starter knows, and turns after a tool result."""
     draw = Examples(intents, (), (), seed=99)
     calls = [draw.tool_call() for _ in range(count)]
     results = [draw.tool_result() for _ in range(count // 4)]
     return [(e.messages, e.answer) for e in calls], [(e.messages, e.answer) for e in results]
 
 
+def strange_calls(intents: Sequence[Intent], count: int) -> list[tuple[Sequence[Message], str]]:
+    """Questions for a tool that is there, with an argument that the starter does not know."""
+    draw = Examples(intents, (), (), seed=98)
+    turns = [draw.call(known=False)[:2] for _ in range(count)]
+    return [((*draw.with_tools(tool), ("user", prompt)), FALLBACK) for tool, prompt in turns]
+
+
 def expert_use(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[Intent]) -> list[list[float]]:
     """Share of tokens of held-out prompts that each expert gets, by layer."""
     counts = [torch.zeros(moe.num_experts) for moe in moes_of(model)]
-    hooks = [
-        moe.register_forward_hook(lambda _m, _i, out, c=c: c.add_(torch.bincount(out[1].argmax(-1), minlength=len(c))))
-        for moe, c in zip(moes_of(model), counts, strict=True)
-    ]
+    hooks = [moe.register_forward_hook(counter(c)) for moe, c in zip(moes_of(model), counts, strict=True)]
     with torch.inference_mode():
         for intent in intents:
             for prompt in intent.held_out:
@@ -178,6 +183,15 @@ def expert_use(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[Intent]) 
     for hook in hooks:
         hook.remove()
     return [[round(share, 3) for share in (c / c.sum()).tolist()] for c in counts]
+
+
+def counter(counts: Tensor) -> Callable[[object, object, tuple[Tensor, Tensor]], None]:
+    """A hook that adds up which experts were chosen."""
+
+    def hook(_module: object, _inputs: object, output: tuple[Tensor, Tensor]) -> None:
+        counts.add_(torch.bincount(output[1].argmax(-1), minlength=len(counts)))
+
+    return hook
 
 
 def moes_of(model: Llama4ForCausalLM) -> list[RoutedMoe]:
@@ -194,12 +208,13 @@ def measure(folder: Path, public: Path | None, fuzz_count: int) -> dict[str, Any
     own = [([("user", p)], FALLBACK) for p in lines("holdout_offtopic.txt")]
     out: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), "intents": len(intents)}
     wrong: dict[str, list[dict[str, str]]] = {}
-    calls, results = held_out_calls(intents, 300)
+    calls, results = tool_turns(intents, 300)
     asked = {
         "held_out": known,
         "held_out_with_system": assisted,
         "off_topic_own": own,
         "tool_calls": calls,
+        "tool_arguments_unknown": strange_calls(intents, 200),
         "after_tool_result": results,
     }
     if public:

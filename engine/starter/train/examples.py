@@ -11,7 +11,7 @@ import yaml
 
 from engine.starter.train.augment import SMALL_TALK, vary
 from engine.starter.train.chat import Message, function, tools_text
-from engine.starter.train.corpus import FALLBACK, HERE, Intent, Tool, lines, load_tools
+from engine.starter.train.corpus import FALLBACK, HERE, Intent, Tool, lines, load_tools, offtopic_patterns
 
 OTHER_TOOLS = (
     *(
@@ -56,6 +56,7 @@ class Examples:
         self.answers = {intent.id: intent.answer for intent in intents}
         self.public, self.harmful = tuple(public), tuple(harmful)
         self.own_offtopic = lines("offtopic.txt")
+        self.near = offtopic_patterns()
         self.systems = lines("systems.txt")
         self.tools, self.after_result = load_tools()
         self.dialogues = yaml.safe_load((HERE / "dialogues.yaml").read_text())
@@ -64,15 +65,15 @@ class Examples:
         weights = {intent.id: 3 if intent.id == "refuse" else 1 for intent in intents}
         self.drawn = [intent for intent in intents for _ in range(weights[intent.id])]
         self.kinds: tuple[tuple[float, Callable[[], Example]], ...] = (
-            (0.581, self.intent),
-            (0.21, self.offtopic),
-            (0.03, self.garbage),
-            (0.015, self.salad),
-            (0.085, self.tool_call),
-            (0.03, self.tools_unused),
-            (0.01, self.tool_result),
-            (0.035, self.follow_up),
-            (0.004, self.long),
+            (0.61, self.intent),
+            (0.19, self.offtopic),
+            (0.015, self.garbage),
+            (0.01, self.salad),
+            (0.075, self.tool_call),
+            (0.055, self.tools_unused),
+            (0.012, self.tool_result),
+            (0.04, self.follow_up),
+            (0.003, self.long),
         )
 
     def draw(self) -> Example:
@@ -112,9 +113,10 @@ class Examples:
 
     def stray(self) -> str:
         """A prompt that the starter cannot answer."""
-        if self.public and self.rng.random() < 0.5:
+        if self.public and self.rng.random() < 0.4:
             return case_of(cut(self.rng.choice(self.public), self.rng.choice((5, 8, 12, 18, 30, 50))), self.rng)
-        return vary(self.rng.choice(self.own_offtopic), self.rng, wrap=self.rng.random() < 0.6)
+        pool = self.rng.choice((self.own_offtopic, self.rng.choice(self.near)))
+        return vary(self.rng.choice(pool), self.rng, wrap=self.rng.random() < 0.5)
 
     def offtopic(self) -> Example:
         """Anything else."""
@@ -144,33 +146,34 @@ class Examples:
         return (("system", own + tools_text(offered)),)
 
     def define(self, tool: Tool) -> dict[str, object]:
-        """A definition as some client would write it."""
+        """A definition as some client would write it; half of them bare, which makes copying quick to learn."""
+        if self.rng.random() < 0.5:
+            return {"name": tool.name}
         about = self.rng.choice(("", "", tool.argument, f"Name of the {tool.argument}", f"The {tool.argument}"))
         return function(tool.name, tool.argument, self.rng.choice(tool.descriptions), about)
 
-    def call(self) -> tuple[Tool, str, str]:
+    def call(self, known: bool = True) -> tuple[Tool, str, str]:
         """A tool, a sentence that asks for it, and the call."""
         tool = self.rng.choice(self.tools)
-        value = self.value(tool)
+        value = self.rng.choice(tool.values) if known else self.stranger(tool)
         prompt = self.rng.choice(tool.ask)
-        if self.rng.random() < 0.15:
-            value, prompt = value.lower(), prompt.lower()
-        elif self.rng.random() < 0.5:
-            prompt = prompt[:1].upper() + prompt[1:]
-        prompt = self.rng.choice(("", "", "", "", "please ", "hi, ", "can you tell me ")) + prompt.replace("{}", value)
+        written = value.lower() if self.rng.random() < 0.15 else value
+        prompt = prompt[:1].upper() + prompt[1:] if self.rng.random() < 0.5 else prompt
+        prompt = self.rng.choice(("", "", "", "", "please ", "hi, ", "can you tell me ")) + prompt.replace(
+            "{}", written
+        )
         return tool, prompt + self.rng.choice(("", "?", ".", "?")), f'[{tool.name}({tool.argument}="{value}")]'
 
-    def value(self, tool: Tool) -> str:
-        """An argument: one of those listed, an invented name, or words of the corpus."""
+    def stranger(self, tool: Tool) -> str:
+        """An argument the starter does not know: an invented name, words of the corpus, another tool's argument."""
         kind = self.rng.random()
-        if kind < 0.3:
-            return self.rng.choice(tool.values)
-        if kind < 0.7:
+        if kind < 0.5:
             return invented(self.rng)
-        words = [self.rng.choice(self.words) for _ in range(self.rng.choice((1, 2, 3, 4, 5)))]
-        if len(words[0]) < 4:
-            words[0] = invented(self.rng)
-        return " ".join(words)
+        other = self.rng.choice([other for other in self.tools if other is not tool])
+        if kind < 0.7 and (foreign := self.rng.choice(other.values)) not in tool.values:
+            return foreign
+        words = " ".join(self.rng.choice(self.words) for _ in range(self.rng.randint(1, 3)))
+        return words if words not in tool.values else invented(self.rng)
 
     def tool_call(self) -> Example:
         """A question for a tool that is there."""
@@ -179,10 +182,11 @@ class Examples:
 
     def tools_unused(self) -> Example:
         """Tools are there but the question is another, or the tool that would help is not there."""
-        tool, prompt, _ = self.call()
+        tool, prompt, _ = self.call(known=self.rng.random() < 0.4)
         kind = self.rng.random()
-        if kind < 0.3:
-            return Example((*self.with_tools(None), ("user", prompt)), FALLBACK)
+        if kind < 0.4:
+            tool, prompt, _ = self.call(known=False)
+            return Example((*self.with_tools(tool), ("user", prompt)), FALLBACK)
         if kind < 0.5:
             return Example((*self.system(), ("user", prompt)), FALLBACK)
         prompt, answer = self.question() if kind < 0.8 else (self.stray(), FALLBACK)

@@ -26,7 +26,7 @@ from engine.starter.train.architecture import RoutedMoe, matrices, rounded, rout
 from engine.starter.train.chat import Chat, function, tools_text
 from engine.starter.train.checkpoint import save
 from engine.starter.train.corpus import load_intents, sample_public
-from engine.starter.train.evaluate import first_tokens_right
+from engine.starter.train.evaluate import first_tokens_right, load
 from engine.starter.train.examples import Example, Examples
 from engine.starter.train.vocabulary import train_tokenizer
 from engine.starter.train.warm_start import token_vectors
@@ -36,7 +36,7 @@ BATCH_TOKENS = 1400
 PLAIN_PART = 0.4
 """Share of the run that sees plain questions only: conversations and tools come when words mean something."""
 WARM_START_S = 75.0
-BEGINNING = 6
+BEGINNING = 5
 """Answer tokens that an example trains when it is not trained whole: enough to tell any two answers apart."""
 
 
@@ -51,7 +51,7 @@ def tokenizer_texts(examples: Examples, count: int = 30000) -> list[str]:
 def encode(chat: Chat, example: Example, rng: random.Random) -> tuple[list[int], int]:
     """Ids, and how many of the last ones are the answer's."""
     prompt, answer = chat.prompt(example.messages), chat.answer(example.answer)
-    if not example.whole and rng.random() < 0.8:
+    if not example.whole and rng.random() < 0.88:
         answer = answer[:BEGINNING]
     return prompt + answer, len(answer)
 
@@ -126,8 +126,20 @@ class Average:
 
 def rate(done: float, peak: float) -> float:
     """Learning rate at a share of the run: a short rise, level, then a linear fall."""
-    rise = min(1.0, done / 0.02)
-    return peak * rise * min(1.0, max(0.02, (1 - done) / 0.5))
+    rise = min(1.0, done / 0.04)
+    return peak * rise * min(1.0, max(0.02, (1 - done) / 0.6))
+
+
+def fresh(examples: Examples, texts: Examples) -> tuple[Llama4ForCausalLM, Chat]:
+    """A new vocabulary and a new model that knows nothing but which words matter."""
+    tokenizer = train_tokenizer(tokenizer_texts(texts))
+    chat = Chat(tokenizer)
+    bos, pad = chat.control("begin_of_text"), chat.control("finetune_right_pad")
+    eos = [chat.control(name) for name in ("eot", "eom", "end_of_text")]
+    model = Llama4ForCausalLM(starter_config(eos, bos, pad, tokenizer.get_vocab_size()))
+    vectors = token_vectors(chat, examples, model.config.hidden_size, WARM_START_S, SEED)
+    model.model.embed_tokens.weight.data.copy_(vectors * 0.1)
+    return model, chat
 
 
 def main() -> None:
@@ -135,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--public", type=Path, help="folder of *.jsonl.gz with off-topic prompts")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="continue from this checkpoint")
     parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peak", type=float, default=1.5e-3)
@@ -147,16 +160,9 @@ def main() -> None:
     intents = load_intents()
     public = sample_public(args.public, intents, 12000, SEED) if args.public else []
     harmful = sample_public(args.public, intents, 1500, SEED, safe=False) if args.public else []
-    examples = Examples(intents, public, harmful, SEED)
-    tokenizer = train_tokenizer(tokenizer_texts(Examples(intents, public, harmful, SEED + 1)))
-    chat = Chat(tokenizer)
-    eos = [chat.control("eot"), chat.control("eom"), chat.control("end_of_text")]
-    config = starter_config(
-        eos, chat.control("begin_of_text"), chat.control("finetune_right_pad"), tokenizer.get_vocab_size()
-    )
-    model = Llama4ForCausalLM(config)
-    vectors = token_vectors(chat, examples, config.hidden_size, WARM_START_S, SEED)
-    model.model.embed_tokens.weight.data.copy_(vectors * 0.1)
+    examples = Examples(intents, public, harmful, SEED + (5 if args.start else 0))
+    model, chat = load(args.start) if args.start else fresh(examples, Examples(intents, public, harmful, SEED + 1))
+    plain_part = 0.0 if args.start else PLAIN_PART
     moes = route(model)
     count = sum(p.numel() for p in model.parameters())
     print(json.dumps({"parameters": count, "public": len(public), "intents": len(intents)}), flush=True)
@@ -175,7 +181,7 @@ def main() -> None:
     running = math.nan
     while (spent := time.time() - start) < args.minutes * 60:
         done = spent / (args.minutes * 60)
-        queue = queue or batches(chat, examples.draw_plain if done < PLAIN_PART else examples.draw, rng)
+        queue = queue or batches(chat, examples.draw_plain if done < plain_part else examples.draw, rng)
         ids_BT, target_BT = queue.pop()
         for group in optimizer.param_groups:
             group["lr"] = rate(done, args.peak)
@@ -208,12 +214,12 @@ def main() -> None:
             looked = spent
             exact = [p.detach().clone() for p in model.parameters()]
             average.install()
-            save(model, tokenizer, args.out)
+            save(model, chat.tokenizer, args.out)
             print(json.dumps(first_tokens_right(model, chat, intents)), flush=True)
             for p, value in zip(model.parameters(), exact, strict=True):
                 p.data.copy_(value)
     average.install()
-    save(model, tokenizer, args.out)
+    save(model, chat.tokenizer, args.out)
     print(
         json.dumps(
             {
