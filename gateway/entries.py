@@ -145,6 +145,8 @@ def _row(finding: Finding) -> Record:
     if finding.verdict is None:
         return row | {"outcome": "error", "error": str(finding.error)}
     row |= {"outcome": "ok", "score_ppm": finding.verdict.score_ppm, "windows": finding.verdict.windows}
+    if finding.verdict.view:
+        row["view"] = finding.verdict.view
     if finding.verdict.categories:
         row["cats"] = [[code, score] for code, score in finding.verdict.categories]
     if finding.verdict.spans:

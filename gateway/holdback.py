@@ -160,7 +160,8 @@ class Holdback:
             text = self._texts[choice, channel]
             start = 0 if final else max(0, text.released - CONTEXT_WINDOWS * self._rule.window)
             path = f"/choices/{choice}/message/{channel}"
-            parts.append(Part(_SCOPES[channel], path, "assistant", text.whole()[start:]))
+            whole = text.whole()
+            parts.append(Part(_SCOPES[channel], path, "assistant", whole[start:], preceding=whole[:start]))
             offsets.append((choice, channel, start, text.length))
         if final:
             parts.extend(self._call_parts())

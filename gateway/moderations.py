@@ -19,7 +19,7 @@ from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
 from guards.registry import PROFILES
-from guards.verdict import PPM, Finding, Part, Scope, Verdict
+from guards.verdict import PPM, Context, Finding, Part, Scope, Verdict
 from policies.model import Policy
 
 MAX_INPUTS: Final = 64
@@ -71,7 +71,7 @@ async def moderate(exchange: Exchange, in_force: InForce, parts: Sequence[Part],
     if not in_force.policy.detectors_for(Scope.USER):
         raise Unavailable("nothing_to_moderate_with", "the policy in force has no detector for user text")
     try:
-        findings, decision = await in_force.judge(parts, exchange, "")
+        findings, decision = await in_force.judge(parts, exchange, "", Context.of(parts, exchange.caller.tenant))
     except asyncio.CancelledError:
         size = sum(part.bytes for part in parts)
         gone = refusal(exchange.id, exchange.caller, exchange.route, "client_gone", 499, size)

@@ -26,7 +26,7 @@ from gateway.jsonstrict import Json, dumps
 from gateway.pump import Pump
 from gateway.rewrite import with_redactions
 from guards.panel import Panel
-from guards.verdict import Finding, GuardIdentity, Part
+from guards.verdict import Context, Finding, GuardIdentity, Part
 from policies.decide import decide
 from policies.model import Action, Decision, Facts, Policy
 
@@ -58,10 +58,12 @@ class InForce:
         """The deadline over all detectors: no part waits longer than the slowest of them may take."""
         return max((spec.timeout_s for spec in self.policy.detectors.values()), default=1.0)
 
-    async def judge(self, parts: Sequence[Part], exchange: Exchange, model: str) -> tuple[list[Finding], Decision]:
+    async def judge(
+        self, parts: Sequence[Part], exchange: Exchange, model: str, context: Context
+    ) -> tuple[list[Finding], Decision]:
         """What every detector says of every part its scope asks for, and what the policy concludes."""
         deadline = asyncio.get_running_loop().time() + self.longest_wait_s
-        findings = await self.panel.judge(parts, self.policy.detectors_for, deadline)
+        findings = await self.panel.judge(parts, self.policy.detectors_for, deadline, context)
         facts = Facts(tuple(parts), exchange.caller.tenant, exchange.caller.app, model)
         return findings, decide(self.policy, findings, facts)
 
@@ -96,7 +98,8 @@ class Pipeline:
         """Yield what may leave, in order. Closing the iterator early writes the closing record of an abort."""
         try:
             served = await self._server.served_as(request.model)
-            findings, decision = await in_force.judge(request.parts, exchange, request.model)
+            context = Context.of(request.parts, exchange.caller.tenant)
+            findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
         except asyncio.CancelledError:
             gone = refusal(exchange.id, exchange.caller, exchange.route, "client_gone", 499, request.bytes_in)
             with suppress(GatewayError):  # nobody is left who could be told
@@ -111,7 +114,7 @@ class Pipeline:
         if blocked:
             yield Blocked(await unbroken(admission), decision, on_answer=False)
             return
-        answer = _Answer(self._audit, exchange, in_force, request)
+        answer = _Answer(self._audit, exchange, in_force, request, context)
         async with (
             aclosing(self._server.answer(body, stream=request.stream, choices=request.n)) as events,
             aclosing(answer.steps(admission, decision, events)) as steps,
@@ -169,8 +172,11 @@ def unredactable(decision: Decision) -> Decision:
 class _Answer:
     """An exchange from its admission on: windows judged, recorded, released, and exactly one closing record."""
 
-    def __init__(self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest) -> None:
+    def __init__(
+        self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, context: Context
+    ) -> None:
         self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
+        self._context = context
         stream = in_force.policy.stream
         windowed = request.stream and stream.mode == "window"
         self._held = Holdback(
@@ -194,7 +200,9 @@ class _Answer:
         try:
             yield Admitted(await unbroken(self._admit(admission)), decision)
             async for window in self._due(events):
-                findings, decision = await self._in_force.judge(window.parts, self._exchange, self._request.model)
+                findings, decision = await self._in_force.judge(
+                    window.parts, self._exchange, self._request.model, self._context
+                )
                 if decision.redactions and not keeps_json(window, decision.redactions):
                     decision = unredactable(decision)
                 number = await self._record(window, findings, decision)

@@ -29,7 +29,7 @@ from gateway.wire import parse_chat
 from guards.errors import ErrorKind, GuardError
 from guards.panel import Panel
 from guards.registry import PROFILES, build
-from guards.verdict import Guard, GuardIdentity, Part, Verdict
+from guards.verdict import NO_CONTEXT, Context, Guard, GuardIdentity, Part, Verdict
 from policies.cases import Case, Expect, Fake, Message, Send
 from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
 
@@ -179,13 +179,13 @@ class _Scripted:
         self.identity = GuardIdentity(use, "rehearsal")
         self._fakes, self._real = fakes, real
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         said = [self._fake(part) for part in parts]
         for fake in said:
             if fake is not None and fake.error is not None:
                 raise GuardError(self.identity.use, ErrorKind(fake.error), "the test says so")
         if self._real is not None:
-            return await self._real.judge(parts)
+            return await self._real.judge(parts, context)
         return [Verdict(0) if fake is None else Verdict(fake.score_ppm, fake.categories) for fake in said]
 
     def _fake(self, part: Part) -> Fake | None:

@@ -21,7 +21,7 @@ from guards.endpoint import ClassifyEndpoint
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.model_files import ModelFiles, to_ppm
 from guards.profiles.profile import Framing
-from guards.verdict import GuardIdentity, Part, Verdict
+from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Verdict
 from guards.views import normalised
 from guards.windows import windows
 
@@ -55,7 +55,7 @@ class Classifier:
         self._flagged = [profile.labels.index(label) for label in profile.flagged]
         self._categories = [(code, profile.labels.index(code)) for code in sorted(profile.categories)]
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         texts = [part.text for part in parts]
         if sum(len(text) * (1 if text.isascii() else EXPANSION) for text in texts) <= INLINE_CHARS:
             rows_by_part = self._rows(texts)

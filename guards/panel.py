@@ -18,7 +18,7 @@ import structlog
 
 from guards.errors import ErrorKind, GuardError
 from guards.rules.base import RuleGuard
-from guards.verdict import Finding, Guard, Part, Scope, Verdict
+from guards.verdict import NO_CONTEXT, Context, Finding, Guard, Part, Scope, Verdict
 
 
 class Detector(Protocol):
@@ -70,7 +70,11 @@ class Panel:
         self._guards, self._report = dict(guards), report
 
     async def judge(
-        self, parts: Sequence[Part], wanted: Callable[[Scope], Sequence[Detector]], deadline: float
+        self,
+        parts: Sequence[Part],
+        wanted: Callable[[Scope], Sequence[Detector]],
+        deadline: float,
+        context: Context = NO_CONTEXT,
     ) -> list[Finding]:
         """Findings by part, then in the order of `wanted`. `deadline` is in the event loop's `time()`."""
         by_scope = {scope: tuple(wanted(scope)) for scope in dict.fromkeys(part.scope for part in parts)}
@@ -85,7 +89,7 @@ class Panel:
         if slow:
             async with asyncio.TaskGroup() as group:
                 for batch in slow:
-                    group.create_task(self._judge_in_time(batch, deadline))
+                    group.create_task(self._judge_in_time(batch, deadline, context))
         return [batches[detector.name].finding(part) for part in parts for detector in by_scope[part.scope]]
 
     def _judge_now(self, batch: _Batch) -> bool:
@@ -102,12 +106,12 @@ class Panel:
         batch.us = (time.perf_counter_ns() - started) // 1_000
         return True
 
-    async def _judge_in_time(self, batch: _Batch, deadline: float) -> None:
+    async def _judge_in_time(self, batch: _Batch, deadline: float, context: Context) -> None:
         started = time.perf_counter_ns()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + batch.detector.timeout_s)):
-                batch.outcome = await self._ask(batch)
+                batch.outcome = await self._ask(batch, context)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -118,12 +122,12 @@ class Panel:
             batch.outcome = self._kind(batch, exc)
         batch.us = (time.perf_counter_ns() - started) // 1_000
 
-    async def _ask(self, batch: _Batch) -> Sequence[Verdict]:
+    async def _ask(self, batch: _Batch, context: Context) -> Sequence[Verdict]:
         name = batch.detector.name
         guard = self._guards.get(name)
         if guard is None:
             raise GuardError(name, ErrorKind.UNAVAILABLE, "no guard is set up for this detector")
-        verdicts = await guard.judge(batch.parts)
+        verdicts = await guard.judge(batch.parts, context)
         if len(verdicts) != len(batch.parts):
             raise GuardError(name, ErrorKind.BAD_ANSWER, f"{len(verdicts)} verdicts for {len(batch.parts)} parts")
         return verdicts

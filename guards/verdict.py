@@ -7,6 +7,7 @@ detector. Nothing here prints or stores the text beyond the Part itself: `repr` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,11 +43,68 @@ class Part:
     role: str
     """The message role it came under, or `tool` for schemas, calls and results."""
     text: str = field(repr=False)
+    preceding: str = field(default="", repr=False)
+    """In a window of a streamed answer: what was judged before and comes right before `text`. Guards that judge with
+    the whole conversation read both; all others read `text`, which overlaps what was judged."""
 
     @property
     def bytes(self) -> int:
         """Size in UTF-8, the unit of the coverage record."""
         return len(self.text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation, for guards that read more than the part they judge."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`."""
+    path: str
+    """`/messages/N`."""
+    text: str = field(repr=False)
+    """All text of the message, its pieces a line apart."""
+
+
+_MESSAGE = re.compile(r"/messages/(\d+)(?:/|$)")
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The conversation that parts belong to, and for whom they are judged. Evidence, never a decision."""
+
+    turns: tuple[Turn, ...] = ()
+    """Every message of the request, in order."""
+    tenant: str = ""
+    """What is remembered of one tenant's text never answers another's."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Part], tenant: str = "") -> Context:
+        """The turns that the parts of a request make up."""
+        by_path: dict[str, list[Part]] = {}
+        for part in parts:
+            if message := _MESSAGE.match(part.path):
+                by_path.setdefault(f"/messages/{message[1]}", []).append(part)
+        return cls(tuple(_turn(path, found) for path, found in by_path.items()), tenant)
+
+    def history(self, part: Part) -> tuple[Turn, ...]:
+        """What was said before the part: earlier messages for one of the request, all of them for one of an answer."""
+        if part.path.startswith("/choices/"):
+            return self.turns
+        message = _MESSAGE.match(part.path)
+        if message is None:
+            return ()
+        own = int(message[1])
+        return tuple(turn for turn in self.turns if int(turn.path.rpartition("/")[2]) < own)
+
+
+def _turn(path: str, parts: Sequence[Part]) -> Turn:
+    scopes = {part.scope for part in parts}
+    role = "assistant" if Scope.TOOL_CALL in scopes else _ROLES.get(parts[0].role, "user")
+    return Turn(role, path, "\n".join(part.text for part in parts if part.text))
+
+
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,6 +132,9 @@ class Verdict:
     """Sorted. Empty for guards that cannot point at characters."""
     windows: int = 1
     """How many overlapping windows were needed to see all of the text."""
+    view: str = ""
+    """The form of the text whose score counted (guards/views.py), or for generative guards `alone` or `conversation`.
+    Empty where there is but one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_ppm <= PPM:
@@ -110,7 +171,7 @@ class Guard(Protocol):
     @property
     def identity(self) -> GuardIdentity: ...
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         """One verdict for each part, in order, or GuardError for all of them.
 
         A guard that cannot tell does not say "not flagged": it raises.

@@ -20,7 +20,7 @@ from gateway.errors import Unavailable
 from gateway.exchange import AnswerEvent
 from guards.errors import ErrorKind, GuardError
 from guards.profiles.profile import Profile
-from guards.verdict import GuardIdentity, Part, Verdict
+from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Verdict
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -117,9 +117,11 @@ class ScriptedGuard:
         self.identity = GuardIdentity(use, f"{use}/scripted", "sha256:" + "0" * 64)
         self.phrases, self.slow_s = dict(phrases or {}), slow_s
         self.judged: list[str] = []
+        self.contexts: list[Context] = []
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         await asyncio.sleep(self.slow_s)
+        self.contexts.append(context)
         verdicts = []
         for part in parts:
             self.judged.append(part.text)

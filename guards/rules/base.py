@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 import re2
 
-from guards.verdict import PPM, GuardIdentity, Part, Span, Verdict
+from guards.verdict import NO_CONTEXT, PPM, Context, GuardIdentity, Part, Span, Verdict
 
 INLINE_ASCII = 8_192
 INLINE_OTHER = 4_096
@@ -52,7 +52,7 @@ class RuleGuard(ABC):
     def judge_now(self, parts: Sequence[Part]) -> list[Verdict]:
         return [self._verdict(part.text) for part in parts]
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         if self.is_quick(parts):
             return self.judge_now(parts)
         return await asyncio.to_thread(self.judge_now, parts)

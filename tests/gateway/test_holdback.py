@@ -72,6 +72,7 @@ def test_nothing_leaves_before_it_was_inside_a_judged_window(pieces: list[str], 
         while due := held.due():
             (_, _, start, end) = due.offsets[0]
             assert due.parts[0].text == whole[start:end]
+            assert due.parts[0].preceding == whole[:start]
             assert start <= len(released), "a gap that no window covers"
             judged_to = max(judged_to, end)
             released += "".join(r.text for r in held.release(due, []) if isinstance(r, ReleasedText))

@@ -98,6 +98,15 @@ async def test_a_good_exchange_is_two_records_around_one_answer(tmp_path: Path) 
     }
 
 
+async def test_guards_see_the_conversation_and_whose_it_is_with_request_and_answer(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, *say("fine"))
+    await bench.run()
+    assert len(bench.harm.contexts) == 2
+    for context in bench.harm.contexts:
+        assert [(turn.role, turn.text) for turn in context.turns] == [("user", "hello")]
+        assert context.tenant == "t"
+
+
 async def test_a_blocked_prompt_never_reaches_the_model_server(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *say("never"))
     steps = await bench.run("this is BAD")

@@ -17,7 +17,7 @@ from guards.rules.regex import RegexGuard
 from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import SpecialTokensGuard
 from guards.rules.unicode import UnicodeGuard
-from guards.verdict import PPM, Finding, Guard, GuardIdentity, Part, Scope, Verdict
+from guards.verdict import NO_CONTEXT, PPM, Context, Finding, Guard, GuardIdentity, Part, Scope, Verdict
 
 SECRET_TEXT = "the user's own words"
 
@@ -37,7 +37,7 @@ class ScriptedGuard:
         self.batches: list[list[str]] = []
         self.was_cancelled = False
 
-    async def judge(self, parts: Sequence[Part]) -> list[Verdict]:
+    async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         self.batches.append([part.text for part in parts])
         try:
             await asyncio.sleep(self.wait_s)

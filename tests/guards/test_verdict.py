@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guards.errors import ErrorKind
-from guards.verdict import PPM, Finding, Part, Scope, Span, Verdict
+from guards.verdict import PPM, Context, Finding, Part, Scope, Span, Verdict
 
 PART = Part(Scope.USER, "/messages/0/content", "user", "secret é")
 
@@ -43,3 +43,47 @@ def test_a_finding_is_a_verdict_or_an_error_never_both_or_neither() -> None:
     for verdict, error in ((None, None), (Verdict(0), ErrorKind.TIMEOUT)):
         with pytest.raises(ValueError, match="either"):
             Finding("d", PART, verdict, error)
+
+
+def request_part(index: int, role: str, text: str, scope: Scope = Scope.HISTORY, field: str = "content") -> Part:
+    return Part(scope, f"/messages/{index}/{field}", role, text)
+
+
+CONVERSATION = (
+    request_part(0, "developer", "be brief", Scope.SYSTEM),
+    request_part(1, "user", "weather?"),
+    Part(Scope.TOOL_CALL, "/messages/2/tool_calls/0/function/name", "tool", "forecast"),
+    Part(Scope.TOOL_CALL, "/messages/2/tool_calls/0/function/arguments", "tool", '{"city":"Oslo"}'),
+    request_part(3, "tool", "rain", Scope.TOOL_RESULT),
+    request_part(10, "user", "and tomorrow?", Scope.USER),
+    Part(Scope.TOOL_SCHEMA, "/tools/0/function", "tool", "forecast(city)"),
+)
+
+
+def test_a_conversation_has_one_turn_for_each_message_and_none_for_schemas() -> None:
+    turns = Context.of(CONVERSATION, "clinic").turns
+
+    assert [(turn.role, turn.text) for turn in turns] == [
+        ("system", "be brief"),
+        ("user", "weather?"),
+        ("assistant", 'forecast\n{"city":"Oslo"}'),
+        ("tool", "rain"),
+        ("user", "and tomorrow?"),
+    ]
+
+
+def test_the_history_of_a_part_is_what_was_said_before_it() -> None:
+    context = Context.of(CONVERSATION)
+
+    assert [turn.path for turn in context.history(CONVERSATION[5])] == [f"/messages/{n}" for n in range(4)]
+    assert context.history(CONVERSATION[0]) == ()
+    assert context.history(CONVERSATION[6]) == ()
+    answer = Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", "sun")
+    assert context.history(answer) == context.turns
+
+
+def test_neither_turns_nor_what_precedes_a_part_show_their_text() -> None:
+    part = Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", "tail", preceding="hidden")
+
+    assert "hidden" not in repr(part)
+    assert "brief" not in repr(Context.of(CONVERSATION))
