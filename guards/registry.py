@@ -1,14 +1,16 @@
 """From the name and options that a policy writes to a Guard, or a GuardSetupError that names the option.
 
 The policy package checks its detectors by building the rules here; guards that need a model are checked by `check` and
-built once the front knows where their models are. Options come as the plain values of a YAML file.
+built once the front knows where their models are. Options come as the plain values of a YAML file. A kind of model is
+one type of profile and one builder in _BUILDERS; nothing else here knows of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -16,9 +18,8 @@ from guards.classifier import MAX_WINDOWS, Classifier
 from guards.endpoint import ClassifyEndpoint
 from guards.errors import GuardSetupError
 from guards.model_files import read_model
-from guards.profiles.profile import Activation, Profile
-from guards.profiles.starter_hazard import STARTER_HAZARD
-from guards.profiles.starter_injection import STARTER_INJECTION
+from guards.profiles.known import PROFILES
+from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
 from guards.rules.regex import RegexGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
@@ -26,9 +27,8 @@ from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
 from guards.rules.unicode import LABELS as UNICODE_LABELS
 from guards.rules.unicode import UnicodeGuard
-from guards.verdict import Guard
+from guards.verdict import Guard, GuardIdentity
 
-PROFILES: Mapping[str, Profile] = {profile.use: profile for profile in (STARTER_INJECTION, STARTER_HAZARD)}
 STARTER_DIRECTORIES = {
     "starter_injection": Path(__file__).parent / "starter" / "injection",
     "starter_hazard": Path(__file__).parent / "starter" / "hazard",
@@ -42,12 +42,21 @@ class ModelSource:
 
     directory: Path
     client: httpx.AsyncClient
+    """For one peer; it adds that peer's credentials and connect timeout to each call."""
     model: str
     """The name under which the endpoint serves it."""
     weights_required: bool = True
     """False for servers that do not say which weights answered."""
     url: str = "http://model-host"
-    """Up to, and without, `/classify`; on a unix socket the host name is never looked up."""
+    """What the call's path follows: `/classify` comes right after the origin, `/completions` after `…/v1`. On a unix
+    socket the host name is never looked up."""
+    profile: ModelProfile | None = None
+    """None: the profile that has the name after `use:`."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server other than our model host runs it."""
+        return not self.weights_required
 
 
 def check(use: str, options: Mapping[str, object]) -> None:
@@ -60,15 +69,31 @@ def check(use: str, options: Mapping[str, object]) -> None:
 
 def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSource]) -> Guard:
     """The guard, ready to judge. `sources` is by `use`."""
-    profile = PROFILES.get(use)
+    if use in _RULES:
+        return _rule(use, options)
+    source = sources.get(use)
+    profile = (source.profile if source else None) or PROFILES.get(use)
     if profile is None:
         return _rule(use, options)
-    if use not in sources:
+    if source is None:
         raise GuardSetupError(use, "no endpoint is configured for its model")
-    return _classifier(profile, _Options(use, options, {"max_windows"}), sources[use])
+    for kind, builder in _BUILDERS:
+        if isinstance(profile, kind):
+            return builder(profile, options, source)
+    raise GuardSetupError(use, f"no guard is known for profile `{profile.use}`")
 
 
-def _classifier(profile: Profile, options: _Options, source: ModelSource) -> Classifier:
+def identity(use: str, guard: Guard, sources: Mapping[str, ModelSource]) -> GuardIdentity:
+    """What records cite: the guard's own identity, under the name that the policy used, and where a server runs it."""
+    source = sources.get(use)
+    if use in _RULES or source is None:
+        return guard.identity
+    model = source.model if source.is_remote else ""
+    profile = source.profile.use if source.profile else use
+    return replace(guard.identity, use=use, profile=profile, model=model)
+
+
+def _classifier(profile: Profile, options: Mapping[str, object], source: ModelSource) -> Guard:
     files = read_model(profile, source.directory)
     endpoint = ClassifyEndpoint(
         guard=profile.use,
@@ -80,7 +105,13 @@ def _classifier(profile: Profile, options: _Options, source: ModelSource) -> Cla
         weights=files.digest,
         weights_required=source.weights_required,
     )
-    return Classifier(files, endpoint, _max_windows(options))
+    return Classifier(files, endpoint, _max_windows(_Options(profile.use, options, {"max_windows"})))
+
+
+_BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSource], Guard]], ...] = (
+    (Profile, _classifier),
+)
+"""Type of the profile -> (profile, options of the detector, source) to the guard."""
 
 
 def _max_windows(options: _Options) -> int:
@@ -137,5 +168,7 @@ _RULES: Mapping[str, tuple[set[str], Callable[[_Options], RuleGuard]]] = {
     "secrets": ({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS))),
     "regex": ({"pattern", "label", "engine"}, _regex),
 }
-USES = (*PROFILES, *_RULES)
-"""Every name that a policy may write after `use:`."""
+RULES = tuple(_RULES)
+"""Names of the guards without a model: nothing else may be called so."""
+USES = (*PROFILES, *RULES)
+"""Every name that a policy may write after `use:` without a configuration."""

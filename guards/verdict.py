@@ -186,4 +186,11 @@ class GuardIdentity:
     """The name a policy writes after `use:`."""
     version: str
     weights: str = ""
-    """`sha256:…` of the weights manifest; empty for rules, whose version is their digest."""
+    """`sha256:…` of the weights manifest; empty for rules, whose version is their digest. Of a guard that runs on a
+    server: of the files that are here, its tokenizer and template."""
+    profile: str = ""
+    """The profile that says what its labels and codes mean; empty for rules."""
+    template: str = ""
+    """`sha256:…` of the prompt template of a generative guard."""
+    model: str = ""
+    """The name under which a server runs it; empty for one in the local model host."""

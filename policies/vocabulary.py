@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from guards.profiles.known import PROFILES
+from guards.profiles.profile import ModelProfile
 from guards.rules.secret_patterns import GROUPS as SECRET_GROUPS
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
@@ -19,8 +21,6 @@ from guards.rules.unicode import LABELS as UNICODE_LABELS
 from guards.verdict import Scope
 
 TEXT_SCOPES: Final = frozenset(Scope) - {Scope.IMAGE}
-HAZARDS: Final = tuple(f"S{number}" for number in range(1, 15))
-"""The MLCommons taxonomy that Llama Guard uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,14 @@ def _finder(option: str, names: Names) -> GuardFacts:
     return GuardFacts(is_model=False, gives_spans=True, names=MappingProxyType({option: names}), labels_from=option)
 
 
+def facts_of(profile: ModelProfile) -> GuardFacts:
+    """What a policy may say of a guard with this profile."""
+    return GuardFacts(is_model=True, categories=tuple(profile.categories))
+
+
 KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
     {
-        "starter_injection": GuardFacts(is_model=True),
-        "starter_hazard": GuardFacts(is_model=True, categories=HAZARDS),
+        **{use: facts_of(profile) for use, profile in PROFILES.items()},
         "unicode": _finder("find", Names(UNICODE_LABELS, UNICODE_LABELS)),
         "special_tokens": _finder("families", Names(tuple(FAMILIES), DEFAULT_FAMILIES)),
         "secrets": _finder("find", Names(SECRET_LABELS, SECRET_LABELS, MappingProxyType(SECRET_GROUPS))),
@@ -69,7 +73,11 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 )
 """By the name after `use:`."""
 
-LATER_GUARDS: Final = ("llama_guard_4", "prompt_guard_2_86m", "prompt_guard_2_22m", "entities", "near", "terms")
+LATER_GUARDS: Final = tuple({"llama_guard_4", "prompt_guard_2_86m", "prompt_guard_2_22m"} - PROFILES.keys()) + (
+    "entities",
+    "near",
+    "terms",
+)
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
 LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "logprobs", "files", "timeout")

@@ -1,1 +1,1 @@
-"""What Gatehouse knows of each guard model: one file a model, data only."""
+"""What Gatehouse knows of each guard model: one file a model, data only; known.py lists them."""

@@ -6,8 +6,72 @@ says of languages and licence is what `docs/` and reports repeat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
+
+
+class Kind(StrEnum):
+    """What a guard model looks for, and so what its score is the probability of."""
+
+    ATTACK = "attack"
+    """Text that tries to override the instructions of who runs the model."""
+    HAZARD = "hazard"
+    """Content that may do harm, whoever asks for it."""
+
+
+class Task(StrEnum):
+    """Which call of a model server answers for a guard."""
+
+    CLASSIFY = "classify"
+    """`/classify`: rows of token ids to rows of probabilities."""
+    GENERATE = "generate"
+    """`/v1/completions`: token ids to the probabilities of the next token."""
+    MODERATE = "moderate"
+    """`/v1/moderations`: text to scores. No model of ours runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that the makers of a model published. Ours stand in the model card, with their command."""
+
+    what: str
+    value: str
+    source: str
+
+
+class ModelProfile(Protocol):
+    """What every profile says, whatever the guard behind it does with it. Registered in guards/profiles/known.py."""
+
+    @property
+    def use(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def architecture(self) -> str:
+        """The one entry of `architectures` in config.json; empty where no model of ours runs."""
+
+    @property
+    def categories(self) -> Sequence[str]:
+        """Codes that a verdict reports. The same code may mean another thing in another profile."""
+
+    @property
+    def names(self) -> Sequence[tuple[str, str]]:
+        """(code, name) of the categories, for people."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def languages(self) -> Sequence[str]: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def figures(self) -> Sequence[Figure]: ...
 
 
 class Activation(StrEnum):
@@ -37,6 +101,7 @@ class Profile:
     use: str
     """The name a policy writes after `use:`."""
     title: str
+    kind: Kind
     architecture: str
     """The one entry of `architectures` in config.json."""
     activation: Activation
@@ -56,6 +121,7 @@ class Profile:
     languages: tuple[str, ...]
     """Those whose quality is stated in the model card."""
     licence: str
+    figures: tuple[Figure, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or not self.flagged or not set(self.flagged) <= set(self.labels):
@@ -68,6 +134,10 @@ class Profile:
             raise ValueError(f"profile `{self.use}`: every category needs a name")
         if not 0 <= self.overlap < self.content_window:
             raise ValueError(f"profile `{self.use}`: overlap is {self.overlap}, window is {self.window}")
+
+    @property
+    def task(self) -> Task:
+        return Task.CLASSIFY
 
     @property
     def content_window(self) -> int:

@@ -6,12 +6,13 @@ have probabilities of their own and say why, so a text can be unsafe without any
 
 from __future__ import annotations
 
-from guards.profiles.profile import Activation, Framing, Profile
+from guards.profiles.profile import Activation, Framing, Kind, Profile
 from guards.profiles.taxonomy import HAZARDS
 
 STARTER_HAZARD = Profile(
     use="starter_hazard",
     title="Gatehouse starter hazard guard",
+    kind=Kind.HAZARD,
     architecture="BertForSequenceClassification",
     activation=Activation.SIGMOID,
     labels=("unsafe", *(code for code, _ in HAZARDS)),

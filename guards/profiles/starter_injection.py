@@ -5,11 +5,12 @@ Prompt-Guard-style, for trial and as a cheap first stage. Its model card says wh
 
 from __future__ import annotations
 
-from guards.profiles.profile import Activation, Framing, Profile
+from guards.profiles.profile import Activation, Framing, Kind, Profile
 
 STARTER_INJECTION = Profile(
     use="starter_injection",
     title="Gatehouse starter injection guard",
+    kind=Kind.ATTACK,
     architecture="BertForSequenceClassification",
     activation=Activation.SOFTMAX,
     labels=("benign", "attack"),

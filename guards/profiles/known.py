@@ -1,0 +1,17 @@
+"""Every profile that ships, by its name: what a policy may write after `use:`, and a configuration after `profile:`.
+
+A profile that is not in this table does not exist for anyone; a new model is one file beside this and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from guards.profiles.profile import ModelProfile
+from guards.profiles.starter_hazard import STARTER_HAZARD
+from guards.profiles.starter_injection import STARTER_INJECTION
+
+_ALL: Final[tuple[ModelProfile, ...]] = (STARTER_INJECTION, STARTER_HAZARD)
+PROFILES: Final[Mapping[str, ModelProfile]] = MappingProxyType({profile.use: profile for profile in _ALL})
