@@ -73,11 +73,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 )
 """By the name after `use:`."""
 
-LATER_GUARDS: Final = tuple({"llama_guard_4", "prompt_guard_2_86m", "prompt_guard_2_22m"} - PROFILES.keys()) + (
-    "entities",
-    "near",
-    "terms",
-)
+LATER_GUARDS: Final = ("entities", "near", "terms")
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
 LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "logprobs", "files", "timeout")

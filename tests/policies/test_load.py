@@ -189,7 +189,7 @@ def test_feature_of_a_later_version_is_refused_in_rules(rule: str, feature: str)
 @pytest.mark.parametrize(
     ("detector", "feature"),
     [
-        ("{use: llama_guard_4}", "llama_guard_4"),
+        ("{use: entities}", "entities"),
         ("{use: entities}", "entities"),
         ("{use: starter_injection, views: [raw]}", "views"),
         ("{use: starter_injection, endpoint: x}", "endpoint"),
