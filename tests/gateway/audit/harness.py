@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -120,7 +123,22 @@ def trust_in(path: Path) -> VerifierKey:
 
 
 def verified(path: Path) -> Report:
-    return verify(path / "log", trust_in(path))
+    """What both verifiers say: ours, and the script that knows the format's page alone. They have to agree."""
+    report = verify(path / "log", trust_in(path))
+    alone = verify_alone(path)
+    agreed = (int(report.exit), report.finding.code if report.finding else None, report.records)
+    assert (alone["exit"], alone.get("code"), alone["records"]) == agreed, (alone, report.finding)
+    return report
+
+
+def verify_alone(path: Path) -> dict[str, Any]:
+    """docs/verify.py, in this process."""
+    return dict(_script()["verify"](path / "log", path / "keys" / "test-one-audit.vkey"))
+
+
+@cache
+def _script() -> dict[str, Any]:
+    return runpy.run_path(str(Path(__file__).parents[3] / "docs" / "verify.py"))
 
 
 @dataclass
