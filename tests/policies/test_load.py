@@ -190,7 +190,6 @@ def test_feature_of_a_later_version_is_refused_in_rules(rule: str, feature: str)
     ("detector", "feature"),
     [
         ("{use: entities}", "entities"),
-        ("{use: entities}", "entities"),
         ("{use: starter_injection, views: [raw]}", "views"),
         ("{use: starter_injection, endpoint: x}", "endpoint"),
         ("{use: starter_injection, on_error: open}", "open"),
