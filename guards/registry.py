@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 
-from guards.classifier import MAX_WINDOWS, Classifier
+from guards.classifier import Classifier
 from guards.endpoint import ClassifyEndpoint
 from guards.errors import GuardSetupError
 from guards.model_files import read_model
+from guards.options import Options, classifier_options
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
@@ -62,7 +63,7 @@ class ModelSource:
 def check(use: str, options: Mapping[str, object]) -> None:
     """Whether a policy may write this, without a model at hand. Raises GuardSetupError."""
     if use in PROFILES:
-        _max_windows(_Options(use, options, {"max_windows"}))
+        classifier_options(use, options)
     else:
         _rule(use, options)
 
@@ -94,7 +95,8 @@ def identity(use: str, guard: Guard, sources: Mapping[str, ModelSource]) -> Guar
 
 
 def _classifier(profile: Profile, options: Mapping[str, object], source: ModelSource) -> Guard:
-    files = read_model(profile, source.directory)
+    chosen = classifier_options(profile.use, options)
+    files = read_model(profile, source.directory, remote=source.is_remote)
     endpoint = ClassifyEndpoint(
         guard=profile.use,
         client=source.client,
@@ -105,7 +107,7 @@ def _classifier(profile: Profile, options: Mapping[str, object], source: ModelSo
         weights=files.digest,
         weights_required=source.weights_required,
     )
-    return Classifier(files, endpoint, _max_windows(_Options(profile.use, options, {"max_windows"})))
+    return Classifier(files, endpoint, chosen)
 
 
 _BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSource], Guard]], ...] = (
@@ -114,52 +116,20 @@ _BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSour
 """Type of the profile -> (profile, options of the detector, source) to the guard."""
 
 
-def _max_windows(options: _Options) -> int:
-    value = options.values.get("max_windows", MAX_WINDOWS)
-    if type(value) is not int or not 1 <= value <= MAX_WINDOWS:
-        raise GuardSetupError(options.use, f"expected a whole number from 1 to {MAX_WINDOWS}", "max_windows")
-    return value
-
-
 def _rule(use: str, options: Mapping[str, object]) -> RuleGuard:
     if use not in _RULES:
         raise GuardSetupError(use, f"there is no such guard, expected one of {', '.join(USES)}")
     keys, make = _RULES[use]
-    return make(_Options(use, options, keys))
+    return make(Options(use, options, keys))
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The options of one detector, none of them unknown."""
-
-    use: str
-    values: Mapping[str, object]
-    known: set[str]
-
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.values) - self.known):
-            raise GuardSetupError(self.use, f"unknown, expected one of {', '.join(sorted(self.known))}", unknown[0])
-
-    def strings(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        value = self.values.get(key, default)
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            raise GuardSetupError(self.use, "expected a list of strings", key)
-        return tuple(value)
-
-    def string(self, key: str, default: str | None = None) -> str:
-        value = self.values.get(key, default)
-        if not isinstance(value, str):
-            raise GuardSetupError(self.use, "missing" if value is None else "expected a string", key)
-        return value
-
-
-def _regex(options: _Options) -> RuleGuard:
+def _regex(options: Options) -> RuleGuard:
     if options.values.get("engine", "re2") != "re2":
         raise GuardSetupError("regex", "expected `re2`, the only engine", "engine")
     return RegexGuard(options.string("pattern"), options.string("label", "match"))
 
 
-_RULES: Mapping[str, tuple[set[str], Callable[[_Options], RuleGuard]]] = {
+_RULES: Mapping[str, tuple[set[str], Callable[[Options], RuleGuard]]] = {
     "unicode": ({"find"}, lambda o: UnicodeGuard(o.strings("find", UNICODE_LABELS))),
     "special_tokens": (
         {"families", "extra"},

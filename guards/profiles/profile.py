@@ -81,8 +81,6 @@ class Activation(StrEnum):
     """One of the labels holds; the probabilities add up to 1."""
     SIGMOID = "sigmoid"
     """Each label holds or not; each has a probability of its own."""
-    TOKENS = "tokens"
-    """A generative guard: the label is a token of its answer, scored against the other label tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +89,13 @@ class Framing:
 
     opening: str
     closing: str
-    unknown: str
+    unknown: str = ""
+    """Empty where every byte has a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One guard model."""
+    """One sequence classifier."""
 
     use: str
     """The name a policy writes after `use:`."""
@@ -110,30 +109,46 @@ class Profile:
     flagged: tuple[str, ...]
     """Labels whose probabilities add up to the score. More than one only under softmax."""
     categories: tuple[str, ...]
-    """Codes a verdict reports besides the score; for a classifier these are labels."""
+    """Labels that a verdict reports besides the score."""
     names: tuple[tuple[str, str], ...]
     """(code, name) of the categories, for people."""
     window: int
     """Tokens the model reads at once, special tokens included."""
     overlap: int
     framing: Framing | None
-    """None for generative guards, whose template frames the text."""
+    """None: as the post-processor of the model's own tokenizer.json has it."""
     languages: tuple[str, ...]
     """Those whose quality is stated in the model card."""
     licence: str
     figures: tuple[Figure, ...] = ()
+    architectures: tuple[str, ...] = ()
+    """Others that may serve: the code that scores reads labels and tokens, never layers."""
+    spellings: tuple[tuple[str, ...], ...] = ()
+    """Other names that a config gives the same labels, in the same order."""
+    third_party: tuple[str, ...] = ()
+    """Labels that add up to the score of text that neither user nor model wrote; empty: `flagged` holds for all."""
+    threshold_ppm: int = 500_000
+    """Where no thresholds.json says better: an uncalibrated default."""
+    probes: tuple[tuple[str, str], ...] = ()
+    """Pairs of texts that the tokenizer has to read alike, or it is not the one that the model was trained with."""
 
     def __post_init__(self) -> None:
-        if len(set(self.labels)) != len(self.labels) or not self.flagged or not set(self.flagged) <= set(self.labels):
+        if len(set(self.labels)) != len(self.labels) or not self.flagged or not self._scored <= set(self.labels):
             raise ValueError(f"profile `{self.use}`: flagged labels must be among distinct labels")
-        if len(self.flagged) > 1 and self.activation is not Activation.SOFTMAX:
+        if max(len(self.flagged), len(self.third_party)) > 1 and self.activation is not Activation.SOFTMAX:
             raise ValueError(f"profile `{self.use}`: only probabilities of exclusive labels can be added")
-        if self.framing is not None and not set(self.categories) <= set(self.labels):
+        if not set(self.categories) <= set(self.labels):
             raise ValueError(f"profile `{self.use}`: categories of a classifier must be labels")
         if set(self.categories) != {code for code, _ in self.names}:
             raise ValueError(f"profile `{self.use}`: every category needs a name")
+        if any(len(names) != len(self.labels) for names in self.spellings):
+            raise ValueError(f"profile `{self.use}`: a spelling needs a name for each of {len(self.labels)} labels")
         if not 0 <= self.overlap < self.content_window:
             raise ValueError(f"profile `{self.use}`: overlap is {self.overlap}, window is {self.window}")
+
+    @property
+    def _scored(self) -> set[str]:
+        return {*self.flagged, *self.third_party}
 
     @property
     def task(self) -> Task:
@@ -142,4 +157,4 @@ class Profile:
     @property
     def content_window(self) -> int:
         """Tokens of the text that fit besides the framing."""
-        return self.window - (2 if self.framing else 0)
+        return self.window - 2

@@ -16,6 +16,7 @@ from guards.classifier import INLINE_CHARS, MAX_CHARS, ROWS_PER_CALL, Classifier
 from guards.endpoint import ClassifyEndpoint
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.model_files import read_model
+from guards.options import ClassifierOptions
 from guards.profiles.profile import Profile
 from guards.profiles.starter_hazard import STARTER_HAZARD
 from guards.profiles.starter_injection import STARTER_INJECTION
@@ -48,7 +49,7 @@ def make(tmp_path: Path) -> Callable[..., tuple[Classifier, ClassifyHost]]:
         endpoint = ClassifyEndpoint(
             profile.use, host.client(), "http://h", "m", len(profile.labels), sums, files.digest
         )
-        return Classifier(files, endpoint, max_windows), host
+        return Classifier(files, endpoint, ClassifierOptions(max_windows=max_windows)), host
 
     return make
 
@@ -105,22 +106,23 @@ def with_loose_tokenizer(directory: Path, change: Callable[[dict[str, object]], 
     return directory
 
 
-async def test_a_tokenizer_that_makes_a_special_token_of_text_is_an_error_not_a_verdict(tmp_path: Path) -> None:
-    """Vocabularies that hold `[SEP]` as an ordinary piece ignore the switch; the check behind it does not."""
+async def test_a_vocabulary_that_holds_a_control_token_as_a_word_gets_it_in_pieces(tmp_path: Path) -> None:
+    """Vocabularies that hold `[SEP]` as an ordinary piece ignore the switch; the text is cut inside it."""
 
     def split_on_blanks(tokenizer: dict[str, object]) -> None:
         tokenizer["pre_tokenizer"] = {"type": "WhitespaceSplit"}
         tokenizer["normalizer"] = None
 
-    directory = with_loose_tokenizer(write_model(tmp_path / "m", STARTER_INJECTION), split_on_blanks)
+    directory = with_loose_tokenizer(write_model(tmp_path / "m", STARTER_INJECTION, WORDS), split_on_blanks)
     files = read_model(STARTER_INJECTION, directory)
     host = ClassifyHost("m", files.digest, sees_attack)
     endpoint = ClassifyEndpoint("g", host.client(), "http://h", "m", 2, True, files.digest)
 
-    with pytest.raises(GuardError) as caught:
-        await Classifier(files, endpoint).judge([part("a [SEP] b")])
-    assert caught.value.kind is ErrorKind.BAD_ANSWER
-    assert host.calls == []
+    (verdict,) = await Classifier(files, endpoint).judge([part("a [SEP] attack [CLS][CLS]")])
+
+    (row,) = host.calls[0]
+    assert (row.count(CLS), row.count(SEP)) == (1, 1)
+    assert verdict.score_ppm == 900_000
 
 
 async def test_truncation_and_padding_in_the_tokenizer_file_are_switched_off(tmp_path: Path) -> None:

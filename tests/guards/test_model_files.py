@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guards.errors import GuardSetupError
 from guards.model_files import read_model, to_ppm
+from guards.profiles.prompt_guard_2 import PROMPT_GUARD_2_86M
 from guards.profiles.starter_hazard import STARTER_HAZARD
 from guards.profiles.starter_injection import STARTER_INJECTION
 from tests.doubles import write_manifest, write_model
@@ -94,3 +96,65 @@ def test_thresholds_of_unknown_categories_are_refused(tmp_path: Path) -> None:
 )
 def test_probabilities_become_parts_per_million_with_halves_up(probability: float, ppm: int) -> None:
     assert to_ppm(probability) == ppm
+
+
+def test_labels_may_be_spelled_as_the_profile_allows_or_left_out(tmp_path: Path) -> None:
+    for number, labels in enumerate([{"0": "LABEL_0", "1": "LABEL_1"}, {"0": "BENIGN", "1": "MALICIOUS"}, None]):
+        directory = write_model(tmp_path / str(number), PROMPT_GUARD_2_86M, id2label=labels)
+        assert read_model(PROMPT_GUARD_2_86M, directory).profile is PROMPT_GUARD_2_86M
+
+    swapped = write_model(tmp_path / "swapped", PROMPT_GUARD_2_86M, id2label={"0": "MALICIOUS", "1": "BENIGN"})
+    with pytest.raises(GuardSetupError, match="labels"):
+        read_model(PROMPT_GUARD_2_86M, swapped)
+
+
+@pytest.mark.parametrize("named", [None, [], {"1": "benign"}, {"0": "benign", "2": "attack"}])
+def test_labels_that_are_no_list_of_outputs_are_refused(tmp_path: Path, named: object) -> None:
+    directory = write_model(tmp_path / "m", STARTER_INJECTION, id2label=named, num_labels="two")
+
+    with pytest.raises(GuardSetupError, match="labels"):
+        read_model(STARTER_INJECTION, directory)
+
+
+def test_any_architecture_of_the_profile_will_do(tmp_path: Path) -> None:
+    profile = replace(STARTER_INJECTION, architectures=("RobertaForSequenceClassification",))
+    for number, name in enumerate((profile.architecture, *profile.architectures)):
+        read_model(profile, write_model(tmp_path / str(number), profile, architectures=[name]))
+
+    with pytest.raises(GuardSetupError, match="BertForSequenceClassification or Roberta"):
+        read_model(profile, write_model(tmp_path / "other", profile, architectures=["LlamaForCausalLM"]))
+
+
+def test_a_checkpoint_that_nobody_measured_has_the_profiles_threshold(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "m", PROMPT_GUARD_2_86M)
+    (directory / "thresholds.json").unlink()
+    write_manifest(directory)
+
+    thresholds = read_model(PROMPT_GUARD_2_86M, directory).thresholds
+
+    assert (thresholds.score_ppm, thresholds.is_calibrated) == (900_000, False)
+
+
+def test_a_model_elsewhere_needs_no_manifest_and_is_named_by_its_small_files(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "m", STARTER_INJECTION)
+    named = read_model(STARTER_INJECTION, directory, remote=True).digest
+    assert named == write_manifest(directory)
+
+    (directory / "manifest.json").unlink()
+    bare = read_model(STARTER_INJECTION, directory, remote=True)
+    (directory / "tokenizer.json").write_text(bare.tokenizer_json + " ")
+    changed = read_model(STARTER_INJECTION, directory, remote=True)
+
+    assert len({bare.digest, changed.digest}) == 2
+    with pytest.raises(GuardSetupError, match=r"manifest\.json"):
+        read_model(STARTER_INJECTION, directory)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+def test_a_model_elsewhere_still_needs_its_small_files(tmp_path: Path, name: str) -> None:
+    directory = write_model(tmp_path / "m", STARTER_INJECTION)
+    (directory / "manifest.json").unlink()
+    (directory / name).unlink()
+
+    with pytest.raises(GuardSetupError, match=f"`{name}`"):
+        read_model(STARTER_INJECTION, directory, remote=True)

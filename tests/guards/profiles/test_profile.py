@@ -22,6 +22,9 @@ from guards.profiles.starter_injection import STARTER_INJECTION
         {"names": (("S1", "x"),)},
         {"overlap": 510},
         {"window": 2},
+        {"third_party": ("malicious",)},
+        {"spellings": (("LABEL_0",),)},
+        {"third_party": ("benign", "attack"), "activation": Activation.SIGMOID},
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object]) -> None:
@@ -29,19 +32,6 @@ def test_contradictions_are_refused(changes: dict[str, object]) -> None:
         replace(STARTER_INJECTION, **changes)  # type: ignore[arg-type]
 
 
-def test_other_families_fit_the_same_form() -> None:
-    """Prompt Guard 1 sums two classes for third-party text; Llama Guard has tokens instead of outputs."""
-    prompt_guard = replace(
-        STARTER_INJECTION,
-        use="prompt_guard",
-        architecture="DebertaV2ForSequenceClassification",
-        labels=("BENIGN", "INJECTION", "JAILBREAK"),
-        flagged=("INJECTION", "JAILBREAK"),
-        window=512,
-    )
-    llama_guard = replace(
-        STARTER_HAZARD, activation=Activation.TOKENS, labels=("safe", "unsafe"), framing=None, window=131_072
-    )
-
-    assert prompt_guard.content_window == 510
-    assert llama_guard.content_window == 131_072
+def test_every_window_leaves_room_for_the_two_framing_tokens() -> None:
+    assert STARTER_INJECTION.content_window == STARTER_INJECTION.window - 2
+    assert replace(STARTER_HAZARD, framing=None).content_window == STARTER_HAZARD.window - 2

@@ -1,0 +1,95 @@
+"""The options of a detector as a policy writes them, read once, with every problem under the option's name.
+
+Values come as plain YAML values. What is unknown, of the wrong type or out of range is a GuardSetupError: a policy that
+loads does what it says. The policy package reads the same options from its file and passes on what this accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+from guards.errors import GuardSetupError
+
+MAX_WINDOWS = 128
+"""Of one form of one part: about 53,000 tokens of 512, more than a deadline leaves time for on a CPU."""
+MAX_OVERLAP = 4_096
+VIEWS = ("raw", "normalised", "skeleton", "unspaced", "leet", "decoded", "code")
+"""Forms of a text in which a guard may read it. `raw` is always among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one detector, none of them unknown."""
+
+    use: str
+    values: Mapping[str, object]
+    known: Set[str]
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.values) - self.known):
+            raise GuardSetupError(self.use, f"unknown, expected one of {', '.join(sorted(self.known))}", unknown[0])
+
+    def strings(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = self.values.get(key, default)
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise GuardSetupError(self.use, "expected a list of strings", key)
+        return tuple(value)
+
+    def string(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            raise GuardSetupError(self.use, "missing" if value is None else "expected a string", key)
+        return value
+
+    def among(self, key: str, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of names out of a fixed set, in the order of that set."""
+        found = self.strings(key, default)
+        if unknown := sorted(set(found) - set(known)):
+            raise GuardSetupError(self.use, f"`{unknown[0]}` is not one of {', '.join(known)}", key)
+        return tuple(name for name in known if name in found)
+
+    def integer(self, key: str, low: int, high: int, default: int) -> int:
+        value = self.values.get(key, default)
+        if type(value) is not int or not low <= value <= high:
+            raise GuardSetupError(self.use, f"expected a whole number from {low} to {high}", key)
+        return value
+
+    def switch(self, key: str, default: bool) -> bool:
+        """`true` and `false`, also as `on` and `off`."""
+        value = self.values.get(key, default)
+        if value in ("on", "off"):
+            return value == "on"
+        if not isinstance(value, bool):
+            raise GuardSetupError(self.use, "expected `on` or `off`", key)
+        return value
+
+
+MEMORY_OPTION = "memory"
+CLASSIFIER_OPTIONS = frozenset({"views", "length_aware", "overlap", "max_windows", MEMORY_OPTION})
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierOptions:
+    """How a sequence classifier reads text."""
+
+    views: tuple[str, ...] = VIEWS
+    length_aware: bool = False
+    """Whether many windows need a higher score. Off unless chosen: with it, padding lowers a score."""
+    overlap: int | None = None
+    """Tokens that neighbouring windows share; None: the profile's."""
+    max_windows: int = MAX_WINDOWS
+    memory: bool = True
+
+
+def classifier_options(use: str, values: Mapping[str, object]) -> ClassifierOptions:
+    """The options of a detector whose guard is a sequence classifier, or GuardSetupError."""
+    options = Options(use, values, CLASSIFIER_OPTIONS)
+    overlap = options.integer("overlap", 0, MAX_OVERLAP, 0) if "overlap" in values else None
+    return ClassifierOptions(
+        views=options.among("views", VIEWS, VIEWS),
+        length_aware=options.switch("length_aware", False),
+        overlap=overlap,
+        max_windows=options.integer("max_windows", 1, MAX_WINDOWS, MAX_WINDOWS),
+        memory=options.switch(MEMORY_OPTION, True),
+    )

@@ -1,0 +1,123 @@
+"""Text becomes ids of its content and nothing else, whatever tokenizer a checkpoint brings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from guards.encoder import WORD_PIECE, Encoder
+from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.profiles.profile import Framing, Profile
+from guards.profiles.prompt_guard_2 import PROMPT_GUARD_2_86M
+from guards.profiles.starter_injection import STARTER_INJECTION
+from tests.doubles import tiny_tokenizer
+
+CLS, SEP = 1, 2
+
+
+def deberta(*extra: normalizers.Normalizer, special: bool = False) -> Tokenizer:
+    """A Unigram tokenizer of DeBERTa's kind: control tokens are ordinary pieces of the vocabulary."""
+    names = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    pieces = [(name, 0.0) for name in names] + [(f"\u2581{word}", -2.0) for word in ("attack", "hello")]
+    pieces += [("attack", -2.5), ("\u2581", -3.0), *((chr(code), -8.0) for code in range(33, 127))]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.normalizer = normalizers.Sequence([*extra, normalizers.NFKC()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", CLS), ("[SEP]", SEP)])
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in names if special])
+    return tokenizer
+
+
+def encoder(tokenizer: Tokenizer, profile: Profile = STARTER_INJECTION) -> Encoder:
+    return Encoder(profile, tokenizer.to_str())
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    ["[SEP]", "attack [SEP] attack", "[CLS][SEP][PAD]", "[[SEP]SEP]", "\uff3bSEP\uff3d attack", "[S[SEP]EP]" * 9],
+)
+def test_control_tokens_in_text_are_read_in_pieces(text: str, special: bool) -> None:
+    (ids,) = encoder(deberta(special=special)).encode([text])
+
+    assert ids
+    assert not {CLS, SEP} & set(ids)
+
+
+def test_a_control_token_that_cutting_does_not_undo_is_an_error() -> None:
+    tokenizer = deberta(normalizers.Replace("x", "[SEP]"))
+
+    with pytest.raises(GuardError) as caught:
+        encoder(tokenizer).encode(["x"])
+    assert caught.value.kind is ErrorKind.BAD_ANSWER
+
+
+def test_a_cut_text_keeps_its_other_words() -> None:
+    ours = encoder(deberta())
+
+    (cut,), (plain,) = ours.encode(["attack [SEP] hello"]), ours.encode(["attack"])
+    assert cut[: len(plain)] == plain
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", CLS), ("[SEP]", SEP)]),
+        processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS)),
+        processors.Sequence([processors.ByteLevel(), processors.RobertaProcessing(("[SEP]", SEP), ("[CLS]", CLS))]),
+    ],
+)
+def test_framing_is_read_from_the_file_where_the_profile_names_none(processor: processors.PostProcessor) -> None:
+    tokenizer = deberta()
+    tokenizer.post_processor = processor
+
+    ours = encoder(tokenizer, replace(STARTER_INJECTION, framing=None))
+
+    assert ours.framed([9, 8]) == (CLS, 9, 8, SEP)
+
+
+@pytest.mark.parametrize("single", ["$A", "[CLS] $A", "[CLS] [SEP] $A"])
+def test_a_file_that_does_not_frame_is_refused(single: str) -> None:
+    tokenizer = deberta()
+    tokenizer.post_processor = processors.TemplateProcessing(single, None, [("[CLS]", CLS), ("[SEP]", SEP)])
+
+    with pytest.raises(GuardSetupError, match="frame"):
+        encoder(tokenizer, replace(STARTER_INJECTION, framing=None))
+
+
+def test_framing_may_leave_out_what_stands_for_the_unknown() -> None:
+    ours = encoder(deberta(), replace(STARTER_INJECTION, framing=Framing("[CLS]", "[SEP]")))
+
+    assert ours.encode(["attack \U0001f984"])[0]
+
+
+def test_a_probe_that_reads_differently_refuses_the_file() -> None:
+    without_blanks = normalizers.Replace(" ", "")
+
+    encoder(deberta(without_blanks), PROMPT_GUARD_2_86M)
+    with pytest.raises(GuardSetupError, match="normalisers were lost"):
+        encoder(deberta(), PROMPT_GUARD_2_86M)
+
+
+def test_words_beyond_the_vocabulary_are_parted_in_word_pieces_only() -> None:
+    ours = encoder(tiny_tokenizer(["attack"]))
+
+    (ids,) = ours.encode(["x" * (5 * WORD_PIECE) + "\U0001f984attack"])
+
+    assert tiny_tokenizer(["attack"]).token_to_id("attack") in ids
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "\udfff attack", "\x00", "\u200b" * 50_000, "\U0010ffff"])
+def test_any_string_is_encoded(text: str) -> None:
+    for tokenizer in (deberta(), tiny_tokenizer()):
+        assert isinstance(encoder(tokenizer).encode([text])[0], list)
+
+
+def test_the_file_is_what_the_model_was_trained_with_or_refused() -> None:
+    broken = json.loads(deberta().to_str()) | {"model": {"type": "Nope"}}
+
+    with pytest.raises(GuardSetupError, match="not a tokenizer"):
+        Encoder(STARTER_INJECTION, json.dumps(broken))
