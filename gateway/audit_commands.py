@@ -1,4 +1,4 @@
-"""`gatehouse audit tail | show | verify`: the log for people and for scripts, read-only.
+"""`gatehouse audit tail | show | verify`, and where the other commands of the log are added. All are read-only.
 
 These commands take no lock and change nothing, so they run beside a gateway that writes, and on a copy of the log
 elsewhere. `verify` takes its trust from the file named on the command line or in the configuration, never from the
@@ -13,15 +13,16 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.audit.errors import RecordError, TrustError
+from gateway.audit.errors import RecordError
 from gateway.audit.record import Json, parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report, iso
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
+from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
+from gateway.audit_proof_commands import add_proof_commands
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below this, starting processes takes longer than the verification."""
@@ -34,21 +35,6 @@ _VERIFY_HELP = """exit status:
   5  wrong usage, or the trust root is not that of this log
 
 example: gatehouse audit verify --dir /var/lib/gatehouse/audit --trust /safe/site-one-audit.vkey"""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditLocation:
-    """Where a configuration puts the log, and the public key to check it with."""
-
-    directory: Path
-    trust: Path
-
-
-Locate = Callable[[Path], AuditLocation]
-
-
-class _UsageError(Exception):
-    """The command cannot do what was asked. The message is for the operator."""
 
 
 def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
@@ -88,12 +74,10 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     check.add_argument("--jobs", type=_count, metavar="N", help="processes to use (default: by size of the log)")
     for parser, run in ((tail, _tail), (show, _show), (check, _verify)):
         parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the log")
-        parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=_CONFIG_HELP)
+        parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=CONFIG_HELP)
         parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.set_defaults(run=_guarded(run), locate=locate)
-
-
-_CONFIG_HELP = "configuration that says where the log is (default: gatehouse.yaml)"
+        parser.set_defaults(run=guarded(run), locate=locate)
+    add_proof_commands(commands, locate)
 
 
 def _count(text: str) -> int:
@@ -102,41 +86,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def guarded(arguments: argparse.Namespace) -> int:
-        try:
-            return run(arguments)
-        except (_UsageError, TrustError) as exc:
-            return _complain(str(exc))
-        except BrokenPipeError:
-            # The reader of our output has seen enough.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except OSError as exc:
-            return _complain(f"`{exc.filename}`: {exc.strerror}")
-
-    return guarded
-
-
-def _complain(problem: str) -> int:
-    print(f"gatehouse audit: {problem}", file=sys.stderr)
-    return Exit.USAGE
-
-
-def _location(arguments: argparse.Namespace) -> AuditLocation:
-    directory, trust = arguments.dir, getattr(arguments, "trust", None)
-    if directory is None or (trust is None and "trust" in arguments):
-        if directory is not None:
-            raise _UsageError("`--dir` needs `--trust` beside it: trust is never taken from the log itself")
-        found: AuditLocation = arguments.locate(arguments.config)
-        directory, trust = found.directory, trust or found.trust
-    if not (directory / "seg").is_dir():
-        raise _UsageError(f"`{directory}` is not an audit log: it has no directory `seg`")
-    return AuditLocation(directory, trust or Path())
-
-
 def _verify(arguments: argparse.Namespace) -> int:
-    location = _location(arguments)
+    location = location_of(arguments)
     size = sum(segment.path.stat().st_size for segment in list_segments(location.directory))
     jobs = arguments.jobs or (min(4, os.cpu_count() or 1) if size >= _WORTH_PROCESSES else 1)
     started = time.monotonic()
@@ -162,7 +113,7 @@ def _print_report(report: Report, seconds: float) -> None:
 
 
 def _tail(arguments: argparse.Namespace) -> int:
-    directory = _location(arguments).directory
+    directory = location_of(arguments).directory
     last: deque[bytes] = deque(maxlen=arguments.n)
     segments = list_segments(directory)
     # Where following begins is fixed before reading, so that no record falls between the two.
@@ -208,7 +159,7 @@ def _line_start(segment: Segment, end: int) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    directory, what = _location(arguments).directory, str(arguments.what)
+    directory, what = location_of(arguments).directory, str(arguments.what)
     segments = list_segments(directory)
     if what.isascii() and what.isdigit():
         later = [index for index, segment in enumerate(segments) if segment.first <= int(what)]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gateway import logs
 from gateway.audit.keys import trust_path
-from gateway.audit_commands import AuditLocation, add_audit_commands
+from gateway.audit_commands import add_audit_commands
+from gateway.audit_location import AuditLocation
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.policy_commands import add_policy_commands

@@ -6,6 +6,7 @@
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
     NoteError         a signed note or checkpoint does not hold
     TrustError        the trust root given by the caller cannot be read
+    ProofError        a record cannot be proved, or a proof does not hold; `.code` says why
 
 Codes of AuditError, stable: audit_dir_unwritable, audit_locked, audit_corrupt, audit_rollback, audit_key_missing,
 audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_settings.
@@ -47,3 +48,11 @@ class NoteError(ValueError):
 
 class TrustError(ValueError):
     """The file that should hold the log's public key does not."""
+
+
+class ProofError(Exception):
+    """There is no proof. Codes: not_proved, not_signed_yet, proof_malformed, proof_unsigned, log_does_not_hold."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit_commands import AuditLocation, add_audit_commands, one_line
+from gateway.audit_commands import add_audit_commands, one_line
+from gateway.audit_location import AuditLocation
 from tests.gateway.audit.harness import FixedClock, opened, segments_in, small_log
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.audit.clock import Clock
 from gateway.audit.files import Files, OsFiles
 from gateway.audit.log import AuditSettings, open_writer
-from gateway.audit.note import VerifierKey
+from gateway.audit.note import Signer, VerifierKey
 from gateway.audit.origin import open_origin
 from gateway.audit.report import Report
 from gateway.audit.verify import load_trust, verify
@@ -116,6 +116,11 @@ def put_test_key(path: Path) -> None:
     file = path / "keys" / "audit.pem"
     file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     file.chmod(0o600)
+
+
+def signer_in(seed: int) -> Signer:
+    """A key of somebody else, under the same name."""
+    return Signer(ORIGIN, Ed25519PrivateKey.from_private_bytes(bytes([seed] * 32)))
 
 
 def trust_in(path: Path) -> VerifierKey:

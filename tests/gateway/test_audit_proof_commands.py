@@ -1,0 +1,83 @@
+"""A record handed to an auditor with its proof, as an operator types it."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.audit_commands import add_audit_commands
+from gateway.audit_location import AuditLocation
+from tests.gateway.audit.harness import lines_in, small_log
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "verify_proof.py"
+
+
+def run(*words: object) -> int:
+    def nowhere(config: Path) -> AuditLocation:
+        raise FileNotFoundError(2, "No such file or directory", str(config))
+
+    parser = argparse.ArgumentParser(prog="gatehouse")
+    add_audit_commands(parser.add_subparsers(), nowhere)
+    arguments = parser.parse_args(["audit", *map(str, words)])
+    return int(arguments.run(arguments))
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> list[object]:
+    small_log(tmp_path)
+    return ["--dir", tmp_path / "log", "--trust", tmp_path / "keys" / "test-one-audit.vkey"]
+
+
+def test_a_request_is_proved_record_by_record_with_and_without_gatehouse(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, trust = tmp_path / "out", where[3]
+    assert run("prove", "0-1", *where, "--out", out) == 0
+    records = sorted(out.glob("*.json"))
+    assert len(records) == 3
+    for record in records:
+        assert record.read_bytes() in lines_in(tmp_path)
+        assert run("check-proof", record, "--trust", trust) == 0
+        proof = record.with_suffix(".tlog-proof")
+        done = subprocess.run([sys.executable, SCRIPT, record, proof, str(trust)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"ok  record {record.stem.removeprefix('record-')} of test/one/audit")
+    assert "the record is number" in capsys.readouterr().out
+
+
+def test_a_changed_record_is_not_proved(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("prove", 4, *where, "--out", tmp_path) == 0
+    record = tmp_path / "record-4.json"
+    record.write_bytes(record.read_bytes().replace(b"0-1", b"9-9"))
+    assert run("check-proof", record, "--trust", where[3]) == 2
+    assert "not_proved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("what", "status", "told"), [("77", 2, "not_signed_yet"), ("nobody", 2, "no_such_record")])
+def test_what_is_not_there_is_not_proved(
+    tmp_path: Path, where: list[object], what: str, status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("prove", what, *where, "--out", tmp_path / "out") == status
+    assert told in capsys.readouterr().err
+
+
+def test_trust_is_never_taken_from_the_log(where: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prove", 1, *where[:2]) == 5
+    assert "trust is never taken from the log" in capsys.readouterr().err
+
+
+def test_files_that_are_not_there_or_not_proofs_are_named(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "record-1.json"
+    assert run("check-proof", record, "--trust", where[3]) == 5
+    assert "record-1.tlog-proof" in capsys.readouterr().err
+    record.with_suffix(".tlog-proof").write_bytes(b"\xff")
+    assert run("check-proof", record, "--trust", where[3]) == 2
+    assert "proof_malformed" in capsys.readouterr().err
