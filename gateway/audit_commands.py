@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.audit.errors import RecordError
-from gateway.audit.record import Json, parse_line
-from gateway.audit.report import NOT_CHECKED, Exit, Report, iso
+from gateway.audit.record import parse_line
+from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
+from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
+from gateway.audit_search_commands import add_search_commands
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below this, starting processes takes longer than the verification."""
@@ -78,6 +80,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=guarded(run), locate=locate)
     add_proof_commands(commands, locate)
+    add_search_commands(commands, locate)
 
 
 def _count(text: str) -> int:
@@ -124,7 +127,7 @@ def _tail(arguments: argparse.Namespace) -> int:
         if len(last) == arguments.n:
             break
     for line in last:
-        _print_line(line, arguments.json)
+        print_line(line, arguments.json)
     if arguments.follow:
         _follow(directory, segments[-1] if segments else None, end, arguments.json)
     return 0
@@ -140,7 +143,7 @@ def _follow(directory: Path, segment: Segment | None, end: int, as_json: bool) -
                     if not raw.endswith(b"\n"):
                         break
                     offset += len(raw)
-                    _print_line(raw[:-1], as_json)
+                    print_line(raw[:-1], as_json)
             sys.stdout.flush()
             later = [found for found in list_segments(directory) if segment is None or found.first > segment.first]
             if later:
@@ -195,48 +198,3 @@ def _lines(directory: Path, segments: list[Segment], end: int | None = None) -> 
         for raw in raw_lines(segment.path, 0, stop):
             if raw.endswith(b"\n"):
                 yield raw[:-1]
-
-
-def _print_line(line: bytes, as_json: bool) -> None:
-    if as_json:
-        print(line.decode(errors="replace"))
-        return
-    try:
-        print(one_line(parse_line(line)))
-    except RecordError as exc:
-        print(f"(unreadable: {exc}; run `gatehouse audit verify`)")
-
-
-def one_line(record: dict[str, Json]) -> str:
-    """Time, number, type, request, decision, rules and highest score of a record."""
-    ts = str(record.get("ts", ""))
-    time_text = iso(int(ts)) if ts.isascii() and ts.isdigit() else "(no time)"
-    fields = [time_text, str(record.get("seq", "-")), str(record.get("type", "-")), str(record.get("req", "-"))]
-    decision = record.get("decision")
-    if isinstance(decision, dict):
-        fields.append(str(decision.get("action") or decision.get("outcome") or "-"))
-        rules = decision.get("rules")
-        if isinstance(rules, list) and rules:
-            fields.append("rules=" + ",".join(str(rule) for rule in rules))
-        if decision.get("code"):
-            fields.append(f"code={decision['code']}")
-    fields.extend(_scores(record.get("guards")))
-    # What a corrupt or hostile record holds must not reach the terminal as a control sequence.
-    return "".join(char if char.isprintable() else "?" for char in "  ".join(fields))
-
-
-def _scores(guards: Json) -> Iterator[str]:
-    """The highest score of each guard, and what kept a guard from giving one."""
-    best: dict[str, str] = {}
-    top: dict[str, int] = {}
-    for guard in guards if isinstance(guards, list) else []:
-        if not isinstance(guard, dict):
-            continue
-        name, score, outcome = str(guard.get("name", "?")), guard.get("score_ppm"), guard.get("outcome", "ok")
-        if outcome not in ("ok", "value"):
-            best[name] = f"{name}={outcome}"
-            top[name] = 10**9
-        elif isinstance(score, int) and score >= top.get(name, 0):
-            best[name] = f"{name}={score / 1_000_000:.3f}"
-            top[name] = score
-    yield from best.values()

@@ -6,6 +6,7 @@
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
     NoteError         a signed note or checkpoint does not hold
     TrustError        the trust root given by the caller cannot be read
+    QueryError        a search asks for what there is not
     ProofError        a record cannot be proved, or a proof does not hold; `.code` says why
 
 Codes of AuditError, stable: audit_dir_unwritable, audit_locked, audit_corrupt, audit_rollback, audit_key_missing,
@@ -56,3 +57,7 @@ class ProofError(Exception):
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
         self.code = code
+
+
+class QueryError(Exception):
+    """A search that cannot be answered as it is asked."""

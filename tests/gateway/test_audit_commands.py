@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit_commands import add_audit_commands, one_line
+from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
 from tests.gateway.audit.harness import FixedClock, opened, segments_in, small_log
 
@@ -113,29 +113,6 @@ def test_show_prints_one_record_or_all_of_a_request(log: AuditLocation, capsys: 
 def test_show_of_nothing_says_so(log: AuditLocation, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", what, *where(log)) == 2
     assert "no record has" in capsys.readouterr().err
-
-
-def test_line_sums_up_a_decision() -> None:
-    record = {
-        "ts": "1800000000000000000",
-        "seq": 4,
-        "type": "request.admit",
-        "req": "r1",
-        "decision": {"action": "block", "rules": ["no-weapons"], "code": "hazard"},
-        "guards": [
-            {"name": "hazard", "outcome": "ok", "score_ppm": 120_000},
-            {"name": "hazard", "outcome": "ok", "score_ppm": 970_000},
-            {"name": "injection", "outcome": "timeout"},
-        ],
-    }
-    assert one_line(record) == (
-        "2027-01-15T08:00:00.000Z  4  request.admit  r1  block  rules=no-weapons  code=hazard  hazard=0.970  "
-        "injection=timeout"
-    )
-
-
-def test_control_sequences_do_not_reach_the_terminal() -> None:
-    assert one_line({"type": "x\x1b[2J", "req": "a\nb\u202e"}) == "(no time)  -  x?[2J  a?b?"
 
 
 def test_unreadable_line_is_shown_as_such_and_not_quoted(
