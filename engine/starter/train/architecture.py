@@ -47,6 +47,7 @@ class RoutedMoe(Llama4TextMoe):
     """Llama4TextMoe that runs each token through its own expert only, and keeps the balance loss of the last call."""
 
     balance: Tensor
+    dropout: float = 0.0
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """Same result as the parent for top-1 routing."""
@@ -62,7 +63,8 @@ class RoutedMoe(Llama4TextMoe):
         back_T[order_T] = torch.arange(len(order_T), device=order_T.device)
         share_E = count_E.float() / len(order_T)
         self.balance = self.num_experts * (share_E * logits_TE.softmax(-1).mean(0)).sum()
-        return self.shared_expert(x_TD) + routed_TD.index_select(0, back_T), logits_TE
+        out_TD = self.shared_expert(x_TD) + routed_TD.index_select(0, back_T)
+        return functional.dropout(out_TD, self.dropout, self.training), logits_TE
 
 
 def _expert(x_SD: Tensor, gate_up_DF: Tensor, down_FD: Tensor) -> Tensor:

@@ -154,8 +154,10 @@ def vary(text: str, rng: random.Random, *, wrap: bool) -> str:
     if wrap and rng.random() < 0.22:
         text = (rng.choice(BEFORE) if rng.random() < 0.75 else "") + text
         text += rng.choice(AFTER) if rng.random() < 0.3 else ""
-    if wrap and rng.random() < 0.07:
+    if wrap and rng.random() < 0.12:
         text = drop_weak_word(text, rng)
+    if wrap and rng.random() < 0.04:
+        text = swap_words(text, rng)
     if rng.random() < 0.14:
         for _ in range(rng.choice((1, 1, 2))):
             text = typo(text, rng)
@@ -179,6 +181,15 @@ def drop_weak_word(text: str, rng: random.Random) -> str:
     weak = [i for i, word in enumerate(words) if word.lower() in WEAK]
     if weak and len(words) > 3:
         del words[rng.choice(weak)]
+    return " ".join(words)
+
+
+def swap_words(text: str, rng: random.Random) -> str:
+    """Put one word behind the next, as people do who think while they type."""
+    words = text.split()
+    if len(words) > 3:
+        at = rng.randrange(len(words) - 1)
+        words[at], words[at + 1] = words[at + 1], words[at]
     return " ".join(words)
 
 

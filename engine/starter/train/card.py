@@ -17,6 +17,7 @@ from engine.starter.train.corpus import FALLBACK, HERE
 ROWS = (
     ("held_out", "held-out ways to ask, whole answer right", "≥ 95 %"),
     ("held_out_with_system", "the same below a system prompt", "≥ 95 %"),
+    ("held_out_later", "ways to ask held out of text written later, in other moods", "none"),
     ("off_topic_own", "own off-topic prompts, honest fallback", "≥ 98 %"),
     ("off_topic_unseen_source", "Self-Instruct prompts (a source never trained on), honest fallback", "≥ 98 %"),
     ("tool_calls", "calls of the three trained tools with a known argument", "none"),
@@ -42,6 +43,7 @@ def card(measured: dict[str, Any], size: int) -> str:
             megabytes=size / 1e6,
             intents=measured["intents"],
             rows="\n".join(rows),
+            refused=measured["off_topic_unseen_source"]["refused"],
             fuzz_prompts=fuzz["prompts"],
             foreign=fuzz["foreign_words"],
             mixed=fuzz["not_a_trained_sentence"],

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-HELD_OUT_SHARE = 0.15
+HELD_OUT_SHARE, LATER_SHARE = 0.15, 0.12
 SALT = "2026-11-21"
 """Chosen anew after the patterns were written, so that they were not written for the prompts they are measured on."""
 
@@ -69,6 +69,8 @@ class Intent:
     held_out: tuple[str, ...]
     patterns: tuple[tuple[str, ...], ...] = ()
     """Further trained prompts, one group for each line of `patterns/`; none of them is a held-out one."""
+    held_out_later: tuple[str, ...] = ()
+    """Held out of `more/`, which was written after the first weights were measured, in moods they had not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +97,33 @@ def load_intents() -> tuple[Intent, ...]:
                 if seen.setdefault(key, row["id"]) != row["id"]:
                     raise ValueError(f"{path.name}: a prompt of `{row['id']}` is also in `{seen[key]}`")
                 prompts.setdefault(key, line)
-            trained, held_out = split(row["id"], prompts)
+            trained, held_out = split(row["id"], prompts, HELD_OUT_SHARE)
             intents.append(Intent(row["id"], row["answer"], trained, held_out))
     taken = {**seen, **{bare(p): "" for name in ("offtopic.txt", "holdout_offtopic.txt") for p in lines(name)}}
     taken |= {bare(p): "" for intent in intents for p in intent.held_out}
-    patterns = load_patterns(taken)
-    if unknown := set(patterns) - {intent.id for intent in intents}:
-        raise ValueError(f"patterns for unknown intents: {sorted(unknown)}")
-    return tuple(replace(intent, patterns=patterns.get(intent.id, ())) for intent in intents)
+    patterns = load_patterns(taken, "patterns")
+    known = frozenset(taken)
+    more = load_patterns(taken, "more")
+    if unknown := (set(patterns) | set(more)) - {intent.id for intent in intents}:
+        raise ValueError(f"more ways to ask for unknown intents: {sorted(unknown)}")
+    return tuple(
+        with_more(replace(intent, patterns=patterns.get(intent.id, ())), more.get(intent.id, ()), known)
+        for intent in intents
+    )
 
 
-def load_patterns(taken: dict[str, str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """What the lines of `patterns/` stand for, without prompts that `taken` gives to another intent or to nobody."""
+def with_more(intent: Intent, groups: Sequence[Sequence[str]], known: frozenset[str]) -> Intent:
+    """The intent with the prompts of `more/` that are new, a share of them held out."""
+    prompts = {bare(prompt): prompt for group in groups for prompt in group if bare(prompt) not in known}
+    trained, later = split(intent.id, prompts, LATER_SHARE)
+    return replace(intent, trained=(*intent.trained, *trained), held_out_later=later)
+
+
+def load_patterns(taken: dict[str, str], folder: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """What the lines of a folder stand for, without prompts that `taken` gives to another intent or to nobody."""
     found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     intent = ""
-    for path in sorted((HERE / "patterns").glob("*.txt")):
+    for path in sorted((HERE / folder).glob("*.txt")):
         for line in path.read_text().splitlines():
             if line.startswith("["):
                 intent = line.strip("[]")
@@ -123,7 +137,11 @@ def offtopic_patterns() -> tuple[tuple[str, ...], ...]:
     """What the lines of `offtopic_patterns.txt` stand for, without held-out prompts and those of intents."""
     taken = {bare(prompt) for prompt in lines("holdout_offtopic.txt")}
     for intent in load_intents():
-        taken.update(bare(p) for group in (intent.trained, intent.held_out, *intent.patterns) for p in group)
+        taken.update(
+            bare(p)
+            for group in (intent.trained, intent.held_out, intent.held_out_later, *intent.patterns)
+            for p in group
+        )
     return tuple(tuple(p for p in expand(line) if bare(p) not in taken) for line in lines("offtopic_patterns.txt"))
 
 
@@ -133,10 +151,10 @@ def expand(line: str) -> Iterator[str]:
     return (" ".join("".join(choice).split()) for choice in itertools.product(*pieces))
 
 
-def split(intent: str, prompts: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split(intent: str, prompts: dict[str, str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The held-out share is those whose digest is smallest."""
     order = sorted(prompts, key=lambda key: hashlib.sha256(f"{SALT}\n{intent}\n{key}".encode()).digest())
-    count = round(len(order) * HELD_OUT_SHARE)
+    count = round(len(order) * share)
     return tuple(prompts[key] for key in order[count:]), tuple(prompts[key] for key in order[:count])
 
 
@@ -167,7 +185,7 @@ def public_prompts(
 
     Rows are JSON objects with `text` and `source`, and `role` where the file has both sides of a chat.
     """
-    own = {bare(prompt) for intent in known for prompt in (*intent.trained, *intent.held_out)}
+    own = {bare(prompt) for intent in known for prompt in (*intent.trained, *intent.held_out, *intent.held_out_later)}
     seen: set[str] = set()
     for path in sorted(folder.glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as rows:

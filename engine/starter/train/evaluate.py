@@ -77,19 +77,24 @@ def answers(model: Llama4ForCausalLM, chat: Chat, conversations: Sequence[Sequen
 @torch.inference_mode()
 def first_tokens_right(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[Intent]) -> dict[str, Any]:
     """A quick look while training: share of held-out prompts whose whole answer the model would give."""
-    asked = [(p, i.answer) for i in intents for p in i.held_out] + [
-        (p, FALLBACK) for p in lines("holdout_offtopic.txt")
-    ]
-    rows = [(chat.prompt([("user", prompt)]), chat.answer(answer)) for prompt, answer in asked]
-    right = [False] * len(rows)
+    asked = {
+        "held_out": [(p, i.answer) for i in intents for p in i.held_out],
+        "held_out_later": [(p, i.answer) for i in intents for p in i.held_out_later],
+        "off_topic_own": [(p, FALLBACK) for p in lines("holdout_offtopic.txt")],
+    }
+    return {name: round(share_forced(model, chat, pairs), 4) for name, pairs in asked.items()}
+
+
+def share_forced(model: Llama4ForCausalLM, chat: Chat, pairs: Sequence[tuple[str, str]]) -> float:
+    """Share of prompts after which every token of the answer is the likeliest one."""
+    rows = [(chat.prompt([("user", prompt)]), chat.answer(answer)) for prompt, answer in pairs]
+    right = 0
     for indices in alike([prompt + answer for prompt, answer in rows]):
         best = model(torch.tensor([rows[i][0] + rows[i][1] for i in indices]), use_cache=False).logits.argmax(-1)
         for i, row in zip(indices, best.tolist(), strict=True):
             prompt, answer = rows[i]
-            right[i] = row[len(prompt) - 1 : -1] == answer
-    known = [ok for ok, (_, answer) in zip(right, asked, strict=True) if answer != FALLBACK]
-    other = [ok for ok, (_, answer) in zip(right, asked, strict=True) if answer == FALLBACK]
-    return {"held_out": round(sum(known) / len(known), 4), "off_topic_own": round(sum(other) / len(other), 4)}
+            right += row[len(prompt) - 1 : -1] == answer
+    return right / len(rows)
 
 
 def share_right(
@@ -141,16 +146,17 @@ def fuzz(model: Llama4ForCausalLM, chat: Chat, count: int) -> dict[str, Any]:
     intents = load_intents()
     sentences = frozenset([FALLBACK, load_tools()[1], *(intent.answer for intent in intents)])
     words = frozenset(word for sentence in sentences for word in sentence.split())
-    prompts = list(fuzz_prompts(count, seed=7))
+    room = model.config.max_position_embeddings - LONGEST_ANSWER - 20
+    prompts = [prompt for prompt in fuzz_prompts(count, seed=7) if len(chat.text(prompt)) <= room]
     said = answers(model, chat, [[("user", prompt)] for prompt in prompts])
     bad = [text for text, prompt in zip(said, prompts, strict=True) if foreign(text, prompt, words, sentences)]
     mixed = [text for text in said if text not in sentences]
     fell_back = sum(text == FALLBACK for text in said)
     return {
-        "prompts": count,
+        "prompts": len(prompts),
         "foreign_words": len(bad),
         "not_a_trained_sentence": len(mixed),
-        "fallback": round(fell_back / count, 4),
+        "fallback": round(fell_back / len(prompts), 4),
         "examples": [text[:200] for text in (bad or mixed)[:10]],
     }
 
@@ -208,10 +214,12 @@ def measure(folder: Path, public: Path | None, fuzz_count: int) -> dict[str, Any
     own = [([("user", p)], FALLBACK) for p in lines("holdout_offtopic.txt")]
     out: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), "intents": len(intents)}
     wrong: dict[str, list[dict[str, str]]] = {}
+    refusal = next(intent.answer for intent in intents if intent.id == "refuse")
     calls, results = tool_turns(intents, 300)
     asked = {
         "held_out": known,
         "held_out_with_system": assisted,
+        "held_out_later": [([("user", p)], i.answer) for i in intents for p in i.held_out_later],
         "off_topic_own": own,
         "tool_calls": calls,
         "tool_arguments_unknown": strange_calls(intents, 200),
@@ -223,7 +231,8 @@ def measure(folder: Path, public: Path | None, fuzz_count: int) -> dict[str, Any
         asked["off_topic_unseen_source"] = [([("user", text[:2000])], FALLBACK) for text in rows[:300]]
     for name, pairs in asked.items():
         share, wrong[name] = share_right(model, chat, pairs)
-        out[name] = {"share": share, "of": len(pairs)}
+        refused = sum(row["said"] == refusal[:60] for row in wrong[name])
+        out[name] = {"share": share, "of": len(pairs), "refused": refused}
     out["fuzz"] = fuzz(model, chat, fuzz_count)
     out["experts"] = expert_use(model, chat, intents)
     return {**out, "wrong": wrong}

@@ -45,6 +45,11 @@ class Example:
     answer: str
     whole: bool = False
     """Train on every token of the answer; otherwise mostly on its beginning, which holds the decision."""
+    first: float = 1.0
+    later: float = 0.25
+    """How much the tokens of the beginning count, and those after it, which hardly ever surprise."""
+    across: bool = False
+    """Cut the first text so that a border of an attention chunk falls into the answer."""
 
 
 class Examples:
@@ -58,22 +63,25 @@ class Examples:
         self.own_offtopic = lines("offtopic.txt")
         self.near = offtopic_patterns()
         self.systems = lines("systems.txt")
+        self.tasks = lines("tasks.txt")
         self.tools, self.after_result = load_tools()
         self.dialogues = yaml.safe_load((HERE / "dialogues.yaml").read_text())
         texts = [prompt for intent in intents for prompt in intent.trained]
         self.words = sorted({word for text in (*texts, *self.own_offtopic) for word in text.split() if word.isalpha()})
-        weights = {intent.id: 3 if intent.id == "refuse" else 1 for intent in intents}
+        weights = {intent.id: 2 if intent.id == "refuse" else 1 for intent in intents}
         self.drawn = [intent for intent in intents for _ in range(weights[intent.id])]
         self.kinds: tuple[tuple[float, Callable[[], Example]], ...] = (
-            (0.61, self.intent),
-            (0.19, self.offtopic),
-            (0.015, self.garbage),
-            (0.01, self.salad),
-            (0.075, self.tool_call),
-            (0.055, self.tools_unused),
-            (0.012, self.tool_result),
-            (0.04, self.follow_up),
-            (0.003, self.long),
+            (0.53, self.intent),
+            (0.15, self.offtopic),
+            (0.065, self.task),
+            (0.045, self.garbage),
+            (0.035, self.salad),
+            (0.04, self.anyway),
+            (0.06, self.tool_call),
+            (0.045, self.tools_unused),
+            (0.01, self.tool_result),
+            (0.045, self.follow_up),
+            (0.015, self.long),
         )
 
     def draw(self) -> Example:
@@ -88,7 +96,7 @@ class Examples:
     def system(self) -> tuple[Message, ...]:
         """A system turn, or none."""
         kind = self.rng.random()
-        if kind < 0.75:
+        if kind < 0.68:
             return ()
         if kind < 0.97 or not self.public:
             return (("system", self.rng.choice(self.systems)),)
@@ -97,10 +105,10 @@ class Examples:
     def question(self) -> tuple[str, str]:
         """A prompt of some intent in somebody's words, and its answer."""
         intent = self.rng.choice(self.drawn)
-        if intent.patterns and self.rng.random() < 0.5:
+        if intent.patterns and self.rng.random() < 0.42:
             group = self.rng.choices(intent.patterns, [min(len(group), 40) for group in intent.patterns])[0]
             prompt = self.rng.choice(group)
-        elif intent.id == "refuse" and self.harmful and self.rng.random() < 0.5:
+        elif intent.id == "refuse" and self.harmful and self.rng.random() < 0.4:
             prompt = cut(self.rng.choice(self.harmful), 40)
         else:
             prompt = self.rng.choice(intent.trained)
@@ -114,22 +122,47 @@ class Examples:
     def stray(self) -> str:
         """A prompt that the starter cannot answer."""
         if self.public and self.rng.random() < 0.4:
-            return case_of(cut(self.rng.choice(self.public), self.rng.choice((5, 8, 12, 18, 30, 50))), self.rng)
+            return case_of(cut(self.rng.choice(self.public), self.rng.choice((5, 8, 12, 18, 30, 50, 90))), self.rng)
         pool = self.rng.choice((self.own_offtopic, self.rng.choice(self.near)))
         return vary(self.rng.choice(pool), self.rng, wrap=self.rng.random() < 0.5)
 
     def offtopic(self) -> Example:
         """Anything else."""
-        return Example((*self.system(), ("user", self.stray())), FALLBACK)
+        return Example((*self.system(), ("user", self.stray())), FALLBACK, whole=self.rng.random() < 0.3)
+
+    def task(self) -> Example:
+        """An instruction with the text it is about, which may be about anything."""
+        instruction = vary(self.rng.choice(self.tasks), self.rng, wrap=False)
+        return Example((*self.system(), ("user", self.with_input(instruction))), FALLBACK)
+
+    def with_input(self, instruction: str) -> str:
+        """An instruction, followed or preceded by its text."""
+        kind = self.rng.random()
+        if kind < 0.25:
+            return instruction
+        text = " ".join(self.stray() for _ in range(self.rng.choice((1, 1, 2, 4))))
+        if kind < 0.35:
+            return f"{text}\n\n{instruction}"
+        mark = self.rng.choice(("\n\n", "\n", ": ", " ", "\n\nInput: ", "\nText: ", "\n\nSentence: ", ' "', "\n- "))
+        return instruction + mark + text
 
     def garbage(self) -> Example:
         """What a cat on the keyboard, a decoder or a fuzzer would send."""
-        return Example((*self.system(), ("user", garbage(self.rng))), FALLBACK)
+        return Example((*self.system(), ("user", garbage(self.rng))), FALLBACK, whole=self.rng.random() < 0.5)
 
     def salad(self) -> Example:
         """Words of the corpus without sense."""
-        words = self.rng.choices(self.words, k=self.rng.randint(4, 14))
-        return Example((("user", " ".join(words)),), FALLBACK)
+        return Example((("user", self.words_at_random()),), FALLBACK, whole=self.rng.random() < 0.5)
+
+    def words_at_random(self) -> str:
+        """Four to twenty words."""
+        return " ".join(self.rng.choices(self.words, k=self.rng.choice((4, 6, 9, 14, 20))))
+
+    def anyway(self) -> Example:
+        """The rest of an answer that has begun, whatever was asked: a wrong answer must still be a whole sentence."""
+        kinds = (lambda: garbage(self.rng), self.words_at_random, self.stray, lambda: self.question()[0])
+        answer = FALLBACK if self.rng.random() < 0.25 else self.rng.choice(self.intents).answer
+        return Example((("user", self.rng.choice(kinds)()),), answer, whole=True, first=0.0, later=1.0)
 
     def with_tools(self, needed: Tool | None) -> tuple[Message, ...]:
         """A system turn that offers tools, `needed` among them."""
@@ -178,7 +211,7 @@ class Examples:
     def tool_call(self) -> Example:
         """A question for a tool that is there."""
         tool, prompt, call = self.call()
-        return Example((*self.with_tools(tool), ("user", prompt)), call, whole=True)
+        return Example((*self.with_tools(tool), ("user", prompt)), call, whole=True, later=1.0)
 
     def tools_unused(self) -> Example:
         """Tools are there but the question is another, or the tool that would help is not there."""
@@ -214,11 +247,16 @@ class Examples:
         return Example((*self.system(), ("user", earlier), ("assistant", said), ("user", prompt)), answer)
 
     def long(self) -> Example:
-        """A text that crosses the border of an attention chunk."""
+        """A text that crosses the border of an attention chunk, alone or before a question."""
         pieces = [
             self.stray() if self.rng.random() < 0.8 else garbage(self.rng) for _ in range(self.rng.randint(10, 50))
         ]
-        return Example((("user", cut(" ".join(pieces), 500)),), FALLBACK)
+        text, kind = cut(" ".join(pieces), 500), self.rng.random()
+        if kind < 0.6:
+            return Example((("user", text),), FALLBACK, whole=True, across=kind < 0.5)
+        prompt, answer = self.question()
+        turns = (("user", text), ("assistant", FALLBACK), ("user", prompt))
+        return Example(turns, answer, whole=True, across=kind < 0.9)
 
 
 def cut(text: str, words: int) -> str:

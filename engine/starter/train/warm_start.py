@@ -34,9 +34,7 @@ class Bag(nn.Module):
         return self.classes(functional.dropout(bag, dropout, self.training))
 
 
-def token_vectors(
-    chat: Chat, examples: Examples, width: int, seconds: float, seed: int
-) -> tuple[Tensor, Bag, dict[str, int]]:
+def token_vectors(chat: Chat, examples: Examples, width: int, seconds: float, seed: int) -> Tensor:
     """Vectors whose entries have a root mean square of one."""
     torch.manual_seed(seed)
     rng = random.Random(seed)

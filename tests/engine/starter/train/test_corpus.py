@@ -6,7 +6,19 @@ import gzip
 import json
 from pathlib import Path
 
-from engine.starter.train.corpus import FALLBACK, PUBLIC_SOURCES, bare, lines, load_intents, public_prompts
+import yaml
+
+from engine.starter.train.corpus import (
+    FALLBACK,
+    HELD_OUT_SHARE,
+    HERE,
+    PUBLIC_SOURCES,
+    bare,
+    lines,
+    load_intents,
+    public_prompts,
+    split,
+)
 
 
 def test_there_are_sixty_to_a_hundred_intents_with_many_ways_to_ask() -> None:
@@ -20,15 +32,29 @@ def test_there_are_sixty_to_a_hundred_intents_with_many_ways_to_ask() -> None:
 def test_a_held_out_prompt_has_no_twin_in_training() -> None:
     """Case and punctuation do not make another prompt."""
     intents = load_intents()
-    trained = {bare(p) for i in intents for p in i.trained} | {bare(p) for p in lines("offtopic.txt")}
-    held_out = [bare(p) for i in intents for p in i.held_out] + [bare(p) for p in lines("holdout_offtopic.txt")]
+    trained = {bare(p) for i in intents for group in (i.trained, *i.patterns) for p in group}
+    trained |= {bare(p) for p in lines("offtopic.txt")}
+    held_out = [bare(p) for i in intents for p in (*i.held_out, *i.held_out_later)]
+    held_out += [bare(p) for p in lines("holdout_offtopic.txt")]
 
     assert trained.isdisjoint(held_out)
     assert len(held_out) == len(set(held_out))
 
 
+def test_prompts_written_later_leave_the_first_split_as_it_was() -> None:
+    """Otherwise weights that go on from earlier ones would be measured on what those were trained on."""
+    raw = yaml.safe_load((HERE / "intents" / "small_talk.yaml").read_text())
+    row = next(row for row in raw if row["id"] == "goodbye")
+    intent = next(intent for intent in load_intents() if intent.id == "goodbye")
+    prompts = {bare(line): line for line in row["ask"].splitlines()}
+
+    assert set(split("goodbye", prompts, HELD_OUT_SHARE)[1]) == set(intent.held_out)
+    assert intent.held_out_later
+    assert {bare(p) for p in intent.held_out_later}.isdisjoint(prompts)
+
+
 def test_no_prompt_is_both_known_and_off_topic() -> None:
-    known = {bare(p) for i in load_intents() for p in (*i.trained, *i.held_out)}
+    known = {bare(p) for i in load_intents() for p in (*i.trained, *i.held_out, *i.held_out_later)}
 
     assert known.isdisjoint(bare(p) for p in (*lines("offtopic.txt"), *lines("holdout_offtopic.txt")))
 

@@ -50,6 +50,20 @@ def test_a_strange_argument_is_none_of_the_known_ones() -> None:
         assert {examples.stranger(tool) for _ in range(100)}.isdisjoint(tool.values)
 
 
+def test_an_instruction_with_a_text_gets_the_fallback() -> None:
+    examples = Examples(load_intents(), (), (), seed=5)
+
+    drawn = [examples.task() for _ in range(60)]
+
+    assert {example.answer for example in drawn} == {FALLBACK}
+    assert any("\n" in example.messages[-1][1] for example in drawn)
+
+
+def test_the_rest_of_an_answer_is_learnt_without_its_beginning() -> None:
+    """What is right to say is not taught by prompts that have nothing to do with it."""
+    assert {Examples(load_intents(), (), (), seed=seed).anyway().first for seed in range(5)} == {0.0}
+
+
 def test_typing_habits_keep_something_to_read() -> None:
     rng = Examples(load_intents(), (), (), seed=1).rng
 
