@@ -1,30 +1,42 @@
-"""Classifier requests gathered into batches of like length.
+"""Classifier requests gathered into batches.
 
-The oldest request leads; others of about its length join while the batch stays small enough for the processor's
-caches. Padding is bounded by the buckets, so a short text never pays for a long one. A full queue refuses at once.
+The oldest request leads and younger ones join while the batch stays within the model's budget of tokens. A model that
+runs packed takes texts of any lengths together; for one that pads, only texts of about the leader's length join, so a
+short text never pays for a long one. The same text twice in a batch is computed once. A batch that did not fit into
+memory is tried once more in halves; then only the half that failed is lost. A full queue refuses at once.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
-from engine.errors import RequestError, Unavailable
+from engine.errors import MemoryExhausted, RequestError, Unavailable
 
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-BATCH_TOKENS = 256
-"""Tokens of a batch, padding included. Measured on a CPU: more cost as much per token, and others wait longer."""
+LOOKED_AT = 128
+"""Waiting texts that may join the oldest. Looking at all of them would take longer than judging some."""
 MAX_WAITING = 1024
 """Texts that may wait for one classifier. At 5 ms each the last one waits 5 s, past any guard's deadline."""
 
 Scores = tuple[float, ...]
+Ids = tuple[int, ...]
 
 
 class Judge(Protocol):
-    """The part of a Classifier that batching needs."""
+    """The part of a Classifier that batching needs. Several threads may call it at once."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, padding included."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts of any lengths share a batch without padding each other."""
 
     def probabilities(self, batch: Sequence[Sequence[int]]) -> list[Scores]: ...
 
@@ -33,7 +45,7 @@ class Judge(Protocol):
 class ClassifyJob:
     """One text to classify. `resolve` is called once, from the engine thread."""
 
-    ids: Sequence[int] = field(repr=False)
+    ids: Ids = field(repr=False)
     deadline: float
     resolve: Callable[[Scores | RequestError], None]
     cancelled: bool = False
@@ -41,7 +53,9 @@ class ClassifyJob:
 
 
 class ClassifyLane:
-    """The queue in front of one classifier."""
+    """The queue in front of one classifier. Its batches know nothing of each other, so several may run at once."""
+
+    is_shared = True
 
     def __init__(self, judge: Judge, max_waiting: int = MAX_WAITING) -> None:
         self._judge, self._max_waiting = judge, max_waiting
@@ -62,12 +76,24 @@ class ClassifyLane:
         self._waiting = live
         if not live:
             return None
-        bucket = _bucket(live[0])
-        room = max(1, BATCH_TOKENS // bucket)
-        taken = [job for job in live if _bucket(job) == bucket][:room]
+        taken = self._taken(live)
         chosen = {id(job) for job in taken}
         self._waiting = deque(job for job in live if id(job) not in chosen)
         return ClassifyBatch(self._judge, taken)
+
+    def _taken(self, live: Iterable[ClassifyJob]) -> list[ClassifyJob]:
+        """The oldest, and what of the others fits beside it. A text that is there already costs nothing."""
+        size = _length if self._judge.packs else _bucket
+        room = self._judge.batch_tokens
+        taken: list[ClassifyJob] = []
+        texts: set[Ids] = set()
+        for job in islice(live, LOOKED_AT):
+            fits = size(job) <= room and (self._judge.packs or not taken or size(job) == size(taken[0]))
+            if not taken or fits or job.ids in texts:
+                room -= 0 if job.ids in texts else size(job)
+                taken.append(job)
+                texts.add(job.ids)
+        return taken
 
     def close(self, error: RequestError) -> None:
         while self._waiting:
@@ -81,12 +107,33 @@ class ClassifyBatch:
         self._judge, self.jobs = judge, jobs
 
     def run(self) -> None:
-        for job, scores in zip(self.jobs, self._judge.probabilities([job.ids for job in self.jobs]), strict=True):
-            job.resolve(scores)
+        texts = tuple(dict.fromkeys(job.ids for job in self.jobs))
+        found = dict(zip(texts, self._scores(texts), strict=True))
+        for job in self.jobs:
+            job.resolve(found[job.ids])
+
+    def _scores(self, texts: Sequence[Ids]) -> Sequence[Scores | RequestError]:
+        try:
+            return self._judge.probabilities(texts)
+        except MemoryExhausted:
+            if len(texts) < 2:
+                raise
+        middle = len(texts) // 2
+        return [*self._half(texts[:middle]), *self._half(texts[middle:])]
+
+    def _half(self, texts: Sequence[Ids]) -> Sequence[Scores | RequestError]:
+        try:
+            return self._judge.probabilities(texts)
+        except MemoryExhausted as exc:
+            return [exc] * len(texts)
 
     def fail(self, error: RequestError) -> None:
         for job in self.jobs:
             job.resolve(error)
+
+
+def _length(job: ClassifyJob) -> int:
+    return len(job.ids)
 
 
 def _bucket(job: ClassifyJob) -> int:

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 CLASSIFY_DEADLINE_S = 30.0
 
 
-async def classify(loop: EngineLoop, lane: ClassifyLane, inputs: Sequence[Sequence[int]]) -> list[Scores]:
+async def classify(
+    loop: EngineLoop, lane: ClassifyLane, inputs: Sequence[Sequence[int]], seconds: float = CLASSIFY_DEADLINE_S
+) -> list[Scores]:
     """Scores in the order of the inputs. The first error is the answer for all of them."""
     server = asyncio.get_running_loop()
     futures: list[asyncio.Future[Scores]] = [server.create_future() for _ in inputs]
-    deadline = time.monotonic() + CLASSIFY_DEADLINE_S
+    deadline = time.monotonic() + min(seconds, CLASSIFY_DEADLINE_S)
 
     def job_for(ids: Sequence[int], future: asyncio.Future[Scores]) -> ClassifyJob:
-        return ClassifyJob(ids, deadline, lambda outcome: _hand_over(server, future, outcome))
+        return ClassifyJob(tuple(ids), deadline, lambda outcome: _hand_over(server, future, outcome))
 
     jobs = [job_for(ids, future) for ids, future in zip(inputs, futures, strict=True)]
     with loop.lock():
@@ -54,7 +56,7 @@ async def generate(
 
     sequences = [model.sequence(asked.request_of(choice), receiver(choice)) for choice in range(asked.choices)]
     with loop.lock():
-        model.lane.add(sequences)
+        model.lane.add(model.units(sequences))
     left = set(range(asked.choices))
     try:
         while left:

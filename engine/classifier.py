@@ -1,33 +1,27 @@
 """Sequence classifiers: token ids in, probabilities out.
 
-Any checkpoint of an AutoModelForSequenceClassification class is served by transformers' own code, offline, from
-safetensors. A checkpoint whose head is missing would load with random weights and judge by chance, so missing,
-unexpected or mismatched tensors refuse the directory. Scores that are not finite are errors, never a verdict.
-Where the processor has bf16, the layers run in it if that keeps the probabilities of fixed probes; else in fp32.
-Nothing here sees text, and no id is cut off: too long is the caller's error.
+Any checkpoint of an AutoModelForSequenceClassification class is served, offline, from safetensors; what may refuse
+one is in engine/classifiers/checkpoint.py, and what computes it in engine/classifiers/choose.py. Scores that are not
+finite are errors, never a verdict, and memory that does not suffice is an error of that batch alone.
+Nothing here sees text, and no id is cut off: too long is the caller's error. DeBERTa, for one, would read on behind
+its last trained position without a word.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine.errors import ModelRefused, StepFailed
-from engine.reduced import has_fast_bf16, reduce_layers
+from engine.classifiers.checkpoint import embedding_rows, load_checkpoint, max_tokens
+from engine.classifiers.choose import Forward, choose
+from engine.errors import BadRequest, MemoryExhausted, StepFailed
 
-Checkpoint: TypeAlias = Any
-"""transformers' own objects carry no types."""
-PROBE_LENGTHS = (4, 16, 48, 96)
-MAX_DRIFT = 0.02
-"""Largest change of a probe's probability that `auto` accepts of bf16. Beyond it the fp32 layers stay."""
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 16_384
+"""Tokens of a batch, padding included. On a CPU more cost as much per token, and others wait longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,106 +37,61 @@ class ClassifierInfo:
 
 
 class Classifier:
-    """One loaded checkpoint. Called from the engine thread only."""
+    """One loaded checkpoint. Several engine threads may call it at once: a forward changes nothing."""
 
-    def __init__(self, model: nn.Module, info: ClassifierInfo, pad_id: int) -> None:
-        self._model, self.info, self._pad_id = model, info, pad_id
+    def __init__(self, forward: Forward, info: ClassifierInfo, batch_tokens: int = CPU_BATCH_TOKENS) -> None:
+        self._forward, self.info, self.batch_tokens = forward, info, batch_tokens
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts of any lengths share a batch without padding each other."""
+        return self._forward.packs
 
     def probabilities(self, batch: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """One tuple per input, in order; softmax over labels, or a sigmoid for each when the labels are independent."""
-        with torch.inference_mode():
-            scores = _scores(self._model(**self._tensors(batch)).logits, self.info.multi_label)
+        self._check(batch)
+        try:
+            with torch.inference_mode():
+                scores = _scores(self._forward.logits(batch), self.info.multi_label).cpu()
+        except RuntimeError as exc:
+            if not _is_about_memory(exc):
+                raise
+            raise MemoryExhausted("out_of_memory", "there was not enough memory for this batch") from exc
         if not torch.isfinite(scores).all():
             raise StepFailed("not_finite", "the classifier's scores are not finite numbers")
         return [tuple(row) for row in scores.tolist()]
 
-    def _tensors(self, batch: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        lengths = [len(ids) for ids in batch]
-        longest = max(lengths)
-        padded = [[*ids, *[self._pad_id] * (longest - len(ids))] for ids in batch]
-        mask = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
-        return {"input_ids": torch.tensor(padded), "attention_mask": mask.long()}
+    def _check(self, batch: Sequence[Sequence[int]]) -> None:
+        longest, shortest = max(map(len, batch)), min(map(len, batch))
+        if not 1 <= shortest <= longest <= self.info.max_tokens:
+            told = f"an input has {longest} tokens, this model takes 1 to {self.info.max_tokens}"
+            raise BadRequest("context_length_exceeded", told, "input")
 
 
-def load_classifier(directory: Path, precision: str = "auto") -> Classifier:
+def load_classifier(directory: Path, precision: str = "auto", device: str | None = None) -> Classifier:
     """Read a verified directory. ModelRefused when it is not a whole sequence classifier."""
-    model = _from_checkpoint(directory)
+    model = load_checkpoint(directory)
     config = model.config
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(place)
     multi_label = config.problem_type == "multi_label_classification"
-    limit = _max_tokens(directory, config)
-    chosen, name = _choose(model, multi_label, precision, limit, has_fast_bf16())
+    limit = max_tokens(directory, model)
+    forward, name = choose(model, precision, limit, lambda logits: _scores(logits, multi_label))
     info = ClassifierInfo(
         labels=tuple(str(config.id2label[index]) for index in range(config.num_labels)),
         multi_label=multi_label,
         max_tokens=limit,
-        vocabulary=int(config.vocab_size),
+        vocabulary=embedding_rows(model),
         precision=name,
     )
-    return Classifier(chosen, info, pad_id=config.pad_token_id or 0)
-
-
-def _from_checkpoint(directory: Path) -> Checkpoint:
-    # Both have to be set before the first import of transformers: no name is looked up anywhere but on this disk.
-    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    import transformers
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
-            directory,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    # transformers raises what it likes for a broken checkpoint; all of it means that the directory cannot be served.
-    except Exception as exc:
-        raise ModelRefused("weights_mismatch", f"`{directory}` did not load as a sequence classifier") from exc
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        if names := sorted(str(name) for name in loaded.get(problem) or ()):
-            told = problem.replace("_", " ")
-            raise ModelRefused("weights_mismatch", f"`{directory}` has {told}: {', '.join(names[:5])}")
-    return model.eval()
-
-
-def _max_tokens(directory: Path, config: Checkpoint) -> int:
-    """The smaller of what the model has positions for and what its tokenizer states."""
-    limit = int(config.max_position_embeddings)
-    path = directory / "tokenizer_config.json"
-    stated = json.loads(path.read_text(encoding="utf-8")).get("model_max_length") if path.exists() else None
-    return min(limit, int(stated)) if stated else limit
-
-
-def _choose(model: Checkpoint, multi_label: bool, precision: str, limit: int, fast_bf16: bool) -> tuple[nn.Module, str]:
-    """The layers to serve with, and their name. What was asked for is taken; `auto` has to earn its place on probes."""
-    if precision == "fp32" or (precision == "auto" and not fast_bf16):
-        return model, "fp32"
-    kind = "bf16" if precision == "auto" else precision
-    candidate = copy.deepcopy(model)
-    reduce_layers(candidate, kind)
-    probes = _probes(int(model.config.vocab_size), limit)
-    drift = max(_drift(model, candidate, ids, multi_label) for ids in probes)
-    if precision == "auto" and drift > MAX_DRIFT:
-        return model, "fp32"
-    return candidate, kind
-
-
-def _probes(vocabulary: int, limit: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(20)
-    lengths = [min(length, limit) for length in PROBE_LENGTHS]
-    return [torch.randint(0, vocabulary, (1, length), generator=generator) for length in lengths]
-
-
-def _drift(model: nn.Module, candidate: nn.Module, ids: Tensor, multi_label: bool) -> float:
-    with torch.inference_mode():
-        before = _scores(model(input_ids=ids).logits, multi_label)
-        after = _scores(candidate(input_ids=ids).logits, multi_label)
-    return float((before - after).abs().max())
+    return Classifier(forward, info, CPU_BATCH_TOKENS if place == "cpu" else GPU_BATCH_TOKENS)
 
 
 def _scores(logits: Tensor, multi_label: bool) -> Tensor:
     return logits.float().sigmoid() if multi_label else logits.float().softmax(dim=-1)
+
+
+def _is_about_memory(error: RuntimeError) -> bool:
+    """torch's own class on a GPU; on a CPU a plain RuntimeError of its allocator."""
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told or "not enough memory" in told

@@ -8,6 +8,7 @@
         TooLarge        413, the body is over the limit
         Unavailable     503, loading, overloaded, draining or past its deadline; a later try may succeed
         StepFailed      500, the step that held this request failed; nothing of it was answered
+          MemoryExhausted   500, there was not enough memory for it; a smaller batch may fit
     ManifestProblem     is a ModelRefused: a file differs from what the manifest lists
 
 Messages name files, fields, tensors and numbers. They never hold a prompt, an answer or a token.
@@ -73,3 +74,7 @@ class Unavailable(RequestError):
 
 class StepFailed(RequestError):
     """The computation failed. Only the sequences of that step are lost."""
+
+
+class MemoryExhausted(StepFailed):
+    """The batch did not fit into memory. The process is sound, and half of the batch may fit."""

@@ -1,6 +1,7 @@
 """The engine threads: the only ones that compute.
 
-Each takes one piece of work at a time, and one model's work is never in two hands, so models need no locks. Two
+Each takes one piece of work at a time, and one model's work is never in two hands, so models need no locks; only a
+lane that says `is_shared` gives work to both, because its pieces know nothing of each other. Two
 threads of one core each beat one thread of two cores on small models: both guards of a request run side by side, an
 answer's step does not hold them up, and no core waits at a barrier for another that a different process is using.
 
@@ -91,7 +92,8 @@ class EngineLoop:
         with self._changed:
             while not self._stopping:
                 if (taken := self._next(time.monotonic())) is not None:
-                    self._busy.add(id(taken[0]))
+                    if not getattr(taken[0], "is_shared", False):
+                        self._busy.add(id(taken[0]))
                     return taken
                 self._changed.wait()
             self._close()

@@ -22,7 +22,10 @@ class Work(Protocol):
 
 
 class Lane(Protocol):
-    """One model's waiting requests. `next` is called by the engine thread only, under the loop's lock."""
+    """One model's waiting requests. `next` is called by an engine thread only, under the loop's lock.
+
+    A lane with `is_shared = True` may have several pieces of work running at once; any other has one at a time.
+    """
 
     def next(self, now: float) -> Work | None:
         """The next piece of work, or None. Requests that were cancelled or are past their deadline leave here."""

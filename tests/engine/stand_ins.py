@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.config import LayerConfig, ModelConfig
-from engine.errors import RequestError
+from engine.errors import MemoryExhausted, RequestError
 from engine.events import Event, Finished, Grown
 from engine.runner import Run
+from engine.shape import LayerConfig, ModelConfig
 
 
 def small_config(**changes: object) -> ModelConfig:
@@ -50,7 +50,7 @@ class ScriptedRunner:
         self.steps.append([tuple(run.ids) for run in runs])
         if len(self.steps) - 1 in self.fails_at:
             raise RuntimeError("the kernel fell over")
-        wanted = [run.ids[-1] for run in runs if run.wants_logits]
+        wanted = [run.ids[at] for run in runs for at in run.wanted]
         for run in runs:
             run.slot.filled += len(run.ids)
         logits = torch.zeros(len(wanted), self.vocabulary)
@@ -60,16 +60,20 @@ class ScriptedRunner:
 
 
 class LengthJudge:
-    """Scores a text by its length, so that mixed-up rows show."""
+    """Scores a text by its length, so that mixed-up rows show. Has memory for `holds` tokens at a time."""
 
-    def __init__(self, fails: bool = False) -> None:
-        self.fails = fails
+    def __init__(
+        self, fails: bool = False, packs: bool = False, batch_tokens: int = 256, holds: int = 1_000_000
+    ) -> None:
+        self.fails, self.packs, self.batch_tokens, self.holds = fails, packs, batch_tokens, holds
         self.batches: list[list[int]] = []
 
     def probabilities(self, batch: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         self.batches.append([len(ids) for ids in batch])
         if self.fails:
             raise RuntimeError("the kernel fell over")
+        if sum(map(len, batch)) > self.holds:
+            raise MemoryExhausted("out_of_memory", "there was not enough memory for this batch")
         return [(len(ids) / 1000, 1 - len(ids) / 1000) for ids in batch]
 
 

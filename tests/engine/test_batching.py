@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.batching import ClassifyJob, ClassifyLane, Scores
-from engine.errors import RequestError, StepFailed, Unavailable
+from engine.errors import MemoryExhausted, RequestError, StepFailed, Unavailable
 from tests.engine.stand_ins import LengthJudge
 
 
@@ -15,7 +15,7 @@ class Results(dict[int, Scores | RequestError]):
             assert length not in self
             self[length] = outcome
 
-        return ClassifyJob([1] * length, deadline, resolve)
+        return ClassifyJob((1,) * length, deadline, resolve)
 
 
 def drain(lane: ClassifyLane, now: float = 0.0) -> int:
@@ -54,6 +54,63 @@ def test_a_text_longer_than_all_buckets_is_judged_alone() -> None:
     lane.add([results.job(700)])
     drain(lane)
     assert judge.batches == [[700]]
+
+
+def test_a_model_that_packs_takes_texts_of_any_lengths_up_to_its_budget() -> None:
+    judge, results = LengthJudge(packs=True), Results()
+    lane = ClassifyLane(judge)
+    lane.add([results.job(length) for length in (100, 512, 3, 120, 60, 33, 1)])
+    drain(lane)
+
+    assert judge.batches == [[100, 3, 120, 33], [512], [60, 1]]
+    assert all(results[length] == (length / 1000, 1 - length / 1000) for length in results)
+
+
+def test_the_same_text_is_computed_once_and_answered_each_time() -> None:
+    answers: list[Scores | RequestError] = []
+    judge = LengthJudge(packs=True)
+    lane = ClassifyLane(judge)
+    texts = [(1, 2, 3), (4,) * 250, (1, 2, 3), (9, 9), (4,) * 250]
+    lane.add([ClassifyJob(ids, 1e9, answers.append) for ids in texts])
+
+    assert drain(lane) == 1
+    assert judge.batches == [[3, 250, 2]]
+    assert answers == [(len(ids) / 1000, 1 - len(ids) / 1000) for ids in texts]
+
+
+def test_a_text_that_is_given_up_does_not_take_its_double_with_it() -> None:
+    answers: list[Scores | RequestError] = []
+    lane = ClassifyLane(LengthJudge(packs=True))
+    jobs = [ClassifyJob((1, 2), 1e9, answers.append) for _ in range(2)]
+    lane.add(jobs)
+    jobs[0].cancelled = True
+    drain(lane)
+    assert answers == [(0.002, 0.998)]
+
+
+def test_a_batch_without_memory_is_tried_in_halves_once() -> None:
+    judge, results = LengthJudge(packs=True, holds=60), Results()
+    lane = ClassifyLane(judge)
+    lane.add([results.job(length) for length in (10, 20, 30, 40)])
+    drain(lane)
+
+    assert judge.batches == [[10, 20, 30, 40], [10, 20], [30, 40]]
+    assert (results[10], results[20]) == ((0.01, 0.99), (0.02, 0.98))
+    lost = [results[30], results[40]]
+    assert all(isinstance(one, MemoryExhausted) for one in lost)
+
+
+def test_a_single_text_without_memory_is_not_tried_again() -> None:
+    judge, results = LengthJudge(holds=60), Results()
+    lane = ClassifyLane(judge)
+    lane.add([results.job(70), results.job(8)])
+    batch = lane.next(0)
+    assert batch is not None
+    with pytest.raises(MemoryExhausted):
+        batch.run()
+    drain(lane)
+    assert judge.batches == [[70], [8]]
+    assert results == {8: (0.008, 0.992)}
 
 
 def test_cancelled_and_late_texts_are_not_judged() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from engine.classifier import load_classifier
-from engine.errors import ModelRefused, StepFailed
+from engine.classifier import Classifier, ClassifierInfo, load_classifier
+from engine.errors import BadRequest, MemoryExhausted, ModelRefused, StepFailed
 from tests.engine import tiny
+from tests.engine.classifiers import families_of
 
 INPUTS = [[2, 10, 11, 3], [2, *range(20, 60), 3], [2, 3], [2, 99, 98, 97, 3]]
 
@@ -69,15 +72,10 @@ def test_eight_bit_weights_load_without_any_option(directory: Path, tmp_path: Pa
     assert [sum(row) for row in found] == pytest.approx([1.0] * len(INPUTS))
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "shape"])
-def test_a_head_that_is_not_there_is_not_made_up(directory: Path, tmp_path: Path, change: str) -> None:
+def test_a_directory_that_is_no_whole_classifier_is_refused(directory: Path, tmp_path: Path) -> None:
+    """All the ways are in tests/engine/classifiers/test_checkpoint.py."""
     tensors = load_file(directory / "model.safetensors")
-    if change == "missing":
-        del tensors["classifier.weight"]
-    elif change == "extra":
-        tensors["classifier.other"] = torch.zeros(1)
-    else:
-        tensors["classifier.weight"] = torch.zeros(5, 32)
+    del tensors["classifier.weight"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_bytes((directory / "config.json").read_bytes())
 
@@ -86,14 +84,80 @@ def test_a_head_that_is_not_there_is_not_made_up(directory: Path, tmp_path: Path
     assert caught.value.code == "weights_mismatch"
 
 
-def test_scores_that_are_no_numbers_are_an_error(directory: Path, tmp_path: Path) -> None:
-    tensors = load_file(directory / "model.safetensors")
-    tensors["classifier.weight"][0, 0] = float("nan")
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    (tmp_path / "config.json").write_bytes((directory / "config.json").read_bytes())
+def test_scores_that_are_no_numbers_are_an_error() -> None:
+    """Also where the probes at load were numbers: a bad row of the table shows with its token only."""
 
-    with pytest.raises(StepFailed):
-        load_classifier(tmp_path, "fp32").probabilities(INPUTS)
+    with pytest.raises(StepFailed) as caught:
+        classifier(answer=torch.tensor([[0.0, float("nan")]])).probabilities([[1, 2]])
+    assert caught.value.code == "not_finite"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:115] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_too_little_memory_has_an_error_of_its_own(error: RuntimeError) -> None:
+    with pytest.raises(MemoryExhausted):
+        classifier(error).probabilities([[1, 2]])
+    with pytest.raises(RuntimeError, match="shapes"):
+        classifier(RuntimeError("mat1 and mat2 shapes cannot be multiplied")).probabilities([[1, 2]])
+
+
+@pytest.mark.parametrize("length", [0, 9, 600])
+def test_fact_12_more_than_the_model_has_positions_for_is_refused_and_never_cut(length: int) -> None:
+    with pytest.raises(BadRequest) as caught:
+        classifier(answer=torch.zeros(1, 2)).probabilities([[1, 2], [1] * length])
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_fact_12_deberta_reads_on_without_a_word_where_transformers_serves_it(tmp_path: Path) -> None:
+    model = families_of.deberta(max_position_embeddings=64)
+    long = families_of.texts((65,))
+    assert torch.isfinite(families_of.logits(model, long)).all()
+
+    with pytest.raises(BadRequest):
+        load_classifier(families_of.saved(model, tmp_path), "fp32").probabilities(long)
+
+
+@pytest.mark.parametrize("family", ["deberta", "bert", "roberta", "xlm-roberta", "distilbert", "modernbert"])
+def test_every_family_gives_its_own_scores_alone_together_and_in_any_order(family: str, tmp_path: Path) -> None:
+    model = families_of.deberta() if family == "deberta" else families_of.of(family)
+    loaded = load_classifier(families_of.saved(model, tmp_path), "fp32")
+    inputs = families_of.texts()
+    wanted = families_of.logits(model, inputs).softmax(-1)
+
+    orders = {
+        "together": loaded.probabilities(inputs),
+        "alone": [loaded.probabilities([ids])[0] for ids in inputs],
+        "backwards": loaded.probabilities(inputs[::-1])[::-1],
+        "beside a long one": loaded.probabilities([*inputs, inputs[-1]])[:-1],
+    }
+
+    for found in orders.values():
+        assert (torch.tensor(found) - wanted).abs().max() < 1e-4
+
+
+class Scripted:
+    """A forward that gives one row, or fails."""
+
+    packs = True
+
+    def __init__(self, error: RuntimeError | None, answer: Tensor | None) -> None:
+        self._error, self._answer = error, answer
+
+    def logits(self, batch: Sequence[Sequence[int]]) -> Tensor:
+        if self._error is not None or self._answer is None:
+            raise self._error or AssertionError("not to be asked")
+        return self._answer.expand(len(batch), 2)
+
+
+def classifier(error: RuntimeError | None = None, answer: Tensor | None = None) -> Classifier:
+    info = ClassifierInfo(("benign", "attack"), multi_label=False, max_tokens=8, vocabulary=200, precision="fp32")
+    return Classifier(Scripted(error, answer), info)
 
 
 def test_the_tokenizers_limit_counts_when_it_is_smaller(directory: Path, tmp_path: Path) -> None:

@@ -132,3 +132,24 @@ def test_adding_wakes_an_idle_loop_and_stopping_closes_its_lanes() -> None:
     loop.stop(5)
 
     assert isinstance(queue.closed, Unavailable)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_only_a_lane_that_is_shared_is_in_two_hands_at_once(is_shared: bool) -> None:
+    order: list[str] = []
+    gate = threading.Event()
+    held, other = Item("held", order, gate=gate), Item("other", order)
+
+    class Shared(Queue):
+        pass
+
+    Shared.is_shared = is_shared  # type: ignore[attr-defined]
+    loop = EngineLoop([Shared(held, other)], [], prepare=[lambda: None] * 2)
+    loop.start()
+
+    assert other.done.wait(5 if is_shared else 0.2) is is_shared
+    gate.set()
+    assert held.done.wait(5)
+    assert other.done.wait(5)
+    loop.stop(5)
+    assert order == (["other", "held"] if is_shared else ["held", "other"])
