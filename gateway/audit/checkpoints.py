@@ -15,6 +15,7 @@ from typing import IO
 
 from gateway.audit.errors import AuditError, AuditUnavailable, NoteError
 from gateway.audit.files import Files, write_all, write_new_file
+from gateway.audit.head_store import Head, HeadStore
 from gateway.audit.note import Checkpoint, Signer, VerifierKey, open_checkpoint
 
 HISTORY, NEWEST = "checkpoints.log", "checkpoint"
@@ -83,13 +84,18 @@ def _opened(note: bytes, key: VerifierKey, path: Path) -> Checkpoint:
 class CheckpointFiles:
     """Appends signed heads. Owned by the writer thread."""
 
-    def __init__(self, files: Files, directory: Path, signer: Signer, last: Checkpoint | None) -> None:
-        self._files, self._directory, self._signer = files, directory, signer
+    def __init__(
+        self, files: Files, directory: Path, signer: Signer, last: Checkpoint | None, store: HeadStore | None = None
+    ) -> None:
+        self._files, self._directory, self._signer, self._store = files, directory, signer, store
         self._descriptor: int | None = None
         self._time_ns = last.time_ns if last is not None else 0
 
     def write(self, size: int, root: bytes, now_ns: int) -> None:
         """Sign and store the head, or raise AuditUnavailable. Times never go back, even if the clock did."""
+        # The second place first: a signature that it does not know could be denied by setting the log back.
+        if self._store is not None:
+            self._store.swap(Head(size, root))
         checkpoint = Checkpoint(self._signer.verifier.name, size, root, max(now_ns, self._time_ns))
         note = self._signer.sign(checkpoint.text())
         try:
@@ -99,7 +105,7 @@ class CheckpointFiles:
             self._files.datasync(self._descriptor)
             write_new_file(self._files, self._directory / NEWEST, note)
         except OSError as exc:
-            self.close()
+            self._reset()
             raise AuditUnavailable(f"checkpoint cannot be written: {exc.strerror}") from exc
         self._time_ns = checkpoint.time_ns
 
@@ -120,6 +126,11 @@ class CheckpointFiles:
         return descriptor
 
     def close(self) -> None:
+        self._reset()
+        if self._store is not None:
+            self._store.close()
+
+    def _reset(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         # Everything that mattered was synced before; a failing close has nothing left to lose.
         with suppress(OSError):

@@ -4,13 +4,14 @@
     RecordError       a record does not fit the format; nothing was written, the caller has a bug
     AuditUnavailable  a record could not be made durable; what it would have permitted must not happen
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
+      HeadConflict    another process signed heads of this log; nothing is signed or written any more
     NoteError         a signed note or checkpoint does not hold
     TrustError        the trust root given by the caller cannot be read
     QueryError        a search asks for what there is not
     ProofError        a record cannot be proved, or a proof does not hold; `.code` says why
 
 Codes of AuditError, stable: audit_dir_unwritable, audit_locked, audit_corrupt, audit_rollback, audit_key_missing,
-audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_settings.
+audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_head_store, audit_settings.
 Messages name files, lines and sizes. They never carry the content of a record.
 """
 
@@ -41,6 +42,10 @@ class AuditUnavailable(Exception):
 
 class SegmentLost(AuditUnavailable):
     """A sync or write error: the descriptor is closed for good, as a repeated fsync can succeed falsely."""
+
+
+class HeadConflict(AuditUnavailable):
+    """The head store holds a head that this process did not put there: a fork, which must not grow."""
 
 
 class NoteError(ValueError):

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 from gateway.audit.checkpoints import CheckpointFiles, newest_checkpoint
 from gateway.audit.clock import Clock, SystemClock
-from gateway.audit.errors import AuditError, AuditUnavailable, RecordError
+from gateway.audit.errors import AuditError, AuditUnavailable, HeadConflict, RecordError
 from gateway.audit.files import Files, OsFiles
+from gateway.audit.head_store import HeadStore
 from gateway.audit.note import Signer, is_origin
 from gateway.audit.origin import open_origin
 from gateway.audit.record import Json, check_value
@@ -52,6 +53,8 @@ class AuditSettings:
     probe_interval_s: float = 1.0
     stall_s: float = 5.0
     """A sync that takes longer makes new appends fail."""
+    head_store: Path | None = None
+    """Database with the newest head, on a path that does not travel with the log; see head_store.py."""
 
     def __post_init__(self) -> None:
         if not is_origin(self.origin):
@@ -61,6 +64,10 @@ class AuditSettings:
         if self.key_path.resolve().is_relative_to(self.directory.resolve()):
             raise ValueError(
                 f"key `{self.key_path}` is inside the log directory, where it would be copied with the log"
+            )
+        if self.head_store is not None and self.head_store.resolve().is_relative_to(self.directory.resolve()):
+            raise ValueError(
+                f"head store `{self.head_store}` is inside the log directory, and would be set back with it"
             )
         if self.segment_bytes < 1024 * 1024:
             raise ValueError(f"segment_bytes is {self.segment_bytes}, expected at least 1048576")
@@ -81,6 +88,8 @@ class AuditLog:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._fault: str | None = None
         self._refused = 0
+        self._forked = False
+        """Another process goes on with this log: not even a probe may add to it."""
         self._busy_since: float | None = None
         self._ended = False
         self._signed_at = self._sign_tried_at = time.monotonic()
@@ -169,7 +178,7 @@ class AuditLog:
         if self._fault is not None:
             _fail(batch, self._fault)
             self._refused += len(batch)
-            if go_on:
+            if go_on and not self._forked:
                 self._probe()
         elif batch:
             self._store(batch)
@@ -233,7 +242,8 @@ class AuditLog:
         try:
             self._writer.sign_head()
         except AuditUnavailable as exc:
-            if time.monotonic() - self._signed_at > CHECKPOINT_PATIENCE_S:
+            self._forked = isinstance(exc, HeadConflict)
+            if self._forked or time.monotonic() - self._signed_at > CHECKPOINT_PATIENCE_S:
                 self._fault = exc.problem
             return
         self._note_signed()
@@ -274,14 +284,22 @@ def _check_record(record: Mapping[str, Json]) -> None:
 def open_writer(settings: AuditSettings, files: Files, clock: Clock, signer: Signer) -> BatchWriter:
     """Check and mend a locked log, and write what its start has to tell. The part of opening that has no thread."""
     last = newest_checkpoint(settings.directory, signer.verifier)
-    found = recover(settings.directory, last, files)
+    heads = HeadStore(settings.head_store, settings.origin) if settings.head_store is not None else None
+    try:
+        found = recover(settings.directory, heads.expected(last) if heads is not None else last, files)
+        if heads is not None and heads.stored is None:
+            found.reports.append({"type": "audit.head_store", "stage": "complete", "head_store": {"state": "new"}})
+    except BaseException:
+        if heads is not None:
+            heads.close()
+        raise
     store = Store(files, settings.directory, settings.segment_bytes)
     constants: dict[str, Json] = {
         "origin": settings.origin,
         "boot": clock.new_boot(),
         "inst": {"pid": os.getpid(), **settings.version},
     }
-    checkpoints = CheckpointFiles(files, settings.directory, signer, last)
+    checkpoints = CheckpointFiles(files, settings.directory, signer, last, heads)
     writer = BatchWriter(store, checkpoints, clock, constants, found.tree, found.leaf, found.wall_ns)
     reports: list[dict[str, Json]] = [*found.reports, {"type": "gateway.start", "stage": "complete"}]
     try:
