@@ -1,82 +1,25 @@
 """A checkpoint's config.json as the numbers our forward pass needs, or a refusal that names the key.
 
 Llama 4 is described in several dialects: text part alone or nested, RoPE parameters under two names, NoPE layers as a
-list or an interval, `null` for a chunk size that means "attend to everything". All become one ModelConfig here, so
-that the model code has no defaults to guess. A value that would change the mathematics in a way this version does
-not compute is refused; ignoring it would give plausible wrong answers.
+list or an interval, `null` for a chunk size that means "attend to everything" (Llama Guard 4 is published so). All
+become one ModelConfig here, so that the model code has no defaults to guess. A value that would change the
+mathematics in a way this version does not compute is refused; ignoring it would give plausible wrong answers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from engine.config_dense import DENSE_ARCHITECTURES, parse_dense
+from engine.config_shared import Raw, read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
+from engine.shape import LayerConfig, ModelConfig, wrong
 
-Raw: TypeAlias = Mapping[str, Any]
 TEXT_ARCHITECTURES = ("Llama4ForCausalLM", "Llama4ForConditionalGeneration")
 DEFAULT_THETA = 500_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class RopeScaling:
-    """The `llama3` stretching of slow rotations."""
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class LayerConfig:
-    """What differs between layers."""
-
-    uses_rope: bool
-    chunk: int | None
-    """Attention stays within chunks of this many positions; None: all earlier positions are seen."""
-    is_moe: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """Everything that the forward pass depends on besides the weights."""
-
-    vocabulary: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    expert_width: int
-    mlp_width: int
-    experts: int
-    experts_per_token: int
-    max_positions: int
-    norm_eps: float
-    qk_norm: bool
-    temperature_tuning: bool
-    floor_scale: float
-    attn_scale: float
-    theta: float
-    rope_scaling: RopeScaling | None
-    tied_head: bool
-    layers: tuple[LayerConfig, ...]
-    prefix: str
-    """What tensor names start with: empty, or `language_model.` in a multimodal checkpoint."""
-
-    def __post_init__(self) -> None:
-        for name in ("vocabulary", "hidden", "heads", "kv_heads", "head_dim", "mlp_width", "max_positions"):
-            if getattr(self, name) < 1:
-                raise _wrong(name, getattr(self, name), "a positive integer")
-        if self.heads % self.kv_heads:
-            raise _wrong("num_key_value_heads", self.kv_heads, f"a divisor of {self.heads}")
-        if self.head_dim % 2:
-            raise _wrong("head_dim", self.head_dim, "an even number")
-        if any(layer.is_moe for layer in self.layers) and not 1 <= self.experts_per_token <= self.experts:
-            raise _wrong("num_experts_per_tok", self.experts_per_token, f"1 to {self.experts}")
+NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "quantization_config": None}
 
 
 def read_config(directory: Path) -> ModelConfig:
@@ -93,20 +36,22 @@ def read_config(directory: Path) -> ModelConfig:
 
 def parse_config(raw: Raw) -> ModelConfig:
     architecture = next(iter(raw.get("architectures") or ()), None)
-    if architecture not in TEXT_ARCHITECTURES:
-        known = " or ".join(TEXT_ARCHITECTURES)
-        raise ModelRefused("model_unsupported", f"`architectures` is `{architecture}`, this version runs {known}")
-    nested = raw.get("text_config")
-    text: Raw = nested if nested is not None else raw
-    _refuse_unknown_mathematics(text)
     try:
+        if architecture in DENSE_ARCHITECTURES:
+            return parse_dense(str(architecture), raw)
+        if architecture not in TEXT_ARCHITECTURES:
+            known = ", ".join((*TEXT_ARCHITECTURES, *DENSE_ARCHITECTURES))
+            raise ModelRefused("model_unsupported", f"`architectures` is `{architecture}`, this version runs {known}")
+        nested = raw.get("text_config")
+        text: Raw = nested if nested is not None else raw
+        refuse_unless_neutral(text, NEUTRAL)
         return _from_text(text, "language_model." if nested is not None else "")
     except (KeyError, TypeError, ValueError) as exc:
         raise ModelRefused("config_invalid", f"config.json has a missing or mistyped value: {exc}") from exc
 
 
 def _from_text(raw: Raw, prefix: str) -> ModelConfig:
-    theta, scaling = _rope(raw)
+    theta, scaling = read_rope(raw, DEFAULT_THETA)
     heads, hidden = int(raw["num_attention_heads"]), int(raw["hidden_size"])
     return ModelConfig(
         vocabulary=int(raw["vocab_size"]),
@@ -138,7 +83,7 @@ def _layers(raw: Raw) -> tuple[LayerConfig, ...]:
     chunk = raw.get("attention_chunk_size", 8192)
     kinds = raw.get("layer_types") or ["chunked_attention" if uses else "full_attention" for uses in rope]
     if len(kinds) < count or not set(kinds) <= {"chunked_attention", "full_attention"}:
-        raise _wrong("layer_types", "of another length or kind", f"{count} of chunked_attention or full_attention")
+        raise wrong("layer_types", "of another length or kind", f"{count} of chunked_attention or full_attention")
     moe = _moe_layers(raw, count)
     return tuple(
         LayerConfig(
@@ -155,7 +100,7 @@ def _uses_rope(raw: Raw, count: int) -> list[bool]:
     stated: Sequence[int] | None = raw.get("no_rope_layers")
     if stated:
         if len(stated) < count:
-            raise _wrong("no_rope_layers", f"{len(stated)} entries", f"{count} entries")
+            raise wrong("no_rope_layers", f"{len(stated)} entries", f"{count} entries")
         return [bool(one) for one in stated[:count]]
     interval = raw.get("no_rope_layer_interval", raw.get("nope_layer_interval", 4))
     return [not interval or (index + 1) % int(interval) != 0 for index in range(count)]
@@ -169,28 +114,3 @@ def _moe_layers(raw: Raw, count: int) -> frozenset[int]:
         return frozenset(int(index) for index in stated)
     step = int(raw.get("interleave_moe_layer_step", 1))
     return frozenset(range(step - 1, count, step)) if step else frozenset()
-
-
-def _rope(raw: Raw) -> tuple[float, RopeScaling | None]:
-    """transformers 5 writes `rope_parameters`; older checkpoints have `rope_theta` beside `rope_scaling`."""
-    found = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    theta = float(found.get("rope_theta") or raw.get("rope_theta") or DEFAULT_THETA)
-    kind = found.get("rope_type", found.get("type", "default"))
-    if kind == "default":
-        return theta, None
-    if kind != "llama3":
-        raise ModelRefused("model_unsupported", f"`rope_type` is `{kind}`, this version computes default and llama3")
-    original = found.get("original_max_position_embeddings") or raw["max_position_embeddings"]
-    low, high = float(found["low_freq_factor"]), float(found["high_freq_factor"])
-    return theta, RopeScaling(float(found["factor"]), low, high, int(original))
-
-
-def _refuse_unknown_mathematics(raw: Raw) -> None:
-    neutral = {"hidden_act": "silu", "attention_bias": False, "quantization_config": None}
-    for key, expected in neutral.items():
-        if raw.get(key, expected) != expected:
-            raise ModelRefused("model_unsupported", f"`{key}` is not `{expected}`, which this version does not compute")
-
-
-def _wrong(key: str, found: object, expected: str) -> ModelRefused:
-    return ModelRefused("config_invalid", f"`{key}` is {found}, expected {expected}")

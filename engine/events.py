@@ -40,6 +40,10 @@ class Finished:
 
     reason: Reason
     generated: int
+    reused: int = field(default=0, compare=False)
+    """Tokens of the prompt whose keys and values were there already."""
+    computed: int = field(default=0, compare=False)
+    """Tokens that went through the model for this answer."""
 
 
 Event: TypeAlias = Grown | Finished | RequestError
@@ -58,6 +62,8 @@ class Sampling:
     seed: int | None = None
     logprobs: int | None = None
     """How many alternatives to report besides the chosen token; None: no log-probabilities at all."""
+    reported: tuple[int, ...] = ()
+    """Report exactly these tokens (and the chosen one) instead of the most probable ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,10 @@ class GenerateRequest:
     stops: tuple[str, ...] = field(default=(), repr=False)
     ignores_end: bool = False
     """Go on past the model's own end of an answer; for measurements."""
+    priority: int = 0
+    """Lower begins first among the requests that wait for one model."""
+    salt: str = ""
+    """Beginnings are shared only between requests of the same salt."""
 
     @property
     def positions(self) -> int:

@@ -29,10 +29,17 @@ class Usage:
 
     prompt: int
     generated: int = 0
+    reused: int = 0
+    computed: int = 0
 
     def to_json(self) -> Object:
         total = self.prompt + self.generated
         return {"prompt_tokens": self.prompt, "completion_tokens": self.generated, "total_tokens": total}
+
+    def to_full_json(self) -> Object:
+        """With what the prefix cache saved, and what was really computed."""
+        details = {"prompt_tokens_details": {"cached_tokens": min(self.reused, self.prompt)}}
+        return self.to_json() | details | {"computed_tokens": self.computed}
 
 
 @dataclass(slots=True)
@@ -84,7 +91,7 @@ class Answer(ABC):
         }
         self.choices = [Choice(asked.tools) for _ in range(asked.choices)]
         self.reasons: list[Reason | None] = [None] * asked.choices
-        self.usage = Usage(len(asked.request.prompt))
+        self.usage = Usage(asked.prompt_tokens)
 
     def take(self, index: int, event: Grown | Finished) -> list[Object]:
         """The pieces of a stream that this event makes; the whole answer is made of the same state."""
@@ -92,6 +99,8 @@ class Answer(ABC):
             shown = self.choices[index].grow(event)
             return [self._delta(index, shown)] if shown is not None else []
         self.usage.generated += event.generated
+        self.usage.reused += event.reused
+        self.usage.computed += event.computed
         self.reasons[index] = event.reason
         shown = self.choices[index].finish()
         last = [self._delta(index, shown)] if shown is not None else []
@@ -105,11 +114,14 @@ class Answer(ABC):
         """What closes a stream that came to its end. One that broke off has no `[DONE]`."""
         if not self._asked.stream_usage:
             return DONE
-        return event(self._head | {"object": self.chunk_kind, "choices": [], "usage": self.usage.to_json()}) + DONE
+        return event(self._head | {"object": self.chunk_kind, "choices": [], "usage": self._usage()}) + DONE
 
     def whole(self) -> Object:
         choices = [self._whole(index) for index in range(len(self.choices))]
-        return self._head | {"object": self.kind, "choices": choices, "usage": self.usage.to_json()}
+        return self._head | {"object": self.kind, "choices": choices, "usage": self._usage()}
+
+    def _usage(self) -> Object:
+        return self.usage.to_json()
 
     def encode(self, piece: Object) -> bytes:
         """One piece as a server-sent event."""
@@ -190,6 +202,12 @@ class TextAnswer(Answer):
     """`text_completion`, whole and in pieces."""
 
     kind, chunk_kind, prefix = "text_completion", "text_completion", "cmpl"
+
+    def whole(self) -> Object:
+        return super().whole() | {"weights": self._head["system_fingerprint"]}
+
+    def _usage(self) -> Object:
+        return self.usage.to_full_json()
 
     def _delta(self, index: int, shown: Grown) -> Object:
         offset = len(self.choices[index].text) - len(shown.text)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 8
 MAX_LOGPROBS = 20
+MAX_PROMPTS, MAX_REPORTED = 64, 64
+MAX_PRIORITY, MAX_SALT_CHARACTERS = 1000, 128
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
 MAX_MESSAGES, MAX_TOOLS = 2048, 128
 DEFAULT_COMPLETION_TOKENS = 16
@@ -46,10 +48,23 @@ class Asked:
     """Names that a tool call in the answer may have."""
     tokens_as_ids: bool = field(default=False)
     """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
+    prompts: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
+    """Several prompts in one request: one choice for each, in order. `request` holds the first."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(map(len, self.prompts)) or len(self.request.prompt)
+
+    def within(self, seconds: float) -> Asked:
+        """The same with less time, if it is less."""
+        deadline = min(self.request.deadline, time.monotonic() + seconds)
+        return replace(self, request=replace(self.request, deadline=deadline))
 
     def request_of(self, choice: int) -> GenerateRequest:
-        """Choices differ in their seed only."""
+        """Choices differ in their seed only, or in their prompt only."""
         request = self.request
+        if self.prompts:
+            return replace(request, prompt=self.prompts[choice])
         if choice == 0 or request.sampling.seed is None:
             return request
         seed = (request.sampling.seed + choice) % SEED_LIMIT
@@ -57,14 +72,22 @@ class Asked:
 
 
 def parse_completion(fields: Fields, model: Generator) -> Asked:
-    prompt = _prompt(fields, model)
-    logprobs = fields.integer("logprobs", -1, 0, MAX_LOGPROBS)
+    prompts, are_listed = _prompts(fields, model)
+    reported = _reported(fields, model)
+    logprobs = fields.integer("logprobs", 0 if reported else -1, 0, MAX_LOGPROBS)
     max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 1, SEED_LIMIT)
     fields.neutral("echo", False)
     fields.neutral("suffix", "")
     fields.neutral("best_of", 1)
     fields.neutral("n", 1)
-    return _asked(fields, model, prompt, max_tokens, logprobs if logprobs >= 0 else None)
+    if are_listed and fields.flag("stream"):
+        fields.refuse("stream", "a request with several prompts is answered whole")
+    asked = _asked(fields, model, prompts[0], max_tokens, logprobs if logprobs >= 0 else None, reported=reported)
+    if not are_listed:
+        return asked
+    for prompt in prompts:
+        model.lane.check(replace(asked.request, prompt=prompt))
+    return replace(asked, choices=len(prompts), prompts=prompts)
 
 
 def parse_chat(fields: Fields, model: Generator) -> Asked:
@@ -93,12 +116,19 @@ def _asked(
     logprobs: int | None,
     choices: int = 1,
     tools: frozenset[str] = frozenset(),
+    reported: tuple[int, ...] = (),
 ) -> Asked:
     """The fields that both endpoints share; then nothing may be left over."""
-    sampling = _sampling(fields, model.defaults, logprobs)
-    deadline = time.monotonic() + DEADLINE_S
-    ignores_end = fields.flag("ignore_eos")
-    request = GenerateRequest(prompt, max_tokens, deadline, sampling, _stops(fields), ignores_end)
+    request = GenerateRequest(
+        prompt,
+        max_tokens,
+        deadline=time.monotonic() + DEADLINE_S,
+        sampling=_sampling(fields, model.defaults, logprobs, reported),
+        stops=_stops(fields),
+        ignores_end=fields.flag("ignore_eos"),
+        priority=fields.integer("priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
+        salt=_salt(fields),
+    )
     streams = fields.flag("stream")
     options = fields.take("stream_options")
     if options is not None and (not streams or not isinstance(options, dict)):
@@ -117,7 +147,7 @@ def _asked(
     return Asked(request, choices, streams, usage, tools, as_ids)
 
 
-def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None) -> Sampling:
+def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None, reported: tuple[int, ...]) -> Sampling:
     seed = fields.take("seed")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) > SEED_LIMIT):
         fields.refuse("seed", "expected an integer of at most 63 bits")
@@ -128,6 +158,7 @@ def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None) -> Sampl
         min_p=fields.number("min_p", defaults.min_p, 0.0, 1.0),
         seed=abs(seed) if seed is not None else None,
         logprobs=logprobs,
+        reported=reported,
     )
 
 
@@ -141,15 +172,42 @@ def _stops(fields: Fields) -> tuple[str, ...]:
     return tuple(stops)
 
 
-def _prompt(fields: Fields, model: Generator) -> tuple[int, ...]:
+def _prompts(fields: Fields, model: Generator) -> tuple[tuple[tuple[int, ...], ...], bool]:
+    """One text, one list of ids, or several lists of ids; and whether they are several."""
     raw = fields.take("prompt")
     if isinstance(raw, str):
-        return model.chat.plain(raw)
+        return (model.chat.plain(raw),), False
+    are_listed = isinstance(raw, list) and bool(raw) and isinstance(raw[0], list)
+    listed = raw if are_listed else [raw]
+    if len(listed) > MAX_PROMPTS:
+        fields.refuse("prompt", f"{len(listed)} prompts, expected at most {MAX_PROMPTS}")
+    return tuple(_ids(fields, one, model.vocabulary) for one in listed), are_listed
+
+
+def _ids(fields: Fields, raw: Json, vocabulary: int, name: str = "prompt") -> tuple[int, ...]:
     if not isinstance(raw, list) or not raw or not all(type(token) is int for token in raw):
-        fields.refuse("prompt", "expected one text or one list of token ids")
-    if not all(0 <= token < model.vocabulary for token in raw):
-        fields.refuse("prompt", f"a token id is outside 0 to {model.vocabulary - 1}")
+        expected = "one text, one list of token ids, or a list of such lists" if name == "prompt" else "token ids"
+        fields.refuse(name, f"expected {expected}")
+    if not all(0 <= token < vocabulary for token in raw):
+        fields.refuse(name, f"a token id is outside 0 to {vocabulary - 1}")
     return tuple(raw)
+
+
+def _reported(fields: Fields, model: Generator) -> tuple[int, ...]:
+    raw = fields.take("logprob_token_ids")
+    if raw is None:
+        return ()
+    ids = _ids(fields, raw, model.vocabulary, "logprob_token_ids")
+    if len(ids) > MAX_REPORTED or len(set(ids)) != len(ids):
+        fields.refuse("logprob_token_ids", f"expected up to {MAX_REPORTED} token ids, each once")
+    return ids
+
+
+def _salt(fields: Fields) -> str:
+    raw = fields.take("cache_salt")
+    if raw is not None and (not isinstance(raw, str) or not 0 < len(raw) <= MAX_SALT_CHARACTERS):
+        fields.refuse("cache_salt", f"expected a string of 1 to {MAX_SALT_CHARACTERS} characters")
+    return raw or ""
 
 
 def _list(fields: Fields, name: str, low: int, high: int) -> list[Json]:

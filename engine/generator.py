@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.chain import Chain, chained
 from engine.chat_format import ChatFormat
-from engine.config import ModelConfig, read_config
-from engine.errors import ModelRefused
+from engine.config import read_config
+from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
-from engine.kv_cache import KvCache
-from engine.runner import Llama4Runner, Run
+from engine.kv_cache import BLOCK, KvCache
+from engine.runner import ModelRunner, Run
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
+from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.weights import load_weights
 
-BYTES_PER_VALUE = 4
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+FIXED_PIECE = 64
+"""Tokens of a piece of a prompt in deterministic mode: every score then comes from the same shapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a checkpoint is run."""
+
+    kv_bytes: int = 1024**3
+    """Memory for keys and values: of running sequences, and of beginnings that are kept."""
+    precision: str = "fp32"
+    is_deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in DTYPES:
+            told = f"a generating model runs in {' or '.join(DTYPES)}, not in `{self.precision}`"
+            raise ModelRefused("precision_unsupported", told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +49,76 @@ class Generator:
     """What the wire needs to turn a body into sequences and their events into an answer."""
 
     tokenizer: TextTokenizer
-    chat: ChatFormat
+    chat_format: ChatFormat | None
+    """None for a model whose turns are not known here: it is asked with token ids."""
     stop_ids: frozenset[int]
     vocabulary: int
     defaults: Sampling
     """What the checkpoint's generation_config.json says about drawing tokens; requests may say otherwise."""
     lane: GenerateLane
+    precision: str
+
+    @property
+    def chat(self) -> ChatFormat:
+        if self.chat_format is None:
+            raise BadRequest("no_chat_format", "this model's turns are not known here: send token ids", "prompt")
+        return self.chat_format
+
+    def units(self, sequences: ListOf[Sequence]) -> ListOf[Sequence | Chain]:
+        """What the lane runs for the sequences of one request. Repeatable scores come from sequences on their own."""
+        return sequences if self.lane.is_deterministic else chained(sequences)
 
     def sequence(self, request: GenerateRequest, receiver: Callable[[Event], None]) -> Sequence:
         return Sequence(request, self.tokenizer, self.stop_ids, receiver)
 
 
-def load_generator(directory: Path, kv_bytes: int) -> Generator:
-    """Read a verified directory. ModelRefused when it is not a whole Llama 4 checkpoint with its tokenizer."""
+def load_generator(directory: Path, options: Options) -> Generator:
+    """Read a verified directory. ModelRefused when it is no whole checkpoint of a known family with its tokenizer."""
     config = read_config(directory)
     tokenizer = TextTokenizer.from_file(directory / "tokenizer.json")
     if tokenizer.size > config.vocabulary:
         told = f"the tokenizer has {tokenizer.size} tokens, the model {config.vocabulary}"
         raise ModelRefused("tokenizer_invalid", told)
-    chat = ChatFormat(tokenizer)
-    runner = Llama4Runner(config, load_weights(directory, config))
-    cache = KvCache(config, capacity_for(config, kv_bytes))
+    chat = _chat_format(config, tokenizer)
+    dtype = DTYPES[options.precision]
+    runner = ModelRunner(config, load_weights(directory, config, dtype))
+    capacity = capacity_for(config, options.kv_bytes, dtype)
+    cache = KvCache(config, capacity, dtype, grain=FIXED_PIECE if options.is_deterministic else 1)
     _warm_up(runner, cache)
     lane = GenerateLane(runner, cache, config.max_positions)
-    stop_ids = _stop_ids(directory) | chat.stop_ids
-    return Generator(tokenizer, chat, stop_ids, config.vocabulary, _defaults(directory), lane)
+    stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
+    defaults = _defaults(directory)
+    return Generator(tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision)
 
 
-def capacity_for(config: ModelConfig, kv_bytes: int) -> int:
-    """Positions of all running sequences together that fit into `kv_bytes`."""
-    per_position = 2 * len(config.layers) * config.kv_heads * config.head_dim * BYTES_PER_VALUE
-    positions = kv_bytes // per_position
-    if positions < 2:
-        raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no two positions of {per_position} bytes each")
-    return positions
+def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32) -> int:
+    """Positions of all sequences together that fit into `kv_bytes`, in whole blocks."""
+    per_block = config.values_per_position * dtype.itemsize * BLOCK
+    blocks = kv_bytes // per_block
+    if blocks < 1:
+        raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no block of {BLOCK} positions: {per_block} bytes")
+    return blocks * BLOCK
 
 
-def _warm_up(runner: Llama4Runner, cache: KvCache) -> None:
+def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | None:
+    """Llama 4 has the turns of ChatFormat; a dense model may have them, too, or its own."""
+    try:
+        return ChatFormat(tokenizer)
+    except ModelRefused:
+        if config.is_dense_family:
+            return None
+        raise
+
+
+def _warm_up(runner: ModelRunner, cache: KvCache) -> None:
     """First calls of torch's kernels are slow, and a model that cannot compute should say so before it is served."""
     slot = cache.reserve(min(34, cache.capacity))
+    if slot is None:
+        raise AssertionError("an empty cache has room")
     try:
         with torch.inference_mode():
-            logits = runner.step([Run(slot, [0] * (slot.size - 1), wants_logits=True)])
-            runner.step([Run(slot, [0], wants_logits=True)])
+            logits = runner.step([Run(slot, [0] * (slot.size - 1), [slot.size - 2])])
+            runner.step([Run(slot, [0], [0])])
     finally:
         cache.release(slot)
     if not torch.isfinite(logits).all():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.scheduler import GenerateLane
 
 TASKS = ("classify", "generate")
+ROLES = ("chat", "guard")
+TYPED = (("deterministic", bool), ("kv_bytes", int))
 DEFAULT_KV_BYTES = 1024**3
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
@@ -44,9 +46,15 @@ class ModelSpec:
     precision: str = "auto"
 
     kv_bytes: int = DEFAULT_KV_BYTES
-    """Memory for keys and values of all running answers together; bounds the longest request."""
+    """Memory for keys and values of running answers and of kept beginnings; bounds the longest request."""
+    role: str = "chat"
+    """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
+    deterministic: bool = False
+    """Scores that are equal to the last bit however requests arrive, for replays; slower."""
 
     def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ModelRefused("usage", f"model `{self.name}`: role is `{self.role}`, expected chat or guard")
         if self.task not in TASKS:
             raise ModelRefused("usage", f"model `{self.name}`: task is `{self.task}`, expected classify or generate")
         if self.precision not in ("auto", "fp32", "bf16", "int8"):
@@ -63,6 +71,7 @@ class ServedClassifier:
     info: ClassifierInfo
     tokenizer: TextTokenizer | None
     lane: ClassifyLane
+    is_guard: bool = True
 
     @property
     def max_model_len(self) -> int:
@@ -82,6 +91,10 @@ class ServedGenerator:
     generator: Generator
 
     @property
+    def is_guard(self) -> bool:
+        return self.spec.role == "guard"
+
+    @property
     def lane(self) -> GenerateLane:
         return self.generator.lane
 
@@ -91,7 +104,7 @@ class ServedGenerator:
 
     @property
     def precision(self) -> str:
-        return "fp32"
+        return self.generator.precision
 
 
 Served: TypeAlias = ServedClassifier | ServedGenerator
@@ -101,9 +114,11 @@ def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
     """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
     try:
         entries = json.loads(raw)
-        known = {"name", "path", "task", "precision", "kv_bytes"}
+        known = {"name", "path", "task", "precision", "kv_bytes", "role", "deterministic"}
         if not all(set(entry) <= known for entry in entries):
             raise ValueError("unknown key")
+        if not all(type(entry.get(key, kind())) is kind for entry in entries for key, kind in TYPED):
+            raise ValueError("mistyped")
         specs = tuple(ModelSpec(**{**entry, "path": Path(entry["path"])}) for entry in entries)
     except (ValueError, TypeError, KeyError) as exc:
         told = '--models: expected [{"name": …, "path": …, "task": "classify"|"generate"}, …]'
@@ -184,9 +199,9 @@ class Host:
             model = loaded[spec.name] = _load_spec(spec, digests[spec.name])
             told = {"weights": model.digest, "precision": model.precision, "max_model_len": model.max_model_len}
             log.info("model_loaded", model=spec.name, task=spec.task, **told)
-        classify = [model.lane for model in loaded.values() if isinstance(model, ServedClassifier)]
-        generate = [model.lane for model in loaded.values() if isinstance(model, ServedGenerator)]
-        loop = EngineLoop(classify, generate, self._give_up, self._shares())
+        chat = [model.lane for model in loaded.values() if isinstance(model, ServedGenerator) and not model.is_guard]
+        guards = [model.lane for model in loaded.values() if model.is_guard]
+        loop = EngineLoop(guards, chat, self._give_up, self._shares())
         loop.start()
         self._served, self._loop = loaded, loop
         log.info("host_ready", models=len(loaded), seconds=round(time.monotonic() - begun, 2))
@@ -205,9 +220,10 @@ class Host:
 
 def _load_spec(spec: ModelSpec, digest: str) -> Served:
     if spec.task == "generate":
-        from engine.generator import load_generator
+        from engine.generator import Options, load_generator
 
-        return ServedGenerator(spec, digest, load_generator(spec.path, spec.kv_bytes))
+        options = Options(spec.kv_bytes, "fp32" if spec.precision == "auto" else spec.precision, spec.deterministic)
+        return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier
 
     classifier = load_classifier(spec.path, spec.precision)

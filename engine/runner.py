@@ -13,31 +13,31 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig
 from engine.kv_cache import Slot
 from engine.model.attention import Piece
-from engine.model.llama4 import forward
+from engine.model.decoder import forward
 from engine.model.rope import frequencies
+from engine.shape import ModelConfig
 from engine.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The next tokens of one sequence. Logits are computed for the last of them if they are wanted."""
+    """The next tokens of one sequence, and after which of them the logits are wanted, in order."""
 
     slot: Slot
     ids: Sequence[int]
-    wants_logits: bool
+    wanted: Sequence[int] = ()
 
 
 class Runner(Protocol):
     """The model as the scheduler sees it."""
 
     def step(self, runs: Sequence[Run]) -> Tensor:
-        """Logits [s, v] in fp32, one row for each run that wants them, in order."""
+        """Logits [s, v] in fp32, one row for each that is wanted, in the order of the runs."""
 
 
-class Llama4Runner:
+class ModelRunner:
     """Runs steps of one set of weights."""
 
     def __init__(self, config: ModelConfig, weights: Weights) -> None:
@@ -49,7 +49,7 @@ class Llama4Runner:
         for run in runs:
             pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
             row += len(run.ids)
-        wanted = [piece.row + piece.count - 1 for piece, run in zip(pieces, runs, strict=True) if run.wants_logits]
+        wanted = [piece.row + at for piece, run in zip(pieces, runs, strict=True) for at in run.wanted]
         ids_t = torch.tensor([token for run in runs for token in run.ids])
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
         wanted_s = torch.tensor(wanted, dtype=torch.long)

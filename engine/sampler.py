@@ -33,9 +33,18 @@ class Sampler:
         if self._sampling.logprobs is None:
             return Drawn(token)
         logprobs_v = logits_v.log_softmax(dim=-1)
-        values, ids = logprobs_v.topk(min(self._sampling.logprobs, logprobs_v.numel()))
-        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        top = self._reported(logprobs_v, token) if self._sampling.reported else self._most_probable(logprobs_v)
         return Drawn(token, float(logprobs_v[token]), top)
+
+    def _most_probable(self, logprobs_v: Tensor) -> tuple[tuple[int, float], ...]:
+        values, ids = logprobs_v.topk(min(self._sampling.logprobs or 0, logprobs_v.numel()))
+        return tuple(zip(ids.tolist(), values.tolist(), strict=True))
+
+    def _reported(self, logprobs_v: Tensor, token: int) -> tuple[tuple[int, float], ...]:
+        """Over the whole vocabulary like all others: a guard's verdict mass is told from what is missing to one."""
+        ids = sorted({*self._sampling.reported, token})
+        found = zip(ids, logprobs_v[ids].tolist(), strict=True)
+        return tuple(sorted(found, key=lambda entry: -entry[1]))
 
     def _chosen(self, logits_v: Tensor) -> Tensor:
         if self._sampling.temperature == 0:

@@ -1,7 +1,8 @@
 """One request's tokens: what was asked, what was generated, and whom to tell.
 
 A sequence belongs to the engine thread from the moment it is added; only `cancelled` is set from outside. It tells
-its receiver of every step exactly once, and of its end exactly once.
+its receiver of every step exactly once, and of its end exactly once. Scores that are not finite numbers end it with
+an error: nothing is drawn from them.
 """
 
 from __future__ import annotations
@@ -34,33 +35,56 @@ class Sequence:
         """Set from outside when nobody waits for the answer any more."""
         self.slot: Slot | None = None
         self.ended = False
+        self.is_sound = True
+        """False once its scores were not finite numbers."""
         self._sampler = Sampler(request.sampling)
         self._detokeniser, self._stops = Detokeniser(tokenizer), StopStrings(request.stops)
         self._untold: list[Drawn] = []
-        self._last: int | None = None
-        self._generated = 0
+        self.ids = list(request.prompt)
+        """Prompt and answer so far; the last one drawn has not gone through the model yet."""
+        self.computed = 0
+        """Tokens that went through the model."""
 
     @property
     def is_prefilling(self) -> bool:
-        return self._last is None
+        return not self._generated
+
+    @property
+    def first_wanted(self) -> int:
+        """The first token after which logits are wanted: what lies before it may be taken over from others."""
+        return len(self.request.prompt) - 1
+
+    @property
+    def _generated(self) -> int:
+        return len(self.ids) - len(self.request.prompt)
 
     def next_ids(self, budget: int) -> ListOf[int]:
         """Tokens to run now: the last one drawn, or as much of the prompt as the budget allows."""
-        if self._last is not None:
-            return [self._last]
         done = self.slot.filled if self.slot is not None else 0
-        return self.request.prompt[done : done + budget]
+        return self.ids[done : done + budget]
 
-    def wants_logits(self, ids: ListOf[int]) -> bool:
+    def wanted(self, count: int) -> ListOf[int]:
+        """After which of the next `count` tokens logits are wanted."""
         done = self.slot.filled if self.slot is not None else 0
-        return not self.is_prefilling or done + len(ids) == len(self.request.prompt)
+        return [count - 1] if done + count == len(self.ids) else []
+
+    def take(self, logits_sv: Tensor) -> None:
+        """The logits that were wanted."""
+        for logits_v in logits_sv:
+            self.draw(logits_v)
 
     def draw(self, logits_v: Tensor) -> None:
         """Take the next token from these logits, tell the receiver, and end if this was the last one."""
-        drawn = self._sampler.draw(logits_v)
-        self._last = drawn.token
-        self._generated += 1
+        try:
+            drawn = self._sampler.draw(logits_v)
+        except RequestError as exc:
+            self.is_sound = False
+            self.fail(exc)
+            return
+        self.ids.append(drawn.token)
         if drawn.token in self._stop_ids:
+            # Who asks for one token asks for its probabilities; an end is as good an answer as any other token.
+            self._untold += [drawn] if self.request.max_tokens == 1 else []
             self._finish(Reason.STOP)
             return
         self._untold.append(drawn)
@@ -80,7 +104,8 @@ class Sequence:
         text = "" if self._stops.hit else self._stops.push(self._detokeniser.finish())
         cut_now = self._has_hit()
         self._tell(text if cut_now else text + self._stops.finish(), last=True)
-        self._receiver(Finished(Reason.STOP if cut_now else reason, self._generated))
+        reused = len(self.request.prompt) + self._generated - 1 - self.computed
+        self._receiver(Finished(Reason.STOP if cut_now else reason, self._generated, reused, self.computed))
 
     def _has_hit(self) -> bool:
         return self._stops.hit

@@ -2,7 +2,8 @@
 
 What the configuration calls for and what the files hold must be the same set, in name and shape; the first difference
 is a refusal that names it. Values of eight or sixteen bits are cast to the dtype of the computation. Projections that
-read the same input are joined, and experts are turned round once, so that every product is a plain `linear`.
+read the same input are joined, experts are turned round once, constant factors are multiplied in, and the dimensions
+of a head are put into the order in which Llama 4 rotates them, so that one forward pass serves all families.
 The peak is the model plus one layer. No pickled file is ever opened.
 """
 
@@ -18,12 +19,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from engine.config import LayerConfig, ModelConfig
 from engine.errors import ModelRefused
 from engine.manifest import check_header
+from engine.shape import LayerConfig, ModelConfig
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
 """Parts of a multimodal checkpoint that this version does not run: text works without them, images are refused."""
+UNUSED_SUFFIX = ".rotary_emb.inv_freq"
+"""Old checkpoints hold what follows from their configuration."""
 CASTABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn)
 
 
@@ -54,6 +57,8 @@ class Layer:
     out: Tensor
     post_norm: Tensor
     feed_forward: Mlp | Moe
+    q_norm: Tensor | None = None
+    k_norm: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ class Shards:
         return tensor.to(self._dtype)
 
     def refuse_unused(self) -> None:
-        rest = sorted(name for name in set(self._where) - self._used if not name.startswith(UNSERVED))
+        unused = set(self._where) - self._used
+        rest = sorted(name for name in unused if not name.startswith(UNSERVED) and not name.endswith(UNUSED_SUFFIX))
         if rest:
             raise ModelRefused("weights_mismatch", f"unexpected tensor `{rest[0]}` and {len(rest) - 1} more")
 
@@ -107,7 +113,7 @@ class Shards:
 
 def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torch.float32) -> Weights:
     """Read everything, or refuse and say what differs."""
-    base, D = config.prefix + "model.", config.hidden
+    base, D, factors = config.prefix + "model.", config.hidden, config.multipliers
     with Shards(directory, dtype) as shards:
         embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
         layers = tuple(
@@ -116,28 +122,51 @@ def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torc
         norm = shards.take(base + "norm.weight", D)
         head = embedding if config.tied_head else shards.take(config.prefix + "lm_head.weight", config.vocabulary, D)
         shards.refuse_unused()
-    return Weights(embedding, layers, norm, head.float())
+    return Weights(_times(embedding, factors.embedding), layers, norm, _times(head.float(), factors.logits))
 
 
 def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -> Layer:
-    D, q, kv = config.hidden, config.heads * config.head_dim, config.kv_heads * config.head_dim
-    attention = name + "self_attn."
-    projections = [
-        shards.take(f"{attention}{part}_proj.weight", width, D) for part, width in (("q", q), ("k", kv), ("v", kv))
-    ]
-    forward = name + "feed_forward."
+    D, residual = config.hidden, config.multipliers.residual
+    attention, d = name + "self_attn.", config.head_dim
+    q = shards.take(attention + "q_proj.weight", config.heads * d, D)
+    k = shards.take(attention + "k_proj.weight", config.kv_heads * d, D)
+    v = shards.take(attention + "v_proj.weight", config.kv_heads * d, D)
+    out = shards.take(attention + "o_proj.weight", D, config.heads * d)
+    q_norm = k_norm = None
+    if config.weighted_qk_norm:
+        q_norm, k_norm = shards.take(attention + "q_norm.weight", d), shards.take(attention + "k_norm.weight", d)
+    if config.is_dense_family:
+        q, k = _in_pairs(q, d), _in_pairs(k, d)
+        q_norm, k_norm = (None if one is None else _in_pairs(one, d) for one in (q_norm, k_norm))
+    if config.multipliers.attention is not None:
+        q = _times(q, config.multipliers.attention * d**0.5)
+    forward = name + ("mlp." if config.is_dense_family else "feed_forward.")
     return Layer(
         input_norm=shards.take(name + "input_layernorm.weight", D),
-        qkv=torch.cat(projections),
-        out=shards.take(attention + "o_proj.weight", D, q),
+        qkv=torch.cat([q, k, v]),
+        out=_times(out, residual),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
-        feed_forward=_moe(shards, forward, config) if layer.is_moe else _mlp(shards, forward, D, config.mlp_width),
+        feed_forward=_moe(shards, forward, config)
+        if layer.is_moe
+        else _mlp(shards, forward, D, config.mlp_width, residual),
+        q_norm=q_norm,
+        k_norm=k_norm,
     )
 
 
-def _mlp(shards: Shards, name: str, hidden: int, width: int) -> Mlp:
+def _in_pairs(rows: Tensor, head_dim: int) -> Tensor:
+    """Rows i and i + d/2 of each head become neighbours. Scores do not change: queries and keys move alike."""
+    return rows.view(-1, 2, head_dim // 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+
+
+def _times(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1.0 else tensor * factor
+
+
+def _mlp(shards: Shards, name: str, hidden: int, width: int, factor: float = 1.0) -> Mlp:
     gate, up = (shards.take(f"{name}{part}_proj.weight", width, hidden) for part in ("gate", "up"))
-    return Mlp(gate_up=torch.cat([gate, up]), down=shards.take(name + "down_proj.weight", hidden, width))
+    down = shards.take(name + "down_proj.weight", hidden, width)
+    return Mlp(gate_up=torch.cat([gate, up]), down=_times(down, factor))
 
 
 def _moe(shards: Shards, name: str, config: ModelConfig) -> Moe:

@@ -2,22 +2,28 @@
 
 What a token may see follows from positions alone: all earlier ones in a full layer, those since the last multiple of
 the chunk size in a chunked layer. A cache length or a padded width never enters, which is what goes wrong past a
-chunk border elsewhere. No mask wider than one piece of a prompt is ever built.
+chunk border elsewhere. No mask wider than one piece of a prompt is ever built. Where things lie in memory is worked
+out once for a step and used by all layers.
 
-Shapes: t tokens of the packed batch, q tokens of one piece, p positions seen, h heads, g groups of heads that share
-keys, k key-value heads, d head dimension.
+Shapes: t tokens of the packed batch, q tokens of one piece, p positions seen, h heads, g heads that share keys,
+k key-value heads, d head dimension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.blocks import Pages
 from engine.kv_cache import Slot
+
+Places: TypeAlias = slice | Tensor
+"""Where positions lie: in a row, or one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +40,40 @@ class Piece:
         return self.start + self.count
 
 
-def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, pieces: list[Piece], layer: int, chunk: int | None) -> Tensor:
-    """Write the new keys and values, then attend. Rows come back in the order they came in."""
-    out_thd = torch.empty_like(q_thd)
-    for piece in pieces:
-        rows = slice(piece.row, piece.row + piece.count)
-        piece.slot.keys_lhpd[layer, :, piece.start : piece.end] = k_tkd[rows].transpose(0, 1)
-        piece.slot.values_lhpd[layer, :, piece.start : piece.end] = v_tkd[rows].transpose(0, 1)
-        for start, end, first in spans(piece.start, piece.end, chunk):
-            here = slice(piece.row + start - piece.start, piece.row + end - piece.start)
-            keys_kpd = piece.slot.keys_lhpd[layer, :, first:end]
-            values_kpd = piece.slot.values_lhpd[layer, :, first:end]
-            out_thd[here] = _one(q_thd[here], keys_kpd, values_kpd)
-    return out_thd
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some rows that attend together: to the same places, causally."""
+
+    rows: slice
+    seen: Places
+    mask_qp: Tensor | None
+    """Zero where a token may look; None: one token, which sees everything, or a prompt from its beginning."""
 
 
-def spans(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int, int]]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What attention of one kind of layer does in one step."""
+
+    pages: Pages
+    writes_t: Tensor
+    """Where the new keys and values go."""
+    spans: tuple[Span, ...]
+
+
+def plan(pieces: Sequence[Piece], chunk: int | None) -> Plan:
+    """ValueError when a piece would write outside its slot."""
+    if any(piece.end > piece.slot.size for piece in pieces):
+        raise ValueError("a piece is longer than its slot")
+    writes_t = torch.cat([piece.slot.places_p[piece.start : piece.end] for piece in pieces])
+    spans = [
+        _span(piece, start, end, first)
+        for piece in pieces
+        for start, end, first in spans_of(piece.start, piece.end, chunk)
+    ]
+    return Plan(pieces[0].slot.pages, writes_t, tuple(spans))
+
+
+def spans_of(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int, int]]:
     """Parts [a, b) of [start, end) that do not cross a chunk border, each with the first position it may see."""
     if chunk is None:
         yield start, end, 0
@@ -61,19 +85,45 @@ def spans(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int, i
         start = stop
 
 
-def _one(q_qhd: Tensor, keys_kpd: Tensor, values_kpd: Tensor) -> Tensor:
-    """The last q of p positions attend causally. One token needs no mask, and its heads share a product."""
-    count, heads, d = q_qhd.shape
-    groups, seen = heads // keys_kpd.shape[0], keys_kpd.shape[1]
-    if count == 1:
-        grouped_kgd = q_qhd.view(keys_kpd.shape[0], groups, d)
-        return F.scaled_dot_product_attention(grouped_kgd, keys_kpd, values_kpd).view(1, heads, d)
-    q_hqd = q_qhd.transpose(0, 1)
-    keys_hpd = keys_kpd.repeat_interleave(groups, dim=0)
-    values_hpd = values_kpd.repeat_interleave(groups, dim=0)
-    if count == seen:
-        out_hqd = F.scaled_dot_product_attention(q_hqd, keys_hpd, values_hpd, is_causal=True)
+def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, planned: Plan, layer: int) -> Tensor:
+    """Write the new keys and values, then attend. Rows come back in the order they came in."""
+    keys_kpd, values_kpd = planned.pages.keys_lkpd[layer], planned.pages.values_lkpd[layer]
+    keys_kpd[:, planned.writes_t] = k_tkd.transpose(0, 1)
+    values_kpd[:, planned.writes_t] = v_tkd.transpose(0, 1)
+    out_thd = torch.empty_like(q_thd)
+    for span in planned.spans:
+        out_thd[span.rows] = _one(q_thd[span.rows], keys_kpd[:, span.seen], values_kpd[:, span.seen], span.mask_qp)
+    return out_thd
+
+
+def _span(piece: Piece, start: int, end: int, first: int) -> Span:
+    rows = slice(piece.row + start - piece.start, piece.row + end - piece.start)
+    slot = piece.slot
+    if end <= slot.in_a_row:
+        begin = slot.table[0] * slot.block
+        seen: Places = slice(begin + first, begin + end)
     else:
-        mask_qp = torch.ones(count, seen, dtype=torch.bool).tril(diagonal=seen - count)
-        out_hqd = F.scaled_dot_product_attention(q_hqd, keys_hpd, values_hpd, attn_mask=mask_qp)
-    return out_hqd.transpose(0, 1)
+        seen = slot.places_p[first:end]
+    return Span(rows, seen, None if end - start in (1, end - first) else _mask(start, end, first, piece.slot))
+
+
+def _mask(start: int, end: int, first: int, slot: Slot) -> Tensor:
+    count, seen = end - start, end - first
+    hidden_qp = torch.ones(count, seen, dtype=torch.bool).triu(diagonal=seen - count + 1)
+    return torch.zeros(count, seen, dtype=slot.pages.keys_lkpd.dtype).masked_fill_(hidden_qp, float("-inf"))
+
+
+def _one(q_qhd: Tensor, keys_kpd: Tensor, values_kpd: Tensor, mask_qp: Tensor | None) -> Tensor:
+    """Heads that share keys are one batch over them, so that keys are never repeated in memory."""
+    count, heads, d = q_qhd.shape
+    k = keys_kpd.shape[0]
+    if count == 1:
+        out_kgd = F.scaled_dot_product_attention(q_qhd.view(1, k, heads // k, d), keys_kpd[None], values_kpd[None])
+        return out_kgd.view(1, heads, d)
+    q_kgqd = q_qhd.view(count, k, heads // k, d).permute(1, 2, 0, 3)
+    shape = (k, heads // k, keys_kpd.shape[1], d)
+    keys_kgpd, values_kgpd = keys_kpd[:, None].expand(shape), values_kpd[:, None].expand(shape)
+    out_kgqd = F.scaled_dot_product_attention(
+        q_kgqd, keys_kgpd, values_kgpd, attn_mask=mask_qp, is_causal=mask_qp is None
+    )
+    return out_kgqd.permute(2, 0, 1, 3).reshape(count, heads, d)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig, RopeScaling
+from engine.shape import ModelConfig, RopeScaling
 
 
 def frequencies(config: ModelConfig) -> Tensor:

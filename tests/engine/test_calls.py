@@ -25,6 +25,9 @@ class Model:
     def __init__(self, lane: GenerateLane) -> None:
         self.lane = lane
 
+    def units(self, sequences: list[Sequence]) -> list[Sequence]:
+        return sequences
+
     def sequence(self, request: GenerateRequest, receiver: Callable[[Event], None]) -> Sequence:
         return Sequence(request, LetterTokenizer(), frozenset({25}), receiver)
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import BadRequest
 from engine.generate_wire import Asked, parse_chat, parse_completion
-from engine.generator import Generator, load_generator
+from engine.generator import Generator, Options, load_generator
 from engine.wire import Fields
 from tests.engine import tiny
 
@@ -21,7 +21,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Generator:
     directory: Path = tiny.llama4(tmp_path_factory.mktemp("m"))
-    return load_generator(directory, kv_bytes=10_000_000)
+    return load_generator(directory, Options(kv_bytes=10_000_000))
 
 
 def chat(model: Generator, **body: Any) -> Asked:
@@ -153,10 +153,45 @@ def test_what_is_not_honoured_is_refused_by_name(model: Generator, body: dict[st
         ({"n": 2}, "n"),
         ({"logprobs": 21}, "logprobs"),
         ({"best_of": 3}, "best_of"),
+        ({"prompt": [[1], []]}, "prompt"),
+        ({"prompt": [[1], 2]}, "prompt"),
+        ({"prompt": [[1], [320]]}, "prompt"),
+        ({"prompt": [[1]] * 65}, "prompt"),
+        ({"prompt": [[1], [2] * 256], "max_tokens": 1}, "max_tokens"),
+        ({"prompt": [[1], [2]], "stream": True}, "stream"),
+        ({"prompt": [[1], [2]], "n": 2}, "n"),
+        ({"logprob_token_ids": [5, 5]}, "logprob_token_ids"),
+        ({"logprob_token_ids": []}, "logprob_token_ids"),
+        ({"logprob_token_ids": [320]}, "logprob_token_ids"),
+        ({"logprob_token_ids": list(range(65))}, "logprob_token_ids"),
+        ({"logprob_token_ids": "5"}, "logprob_token_ids"),
+        ({"priority": 1.5}, "priority"),
+        ({"priority": 1001}, "priority"),
+        ({"cache_salt": ""}, "cache_salt"),
+        ({"cache_salt": 4}, "cache_salt"),
     ],
 )
 def test_completions_refuse_by_name_too(model: Generator, body: dict[str, Any], param: str) -> None:
     assert refused(completion, model, **body)[1] == param
+
+
+def test_several_prompts_are_several_choices(model: Generator) -> None:
+    asked = completion(model, prompt=[[1, 2], [3, 4, 5]], max_tokens=1, logprob_token_ids=[7, 9], priority=-1)
+
+    assert asked.choices == 2
+    assert [asked.request_of(choice).prompt for choice in (0, 1)] == [(1, 2), (3, 4, 5)]
+    assert asked.prompt_tokens == 5
+    assert asked.request.priority == -1
+    assert (asked.request.sampling.reported, asked.request.sampling.logprobs) == ((7, 9), 0)
+
+
+def test_a_salt_and_less_time_reach_every_choice(model: Generator) -> None:
+    asked = completion(model, prompt=[[1], [2]], max_tokens=1, cache_salt="a")
+    late = asked.within(1.0).request_of(1)
+
+    assert late.salt == "a"
+    assert late.deadline < asked.request.deadline
+    assert asked.within(1e6) == asked
 
 
 def test_neutral_values_of_options_that_are_not_there_are_accepted(model: Generator) -> None:

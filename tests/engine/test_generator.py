@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from engine.errors import ModelRefused
-from engine.generator import capacity_for, load_generator
+from engine.errors import BadRequest, ModelRefused
+from engine.generator import Options, capacity_for, load_generator
 from tests.engine import tiny
 from tests.engine.stand_ins import small_config
 
-ENOUGH = 10_000_000
+ENOUGH = Options(kv_bytes=10_000_000)
 
 
 def test_stop_tokens_are_those_of_the_files_and_of_the_format(tmp_path: Path) -> None:
@@ -36,10 +37,11 @@ def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> No
     tiny.llama4(tmp_path)
     per_position = 2 * 4 * 2 * 8 * 4
 
-    assert load_generator(tmp_path, per_position * 100).lane.max_model_len == 100
-    assert capacity_for(small_config(), 2 * 16) == 2
+    assert load_generator(tmp_path, Options(kv_bytes=per_position * 100)).lane.max_model_len == 96
+    assert capacity_for(small_config(), 16 * 16) == 16
+    assert capacity_for(small_config(), 16 * 16, torch.bfloat16) == 32
     with pytest.raises(ModelRefused):
-        capacity_for(small_config(), 16)
+        capacity_for(small_config(), 16 * 16 - 1)
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
@@ -60,3 +62,30 @@ def test_weights_that_compute_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelRefused) as caught:
         load_generator(tmp_path, ENOUGH)
     assert caught.value.code == "not_finite"
+
+
+def test_a_dense_model_with_turns_of_its_own_is_asked_with_ids(tmp_path: Path) -> None:
+    tiny.dense(tmp_path)
+    raw = (tmp_path / "tokenizer.json").read_text().replace("header_start", "start_header_id")
+    (tmp_path / "tokenizer.json").write_text(raw)
+    model = load_generator(tmp_path, ENOUGH)
+
+    assert model.stop_ids == {1, 4, 5}
+    with pytest.raises(BadRequest) as caught:
+        _ = model.chat
+    assert caught.value.code == "no_chat_format"
+
+
+def test_a_llama_4_without_its_turns_is_refused(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    raw = (tmp_path / "tokenizer.json").read_text().replace("header_start", "start_header_id")
+    (tmp_path / "tokenizer.json").write_text(raw)
+    with pytest.raises(ModelRefused) as caught:
+        load_generator(tmp_path, ENOUGH)
+    assert caught.value.code == "tokenizer_invalid"
+
+
+def test_a_precision_that_is_not_computed_is_refused() -> None:
+    with pytest.raises(ModelRefused) as caught:
+        Options(precision="int8")
+    assert caught.value.code == "precision_unsupported"

@@ -82,6 +82,9 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
         '[{"name":"a","path":".","task":"x"}]',
         '[{"name":"a","path":".","task":"classify","precision":"int3"}]',
         '[{"name":"a","path":".","task":"classify","more":1}]',
+        '[{"name":"a","path":".","task":"generate","role":"boss"}]',
+        '[{"name":"a","path":".","task":"generate","deterministic":"yes"}]',
+        '[{"name":"a","path":".","task":"generate","kv_bytes":"1"}]',
         '[{"name":"a","path":".","task":"classify"},{"name":"a","path":".","task":"classify"}]',
     ],
 )

@@ -17,7 +17,7 @@ class Bench:
 
     def __init__(self, capacity: int = 1000, fails_at: tuple[int, ...] = (), **limits: int) -> None:
         self.runner = ScriptedRunner(fails_at)
-        self.lane = GenerateLane(self.runner, KvCache(small_config(), capacity), 600, **limits)
+        self.lane = GenerateLane(self.runner, KvCache(small_config(), capacity, block=1), 600, **limits)
 
     def add(self, *prompt: int, max_tokens: int = 3, deadline: float = 1e9) -> tuple[Sequence, Heard]:
         heard = Heard()
@@ -38,7 +38,7 @@ class Bench:
     def drain(self) -> None:
         while self.step():
             pass
-        assert (self.lane.pending, self.lane.reserved) == (0, 0)
+        assert (self.lane.pending, self.lane.reserved, self.lane.cache.held) == (0, 0, 0)
 
 
 def test_sequences_of_different_age_share_steps() -> None:

@@ -78,12 +78,42 @@ def test_a_prompt_runs_in_pieces_and_wants_logits_at_its_end() -> None:
     one, _ = sequence(prompt=(0, 1, 2))
     assert one.slot is not None
     assert list(one.next_ids(2)) == [0, 1]
-    assert not one.wants_logits(one.next_ids(2))
+    assert one.wanted(2) == []
     one.slot.filled = 2
     assert list(one.next_ids(2)) == [2]
-    assert one.wants_logits(one.next_ids(2))
+    assert one.wanted(1) == [0]
+    one.slot.filled = 3
     says(one, 7)
     assert list(one.next_ids(9)) == [7]
+    assert one.wanted(1) == [0]
+
+
+def test_the_end_counts_what_was_computed_and_what_was_not() -> None:
+    one, heard = sequence(prompt=(0, 1, 2, 3), max_tokens=2)
+    one.computed = 3
+    says(one, 7, 8)
+
+    assert isinstance(heard.end, Finished)
+    assert (heard.end.reused, heard.end.computed) == (2, 3)
+
+
+def test_one_token_that_is_the_end_is_reported_all_the_same() -> None:
+    one, heard = sequence(max_tokens=1, logprobs=2)
+    says(one, END)
+
+    (drawn,) = [drawn for event in heard.events if isinstance(event, Grown) for drawn in event.tokens]
+    assert drawn.token == END
+    assert drawn.logprob is not None
+    assert (heard.text, heard.end) == ("", Finished(Reason.STOP, 1))
+
+
+def test_scores_that_are_not_finite_end_it_with_an_error() -> None:
+    one, heard = sequence()
+    one.take(torch.full((1, 32), float("nan")))
+
+    assert isinstance(heard.end, StepFailed)
+    assert heard.end.code == "not_finite"
+    assert (one.ended, one.is_sound) == (True, False)
 
 
 def test_ignoring_the_end_goes_on_to_max_tokens() -> None:

@@ -152,7 +152,10 @@ def test_completions_take_ids_and_name_tokens_by_id(host: HostProcess) -> None:
     logprobs = answer["choices"][0]["logprobs"]
     assert len(logprobs["top_logprobs"][0]) == 20
     assert all(name.startswith("token_id:") for name in logprobs["tokens"])
-    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    usage = answer["usage"]
+    assert [usage[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")] == [3, 2, 5]
+    assert usage["computed_tokens"] + usage["prompt_tokens_details"]["cached_tokens"] == 4
+    assert answer["weights"].startswith("sha256:")
 
 
 @pytest.mark.parametrize(

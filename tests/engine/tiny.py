@@ -124,3 +124,65 @@ def llama4(directory: Path, seed: int = 5, **changes: Any) -> Path:
     model.save_pretrained(directory)
     byte_pairs(directory)
     return sealed(directory)
+
+
+def oracle(directory: Path) -> Any:
+    """transformers' own model of a text checkpoint."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, local_files_only=True).eval()
+
+
+def dense(directory: Path, family: str = "Llama", seed: int = 7, **changes: Any) -> Any:
+    """A checkpoint of a dense family with tokenizer and manifest; transformers' model of it."""
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    values = {
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.25,
+        "bos_token_id": 0,
+        "eos_token_id": [1, 4, 5],
+        "pad_token_id": 8,
+    }
+    config = getattr(transformers, f"{family}Config")(**{**values, **changes})
+    model = getattr(transformers, f"{family}ForCausalLM")(config)
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    model.save_pretrained(directory)
+    byte_pairs(directory)
+    sealed(directory)
+    return model.eval()
+
+
+def llama_guard4(directory: Path, seed: int = 9, **published: Any) -> Any:
+    """A dense Llama 4 text part inside a multimodal checkpoint, with the values that Meta publishes for Llama Guard 4.
+
+    transformers cannot run those; the model that comes back is told what they mean.
+    """
+    from safetensors.torch import save_file
+    from transformers import Llama4ForCausalLM
+
+    torch.manual_seed(seed)
+    layers = {"layer_types": ["full_attention"] * 4, "attention_chunk_size": 256, "interleave_moe_layer_step": 1}
+    model = Llama4ForCausalLM(llama4_config(**{**published, **layers}))
+    tensors = {f"language_model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors["vision_model.class_embedding"] = torch.zeros(4)
+    directory.mkdir(exist_ok=True)
+    save_file(tensors, directory / "model.safetensors")
+    text = model.config.to_dict() | published
+    del text["layer_types"]
+    raw = {"architectures": ["Llama4ForConditionalGeneration"], "model_type": "llama4", "text_config": text}
+    (directory / "config.json").write_text(json.dumps(raw))
+    byte_pairs(directory)
+    sealed(directory)
+    return model.eval()

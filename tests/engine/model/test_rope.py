@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.config import RopeScaling
 from engine.model.rope import angles, frequencies, rotate
+from engine.shape import RopeScaling
 from tests.engine.stand_ins import small_config
 
 

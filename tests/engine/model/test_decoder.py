@@ -1,20 +1,22 @@
-"""Our forward pass against transformers', in fp32, where Llama 4 is easy to get wrong."""
+"""Our forward pass against transformers', in fp32, where models are easy to get wrong."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 
-from engine.model.llama4 import temperature
+from engine.model.decoder import temperature
 from engine.runner import Run
-from tests.engine.model_cases import CASES, Pair, prompt
+from tests.engine.model_cases import RUNS, Pair, prompt, reserved
 
-TOLERANCE = 2e-4
+TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", params=sorted(CASES))
+@pytest.fixture(scope="module", params=sorted(RUNS))
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return Pair(tmp_path_factory.mktemp(request.param), **CASES[request.param])
+    return Pair(tmp_path_factory.mktemp(request.param), request.param)
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -36,20 +38,20 @@ def test_a_prompt_in_pieces_gives_the_logits_of_the_whole(pair: Pair, pieces: tu
 def test_decoding_across_chunk_borders_equals_full_passes_of_growing_length(pair: Pair) -> None:
     """With a cache the borders at 16 and 32 fall between two steps; each step must still forget what lies before."""
     ids = prompt(40, seed=3)
-    slot = pair.cache().reserve(40)
+    slot = pair.slot(40)
     theirs = pair.full(ids)
-    close(pair.runner.step([Run(slot, ids[:13], wants_logits=True)])[0], theirs[12])
+    close(pair.runner.step([Run(slot, ids[:13], [12])])[0], theirs[12])
     for at in range(13, 40):
-        close(pair.runner.step([Run(slot, [ids[at]], wants_logits=True)])[0], theirs[at])
+        close(pair.runner.step([Run(slot, [ids[at]], [0])])[0], theirs[at])
 
 
 def test_sequences_in_one_step_do_not_see_each_other(pair: Pair) -> None:
     """A prompt, a piece of another, and a next token, packed: each gets what it gets alone."""
     short, long, running = prompt(5, 1), prompt(45, 2), prompt(34, 3)
     cache = pair.cache()
-    slots = [cache.reserve(len(ids)) for ids in (short, long, running)]
-    pair.runner.step([Run(slots[1], long[:10], wants_logits=False), Run(slots[2], running[:33], wants_logits=False)])
-    runs = [Run(slots[0], short, True), Run(slots[1], long[10:], True), Run(slots[2], running[33:], True)]
+    slots = [reserved(cache, len(ids)) for ids in (short, long, running)]
+    pair.runner.step([Run(slots[1], long[:10]), Run(slots[2], running[:33])])
+    runs = [Run(slots[0], short, [4]), Run(slots[1], long[10:], [34]), Run(slots[2], running[33:], [0])]
 
     together = pair.runner.step(runs)
 
@@ -58,6 +60,7 @@ def test_sequences_in_one_step_do_not_see_each_other(pair: Pair) -> None:
         close(row, pair.full(ids)[-1])
 
 
-def test_temperature_is_one_until_the_floor_and_then_grows(pair: Pair) -> None:
+def test_temperature_is_one_until_the_floor_and_then_grows(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, "scout")
     found = temperature(pair.config, torch.tensor([0, 6, 7, 15]))
     assert found.tolist() == pytest.approx([1, 1, 1 + 0.1 * 0.6931472, 1 + 0.1 * 1.0986123])

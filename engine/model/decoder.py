@@ -1,4 +1,4 @@
-"""The Llama 4 decoder as one function over a packed batch.
+"""The decoder as one function over a packed batch: Llama 4 with its variants, and the dense Llama family.
 
 Tokens of all sequences lie behind one another; positions say where each stands in its own sequence. RoPE, attention
 temperature and chunk borders come from those positions. Head and logits are fp32 whatever the layers compute in.
@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config import LayerConfig, ModelConfig
-from engine.model.attention import Piece, attend
+from engine.model.attention import Piece, Plan, attend, plan
 from engine.model.moe import mlp, moe
 from engine.model.norm import rms_norm, unit_rms
 from engine.model.rope import angles, rotate
+from engine.shape import LayerConfig, ModelConfig
 from engine.weights import Layer, Moe, Weights
 
 
@@ -32,9 +32,12 @@ def forward(
     """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards."""
     x_tD = weights.embedding_vD[ids_t]
     angles_tr = angles(positions_t, frequencies_r)
+    plans = {chunk: plan(pieces, chunk) for chunk in {layer.chunk for layer in config.layers}}
     for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
         normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
-        x_tD = x_tD + _attention(config, layer, parameters, index, normed_tD, positions_t, angles_tr, pieces)
+        x_tD = x_tD + _attention(
+            config, layer, parameters, index, normed_tD, positions_t, angles_tr, plans[layer.chunk]
+        )
         normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
         x_tD = x_tD + _feed_forward(config, parameters, normed_tD)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
@@ -49,18 +52,21 @@ def _attention(
     x_tD: Tensor,
     positions_t: Tensor,
     angles_tr: Tensor,
-    pieces: list[Piece],
+    planned: Plan,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
     joined = F.linear(x_tD, parameters.qkv).view(tokens, heads + 2 * kv_heads, config.head_dim)
     q_thd, k_tkd, v_tkd = joined[:, :heads], joined[:, heads:-kv_heads], joined[:, -kv_heads:]
+    if parameters.q_norm is not None and parameters.k_norm is not None:
+        q_thd = rms_norm(q_thd, parameters.q_norm, config.norm_eps)
+        k_tkd = rms_norm(k_tkd, parameters.k_norm, config.norm_eps)
     if layer.uses_rope:
         q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
         if config.qk_norm:
             q_thd, k_tkd = unit_rms(q_thd, config.norm_eps), unit_rms(k_tkd, config.norm_eps)
     elif config.temperature_tuning:
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
-    out_thd = attend(q_thd, k_tkd, v_tkd, pieces, index, layer.chunk)
+    out_thd = attend(q_thd, k_tkd, v_tkd, planned, index)
     return F.linear(out_thd.reshape(tokens, -1), parameters.out)
 
 

@@ -1,0 +1,36 @@
+"""What the dialects of config.json have in common: rotary positions, and values that must be neutral."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from engine.errors import ModelRefused
+from engine.shape import RopeScaling
+
+Raw: TypeAlias = Mapping[str, Any]
+
+
+def read_rope(raw: Raw, default_theta: float) -> tuple[float, RopeScaling | None]:
+    """transformers 5 writes `rope_parameters`; older checkpoints have `rope_theta` beside `rope_scaling`."""
+    found = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    for source in (raw, found):
+        refuse_unless_neutral(source, {"partial_rotary_factor": 1.0})
+    theta = float(found.get("rope_theta") or raw.get("rope_theta") or default_theta)
+    kind = found.get("rope_type", found.get("type", "default"))
+    if kind == "default":
+        return theta, None
+    if kind != "llama3":
+        raise ModelRefused("model_unsupported", f"`rope_type` is `{kind}`, this version computes default and llama3")
+    original = found.get("original_max_position_embeddings") or raw["max_position_embeddings"]
+    low, high = float(found["low_freq_factor"]), float(found["high_freq_factor"])
+    return theta, RopeScaling(float(found["factor"]), low, high, int(original))
+
+
+def refuse_unless_neutral(raw: Raw, neutral: Mapping[str, object]) -> None:
+    """ModelRefused for the first key whose value would change the mathematics in a way that is not computed."""
+    for key, expected in neutral.items():
+        found = raw.get(key)
+        if found is not None and found != expected:
+            told = f"`{key}` is not `{expected}`, which this version does not compute"
+            raise ModelRefused("model_unsupported", told)
