@@ -24,8 +24,24 @@ Json: TypeAlias = Any
 """A parsed JSON value: looked at before use."""
 NAME = "manifest.json"
 FORMAT = "gatehouse-manifest/v1"
-UNSAFE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".npy", ".npz", ".py", ".so")
+UNSAFE_SUFFIXES = tuple(
+    f".{name}"
+    for name in (
+        *("bin", "pt", "pth", "pkl", "pickle", "joblib", "ckpt", "h5", "msgpack", "npy", "npz", "onnx", "gguf", "ggml"),
+        *("tflite", "pb", "py", "so", "dll", "dylib"),
+    )
+)
 """Formats that can hold code, or are weights that no one here reads. Only safetensors holds weights."""
+UNSAFE_BEGINNINGS = (
+    *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)),  # pickle
+    b"PK\x03\x04",  # zip, which torch.save writes
+    b"\x93NUMPY",
+    b"\x89HDF",
+    b"GGUF",
+    b"\x7fELF",
+    b"\x1f\x8b",  # gzip
+)
+"""What such files begin with, whatever they are called."""
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_HEADER_BYTES = 100 * 1024 * 1024
 
@@ -45,6 +61,8 @@ class Manifest:
     name: str
     license: str
     files: tuple[tuple[str, FileEntry], ...]
+    profile: str = ""
+    """What the model is, to who judges with it; empty for one that only answers. Not a part of the digest."""
 
     @property
     def digest(self) -> str:
@@ -56,25 +74,30 @@ class Manifest:
     def to_json(self) -> str:
         """The file's content: keys sorted, so that two writers agree."""
         files = {path: {"bytes": entry.bytes, "sha256": entry.sha256} for path, entry in self.files}
-        value = {"format": FORMAT, "name": self.name, "license": self.license, "files": files}
+        value: Json = {"format": FORMAT, "name": self.name, "license": self.license, "files": files}
+        if self.profile:
+            value["profile"] = self.profile
         return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
-def describe(directory: Path, name: str, license_name: str) -> Manifest:
+def describe(directory: Path, name: str, license_name: str, profile: str = "") -> Manifest:
     """Hash what is there. Refuses what `verify` would refuse later."""
     files = []
     for path in _files_in(directory):
         _refuse_unsafe(directory, path)
         files.append((path, _entry(directory / path)))
-    return Manifest(name=name, license=license_name, files=tuple(files))
+    return Manifest(name=name, license=license_name, files=tuple(files), profile=profile)
 
 
-def write(directory: Path, name: str, license_name: str) -> Manifest:
+def write(directory: Path, name: str, license_name: str, profile: str = "") -> Manifest:
     """Describe the directory and put the manifest into it, whole or not at all."""
-    manifest = describe(directory, name, license_name)
+    manifest = describe(directory, name, license_name, profile)
     temporary = directory / (NAME + ".tmp")
-    temporary.write_text(manifest.to_json(), encoding="utf-8")
-    os.replace(temporary, directory / NAME)
+    try:
+        temporary.write_text(manifest.to_json(), encoding="utf-8")
+        os.replace(temporary, directory / NAME)
+    except OSError as exc:
+        raise ManifestProblem("file_unwritable", f"`{directory / NAME}` cannot be written: {exc.strerror}") from exc
     return manifest
 
 
@@ -107,13 +130,13 @@ def verify(directory: Path) -> Manifest:
     for path, expected in manifest.files:
         if path not in present:
             raise ManifestProblem("file_missing", f"`{directory / path}` is in the manifest and not on disk")
-        _refuse_unsafe(directory, path)
         _compare(directory / path, expected)
+        _refuse_unsafe(directory, path)
     return manifest
 
 
 def _parse(value: Json) -> Manifest:
-    if set(value) != {"format", "name", "license", "files"} or value["format"] != FORMAT:
+    if set(value) - {"profile"} != {"format", "name", "license", "files"} or value["format"] != FORMAT:
         raise ValueError("not this format")
     files = []
     for path, entry in sorted(value["files"].items()):
@@ -122,7 +145,8 @@ def _parse(value: Json) -> Manifest:
         if not isinstance(entry["bytes"], int) or len(bytes.fromhex(entry["sha256"])) != 32:
             raise ValueError("bad entry")
         files.append((path, FileEntry(entry["sha256"], entry["bytes"])))
-    return Manifest(name=str(value["name"]), license=str(value["license"]), files=tuple(files))
+    about = {key: str(value[key]) for key in ("name", "license", "profile") if key in value}
+    return Manifest(files=tuple(files), **about)
 
 
 def _files_in(directory: Path) -> list[str]:
@@ -162,22 +186,53 @@ def _refuse_unsafe(directory: Path, path: str) -> None:
         raise ManifestProblem("weights_unsafe", f"`{directory / path}`: weights have to be safetensors, and no code")
     if path.endswith(".safetensors"):
         check_header(directory / path)
-    if path.endswith("config.json") and b'"auto_map"' in (directory / path).read_bytes():
+    elif _beginning(directory / path).startswith(UNSAFE_BEGINNINGS):
+        raise ManifestProblem(
+            "weights_unsafe", f"`{directory / path}` is a pickle, an archive or a program by its content"
+        )
+    if path.endswith("config.json") and _has_key(_json(directory / path), "auto_map"):
         raise ManifestProblem("remote_code", f"`{directory / path}` has `auto_map`, which loads code from the model")
 
 
+def _json(path: Path) -> Json:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as exc:
+        raise ManifestProblem("file_unreadable", f"`{path}` cannot be read: {exc.strerror}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ManifestProblem("config_invalid", f"`{path}` is not JSON") from exc
+
+
+def _has_key(value: Json, key: str) -> bool:
+    """Anywhere in it, however the key is escaped."""
+    if isinstance(value, dict):
+        return key in value or any(_has_key(one, key) for one in value.values())
+    return isinstance(value, list) and any(_has_key(one, key) for one in value)
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(8)
+    except OSError as exc:
+        raise ManifestProblem("file_unreadable", f"`{path}` cannot be read: {exc.strerror}") from exc
+
+
 def check_header(path: Path) -> None:
-    """A safetensors file starts with a length and a JSON object. A renamed pickle does not."""
+    """A safetensors file starts with a length and a JSON object, and ends where that says. No pickle does."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        fits = 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8)
-        header = file.read(length) if fits else b""
+        header = file.read(length) if 2 <= length <= min(MAX_HEADER_BYTES, size - 8) else b""
     try:
-        is_object = isinstance(json.loads(header), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise ManifestProblem("weights_unsafe", f"`{path}` does not have the header of a safetensors file")
+        tensors = json.loads(header)
+        ends = [int(entry["data_offsets"][1]) for name, entry in tensors.items() if name != "__metadata__"]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as exc:
+        told = f"`{path}` does not have the header of a safetensors file"
+        raise ManifestProblem("weights_unsafe", told) from exc
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise ManifestProblem("weights_truncated", f"`{path}` has {size} bytes, its header says {expected}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     writing.add_argument("directory", metavar="DIR", type=Path)
     writing.add_argument("--name", required=True)
     writing.add_argument("--license", required=True, help="SPDX identifier")
+    writing.add_argument("--profile", default="", help="what the model is to a guard")
     checking = commands.add_parser("verify", help="compare the files of DIR with DIR/manifest.json")
     checking.add_argument("directory", metavar="DIR", type=Path)
     return parser
@@ -200,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "write":
-            manifest = write(options.directory, options.name, options.license)
+            manifest = write(options.directory, options.name, options.license, options.profile)
         else:
             manifest = verify(options.directory)
     except ManifestProblem as exc:

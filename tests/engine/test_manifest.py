@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle  # noqa: TID251 - to write the file that has to be refused
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,27 @@ def test_a_pickle_named_safetensors_is_refused_even_when_listed(directory: Path)
     assert caught.value.code == "weights_unsafe"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [pickle.dumps({"w": 1}), b"PK\x03\x04rest", b"\x93NUMPY\x01", b"\x89HDF\r\n", b"GGUF\x03", b"\x7fELF\x02"],
+)
+def test_weights_under_any_other_name_are_refused_by_their_content(directory: Path, content: bytes) -> None:
+    (directory / "notes.txt").write_bytes(content)
+    with pytest.raises(ManifestProblem) as caught:
+        manifest.write(directory, "tiny", "Apache-2.0")
+    assert caught.value.code == "weights_unsafe"
+    assert "notes.txt" in caught.value.problem
+
+
+@pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"x", lambda raw: raw[:40]])
+def test_a_shard_that_ends_too_early_or_too_late_is_refused(directory: Path, change: Callable[[bytes], bytes]) -> None:
+    path = directory / "model.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ManifestProblem) as caught:
+        manifest.write(directory, "tiny", "Apache-2.0")
+    assert caught.value.code in ("weights_truncated", "weights_unsafe")
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "x.PKL", "modeling.py", "sub/weights.ckpt"])
 def test_formats_that_can_hold_code_are_refused(directory: Path, name: str) -> None:
     path = directory / name
@@ -82,8 +104,11 @@ def test_formats_that_can_hold_code_are_refused(directory: Path, name: str) -> N
     assert caught.value.code == "weights_unsafe"
 
 
-def test_a_config_that_loads_code_is_refused(directory: Path) -> None:
-    (directory / "config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}')
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ['{"auto_map": {}}', '{"a": [{"auto_map": 1}]}', '{"auto\\u005fmap": {}}'])
+def test_a_config_that_loads_code_is_refused(directory: Path, file: str, content: str) -> None:
+    """However deep and however spelt: the library that reads it later unescapes it, too."""
+    (directory / file).write_text(content)
     with pytest.raises(ManifestProblem) as caught:
         manifest.describe(directory, "tiny", "Apache-2.0")
     assert caught.value.code == "remote_code"
@@ -120,6 +145,14 @@ def test_no_manifest_and_no_directory_have_their_own_codes(directory: Path) -> N
     (directory / "manifest.json").unlink()
     assert refused(directory) == "manifest_missing"
     assert refused(directory / "nowhere") == "model_missing"
+
+
+def test_a_profile_is_kept_and_changes_no_identity(directory: Path) -> None:
+    before = manifest.verify(directory)
+    manifest.write(directory, "tiny", "Apache-2.0", "prompt_guard_2_86m")
+    after = manifest.verify(directory)
+    assert (before.profile, after.profile) == ("", "prompt_guard_2_86m")
+    assert after.digest == before.digest
 
 
 def test_the_command_writes_checks_and_says_what_differs(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
