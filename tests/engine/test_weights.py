@@ -113,7 +113,7 @@ def test_a_cut_file_is_refused(original: Path, tmp_path: Path) -> None:
     copy_with(original, tmp_path, lambda tensors: None)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    assert refused(tmp_path).code == "weights_mismatch"
+    assert refused(tmp_path).code == "weights_truncated"
 
 
 def test_no_weights_at_all_are_refused(original: Path, tmp_path: Path) -> None:
