@@ -1,11 +1,13 @@
 """The routes of the model host. Each reads its body, asks the engine and writes the answer; no model code is here.
 
 Every refusal is OpenAI's error envelope with a stable code. An error that nobody foresaw is a 500 without details:
-the text of an exception may quote what the client sent.
+the text of an exception may quote what the client sent. A caller that will not wait for ever says so in the header
+`x-request-deadline-ms`; what is late by then is dropped without being computed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,13 +19,14 @@ from starlette.routing import Route
 
 from engine import calls
 from engine.classify_wire import classify_answer, parse_classify
-from engine.errors import NotFound, RequestError, StepFailed, TooLarge
+from engine.errors import BadRequest, NotFound, RequestError, StepFailed, TooLarge
 from engine.events import Finished, Grown
 from engine.generate_answer import Answer, ChatAnswer, TextAnswer
 from engine.generate_answer import event as encode_event
 from engine.generate_wire import Asked, parse_chat, parse_completion
 from engine.host import Host, Served
 from engine.logs import log
+from engine.metrics import CONTENT_TYPE, exposition
 from engine.streaming import EventStream, until_disconnected
 from engine.wire import MAX_BODY_BYTES, Fields, error_body, parse_object
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 Shown: TypeAlias = Grown | Finished
 Events: TypeAlias = AsyncGenerator[tuple[int, Shown], None]
+DEADLINE_HEADER, MAX_DEADLINE_MS = "x-request-deadline-ms", 600_000
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -39,6 +43,7 @@ def build_app(host: Host) -> Starlette:
     """All routes over one host."""
     routes = [
         Route("/health", _guarded(_Health(host)), methods=["GET"]),
+        Route("/metrics", _guarded(_Metrics(host)), methods=["GET"]),
         Route("/v1/models", _guarded(_Models(host)), methods=["GET"]),
         Route("/v1/completions", _guarded(_Generate(host, parse_completion, TextAnswer)), methods=["POST"]),
         Route("/v1/chat/completions", _guarded(_Generate(host, parse_chat, ChatAnswer)), methods=["POST"]),
@@ -55,6 +60,14 @@ class _Health:
         if not self._host.is_ready:
             return JSONResponse({"status": "loading"}, status_code=503)
         return JSONResponse({"status": "ok", "pending": self._host.loop.pending})
+
+
+class _Metrics:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def __call__(self, request: Request) -> Response:
+        return Response(exposition(self._host.loop, self._host.served()), media_type=CONTENT_TYPE)
 
 
 class _Models:
@@ -75,6 +88,8 @@ class _Models:
             "weights": model.digest,
             "max_model_len": model.max_model_len,
             "precision": model.precision,
+            "role": "guard" if model.is_guard else "chat",
+            "deterministic": model.spec.deterministic,
         }
 
 
@@ -87,7 +102,7 @@ class _Generate:
     async def __call__(self, request: Request) -> Response:
         fields = parse_object(await read_body(request))
         model = self._host.generator(fields.text("model"))
-        asked = self._parse(fields, model.generator)
+        asked = self._parse(fields, model.generator).within(deadline_s(request))
         answer = self._answer(model.spec.name, model.digest, asked, model.generator.tokenizer)
         events = calls.generate(self._host.loop, model.generator, asked)
         if asked.streams:
@@ -126,8 +141,20 @@ class _Classify:
         fields = parse_object(await read_body(request))
         model = self._host.classifier(fields.text("model"))
         parsed = parse_classify(fields, model.info, model.tokenizer)
-        scores = await until_disconnected(request, calls.classify(self._host.loop, model.lane, parsed.inputs))
+        classifying = calls.classify(self._host.loop, model.lane, parsed.inputs, deadline_s(request))
+        scores = await until_disconnected(request, classifying)
         return JSONResponse(classify_answer(model.spec.name, model.digest, model.info, parsed, scores))
+
+
+def deadline_s(request: Request) -> float:
+    """Seconds the caller is going to wait; endless when it does not say."""
+    stated = request.headers.get(DEADLINE_HEADER)
+    if stated is None:
+        return math.inf
+    if not (stated.isascii() and stated.isdigit() and 0 < int(stated[:10]) <= MAX_DEADLINE_MS and len(stated) <= 10):
+        told = f"`{DEADLINE_HEADER}`: expected an integer 1 to {MAX_DEADLINE_MS}"
+        raise BadRequest("invalid_parameter", told, DEADLINE_HEADER)
+    return int(stated) / 1000
 
 
 async def read_body(request: Request) -> bytes:

@@ -42,6 +42,7 @@ class EngineLoop:
         self._first, self._second, self._given_up = tuple(first), tuple(second), given_up
         self._changed = threading.Condition()
         self._busy: set[int] = set()
+        self._seconds: dict[int, float] = {}
         self._stopping = False
         self._failures = self._burst = self._turn = 0
         self._threads = [
@@ -77,12 +78,18 @@ class EngineLoop:
         """Requests not finished, over all models. Zero when idle: nothing may leak."""
         return sum(lane.pending for lane in (*self._first, *self._second))
 
+    def busy_seconds(self, lane: Lane) -> float:
+        """How long engine threads have worked for this model."""
+        return self._seconds.get(id(lane), 0.0)
+
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
         while (taken := self._wait()) is not None:
             lane, work = taken
+            begun = time.monotonic()
             gave_up = self._do(work)
             with self._changed:
+                self._seconds[id(lane)] = self.busy_seconds(lane) + time.monotonic() - begun
                 self._busy.discard(id(lane))
                 self._changed.notify_all()
             if gave_up:

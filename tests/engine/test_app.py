@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import Request
 
-from engine.app import build_app
+from engine.app import build_app, deadline_s
+from engine.errors import BadRequest
 from engine.host import Host, ModelSpec
 
 CALLS = ["/classify", "/v1/completions", "/v1/chat/completions"]
@@ -40,3 +43,22 @@ async def test_other_paths_and_methods_are_not_found(client: httpx.AsyncClient, 
 async def test_a_body_is_read_before_the_model_is_looked_up(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/classify", content=body)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("stated", ["0", "-5", "soon", "600001", "9" * 5000, "1.5", "١"])
+def test_a_deadline_is_a_number_of_milliseconds(stated: str) -> None:
+    with pytest.raises(BadRequest):
+        deadline_s(asked_with(stated.encode()))
+
+
+def test_a_deadline_is_read_and_none_is_endless() -> None:
+    assert deadline_s(asked_with(b"1500")) == 1.5
+    assert deadline_s(Request({"type": "http", "headers": []})) == math.inf
+
+
+def asked_with(stated: bytes) -> Request:
+    return Request({"type": "http", "headers": [(b"x-request-deadline-ms", stated)]})
+
+
+async def test_metrics_wait_for_the_models(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/metrics")).status_code == 503

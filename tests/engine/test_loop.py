@@ -153,3 +153,15 @@ def test_only_a_lane_that_is_shared_is_in_two_hands_at_once(is_shared: bool) -> 
     assert other.done.wait(5)
     loop.stop(5)
     assert order == (["other", "held"] if is_shared else ["held", "other"])
+
+
+def test_busy_time_is_counted_for_the_model_that_was_worked_for() -> None:
+    gate = threading.Event()
+    busy, idle = Queue(Item("a", [], gate=gate)), Queue()
+    loop = EngineLoop([busy], [idle])
+    loop.start()
+    gate.set()
+    loop.stop(5)
+
+    assert loop.busy_seconds(busy) > 0
+    assert loop.busy_seconds(idle) == 0

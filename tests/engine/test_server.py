@@ -158,6 +158,60 @@ def test_completions_take_ids_and_name_tokens_by_id(host: HostProcess) -> None:
     assert answer["weights"].startswith("sha256:")
 
 
+def scored(host: HostProcess, *prompts: list[int], **options: Any) -> dict[str, Any]:
+    """The call that a generative guard makes."""
+    body = {"max_tokens": 1, "temperature": 0, "logprobs": 20, "return_tokens_as_token_ids": True}
+    response = host.post("/v1/completions", model="chat", prompt=list(prompts), **body, **options)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def test_several_prompts_are_scored_in_their_order_and_alike_alone(host: HostProcess) -> None:
+    base = [0, *range(40, 75)]
+    prompts = [[*base, 99], [0, 50], base, [*base, 99]]
+
+    answer = scored(host, *prompts, logprob_token_ids=[7, 300])
+
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    for choice, prompt in zip(answer["choices"], prompts, strict=True):
+        (top,) = choice["logprobs"]["top_logprobs"]
+        assert set(top) == {"token_id:7", "token_id:300", choice["logprobs"]["tokens"][0]}
+        (alone,) = scored(host, prompt, logprob_token_ids=[7, 300], cache_salt="alone")["choices"]
+        assert alone["logprobs"]["top_logprobs"][0] == pytest.approx(top, abs=1e-4)
+
+
+def test_what_extends_a_known_prompt_costs_only_what_is_new(host: HostProcess) -> None:
+    base = list(range(90, 191))
+    first = scored(host, base, [*base, 5])["usage"]
+    again = scored(host, base, [*base, 5])["usage"]
+    longer = scored(host, [*base, 5, 6, 7])["usage"]
+
+    assert (first["prompt_tokens"], first["computed_tokens"]) == (203, 102)
+    assert (again["computed_tokens"], longer["computed_tokens"]) == (2, 2)
+    assert again["prompt_tokens_details"]["cached_tokens"] == 201
+
+
+def test_an_answer_that_would_come_too_late_is_not_computed(host: HostProcess) -> None:
+    body = {"model": "chat", "prompt": [[0] * 900], "max_tokens": 1}
+    response = host.client.post("/v1/completions", json=body, headers={"x-request-deadline-ms": "1"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "deadline_exceeded")
+
+
+def test_metrics_count_tokens_by_model(host: HostProcess) -> None:
+    def counted(name: str) -> float:
+        rows = host.client.get("/metrics").text.splitlines()
+        return float(next(row for row in rows if row.startswith(f'{name}{{model="chat"}}')).split()[1])
+
+    computed, reused = counted("engine_computed_tokens_total"), counted("engine_reused_tokens_total")
+    usage = scored(host, [0, *range(200, 230)], [0, *range(200, 240)])["usage"]
+
+    assert counted("engine_computed_tokens_total") - computed == usage["computed_tokens"]
+    assert counted("engine_reused_tokens_total") - reused == 41 - usage["computed_tokens"]
+    assert counted("engine_busy_seconds_total") > 0
+    assert counted("engine_kv_blocks_held") == 0
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [
