@@ -6,7 +6,6 @@ directory it was started in. The demo key of the quickstart is refused unless ev
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import ipaddress
 import re
@@ -15,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
+from gateway import peers
 from gateway.admission import Concurrency
 from gateway.audit.note import is_origin
 from gateway.auth import KeyEntry
 from gateway.exchange import Caller
+from gateway.guard_settings import Guards, read_guards
 from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
@@ -31,7 +30,6 @@ DEMO_KEY: Final = "gatehouse-demo-key"
 STARTER_MODEL: Final = "gatehouse-starter"
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
-_URL: Final = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?(/[A-Za-z0-9_.\-/]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,8 @@ class Config:
     policy: Path
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
+    guards: Guards
+    """What a policy may write after `use:`, besides rules; whether it runs depends on the policy."""
     state: Path
     origin: str
     host_threads: int
@@ -101,6 +101,7 @@ _TOP: Final = (
     "keys",
     "policy",
     "engine",
+    "guards",
     "state",
     "origin",
     "model_host",
@@ -124,6 +125,7 @@ class _Reader:
             keys=keys,
             policy=self._policy(top),
             engine=self._engine(top),
+            guards=read_guards(top.node("guards"), self.path, self.problems),
             state=(state or Path(top.get("state", fields.text, "var"))).absolute(),
             origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
@@ -208,31 +210,16 @@ class _Reader:
             return None
         if "url" not in section:
             return None
-        url = section.get("url", _url, "")
+        url = section.get("url", peers.url, "")
         return UpstreamSettings(
-            base_url=url if url.endswith("/v1") else url.rstrip("/") + "/v1",
+            base_url=peers.api_base(url),
             name=section.get("name", _NAME, "engine"),
-            api_key=self._secret(section),
+            api_key=peers.api_key(section, self.path.parent),
             models=self._models(section),
             connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
             total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
             first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
         )
-
-    def _secret(self, section: Section) -> str:
-        if "api_key_file" not in section:
-            return ""
-        path = self.path.parent / section.get("api_key_file", fields.text, "")
-        place = section.place_of("api_key_file")
-        try:
-            key = path.read_bytes().strip()
-        except OSError as exc:
-            self.problems.add(place, f"`api_key_file` cannot be read: {exc.strerror}")
-            return ""
-        if not re.fullmatch(rb"[\x21-\x7e]{1,4096}", key):
-            self.problems.add(place, "`api_key_file` holds no key, expected one line of printable characters")
-            return ""
-        return key.decode()
 
     def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
         node = section.node("models")
@@ -284,14 +271,4 @@ def _address(node: Node, what: str, problems: Problems) -> Address | None:
     if found and int(found["port"]) <= 65535:
         return Address(found["host"].strip("[]"), int(found["port"]))
     problems.add(node.place, f"{what} is not an address, expected `host:port`")
-    return None
-
-
-def _url(node: Node, what: str, problems: Problems) -> str | None:
-    if isinstance(node, Scalar) and isinstance(node.value, str) and _URL.fullmatch(node.value):
-        with contextlib.suppress(httpx.InvalidURL, ValueError):
-            parsed = httpx.URL(node.value)
-            if parsed.host and (parsed.port is None or 0 < parsed.port <= 65535):
-                return node.value
-    problems.add(node.place, f"{what} is not a URL, expected `http://host:port/v1` without user, query or fragment")
     return None

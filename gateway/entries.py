@@ -97,9 +97,7 @@ def _guards(
         guards.append(
             {
                 "name": name,
-                "use": identity.use,
-                "version": identity.version,
-                "weights_digest": identity.weights,
+                **_identity(identity),
                 "threshold_ppm": spec.threshold_ppm,
                 "us": max(finding.us for finding in found),
                 "parts": len(found),
@@ -108,6 +106,13 @@ def _guards(
             }
         )
     return guards, room.overflow
+
+
+def _identity(identity: GuardIdentity) -> Record:
+    """Which code, weights and prompt judged, so that the decision can be replayed."""
+    said: Record = {"use": identity.use, "version": identity.version, "weights_digest": identity.weights}
+    more = {"profile": identity.profile, "template_digest": identity.template, "model": identity.model}
+    return said | {key: value for key, value in more.items() if value}
 
 
 class _Room:
@@ -178,6 +183,20 @@ def _decision(decision: Decision) -> Json:
         "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
         "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
     }
+
+
+def choice_rows(decisions: Mapping[int, Decision]) -> list[Json]:
+    """What became of each choice of an answer that has several; a choice that was blocked before stays so."""
+    return [
+        {
+            "choice": choice,
+            "outcome": _OUTCOMES[decision.action],
+            "action": decision.action.name.lower(),
+            "rules": list(decision.rules[:20]),
+            "code": decision.code,
+        }
+        for choice, decision in sorted(decisions.items())
+    ]
 
 
 _OUTCOMES: Final[Mapping[Action, str]] = {

@@ -35,6 +35,7 @@ from gateway.auth import KeyRing
 from gateway.config import STARTER_MODEL, Config, load_config
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
+from gateway.guard_sources import needed, open_sources, remote_probes
 from gateway.health import Health, Probe
 from gateway.http_client import HOST_URL, make_client
 from gateway.http_protocol import BoundedHttpProtocol
@@ -74,9 +75,11 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
         remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
         upstream = Upstream(config.engine or _starter(), remote)
-        policy = PolicyInForce(config.policy, host, records, metrics)
+        sources = await open_sources(config.guards, host, stack)
+        policy = PolicyInForce(config.policy, config.guards, sources, records, metrics)
         await policy.load_first()
-        health = Health(_probes(upstream, host), records, metrics)
+        judging = needed(config.guards, policy.current().policy)
+        health = Health(_probes(upstream, host) | remote_probes(judging, sources), records, metrics)
         gate = Gate(
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency),

@@ -7,6 +7,7 @@ and keeps nothing of one exchange for the next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
@@ -15,6 +16,7 @@ from httpx_aiohttp import AiohttpTransport
 
 HOST_URL: Final = "http://model-host"
 """The origin of requests on the model host's socket; the name is never looked up."""
+CONNECT_S: Final = 2.0
 _KEPT_ALIVE_S: Final = 4.0
 """Shorter than the 5 s after which uvicorn-based servers hang up, so that we never write to a closing connection."""
 
@@ -26,8 +28,12 @@ class PeerClient(httpx.AsyncClient):
     search costs as much CPU as all rules of a policy do.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        super().__init__(transport=transport, trust_env=False)
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str], connect_s: float = CONNECT_S
+    ) -> None:
+        # Only connecting has a limit of its own: how long an answer may take is up to each caller's deadline.
+        timeout = httpx.Timeout(None, connect=connect_s)
+        super().__init__(transport=transport, trust_env=False, headers=headers, timeout=timeout)
         self._peer = transport
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
@@ -46,8 +52,10 @@ class PeerClient(httpx.AsyncClient):
         return response
 
 
-def make_client(uds: str | None = None, *, connections: int = 512) -> httpx.AsyncClient:
-    """A client for one peer: `uds` is the path of a unix socket, None means TCP."""
+def make_client(
+    uds: str | None = None, *, connections: int = 512, api_key: str = "", connect_s: float = CONNECT_S
+) -> httpx.AsyncClient:
+    """A client for one peer: `uds` is the path of a unix socket, None means TCP. Each request carries `api_key`."""
 
     def session() -> aiohttp.ClientSession:
         connector: aiohttp.BaseConnector
@@ -59,4 +67,5 @@ def make_client(uds: str | None = None, *, connections: int = 512) -> httpx.Asyn
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
         )
 
-    return PeerClient(AiohttpTransport(client=session, trust_env=False))
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    return PeerClient(AiohttpTransport(client=session, trust_env=False), headers, connect_s)

@@ -1,6 +1,6 @@
 """POST /v1/moderations: the policy's own detectors as OpenAI's moderation endpoint.
 
-One result for each input, scores as the guards give them, and a fixed table from the hazard codes S1 to S14 to OpenAI's
+One result for each input, scores as the guards give them, and a fixed table from the names of hazards to OpenAI's
 categories. What OpenAI has no name for (privacy, elections, specialised advice…) and the prompt-attack score stand
 under the key `gatehouse`. A guard without a verdict is 503, never "not flagged".
 """
@@ -10,36 +10,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from gateway import fields
-from gateway.disconnect import unbroken
+from gateway.disconnect import Client, unbroken
 from gateway.entries import Exchange, judged, refusal
 from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
-from guards.registry import PROFILES
+from guards.profiles.profile import Kind
+from guards.registry import RULES
 from guards.verdict import PPM, Context, Finding, Part, Scope, Verdict
-from policies.model import Policy
+from policies.model import DetectorSpec
 
 MAX_INPUTS: Final = 64
 _KEYS: Final[Mapping[str, None]] = dict.fromkeys(("input", "model"))
 _CATEGORIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "harassment": ("S5",),
+    "harassment": ("Defamation",),
     "harassment/threatening": (),
-    "hate": ("S10",),
+    "hate": ("Hate", "Violence and Hate"),
     "hate/threatening": (),
-    "illicit": ("S2", "S3", "S9", "S14"),
-    "illicit/violent": ("S1", "S9"),
-    "self-harm": ("S11",),
+    "illicit": (
+        "Non-Violent Crimes",
+        "Sex-Related Crimes",
+        "Sex Crimes",
+        "Indiscriminate Weapons",
+        "Code Interpreter Abuse",
+        "Criminal Planning",
+        "Guns and Illegal Weapons",
+        "Regulated Substances",
+        "Regulated or Controlled Substances",
+    ),
+    "illicit/violent": ("Violent Crimes", "Indiscriminate Weapons", "Guns and Illegal Weapons"),
+    "self-harm": ("Suicide & Self-Harm", "Self-Harm"),
     "self-harm/instructions": (),
     "self-harm/intent": (),
-    "sexual": ("S12", "S3", "S4"),
-    "sexual/minors": ("S4",),
-    "violence": ("S1",),
+    "sexual": ("Sexual Content", "Sex-Related Crimes", "Sex Crimes", "Child Sexual Exploitation", "Child Exploitation"),
+    "sexual/minors": ("Child Sexual Exploitation", "Child Exploitation"),
+    "violence": ("Violent Crimes", "Violence and Hate"),
     "violence/graphic": (),
 }
-"""OpenAI's category -> hazard codes whose highest score it shows. Empty: the guards do not draw that distinction."""
+"""OpenAI's category -> names of hazards whose highest score it shows. Names, because codes mean another thing in each
+taxonomy. Empty: the guards do not draw that distinction."""
 
 
 def read_inputs(body: bytes, max_chars: int) -> list[Part]:
@@ -66,15 +79,18 @@ def _text(item: Json, where: str) -> str:
     return fields.text(piece.get("text"), f"{where}.text")
 
 
-async def moderate(exchange: Exchange, in_force: InForce, parts: Sequence[Part], audit: Audit) -> bytes:
+async def moderate(
+    exchange: Exchange, in_force: InForce, parts: Sequence[Part], audit: Audit, client: Client | None = None
+) -> bytes:
     """Judge, record, answer. Raises Unavailable when a guard gave no verdict, or the policy has none to ask."""
     if not in_force.policy.detectors_for(Scope.USER):
         raise Unavailable("nothing_to_moderate_with", "the policy in force has no detector for user text")
     try:
         findings, decision = await in_force.judge(parts, exchange, "", Context.of(parts, exchange.caller.tenant))
-    except asyncio.CancelledError:
-        size = sum(part.bytes for part in parts)
-        gone = refusal(exchange.id, exchange.caller, exchange.route, "client_gone", 499, size)
+    except asyncio.CancelledError as exc:
+        size, client = sum(part.bytes for part in parts), client or Client()
+        status = 499 if client.is_gone else 503
+        gone = refusal(exchange.id, exchange.caller, exchange.route, client.why_ended(exc), status, size)
         with suppress(GatewayError):  # nobody is left who could be told
             await unbroken(audit.append(gone))
         raise
@@ -85,41 +101,65 @@ async def moderate(exchange: Exchange, in_force: InForce, parts: Sequence[Part],
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")
     results: list[Json] = [
-        _result([finding for finding in findings if finding.part.path == part.path], in_force.policy) for part in parts
+        _result([finding for finding in findings if finding.part.path == part.path], in_force) for part in parts
     ]
     return dumps({"id": f"modr-{exchange.id}", "model": in_force.policy.name, "results": results})
 
 
-def _result(findings: Sequence[Finding], policy: Policy) -> Json:
-    scores: dict[str, int] = {}
-    flagged_codes: dict[str, bool] = {}
+def _result(findings: Sequence[Finding], in_force: InForce) -> Json:
+    hazards: dict[str, Hazard] = {}
     unsafe = attack = False
     attack_ppm = 0
     for finding in findings:
-        verdict, spec = _verdict(finding), policy.detectors[finding.detector]
+        verdict, spec = _verdict(finding), in_force.policy.detectors[finding.detector]
+        if spec.use in RULES:
+            continue
+        profile = in_force.profiles[finding.detector]
         is_over = verdict.score_ppm >= spec.threshold_ppm  # by this detector; another one's opinion is its own
-        if "injection" in spec.use or "prompt_guard" in spec.use:
+        if profile.kind is Kind.ATTACK:
             attack, attack_ppm = attack or is_over, max(attack_ppm, verdict.score_ppm)
-        elif spec.use in PROFILES:
-            unsafe = unsafe or is_over
-            limits = dict(spec.category_thresholds)
-            for code, score in verdict.categories:
-                scores[code] = max(scores.get(code, 0), score)
-                flagged = is_over and score >= limits.get(code, spec.threshold_ppm)
-                flagged_codes[code] = flagged_codes.get(code, False) or flagged
-    names = {name: codes for name, codes in _CATEGORIES.items()}
-    hazards: Json = {
-        code: {"flagged": flagged_codes[code], "score": score / PPM} for code, score in sorted(scores.items())
-    }
+            continue
+        unsafe = unsafe or is_over
+        names = dict(profile.names) | _own_categories(spec)
+        for code, score in verdict.categories:
+            key = _key(code, names.get(code, code), profile.use, hazards)
+            known = hazards.setdefault(key, Hazard(names.get(code, code)))
+            known.score_ppm = max(known.score_ppm, score)
+            known.is_flagged |= is_over and score >= spec.category_thresholds.get(code, spec.threshold_ppm)
+    shown: Json = {key: hazards[key].as_json() for key in sorted(hazards)}
+    by_category = {name: [one for one in hazards.values() if one.name in means] for name, means in _CATEGORIES.items()}
     return {
         "flagged": unsafe or attack,
-        "categories": {name: any(flagged_codes.get(code, False) for code in codes) for name, codes in names.items()},
+        "categories": {name: any(one.is_flagged for one in found) for name, found in by_category.items()},
         "category_scores": {
-            name: max((scores.get(code, 0) for code in codes), default=0) / PPM for name, codes in names.items()
+            name: max((one.score_ppm for one in found), default=0) / PPM for name, found in by_category.items()
         },
-        "category_applied_input_types": {name: ["text"] if codes else [] for name, codes in names.items()},
-        "gatehouse": {"hazards": hazards, "prompt_attack": {"flagged": attack, "score": attack_ppm / PPM}},
+        "category_applied_input_types": {name: ["text"] if means else [] for name, means in _CATEGORIES.items()},
+        "gatehouse": {"hazards": shown, "prompt_attack": {"flagged": attack, "score": attack_ppm / PPM}},
     }
+
+
+@dataclass(slots=True)
+class Hazard:
+    """The worst that any guard said of one hazard."""
+
+    name: str
+    score_ppm: int = 0
+    is_flagged: bool = False
+
+    def as_json(self) -> Json:
+        return {"name": self.name, "flagged": self.is_flagged, "score": self.score_ppm / PPM}
+
+
+def _key(code: str, name: str, profile: str, hazards: Mapping[str, Hazard]) -> str:
+    """The code, unless another guard already means something else by it: Llama Guard 2 numbers differently."""
+    return code if code not in hazards or hazards[code].name == name else f"{profile}/{code}"
+
+
+def _own_categories(spec: DetectorSpec) -> dict[str, str]:
+    """Those that the policy adds have no name but their code: their text may be long."""
+    custom = spec.options.get("custom")
+    return {code: code for code in custom} if isinstance(custom, Mapping) else {}
 
 
 def _verdict(finding: Finding) -> Verdict:

@@ -1,8 +1,8 @@
 """`gatehouse policy check` and `test`: what is wrong with a policy file, and whether it does what its tests say.
 
-Both start nothing, change nothing and need no model. A problem is one line that begins with its place, for people,
-editors and CI. Exit status says what a script has to know: 0 no problem, 1 problems found or tests failed, 2 a file
-could not be read.
+Both start nothing, change nothing and need no model; `--config` names the guards of a site's own. A problem is one
+line that begins with its place, for people, editors and CI. Exit status says what a script has to know: 0 no problem,
+1 problems found or tests failed, 2 a file could not be read.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from gateway.guard_settings import facts, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.rehearsal import Rehearsal, Rehearsed
-from policies.errors import PolicyErrors, PolicyProblem
+from policies.errors import FileErrors, PolicyErrors, PolicyProblem
 from policies.load import load_policy
 from policies.model import Mode, Policy
+from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
 OK, PROBLEMS, UNREADABLE = 0, 1, 2
 
@@ -70,13 +72,19 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy file, or a folder of them")
+    command.add_argument(
+        "--config", "-c", type=Path, metavar="FILE", help="gatehouse.yaml whose `guards:` the policies may use, too"
+    )
     command.add_argument("--json", action="store_true", help="one JSON object for each file, one a line")
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
     stream = out or sys.stdout
-    checked = [check_file(file) for file in policy_files(args.files)]
+    known = _known_guards(args.config, stream)
+    if known is None:
+        return UNREADABLE
+    checked = [check_file(file, known) for file in policy_files(args.files)]
     for one in checked:
         print(_as_json(one) if args.json else _as_text(one), file=stream)
     return max(one.status for one in checked)
@@ -85,8 +93,11 @@ def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
 def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. A file with problems fails without its tests being run."""
     stream = out or sys.stdout
+    known = _known_guards(args.config, stream)
+    if known is None:
+        return UNREADABLE
     status = OK
-    for checked in map(check_file, policy_files(args.files)):
+    for checked in (check_file(file, known) for file in policy_files(args.files)):
         if checked.policy is None:
             print(_as_json(checked) if args.json else _as_text(checked), file=stream)
             status = max(status, checked.status)
@@ -155,9 +166,22 @@ def policy_files(paths: Iterable[Path]) -> list[Path]:
     return [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else []) or [path]]
 
 
-def check_file(file: Path) -> Checked:
+def _known_guards(config: Path | None, out: TextIO) -> Mapping[str, GuardFacts] | None:
+    """What the policies may use. None when the configuration cannot say it; why is then on `out`."""
+    if config is None:
+        return KNOWN_GUARDS
     try:
-        return Checked(file, load_policy(file))
+        return facts(guards_in(config))
+    except FileErrors as exc:
+        print(f"{exc}\n{config}: {exc.count} problem{'s' if exc.count != 1 else ''} under `guards:`", file=out)
+    except OSError as exc:
+        print(f"{config}: cannot be read: {(exc.strerror or 'unreadable').lower()}", file=out)
+    return None
+
+
+def check_file(file: Path, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Checked:
+    try:
+        return Checked(file, load_policy(file, known))
     except PolicyErrors as exc:
         return Checked(file, problems=exc.problems, count=exc.count)
     except OSError as exc:

@@ -8,19 +8,20 @@ metric and a log line.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import structlog
 
 from gateway.entries import Record, policy_identity
 from gateway.errors import ConfigError, GatewayError
+from gateway.guard_settings import Guards, facts
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
 from gateway.records import Records
 from guards.errors import GuardSetupError
 from guards.panel import Panel
-from guards.registry import STARTER_DIRECTORIES, ModelSource, build
+from guards.registry import RULES, ModelSource, build, identity
 from policies.errors import FileErrors
 from policies.load import load_policy
 from policies.model import Policy
@@ -31,11 +32,12 @@ log = structlog.get_logger()
 class PolicyInForce:
     """Holds the one pointer."""
 
-    def __init__(self, path: Path, host: httpx.AsyncClient | None, records: Records, metrics: Metrics) -> None:
-        """`host` is None when no model host was started; then a policy that asks for guard models is refused."""
+    def __init__(
+        self, path: Path, guards: Guards, sources: Mapping[str, ModelSource], records: Records, metrics: Metrics
+    ) -> None:
+        """`guards` is what the configuration names, `sources` where those that can be asked are."""
         self._path, self._records, self._metrics = path, records, metrics
-        directories = STARTER_DIRECTORIES if host is not None else {}
-        self._sources = {use: ModelSource(directory, host, use) for use, directory in directories.items() if host}
+        self._guards, self._known, self._sources = guards, facts(guards), dict(sources)
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -55,7 +57,7 @@ class PolicyInForce:
             raise ConfigError("config_unreadable", f"`{self._path}`: {exc.strerror}") from exc
         # The model host was started with the models of this policy; one that asks for more would answer 503 to all.
         asked = {spec.use for spec in self._in_force.policy.detectors.values()}
-        self._sources = {use: source for use, source in self._sources.items() if use in asked}
+        self._sources = {use: at for use, at in self._sources.items() if use in asked or at.is_remote}
         await self._records.append(_loaded(self._in_force.policy))
 
     def reload_soon(self) -> None:
@@ -96,9 +98,22 @@ class PolicyInForce:
             log.error("policy_rejection_not_recorded", code=unavailable.code)
 
     def _built(self) -> InForce:
-        policy = load_policy(self._path)
-        guards = {spec.name: build(spec.use, spec.options, self._sources) for spec in policy.detectors.values()}
-        return InForce(policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
+        policy = load_policy(self._path, self._known)
+        self._check_running(policy)
+        specs, sources = policy.detectors, self._sources
+        guards = {name: build(spec.use, spec.options, sources) for name, spec in specs.items()}
+        return InForce(
+            policy,
+            Panel(guards),
+            identities={name: identity(specs[name].use, guard, sources) for name, guard in guards.items()},
+            profiles={name: self._guards[spec.use].profile for name, spec in specs.items() if spec.use in self._guards},
+        )
+
+    def _check_running(self, policy: Policy) -> None:
+        for use in sorted({spec.use for spec in policy.detectors.values()} - set(RULES) - self._sources.keys()):
+            if use in self._guards:
+                raise GuardSetupError(use, "it was not started with this gateway; a restart loads it")
+            raise GuardSetupError(use, "it is not configured; name its model under `guards:` and restart")
 
 
 def _loaded(policy: Policy) -> Record:

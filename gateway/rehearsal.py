@@ -28,7 +28,7 @@ from gateway.pipeline import Blocked, InForce, Pipeline
 from gateway.wire import parse_chat
 from guards.errors import ErrorKind, GuardError
 from guards.panel import Panel
-from guards.registry import PROFILES, build
+from guards.registry import RULES, build
 from guards.verdict import NO_CONTEXT, Context, Guard, GuardIdentity, Part, Verdict
 from policies.cases import Case, Expect, Fake, Message, Send
 from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
@@ -72,9 +72,7 @@ class Rehearsal:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._real = {
-            name: build(spec.use, spec.options, {})
-            for name, spec in policy.detectors.items()
-            if spec.use not in PROFILES
+            name: build(spec.use, spec.options, {}) for name, spec in policy.detectors.items() if spec.use in RULES
         }
 
     async def run(self, case: Case) -> Rehearsed:

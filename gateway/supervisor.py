@@ -27,10 +27,13 @@ import structlog
 
 from gateway.config import STARTER_MODEL, Address, Config
 from gateway.errors import ConfigError
-from guards.registry import STARTER_DIRECTORIES
+from gateway.guard_settings import shipped
+from gateway.guard_sources import check_directories, host_models, needed
 from policies.model import Policy
 
 CANNOT_WORK: Final = 2
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""No library of the children may look for a file anywhere but on this disk."""
 NOT_STARTED: Final = 126
 """As a shell says it: no process, no memory, no such program. Most of these pass, so another try is worth it."""
 _FIRST_PAUSE_S: Final = 0.2
@@ -52,7 +55,11 @@ class _Child:
 
     async def start(self) -> asyncio.subprocess.Process:
         self.process = await asyncio.create_subprocess_exec(
-            *self.argv, stdin=asyncio.subprocess.PIPE, pass_fds=tuple(self.descriptors), start_new_session=True
+            *self.argv,
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=tuple(self.descriptors),
+            start_new_session=True,
+            env=os.environ | OFFLINE,
         )
         log.info("child_started", child=self.name, pid=self.process.pid)
         return self.process
@@ -76,12 +83,15 @@ class Supervisor:
 
     def __init__(self, config: Config, policy: Policy, programs: Programs | None = None) -> None:
         self._config, self._programs = config, programs or Programs()
-        self._guards = sorted({spec.use for spec in policy.detectors.values()} & STARTER_DIRECTORIES.keys())
+        self._guards = needed(config.guards, policy)
         self._stopping = asyncio.Event()
         self._status = 0
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit status. Raises ConfigError when an address cannot be bound."""
+        check_directories(self._guards)
+        for use in sorted(self._config.guards.keys() - {guard.use for guard in self._guards} - shipped().keys()):
+            log.info("guard_not_used", guard=use, policy=self._config.policy.name)
         with contextlib.ExitStack() as stack:
             api = stack.enter_context(_bound(self._config.api))
             admin = stack.enter_context(_bound(self._config.admin))
@@ -99,14 +109,14 @@ class Supervisor:
             await asyncio.gather(*keepers)
         return self._status
 
-    def _models(self) -> list[dict[str, str]]:
-        """What the model host has to run. Empty for a policy of rules before a remote engine: then none is started."""
-        models = [{"name": use, "path": str(STARTER_DIRECTORIES[use]), "task": "classify"} for use in self._guards]
+    def _models(self) -> list[dict[str, object]]:
+        """What the model host has to run. Empty where rules and servers do all the work: then none is started."""
+        models = host_models(self._guards)
         if self._config.engine is None:
             models.append({"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"})
         return models
 
-    def _host(self, host_socket: str, models: Sequence[Mapping[str, str]]) -> _Child:
+    def _host(self, host_socket: str, models: Sequence[Mapping[str, object]]) -> _Child:
         argv = [*self._programs.model_host, "--socket", host_socket, "--models", json.dumps(models)]
         return _Child("model_host", [*argv, "--threads", str(self._config.host_threads)])
 

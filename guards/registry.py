@@ -8,7 +8,7 @@ one type of profile and one builder in _BUILDERS; nothing else here knows of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ import httpx
 from guards.classifier import Classifier
 from guards.endpoint import ClassifyEndpoint
 from guards.errors import GuardSetupError
+from guards.generative.guard import build as build_generative
+from guards.generative.options import read_options as generative_options
 from guards.model_files import read_model
 from guards.options import Options, classifier_options
+from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
@@ -53,6 +56,8 @@ class ModelSource:
     socket the host name is never looked up."""
     profile: ModelProfile | None = None
     """None: the profile that has the name after `use:`."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What a configuration says beyond the profile; the options of a detector are added to it."""
 
     @property
     def is_remote(self) -> bool:
@@ -62,10 +67,13 @@ class ModelSource:
 
 def check(use: str, options: Mapping[str, object]) -> None:
     """Whether a policy may write this, without a model at hand. Raises GuardSetupError."""
-    if use in PROFILES:
-        classifier_options(use, options)
-    else:
+    profile = PROFILES.get(use)
+    if profile is None:
         _rule(use, options)
+    elif isinstance(profile, GenerativeProfile):
+        generative_options(profile, options)
+    else:
+        classifier_options(use, options)
 
 
 def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSource]) -> Guard:
@@ -80,7 +88,7 @@ def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSo
         raise GuardSetupError(use, "no endpoint is configured for its model")
     for kind, builder in _BUILDERS:
         if isinstance(profile, kind):
-            return builder(profile, options, source)
+            return builder(profile, {**source.options, **options}, source)
     raise GuardSetupError(use, f"no guard is known for profile `{profile.use}`")
 
 
@@ -112,6 +120,7 @@ def _classifier(profile: Profile, options: Mapping[str, object], source: ModelSo
 
 _BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSource], Guard]], ...] = (
     (Profile, _classifier),
+    (GenerativeProfile, build_generative),
 )
 """Type of the profile -> (profile, options of the detector, source) to the guard."""
 

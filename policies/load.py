@@ -16,13 +16,13 @@ from types import MappingProxyType
 from policies import vocabulary as words
 from policies.cases import CaseReader
 from policies.errors import PolicyErrors, Problems
-from policies.fields import Reader, Section, choice, duration_ms, integer, list_of, matching, size_bytes
+from policies.fields import Reader, Section, boolean, choice, duration_ms, integer, list_of, matching, size_bytes
 from policies.matchers import Form, canonical
-from policies.model import Amount, DetectorSpec, Do, Limits, Policy, Rule, StreamSpec
+from policies.model import Amount, DetectorSpec, Do, Limits, Option, Policy, Rule, StreamSpec
 from policies.read_detectors import Detectors, read_detectors
 from policies.read_rules import RuleReader
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
-from policies.yaml_strict import MAX_BYTES, Node, parse
+from policies.yaml_strict import MAX_BYTES, Node, Table, parse
 
 FORMAT = "policy/v1"
 COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
@@ -110,7 +110,7 @@ def _read_defaults(top: Section) -> tuple[StreamSpec, Limits]:
 
 def _read_stream(defaults: Section) -> StreamSpec:
     node, problems = defaults.node("stream"), defaults.problems
-    known = ("mode", "window", "holdback", "max_wait")
+    known = ("mode", "window", "holdback", "max_wait", "max_delay")
     section = Section.open(node, "`stream`", problems, known) if node else None
     if section is None:
         return StreamSpec("buffer")
@@ -120,14 +120,34 @@ def _read_stream(defaults: Section) -> StreamSpec:
             if key in section:
                 problems.add(section.place_of(key), f"`{key}` has no meaning when the mode is `buffer`")
         return StreamSpec("buffer")
-    nothing = Amount(0, "characters")
-    read_window = section.require if mode == "window" else section.get
+    least, most = _read_window(section, is_required=mode == "window")
+    delay_ms = section.get("max_delay", duration_ms(100, 600_000), 0)
+    wait_ms = section.get("max_wait", duration_ms(10, 60_000), min(1500, delay_ms or 1500))
+    if delay_ms and wait_ms > delay_ms:
+        problems.add(section.place_of("max_wait"), f"`max_wait` is longer than `max_delay`, {delay_ms}ms")
     return StreamSpec(
         mode="window",
-        window=read_window("window", _amount(1), nothing),
-        holdback=section.get("holdback", _amount(0), nothing),
-        max_wait_ms=section.get("max_wait", duration_ms(10, 60_000), 1500),
+        window=least,
+        holdback=section.get("holdback", _amount(0), Amount(0, "characters")),
+        max_wait_ms=wait_ms,
+        window_most=most,
+        max_delay_ms=delay_ms,
     )
+
+
+def _read_window(stream: Section, *, is_required: bool) -> tuple[Amount, Amount | None]:
+    """`200 tokens`, or bounds: `{min: 32 tokens, max: 200 tokens}`."""
+    node, nothing = stream.node("window"), Amount(0, "characters")
+    if not isinstance(node, Table):
+        return (stream.require if is_required else stream.get)("window", _amount(1), nothing), None
+    section = Section.open(node, "`window`", stream.problems, ("min", "max"))
+    if section is None:
+        return nothing, None
+    least, most = section.require("min", _amount(1), nothing), section.require("max", _amount(1), nothing)
+    if nothing not in (least, most) and least.chars > most.chars:
+        problem = f"`max` is less than `min`: {most.chars} and {least.chars} characters"
+        stream.problems.add(section.place_of("max"), problem)
+    return least, most
 
 
 def _amount(least: int) -> Reader[Amount]:
@@ -163,6 +183,7 @@ def _read_limits(defaults: Section) -> Limits:
         input_chars=section.get("input_chars", integer(1, 10_000_000), usual.input_chars),
         output_chars=section.get("output_chars", integer(1, 10_000_000), usual.output_chars),
         n=section.get("n", integer(1, 16), usual.n),
+        logprobs=section.get("logprobs", boolean, usual.logprobs),
     )
 
 
@@ -184,22 +205,47 @@ def _compiled(
         "name": name,
         "version": version,
         "defaults": {"uncovered": "deny", "on_error": "closed"},
-        "stream": [stream.mode, stream.window_chars, stream.holdback_chars, stream.max_wait_ms],
-        "limits": asdict(limits),
+        "stream": _stream_form(stream),
+        "limits": _limits_form(limits),
         "detectors": {key: _detector_form(spec) for key, spec in detectors.items()},
         "rules": {rule.id: _rule_form(rule) for rule in rules},
     }
 
 
+def _stream_form(stream: StreamSpec) -> Form:
+    """What an author left out is left out here: a policy written before it could be said keeps its digest."""
+    form: list[Form] = [stream.mode, stream.window_chars, stream.holdback_chars, stream.max_wait_ms]
+    if stream.window_most_chars != stream.window_chars or stream.max_delay_ms:
+        form += [stream.window_most_chars, stream.max_delay_ms]
+    return form
+
+
+def _limits_form(limits: Limits) -> Form:
+    form = asdict(limits)
+    if limits.logprobs:
+        del form["logprobs"]
+    return form
+
+
 def _detector_form(spec: DetectorSpec) -> Form:
-    return {
+    form: dict[str, Form] = {
         "use": spec.use,
         "threshold": spec.threshold_ppm,
         "categories": dict(spec.category_thresholds),
         "timeout": spec.timeout_ms,
         "on_error": spec.on_error,
-        "options": dict(spec.options),
+        "options": {key: _option_form(value) for key, value in spec.options.items()},
     }
+    if spec.configured:
+        form["configured"] = list(spec.configured)
+    return form
+
+
+def _option_form(option: Option) -> Form:
+    """Entries of a mapping keep their order, which may be that of a prompt."""
+    if isinstance(option, Mapping):
+        return [[key, value] for key, value in option.items()]
+    return list(option) if isinstance(option, tuple) else option
 
 
 def _rule_form(rule: Rule) -> Form:

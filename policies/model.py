@@ -7,11 +7,12 @@ scope once, when the policy is built, because deciding is on the path of every r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from guards.verdict import Part, Scope, Verdict
 from policies.matchers import ALWAYS, Matcher
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 GUARD_UNAVAILABLE = "guard_unavailable"
 UNCOVERED_PART = "uncovered_part"
+REDACTION_IMPOSSIBLE = "redaction_impossible"
 CHARS_PER_TOKEN = 4
 """What a token counts for in hold-back sizes. The gateway has no tokenizer of the upstream's."""
 
@@ -45,6 +47,10 @@ class Mode(StrEnum):
     SHADOW = "shadow"
 
 
+Option: TypeAlias = str | int | tuple[str, ...] | Mapping[str, str]
+"""Of a detector, for its guard."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A guard, configured and named."""
@@ -57,8 +63,10 @@ class DetectorSpec:
     timeout_ms: int
     on_error: str
     """`closed` is the only choice in this version."""
-    options: Mapping[str, str | tuple[str, ...]]
-    """What the guard itself is given: `find`, `families`, `pattern`. Lists are sorted."""
+    options: Mapping[str, Option]
+    """What the guard itself is given: `find`, `families`, `pattern`, `views`. Equal meaning has one spelling."""
+    configured: tuple[str, ...] = ()
+    """Of a guard that only a configuration names: its profile and its categories, which are part of what is meant."""
 
     @property
     def timeout_s(self) -> float:
@@ -131,12 +139,21 @@ class StreamSpec:
     mode: str
     """`buffer`: the whole answer after its verdict. `window`: a window after its verdict."""
     window: Amount = Amount(0, "characters")
+    """New text that is judged together; the least of it when there is a `window_most`."""
     holdback: Amount = Amount(0, "characters")
     max_wait_ms: int = 1500
+    window_most: Amount | None = None
+    """Up to which a window may grow when text comes faster than guards judge it."""
+    max_delay_ms: int = 0
+    """Within this time text leaves once it is judged, the hold-back too; 0: what is held back waits for more text."""
 
     @property
     def window_chars(self) -> int:
         return self.window.chars
+
+    @property
+    def window_most_chars(self) -> int:
+        return self.window_most.chars if self.window_most else self.window.chars
 
     @property
     def holdback_chars(self) -> int:
@@ -145,6 +162,10 @@ class StreamSpec:
     @property
     def max_wait_s(self) -> float:
         return self.max_wait_ms / 1000
+
+    @property
+    def max_delay_s(self) -> float:
+        return self.max_delay_ms / 1000 if self.max_delay_ms else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,8 @@ class Limits:
     input_chars: int = 200_000
     output_chars: int = 100_000
     n: int = 1
+    logprobs: bool = True
+    """Whether a request may ask for the log-probabilities of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +224,12 @@ class Policy:
 
     def plan(self, scope: Scope) -> Plan:
         return self.plans.get(scope, _NOTHING)
+
+    @property
+    def redacts_answers(self) -> bool:
+        """Whether some rule replaces text of an answer that may be streamed."""
+        scopes = (Scope.OUTPUT, Scope.REASONING)
+        return any(rule.do.action is Action.REDACT for scope in scopes for rule in self.plan(scope).enforcing)
 
     def detectors_for(self, scope: Scope) -> tuple[DetectorSpec, ...]:
         """What has to be asked about a part of this scope."""

@@ -6,18 +6,20 @@ A detector that has a problem still has its name, so that the rules that use it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from guards.errors import GuardSetupError
+from guards.profiles.known import PROFILES
 from guards.rules.regex import RegexGuard
 from guards.verdict import PPM
 from policies import vocabulary as words
 from policies.errors import Place, Problems, did_you_mean
-from policies.fields import Section, choice, duration_ms, list_of, matching, ppm, table, text
-from policies.model import DetectorSpec
+from policies.fields import Section, choice, described, duration_ms, list_of, matching, ppm, table, text
+from policies.model import DetectorSpec, Option
+from policies.read_model import option_keys, read_model_options
 from policies.vocabulary import GuardFacts
-from policies.yaml_strict import Entry, Node, Scalar
+from policies.yaml_strict import Entry, Listing, Node, Scalar
 
 NAME = r"[a-z][a-z0-9_]{0,39}"
 DEFAULT_TIMEOUT_MS = 2_000
@@ -70,7 +72,18 @@ def _use(entry: Entry, problems: Problems, known: Mapping[str, GuardFacts]) -> s
         hint = f"is `{near.key}` meant to be `use`?" if near else ""
         problems.add(near.place if near else entry.place, f"detector `{entry.key}` has no `use`", hint)
         return None
-    return choice(known, words.LATER_GUARDS)(use.value, "`use`", problems)
+    return _known_guard(use.value, problems, known)
+
+
+def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]) -> str | None:
+    """A name out of the table. There are too many to list, and a site adds its own."""
+    value = node.value if isinstance(node, Scalar) else None
+    if not isinstance(value, str) or value in known or value in words.LATER_GUARDS:
+        return choice(known, words.LATER_GUARDS)(node, "`use`", problems)
+    hint = did_you_mean(value, known) or "a guard of your own is known with `--config gatehouse.yaml`"
+    told = f"`use` is {described(node)}, which neither ships nor stands under `guards:` of the configuration"
+    problems.add(node.place, told, hint)
+    return None
 
 
 def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -> Declared | None:
@@ -78,11 +91,14 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
     keys += ["pattern", "label", "engine"] if guard.takes_pattern else []
     keys += ["threshold"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
+    keys += option_keys(guard)
     section = Section.open(entry.value, f"detector `{entry.key}`", problems, keys, words.LATER_DETECTOR)
     if section is None:
         return None
     threshold = section.get("threshold", ppm, PPM)
-    options = _options(section, guard)
+    asked = read_model_options(section, guard)
+    guard = replace(guard, categories=asked.categories)
+    options = {**_options(section, guard), **asked.options}
     spec = DetectorSpec(
         name=entry.key,
         use=use,
@@ -91,18 +107,20 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
         timeout_ms=section.get("timeout", duration_ms(1, LONGEST_TIMEOUT_MS), DEFAULT_TIMEOUT_MS),
         on_error=section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed"),
         options=MappingProxyType(options),
+        configured=() if guard.profile is None or use in PROFILES else (guard.profile.use, *guard.categories),
     )
     return Declared(entry.place, spec, guard, "threshold" in section, _labels(guard, options))
 
 
-def _options(section: Section, guard: GuardFacts) -> dict[str, str | tuple[str, ...]]:
-    options: dict[str, str | tuple[str, ...]] = {}
+def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:
+    options: dict[str, Option] = {}
     for key, names in guard.names.items():
         read = list_of(choice((*names.known, *names.groups)), least=1)
         options[key] = names.expand(section.get(key, read, names.default))
     if guard.takes_pattern:
         section.get("engine", choice(("re2",)), "re2")
-        options["pattern"] = pattern = section.require("pattern", text, "")
+        pattern = section.require("pattern", text, "")
+        options["pattern"] = pattern
         options["label"] = section.get("label", matching(NAME, "a name of small letters"), DEFAULT_LABEL)
         _check_pattern(section, pattern)
     return options
@@ -119,14 +137,15 @@ def _check_pattern(section: Section, pattern: str) -> None:
         section.problems.add(node.place, f"`pattern` cannot be used: {exc.problem}")
 
 
-def _labels(guard: GuardFacts, options: Mapping[str, str | tuple[str, ...]]) -> tuple[str, ...]:
+def _labels(guard: GuardFacts, options: Mapping[str, Option]) -> tuple[str, ...]:
     chosen = options.get("label" if guard.takes_pattern else guard.labels_from, ())
-    return (chosen,) if isinstance(chosen, str) else chosen
+    return (chosen,) if isinstance(chosen, str) else chosen if isinstance(chosen, tuple) else ()
 
 
 def _categories(node: Node | None, guard: GuardFacts, threshold: int, problems: Problems) -> Mapping[str, int]:
-    """Thresholds by category. `all` says in words that the detector's own holds for every one."""
-    if node is None or (isinstance(node, Scalar) and node.value == "all"):
+    """Thresholds by category. `all` says in words that the detector's own holds for every one; a list chooses."""
+    is_choice = isinstance(node, Listing) and "categories" in option_keys(guard)
+    if node is None or is_choice or (isinstance(node, Scalar) and node.value == "all"):
         return MappingProxyType({})
     found = table(node, "`categories`", problems)
     thresholds: dict[str, int] = {}

@@ -14,7 +14,16 @@ from policies import vocabulary as words
 from policies.errors import Place, Problems
 from policies.fields import NO_TEXTS, Section, choice, list_of, matching, not_available, text
 from policies.matchers import ALWAYS, All, Any, Count, Matcher
-from policies.model import GUARD_UNAVAILABLE, UNCOVERED_PART, Action, Do, Mode, Rule, StreamSpec
+from policies.model import (
+    GUARD_UNAVAILABLE,
+    REDACTION_IMPOSSIBLE,
+    UNCOVERED_PART,
+    Action,
+    Do,
+    Mode,
+    Rule,
+    StreamSpec,
+)
 from policies.read_detectors import Detectors
 from policies.read_matchers import MatcherReader
 from policies.yaml_strict import Broken, Listing, Node, Scalar
@@ -23,7 +32,7 @@ RULE_ID = r"[a-z][a-z0-9_-]{0,63}"
 CODE = r"[a-z][a-z0-9_]{0,63}"
 STREAMED_SCOPES = frozenset({Scope.OUTPUT, Scope.REASONING})
 """Tool calls are held until they are complete, whatever the mode."""
-RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, "redaction_impossible"})
+RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE})
 DEFAULT_QUEUE, DEFAULT_SEVERITY = "default", "medium"
 SEVERITIES = ("low", "medium", "high", "critical")
 MAX_RULES = 500
@@ -108,6 +117,9 @@ class RuleReader:
         if answers and self.stream.mode == "window" and self.stream.holdback.count == 0:
             problem = f"`redact` on `{answers[0]}` needs a `holdback` in `defaults.stream` when the mode is `window`"
             self.problems.add(place, problem)
+        if answers and rule.mode is Mode.ENFORCE and self.stream.max_delay_ms:
+            problem = f"`redact` on `{answers[0]}` cannot be kept to when `max_delay` lets go what is held back"
+            self.problems.add(place, problem, "block instead, or leave `max_delay` out of `defaults.stream`")
 
 
 def _points_at_characters(matcher: Matcher) -> bool:

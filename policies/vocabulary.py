@@ -51,15 +51,19 @@ class GuardFacts:
     """The option whose names its spans are labelled with."""
     takes_pattern: bool = False
     scopes: frozenset[Scope] = TEXT_SCOPES
+    profile: ModelProfile | None = None
+    """What the model is; None for a guard without one."""
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """What a configuration says of the model beyond its profile."""
 
 
 def _finder(option: str, names: Names) -> GuardFacts:
     return GuardFacts(is_model=False, gives_spans=True, names=MappingProxyType({option: names}), labels_from=option)
 
 
-def facts_of(profile: ModelProfile) -> GuardFacts:
+def facts_of(profile: ModelProfile, options: Mapping[str, object] = MappingProxyType({})) -> GuardFacts:
     """What a policy may say of a guard with this profile."""
-    return GuardFacts(is_model=True, categories=tuple(profile.categories))
+    return GuardFacts(is_model=True, categories=tuple(profile.categories), profile=profile, options=options)
 
 
 KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
@@ -76,12 +80,10 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 LATER_GUARDS: Final = ("entities", "near", "terms")
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
 LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
-LATER_LIMITS: Final = ("input_tokens", "output_tokens", "logprobs", "files", "timeout")
+LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
 LATER_DETECTOR: Final = (
     "endpoint",
     "extra",
-    "max_windows",
-    "views",
     "segment",
     "reduce",
     "retries",

@@ -30,6 +30,7 @@ from gateway.pipeline import InForce, Pipeline
 from gateway.records import Records
 from gateway.upstream import UpstreamSettings
 from guards.panel import Panel
+from guards.profiles.known import PROFILES
 from guards.verdict import PPM, Guard, Verdict
 from policies.load import parse_policy
 from policies.model import Policy
@@ -69,7 +70,9 @@ def in_force(slow_s: float = 0.0, **phrases: Mapping[str, Any]) -> InForce:
         "harm": ScriptedGuard("starter_hazard", known | dict(phrases.get("harm", {})), slow_s),
         "attack": ScriptedGuard("starter_injection", phrases.get("attack")),
     }
-    return InForce(policy(), Panel(guards), {name: guard.identity for name, guard in guards.items()})
+    asked = policy()
+    profiles = {name: PROFILES[spec.use] for name, spec in asked.detectors.items() if spec.use in PROFILES}
+    return InForce(asked, Panel(guards), {name: guard.identity for name, guard in guards.items()}, profiles)
 
 
 def say(*texts: str) -> list[AnswerEvent | Exception | float]:

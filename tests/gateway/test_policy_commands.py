@@ -137,3 +137,36 @@ def test_json_of_tests_names_each_of_them() -> None:
     assert len(report["tests"]) == len(load_policy(DEFAULT).cases)
     assert report["tests"][0]["passed"] is True
     assert report["untested_rules"] == []
+
+
+HOUSE = """
+gatehouse: config/v1
+guards:
+  house: {path: anywhere, profile: label_classifier, labels: [ok, bad], flagged: [bad]}
+"""
+
+
+def test_a_guard_of_ones_own_is_known_with_its_configuration(tmp_path: Path) -> None:
+    """No model, no key and no directory has to be at hand where policies are reviewed."""
+    file, config = tmp_path / "policy.yaml", tmp_path / "gatehouse.yaml"
+    file.write_text(DEFAULT.read_text().replace("use: starter_injection", "use: house"))
+    config.write_text(HOUSE)
+    status, said = run("check", file)
+    assert status == 1
+    assert "`use` is `house`, which neither ships nor stands under `guards:` of the configuration" in said
+    assert "`--config gatehouse.yaml`" in said
+    assert run("check", "--config", config, file)[0] == 0
+    status, said = run("test", "--config", config, file)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_a_configuration_that_cannot_say_it_is_status_2(tmp_path: Path, command: str) -> None:
+    config = tmp_path / "gatehouse.yaml"
+    status, said = run(command, "-c", config, DEFAULT)
+    assert (status, said) == (2, f"{config}: cannot be read: no such file or directory\n")
+    config.write_text(HOUSE.replace("flagged: [bad]", "flagged: [worse]"))
+    status, said = run(command, "-c", config, DEFAULT)
+    assert status == 2
+    assert said.startswith(f"{config}:4:")
+    assert said.endswith(f"{config}: 1 problem under `guards:`\n")

@@ -10,11 +10,15 @@ import httpx
 import pytest
 
 from gateway.errors import ConfigError, Unavailable
+from gateway.guard_settings import Guards, GuardSettings, shipped
 from gateway.metrics import Metrics
 from gateway.policy_in_force import PolicyInForce
 from gateway.records import Records
+from guards.profiles.known import PROFILES
+from guards.profiles.profile import Profile
+from guards.registry import ModelSource
 from policies.errors import FileErrors
-from tests.doubles import MemoryLog, eventually
+from tests.doubles import MemoryLog, eventually, write_model
 
 POLICY = """
 gatehouse: policy/v1
@@ -28,17 +32,21 @@ rules:
 """
 
 
+SHIPPED = shipped()
 NO_HOST = "a guard that has no host"
 
 
 class Site:
     """A policy file, the log, and what holds the pointer."""
 
-    def __init__(self, tmp_path: Path, host: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self, tmp_path: Path, host: httpx.AsyncClient | None = None, guards: Guards = SHIPPED, **sources: ModelSource
+    ) -> None:
         self.path, self.log, self.metrics = tmp_path / "policy.yaml", MemoryLog(), Metrics()
         self.write("1.0.0")
         records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
-        self.policy = PolicyInForce(self.path, host, records, self.metrics)
+        local = {use: ModelSource(one.path, host, use) for use, one in shipped().items() if host and one.path}
+        self.policy = PolicyInForce(self.path, guards, {**local, **sources}, records, self.metrics)
 
     def write(self, version: str) -> None:
         self.path.write_text(POLICY.replace("VERSION", version))
@@ -209,3 +217,60 @@ async def test_a_guard_that_cannot_work_is_named(tmp_path: Path) -> None:
         await site.policy.load_first()
     assert error.value.code == "guard_unusable"
     assert "starter_injection" in error.value.message
+
+
+BY_MODEL = POLICY.replace("{use: secrets}", "{use: USE, threshold: 0.5}").replace("{count: {gte: 1}}", "{unsafe: true}")
+
+
+async def test_a_guard_on_a_server_can_join_with_a_reload_and_is_named_in_full(tmp_path: Path) -> None:
+    """Nothing has to be started for it, so a restart would be for nothing."""
+    profile = PROFILES["starter_injection"]
+    assert isinstance(profile, Profile)
+    directory = write_model(tmp_path / "model", profile)
+    guards = {**shipped(), "house": GuardSettings("house", profile, directory, url="http://vllm/v1", model="org/m")}
+    async with httpx.AsyncClient() as client:
+        source = ModelSource(directory, client, "org/m", False, "http://vllm", profile)
+        site = Site(tmp_path, None, guards, house=source)
+        await site.policy.load_first()
+        site.path.write_text(BY_MODEL.replace("VERSION", "2.0.0").replace("USE", "house"))
+        await site.policy.reload()
+    pair = site.policy.current()
+    assert site.version == "2.0.0"
+    assert pair.profiles == {"creds": profile}
+    identity = pair.identities["creds"]
+    assert (identity.use, identity.profile, identity.model) == ("house", "starter_injection", "org/m")
+    assert identity.weights.startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [("starter_injection", "a restart loads it"), ("llama_guard_4", "not configured; name its model under `guards:`")],
+)
+async def test_a_reload_says_why_a_guard_is_not_there(
+    tmp_path: Path, use: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(tmp_path)
+    await site.policy.load_first()
+    site.path.write_text(BY_MODEL.replace("VERSION", "2.0.0").replace("USE", use))
+    await site.policy.reload()
+    assert site.version == "1.0.0"
+    assert site.types() == ["policy.load", "policy.reject"]
+    assert told in capsys.readouterr().out
+
+
+async def test_equal_bytes_are_one_policy_wherever_the_models_lie(tmp_path: Path) -> None:
+    """The digest says what was decided by, not where it ran."""
+    profile = PROFILES["starter_injection"]
+    digests = set()
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        assert isinstance(profile, Profile)
+        directory = write_model(tmp_path / place / "model", profile)
+        async with httpx.AsyncClient() as client:
+            guards = {"house": GuardSettings("house", profile, directory, url=f"http://{place}/v1", model=place)}
+            source = ModelSource(directory, client, place, False, f"http://{place}", profile)
+            site = Site(tmp_path / place, None, guards, house=source)
+            site.path.write_text(BY_MODEL.replace("VERSION", "2.0.0").replace("USE", "house"))
+            await site.policy.load_first()
+        digests.add(site.policy.current().policy.digest)
+    assert len(digests) == 1

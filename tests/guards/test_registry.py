@@ -20,6 +20,8 @@ GOOD_OPTIONS: dict[str, dict[str, object]] = {
     "regex": {"pattern": r"\d+", "label": "number", "engine": "re2"},
     "starter_injection": {"max_windows": 4},
     "starter_hazard": {},
+    "shieldgemma": {"custom": {"C1": "a guideline"}},
+    "llama_guard_4": {"exclude": ["S13"], "custom": {"C1": "a hazard of ours"}},
 }
 
 

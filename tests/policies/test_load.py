@@ -131,8 +131,8 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
         "1:1: policy has no `name`",
         "2:1: unknown key `nam` in policy (did you mean `name`?)",
         "3:10: `version` is `1.0`, expected a version such as `2026.11.0`",
-        "5:17: `use` is `starter_injecton`, expected one of `starter_injection`, `starter_hazard`, `unicode`, "
-        "`special_tokens`, `secrets`, `regex` (did you mean `starter_injection`?)",
+        "5:17: `use` is `starter_injecton`, which neither ships nor stands under `guards:` of the configuration "
+        "(did you mean `starter_injection`?)",
         "6:60: unknown category `S15` (did you mean `S5`?)",
         "8:18: item of `on` is `usr`, expected one of `system`, `user`, `history`, `tool_schema`, `tool_result`, "
         "`tool_call`, `image`, `output`, `reasoning` (did you mean `user`?)",
@@ -190,7 +190,7 @@ def test_feature_of_a_later_version_is_refused_in_rules(rule: str, feature: str)
     ("detector", "feature"),
     [
         ("{use: entities}", "entities"),
-        ("{use: starter_injection, views: [raw]}", "views"),
+        ("{use: starter_injection, segment: 512}", "segment"),
         ("{use: starter_injection, endpoint: x}", "endpoint"),
         ("{use: starter_injection, on_error: open}", "open"),
     ],

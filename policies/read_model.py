@@ -1,0 +1,94 @@
+"""The options of a detector whose guard is a model: which there are, what they mean, which categories that leaves.
+
+The guard's own reader judges them. What comes of it has one form, whatever the spelling: an option that says what would
+hold without it is left out, and a choice of categories is the list of those not asked about. So equal meaning gives
+an equal digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+from guards.errors import GuardSetupError
+from guards.generative.options import GuardOptions
+from guards.generative.options import read_options as generative_options
+from guards.options import CLASSIFIER_OPTIONS, ClassifierOptions, classifier_options
+from guards.profiles.configured import detector_options
+from guards.profiles.generative import GenerativeProfile
+from guards.profiles.profile import ModelProfile, Profile
+from policies.fields import Section
+from policies.model import Option
+from policies.options import read_options
+from policies.vocabulary import GuardFacts
+from policies.yaml_strict import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the guard is told, and the codes that its verdicts can then name."""
+
+    options: Mapping[str, Option]
+    categories: tuple[str, ...]
+
+
+def option_keys(guard: GuardFacts) -> tuple[str, ...]:
+    """What a detector with this guard may say, besides what every detector may."""
+    return tuple(sorted(detector_options(guard.profile))) if guard.profile else ()
+
+
+def read_model_options(section: Section, guard: GuardFacts) -> ModelOptions:
+    """The options in the section. After a problem, which is then reported, what would hold without them."""
+    nothing = ModelOptions(MappingProxyType({}), guard.categories)
+    if guard.profile is None:
+        return nothing
+    keys = [key for key in option_keys(guard) if key != "categories" or isinstance(section.node(key), Listing)]
+    profile = guard.profile
+    found = read_options(section, keys, lambda values: _read(profile, guard.options, values))
+    return found or nothing
+
+
+def _read(profile: ModelProfile, configured: Mapping[str, object], values: Mapping[str, object]) -> ModelOptions:
+    if isinstance(profile, GenerativeProfile):
+        return _generative(profile, configured, values)
+    if isinstance(profile, Profile):
+        return _classifier(profile, values)
+    return ModelOptions(MappingProxyType({}), tuple(profile.categories))
+
+
+def _classifier(profile: Profile, values: Mapping[str, object]) -> ModelOptions:
+    chosen, usual = classifier_options(profile.use, values), ClassifierOptions()
+    if chosen.overlap is not None and chosen.overlap >= profile.content_window:
+        told = f"is {chosen.overlap}, expected less than the {profile.content_window} tokens of a window"
+        raise GuardSetupError(profile.use, told, "overlap")
+    said = {one.name: getattr(chosen, one.name) for one in fields(chosen) if one.name in CLASSIFIER_OPTIONS}
+    if chosen.overlap == profile.overlap:
+        del said["overlap"]
+    return ModelOptions(
+        MappingProxyType({key: value for key, value in said.items() if value != getattr(usual, key)}),
+        tuple(profile.categories),
+    )
+
+
+def _generative(
+    profile: GenerativeProfile, configured: Mapping[str, object], values: Mapping[str, object]
+) -> ModelOptions:
+    _, chosen = generative_options(profile, {**configured, **values})
+    options: dict[str, Option] = {key: _option(values[key]) for key in values if key in ("max_windows", "mode")}
+    options |= _choice(chosen)
+    return ModelOptions(MappingProxyType(options), chosen.selection.codes)
+
+
+def _choice(chosen: GuardOptions) -> dict[str, Option]:
+    """In one spelling. Categories of one's own keep their order: it is the order of the prompt."""
+    selection = chosen.selection
+    left_out = sorted(code for code, _ in selection.known if not selection.is_wanted(code))
+    added = {code: text for code, text in selection.custom if selection.is_wanted(code)}
+    options: dict[str, Option] = {"exclude": tuple(left_out)} if left_out else {}
+    return options | ({"custom": MappingProxyType(added)} if added else {})
+
+
+def _option(value: object) -> Option:
+    assert isinstance(value, str | int)  # the reader took it
+    return value
