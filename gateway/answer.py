@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.errors import BadRequest, UpstreamFailed
-from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta, Usage
+from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, TokenLogprob, ToolDelta, Usage
 from gateway.fields import IDENTIFIER
 from gateway.jsonstrict import Json, loads
 
@@ -24,6 +24,9 @@ _CHANNELS: Final = (
     ("reasoning", Channel.REASONING),
     ("refusal", Channel.REFUSAL),
 )
+_WITH_LOGPROBS: Final = ("content", "refusal")
+MAX_LOGPROB: Final = 1e6
+"""In magnitude. Servers write -9999 for what cannot be; more digits would be a message, not a measure."""
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS: Final = (("prompt_tokens_details", "cached_tokens"), ("completion_tokens_details", "reasoning_tokens"))
 
@@ -36,7 +39,7 @@ def read_unary(body: bytes, choices: int) -> Iterator[AnswerEvent]:
         raise _bad("has another number of choices than was asked for")
     for row in rows:
         choice = _object(row)
-        yield from _message(choice.get("message"), _index(row, choices), whole=True)
+        yield from _message(choice.get("message"), _index(row, choices), choice.get("logprobs"), whole=True)
         yield Finish(_index(row, choices), _finish(choice.get("finish_reason")))
     yield from _usage(top.get("usage"))
 
@@ -48,13 +51,13 @@ def read_chunk(data: str, choices: int) -> Iterator[AnswerEvent]:
         raise UpstreamFailed("upstream_error", "the model server reported an error in the middle of its answer")
     for row in _list(top.get("choices", [])):
         index, choice = _index(row, choices), _object(row)
-        yield from _message(choice.get("delta") or {}, index, whole=False)
+        yield from _message(choice.get("delta") or {}, index, choice.get("logprobs"), whole=False)
         if choice.get("finish_reason") is not None:
             yield Finish(index, _finish(choice["finish_reason"]))
     yield from _usage(top.get("usage"))
 
 
-def _message(value: Json, choice: int, *, whole: bool) -> Iterator[AnswerEvent]:
+def _message(value: Json, choice: int, logprobs: Json, *, whole: bool) -> Iterator[AnswerEvent]:
     message = _object(value)
     if message.get("role", "assistant") not in ("assistant", None, ""):
         raise _bad("has a message that is not the assistant's")
@@ -63,13 +66,16 @@ def _message(value: Json, choice: int, *, whole: bool) -> Iterator[AnswerEvent]:
     seen: set[Channel] = set()
     for key, channel in _CHANNELS:
         text = message.get(key)
+        tokens = _tokens(logprobs.get(key)) if isinstance(logprobs, dict) and key in _WITH_LOGPROBS else ()
+        if text is None and tokens:
+            text = ""
         if text is None or (channel in seen and text == message.get("reasoning_content")):
             continue
         if not isinstance(text, str):
             raise _bad(f"has `{key}` that is not text")
         seen.add(channel)
-        if text:
-            yield TextDelta(choice, channel, text)
+        if text or tokens:
+            yield TextDelta(choice, channel, text, tokens)
     for position, call in enumerate(_list(message.get("tool_calls") or [])):
         yield _tool(_object(call), choice, position if whole else None)
 
@@ -91,6 +97,24 @@ def _identifier(value: Json) -> str | None:
     if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
         raise _bad("has a tool call whose id or name is not an identifier")
     return value
+
+
+def _tokens(rows: Json) -> tuple[TokenLogprob, ...]:
+    """The tokens that were drawn. Their alternatives are left here, and so is what is no token."""
+    if not isinstance(rows, list):
+        return ()
+    return tuple(token for row in rows if isinstance(row, dict) and (token := _token(row)) is not None)
+
+
+def _token(row: dict[str, Json]) -> TokenLogprob | None:
+    text, data, logprob = row.get("token"), row.get("bytes"), row.get("logprob")
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not -MAX_LOGPROB <= logprob <= 0:
+        return None
+    if isinstance(data, list):
+        if any(isinstance(byte, bool) or not isinstance(byte, int) or not 0 <= byte <= 255 for byte in data):
+            return None
+        return TokenLogprob(bytes(data), float(logprob))  # type: ignore[arg-type] # every item was checked above
+    return TokenLogprob(text.encode(), float(logprob)) if isinstance(text, str) else None
 
 
 def _usage(value: Json) -> Iterator[Usage]:

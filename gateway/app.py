@@ -20,7 +20,7 @@ from gateway.admission import Admission
 from gateway.auth import KeyRing
 from gateway.body import read_body
 from gateway.chat import Conversation
-from gateway.disconnect import ClientGone, unless_gone
+from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.edge import Edge
 from gateway.entries import Exchange, refusal
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated
@@ -174,9 +174,10 @@ async def _moderations(call: _Call) -> Response:
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
     parts = read_inputs(body, in_force.policy.limits.input_chars)
-    work = moderate(call.exchange(in_force), in_force, parts, call.gate.records)
+    client = Client()
+    work = moderate(call.exchange(in_force), in_force, parts, call.gate.records, client)
     try:
-        answer = await unless_gone(call.request.receive, work)
+        answer = await unless_gone(call.request.receive, work, client)
     except GatewayError as exc:
         call.recorded = exc.code == "guard_unavailable"
         raise

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway import sse
-from gateway.disconnect import ClientGone, unless_gone
+from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.entries import Exchange
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ChatRequest
@@ -33,8 +33,10 @@ class Conversation:
         self, pipeline: Pipeline, exchange: Exchange, in_force: InForce, request: ChatRequest, ended: Ending
     ) -> None:
         self._exchange, self._request, self._ended = exchange, request, ended
-        self._steps = pipeline.run(exchange, in_force, request)
+        self._client = Client()
+        self._steps = pipeline.run(exchange, in_force, request, self._client)
         self._record = -1
+        self._outcome = ("allow", "")
 
     @property
     def recorded(self) -> bool:
@@ -44,11 +46,11 @@ class Conversation:
     async def respond(self, http: Request) -> Response:
         """The response; for a stream, one whose body is still to come. Raises GatewayError and ClientGone."""
         if not self._request.stream:
-            return await unless_gone(http.receive, self._unary())
-        first = await unless_gone(http.receive, self._first())
+            return await unless_gone(http.receive, self._unary(), self._client)
+        first = await unless_gone(http.receive, self._first(), self._client)
         if isinstance(first, Response):
             return first
-        return _Streaming(self._events(first), self._headers(), self._ended)
+        return _Streaming(self._events(first), self._headers(), self._ended, self._client)
 
     async def _first(self) -> Step | Response:
         """The step that decides the status: a block, or the first release."""
@@ -75,26 +77,25 @@ class Conversation:
                 elif isinstance(step, Blocked):
                     if not step.on_answer or step.decision.code == GUARD_UNAVAILABLE:
                         return self._refused(step)
-                    self._ended("block", step.decision.code or "")
-                    return self._json(200, answer.blocked(step))
+                    answer.block(step)
+                    self._outcome = ("block", step.decision.code or "")
                 else:
                     answer.add(step)
-        self._ended("allow", "")
+        self._ended(*self._outcome)
         return self._json(200, answer.body())
 
     async def _events(self, first: Step) -> AsyncGenerator[bytes]:
         answer = StreamedAnswer(self._exchange, self._request)
         async with aclosing(self._steps) as steps:
             try:
-                for data in self._event_bytes(answer, first):
-                    yield data
-                if not isinstance(first, Blocked):
-                    async for step in steps:
-                        for data in self._event_bytes(answer, step):
-                            yield data
-                        if isinstance(step, Blocked):
-                            return
-                    self._ended("allow", "")
+                step: Step | None = first
+                while step is not None:
+                    for data in self._event_bytes(answer, step):
+                        yield data
+                    is_over = isinstance(step, Blocked) and step.choice is None
+                    step = None if is_over else await anext(steps, None)
+                self._ended(*self._outcome)
+                if not is_over:
                     yield sse.DONE
             except GatewayError as exc:
                 # The status line is out. An error event makes every OpenAI SDK raise, and no [DONE] follows it.
@@ -112,9 +113,9 @@ class Conversation:
         if not isinstance(step, Blocked):
             return list(answer.events(step))
         if step.decision.code == GUARD_UNAVAILABLE:
-            self._ended("error", GUARD_UNAVAILABLE)
+            self._outcome = ("error", GUARD_UNAVAILABLE)
             return [sse.event(blocked_request(self._exchange, step)[1])]
-        self._ended("block", step.decision.code or "")
+        self._outcome = ("block", step.decision.code or "")
         return list(answer.blocked(step))
 
     def _refused(self, step: Blocked) -> Response:
@@ -133,14 +134,14 @@ class Conversation:
 class _Streaming(Response):
     """Sends events as they come and stops the exchange when the client hangs up."""
 
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str], ended: Ending) -> None:
+    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str], ended: Ending, client: Client) -> None:
         super().__init__(None, 200, {**headers, "cache-control": "no-store"}, "text/event-stream")
         del self.headers["content-length"]
-        self._events, self._ended = events, ended
+        self._events, self._ended, self._client = events, ended, client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await unless_gone(receive, self._send_all(send))
+            await unless_gone(receive, self._send_all(send), self._client)
         except ClientGone:
             self._ended("error", "client_gone")
 

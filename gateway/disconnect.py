@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.types import Receive
@@ -20,13 +21,30 @@ class ClientGone(Exception):
     """The client closed its connection; there is nobody to answer."""
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or ClientGone once the client has hung up and `work` has wound up."""
+@dataclass(slots=True)
+class Client:
+    """Whether the client of an exchange is still there: what tells a hang-up from our own shutting down."""
+
+    is_gone: bool = False
+
+    def why_ended(self, exc: BaseException) -> str:
+        """The code for an exchange that was cancelled or closed by `exc`. To be asked in the task that it met."""
+        if self.is_gone:
+            return "client_gone"
+        task = asyncio.current_task()
+        is_cancelled = isinstance(exc, asyncio.CancelledError) or (task is not None and task.cancelling() > 0)
+        return "shutting_down" if is_cancelled else "internal_error"
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], client: Client | None = None) -> T:
+    """The result of `work`, or ClientGone once the client has hung up and `work` has wound up; `client` is told so."""
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_hangs_up(receive))
     try:
         await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
+            if client is not None:
+                client.is_gone = True
             raise ClientGone
         return task.result()
     finally:

@@ -36,6 +36,8 @@ class ChatRequest:
     include_usage: bool
     n: int
     bytes_in: int
+    logprobs: bool = False
+    """Whether the log-probabilities of the tokens are wanted."""
 
 
 class Channel(StrEnum):
@@ -47,12 +49,26 @@ class Channel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token that the model drew: its bytes, and how likely it was. Not judged yet."""
+
+    data: bytes = field(repr=False)
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of an answer, as the model server sent it. Not judged yet."""
 
     choice: int
     channel: Channel
     text: str = field(repr=False)
+    tokens: tuple[TokenLogprob, ...] = field(default=(), repr=False)
+
+    @property
+    def size(self) -> int:
+        """What it costs to keep, in characters."""
+        return len(self.text) + len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,11 @@ class ToolDelta:
     name: str | None
     arguments: str = field(repr=False)
 
+    @property
+    def size(self) -> int:
+        """What it costs to keep, in characters."""
+        return len(self.arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:
@@ -72,6 +93,7 @@ class Finish:
 
     choice: int
     reason: str
+    size = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,7 @@ class Usage:
     """Token counts as the model server reports them: integers only."""
 
     counts: dict[str, Json]
+    size = 0
 
 
 AnswerEvent = TextDelta | ToolDelta | Finish | Usage
@@ -100,6 +123,8 @@ class ReleasedText:
     choice: int
     channel: Channel
     text: str = field(repr=False)
+    tokens: tuple[TokenLogprob, ...] = field(default=(), repr=False)
+    """Those that lie wholly in released text, and in nothing that was redacted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,18 @@
 Streaming is a release policy, not a second code path. A unary answer and the `buffer` mode judge once, at the end. The
 `window` mode judges whenever a window's worth of new text has come, and lets out all but the last `holdback`
 characters, so that a secret or a sentence cut by a window's edge is seen whole before any of it leaves. Tool calls are
-always held until their choice is complete.
+always held until their choice is complete. Log-probabilities leave with the text they belong to. Each choice is held,
+judged and ended apart from the others.
 
 Invariants, tested as properties: text is released at most once and in order; every released character lay inside a
-window that was judged; no character of a span that was to be redacted leaves.
+window that was judged; no character of a span that was to be redacted leaves; no log-probability leaves before the text
+of its token, or at all where that was redacted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import UpstreamFailed
@@ -27,6 +29,7 @@ from gateway.exchange import (
     ToolCall,
     ToolDelta,
 )
+from gateway.held_text import HeldText, Stretch
 from gateway.jsonstrict import is_json, without_escapes
 from guards.verdict import Part, Scope
 from policies.model import Redaction
@@ -38,6 +41,7 @@ _SCOPES: Final = {
     Channel.REFUSAL: Scope.OUTPUT,
     Channel.REASONING: Scope.REASONING,
 }
+_Key = tuple[int, Channel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,13 @@ class ReleaseRule:
 
     mode: str
     window: int
+    """The least new text that is judged before its time is up."""
     holdback: int
     max_chars: int
+    whole_runs: bool = False
+    """Whether a long word may be a secret that no guard knows before its end: it leaves whole, or redacted."""
+    logprobs: bool = False
+    """Whether the log-probabilities of the tokens leave with their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +65,18 @@ class Window:
 
     parts: tuple[Part, ...]
     final: bool
-    offsets: tuple[tuple[int, Channel, int, int], ...]
-    """For each text part: choice, channel, where the part starts in the channel's text, and where it ends."""
+    stretches: tuple[Stretch, ...]
+    """For each text part, in order; parts of tool calls come after them."""
+    choices: tuple[int, ...]
+    """Whose text is in it. A final window has every choice that is still open, also one without text."""
+    holds: int = 0
+    """How much of its end stays back."""
 
-
-@dataclass(slots=True)
-class _Text:
-    pieces: list[str] = field(default_factory=list)
-    length: int = 0
-    judged: int = 0
-    released: int = 0
-
-    def add(self, text: str) -> None:
-        self.pieces.append(text)
-        self.length += len(text)
-
-    def whole(self) -> str:
-        if len(self.pieces) > 1:
-            self.pieces = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
+    def parts_of(self, choice: int) -> tuple[Part, ...]:
+        """What one choice is judged by."""
+        if len(self.choices) == 1:
+            return self.parts
+        return tuple(part for part in self.parts if part.path.startswith(f"/choices/{choice}/"))
 
 
 @dataclass(slots=True)
@@ -87,47 +89,61 @@ class _Call:
 class Holdback:
     """All choices and channels of one answer."""
 
-    def __init__(self, rule: ReleaseRule) -> None:
+    def __init__(self, rule: ReleaseRule, choices: int = 1) -> None:
         self._rule = rule
-        self._texts: dict[tuple[int, Channel], _Text] = {}
+        self._texts: dict[_Key, HeldText] = {}
         self._calls: dict[tuple[int, int], _Call] = {}
         self._finished: dict[int, str] = {}
-        self._chars = 0
+        self._open = set(range(choices))
+        self._received = self._released_of_dropped = 0
 
     @property
     def released_chars(self) -> int:
         """Characters that have left, before redaction. The record's `stream.released`."""
-        return sum(text.released for text in self._texts.values())
+        return self._released_of_dropped + sum(text.released for text in self._texts.values())
 
     @property
     def received_chars(self) -> int:
         """Characters that have come from the model server."""
-        return self._chars
+        return self._received
 
     @property
-    def finished(self) -> frozenset[int]:
-        """Choices that were told to be complete."""
-        return frozenset(self._finished)
+    def open_choices(self) -> frozenset[int]:
+        """Choices that no block has ended."""
+        return frozenset(self._open)
 
     @property
-    def pending(self) -> bool:
-        """Whether any text waits for its first verdict."""
-        return any(text.length > text.judged for text in self._texts.values())
+    def is_complete(self) -> bool:
+        """Whether every open choice was told to be complete."""
+        return self._open <= self._finished.keys()
 
-    def feed(self, event: TextDelta | ToolDelta | Finish) -> None:
-        """Take in what the model server sent. Raises UpstreamFailed when it does not fit together."""
+    def unjudged_since(self) -> float | None:
+        """When the oldest text came that waits for its first verdict."""
+        return min((at for text in self._texts.values() if (at := text.unjudged_since()) is not None), default=None)
+
+    def unreleased_since(self) -> float | None:
+        """When the oldest text came that has not left."""
+        return min((at for text in self._texts.values() if (at := text.unreleased_since()) is not None), default=None)
+
+    def feed(self, event: TextDelta | ToolDelta | Finish, at: float = 0.0) -> None:
+        """Take in what the model server sent, which came `at`. Raises UpstreamFailed when it does not fit together."""
         if isinstance(event, Finish):
             self._finished.setdefault(event.choice, event.reason)
             return
         if event.choice in self._finished:
             raise UpstreamFailed("upstream_bad_stream", "the model server sent text after the end of a choice")
-        self._chars += len(event.text if isinstance(event, TextDelta) else event.arguments)
-        if self._chars > self._rule.max_chars:
+        self._received += len(event.text if isinstance(event, TextDelta) else event.arguments)
+        if self._received > self._rule.max_chars:
             raise UpstreamFailed("answer_too_long", f"the answer is longer than {self._rule.max_chars} characters")
-        if isinstance(event, TextDelta):
-            self._texts.setdefault((event.choice, event.channel), _Text()).add(event.text)
-        else:
+        if event.choice not in self._open:
+            return  # a block ended it; what still comes of it is for nobody
+        if isinstance(event, ToolDelta):
             self._feed_call(event)
+            return
+        text = self._texts.get((event.choice, event.channel))
+        if text is None:
+            text = self._texts[event.choice, event.channel] = HeldText()
+        text.add(event.text, at, event.tokens if self._rule.logprobs else None)
 
     def _feed_call(self, event: ToolDelta) -> None:
         call = self._calls.get((event.choice, event.index))
@@ -137,13 +153,30 @@ class Holdback:
         call.id, call.name = call.id or event.id, call.name or event.name
         call.arguments.append(event.arguments)
 
-    def due(self, *, waited: bool = False) -> Window | None:
-        """The window to judge now, in `window` mode: enough new text, or any at all once `max_wait` has passed."""
+    def drop(self, choice: int) -> None:
+        """A block ended this choice: nothing of it leaves any more, and the others go on."""
+        self._open.discard(choice)
+        for key in [key for key in self._texts if key[0] == choice]:
+            self._released_of_dropped += self._texts.pop(key).released
+        for call in [call for call in self._calls if call[0] == choice]:
+            del self._calls[call]
+
+    def due(self, least: int = 0, *, waited: bool = False) -> Window | None:
+        """The window to judge now, in `window` mode: `least` new text, or any at all once `max_wait` has passed."""
         if self._rule.mode != "window":
             return None
-        least = 1 if waited else self._rule.window
-        ready = [key for key, text in self._texts.items() if text.length - text.judged >= least]
-        return self._window(ready, final=False) if ready else None
+        least = 1 if waited else max(least, self._rule.window)
+        ready = [
+            key
+            for key, text in self._texts.items()
+            if (new := text.length - text.judged) >= least and (waited or new >= text.reluctance)
+        ]
+        return self._window(ready, holds=self._rule.holdback) if ready else None
+
+    def overdue(self) -> Window | None:
+        """The window that lets out everything, because its time is up: nothing of it stays back."""
+        ready = [key for key, text in self._texts.items() if text.length > text.released]
+        return self._window(ready) if self._rule.mode == "window" and ready else None
 
     def last(self) -> Window:
         """The closing window: every channel whole, every tool call. Its verdict is the authoritative one."""
@@ -153,19 +186,21 @@ class Holdback:
             call.arguments = [without_escapes("".join(call.arguments))]
         return self._window(list(self._texts), final=True)
 
-    def _window(self, keys: Sequence[tuple[int, Channel]], *, final: bool) -> Window:
+    def _window(self, keys: Sequence[_Key], *, final: bool = False, holds: int = 0) -> Window:
         parts: list[Part] = []
-        offsets: list[tuple[int, Channel, int, int]] = []
+        stretches: list[Stretch] = []
+        context = CONTEXT_WINDOWS * self._rule.window
         for choice, channel in sorted(keys):
             text = self._texts[choice, channel]
-            start = 0 if final else max(0, text.released - CONTEXT_WINDOWS * self._rule.window)
+            start = 0 if final else max(0, text.released - context)
             path = f"/choices/{choice}/message/{channel}"
             whole = text.whole()
             parts.append(Part(_SCOPES[channel], path, "assistant", whole[start:], preceding=whole[:start]))
-            offsets.append((choice, channel, start, text.length))
+            stretches.append(Stretch(choice, channel, path, start, text.length))
+        choices = sorted(self._open) if final else sorted({stretch.choice for stretch in stretches})
         if final:
             parts.extend(self._call_parts())
-        return Window(tuple(parts), final, tuple(offsets))
+        return Window(tuple(parts), final, tuple(stretches), tuple(choices), holds)
 
     def _call_parts(self) -> Iterable[Part]:
         for (choice, index), call in sorted(self._calls.items()):
@@ -174,53 +209,51 @@ class Holdback:
             if arguments := "".join(call.arguments):
                 yield Part(Scope.TOOL_CALL, f"{path}/arguments", "tool", arguments)
 
-    def release(self, window: Window, redactions: Sequence[Redaction]) -> list[Released]:
-        """What may leave now that `window` was judged and not blocked, with redactions made."""
+    def comes_too_late(self, window: Window, redactions: Sequence[Redaction]) -> bool:
+        """Whether something to be redacted has left in part. Then the redaction is impossible: block."""
+        return bool(redactions) and any(
+            self._texts[stretch.choice, stretch.channel].has_leaked(cut, stretch.start, final=window.final)
+            for stretch in window.stretches
+            for cut in redactions
+            if cut.path == stretch.path
+        )
+
+    def release(self, window: Window, redactions: Mapping[int, Sequence[Redaction]]) -> list[Released]:
+        """What may leave now that `window` was judged, with the redactions of each choice; the rest are blocked."""
         out: list[Released] = []
-        for part, (choice, channel, start, end) in zip(window.parts, window.offsets, strict=False):
-            cuts = [cut for cut in redactions if cut.path == part.path]
-            released = self._release_text(self._texts[choice, channel], start, end, cuts, final=window.final)
-            if released:
-                out.append(ReleasedText(choice, channel, released))
+        for stretch in window.stretches:
+            if stretch.choice not in redactions:
+                continue
+            text = self._texts[stretch.choice, stretch.channel]
+            cuts = [cut for cut in redactions[stretch.choice] if cut.path == stretch.path]
+            until = stretch.end if window.final else text.limit(stretch, cuts, window.holds, self._rule.whole_runs)
+            released, tokens = text.release(stretch, cuts, until)
+            if released or tokens:
+                out.append(ReleasedText(stretch.choice, stretch.channel, released, tokens))
         if window.final:
-            out.extend(self._release_calls(redactions))
-            out.extend(Ended(choice, reason) for choice, reason in sorted(self._finished.items()))
+            for choice, of_choice in sorted(redactions.items()):
+                out.extend(self._release_calls(choice, of_choice))
+                out.append(Ended(choice, self._finished[choice]))
         return out
 
-    def _release_text(self, text: _Text, start: int, end: int, cuts: Sequence[Redaction], *, final: bool) -> str:
-        text.judged = max(text.judged, end)
-        until = end if final else max(text.released, end - self._rule.holdback)
-        for cut in cuts:
-            if not final and start + cut.start < until < start + cut.end:
-                until = max(text.released, start + cut.start)  # a span is never let out in halves
-        whole, at = text.whole(), text.released
-        out: list[str] = []
-        for cut in cuts:
-            first, after = start + cut.start, start + cut.end
-            if after <= at or first >= until:
+    def _release_calls(self, choice: int, redactions: Sequence[Redaction]) -> Iterable[ReleasedCalls]:
+        made: list[ToolCall] = []
+        for (owner, index), call in sorted(self._calls.items()):
+            if owner != choice:
                 continue
-            out.extend((whole[at : max(at, first)], cut.replacement))
-            at = after
-        out.append(whole[at:until])
-        text.released = max(until, at)
-        return "".join(out)
-
-    def _release_calls(self, redactions: Sequence[Redaction]) -> Iterable[ReleasedCalls]:
-        calls: dict[int, list[ToolCall]] = {}
-        for (choice, index), call in sorted(self._calls.items()):
             path = f"/choices/{choice}/message/tool_calls/{index}/function"
             name, arguments = (
                 redacted(text, [cut for cut in redactions if cut.path == f"{path}/{key}"])
                 for key, text in (("name", call.name or ""), ("arguments", "".join(call.arguments)))
             )
-            calls.setdefault(choice, []).append(ToolCall(call.id or "", name, arguments))
-        for choice, made in calls.items():
+            made.append(ToolCall(call.id or "", name, arguments))
+        if made:
             yield ReleasedCalls(choice, tuple(made))
 
 
-def keeps_json(window: Window, cuts: Sequence[Redaction]) -> bool:
+def keeps_json(parts: Iterable[Part], cuts: Sequence[Redaction]) -> bool:
     """Whether tool arguments that were JSON still are once redacted. If not, the redaction is impossible: block."""
-    for part in window.parts:
+    for part in parts:
         if part.scope is Scope.TOOL_CALL and is_json(part.text):
             mine = [cut for cut in cuts if cut.path == part.path]
             if mine and not is_json(redacted(part.text, mine)):

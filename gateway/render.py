@@ -14,12 +14,23 @@ from typing import Final
 from gateway import sse
 from gateway.entries import Exchange
 from gateway.errors import GatewayError
-from gateway.exchange import ChatRequest, Ended, Released, ReleasedCalls, ReleasedText, Usage
+from gateway.exchange import (
+    Channel,
+    ChatRequest,
+    Ended,
+    Released,
+    ReleasedCalls,
+    ReleasedText,
+    TokenLogprob,
+    Usage,
+)
 from gateway.jsonstrict import Json, dumps
 from gateway.pipeline import Blocked
 from policies.model import Decision
 
 GUARD_UNAVAILABLE: Final = "guard_unavailable"
+_WITH_LOGPROBS: Final = (Channel.CONTENT, Channel.REFUSAL)
+_NONE: Final[Mapping[str, Json]] = {}
 
 
 def error_body(exc: GatewayError, exchange_id: str) -> bytes:
@@ -83,6 +94,9 @@ class UnaryAnswer:
         self._exchange, self._request = exchange, request
         self._messages: dict[int, dict[str, Json]] = {}
         self._ends: dict[int, str] = {}
+        self._logprobs: dict[int, dict[str, Json]] = {}
+        self._blocks: dict[int, Blocked] = {}
+        self._block: Blocked | None = None
         self._usage: dict[str, Json] | None = None
 
     def add(self, released: Released) -> None:
@@ -95,39 +109,47 @@ class UnaryAnswer:
             message = self._messages.setdefault(released.choice, {})
             if isinstance(released, ReleasedText):
                 message[str(released.channel)] = str(message.get(str(released.channel), "")) + released.text
+                if rows := _logprob_rows(released):
+                    self._logprobs.setdefault(released.choice, {"content": None, "refusal": None}).update(rows)
             else:
                 message["tool_calls"] = list[Json](_calls(self._exchange, released))
 
-    def body(self) -> bytes:
-        """The finished answer."""
-        choices: list[Json] = []
-        for choice, reason in sorted(self._ends.items()):
-            message: dict[str, Json] = {"role": "assistant", "content": None, "refusal": None}
-            choices.append(
-                {
-                    "index": choice,
-                    "message": message | self._messages.get(choice, {}),
-                    "logprobs": None,
-                    "finish_reason": reason,
-                }
-            )
-        return dumps(
-            _head(self._exchange, self._request, "chat.completion") | {"choices": choices} | self._usage_field()
-        )
+    def block(self, step: Blocked) -> None:
+        """Take in the end of a choice, or of all that have not ended."""
+        if step.choice is None:
+            self._block = step
+        else:
+            self._blocks[step.choice] = step
 
-    def blocked(self, step: Blocked) -> bytes:
-        """The answer that says it was withheld: every choice, no text of the model."""
-        choices: list[Json] = [
-            {
-                "index": choice,
-                "message": {"role": "assistant", "content": None, "refusal": withheld(step.decision)},
-                "logprobs": None,
-                "finish_reason": "content_filter",
-            }
-            for choice in range(self._request.n)
-        ]
+    def body(self) -> bytes:
+        """The finished answer. Of a choice that was blocked no text of the model is in it."""
+        several = self._request.n > 1
+        rows = [self._blocked(choice, several=several) or self._whole(choice) for choice in range(self._request.n)]
+        detail: dict[str, Json] = {"gatehouse": _detail(self._exchange, self._block)} if self._block else {}
         head = _head(self._exchange, self._request, "chat.completion")
-        return dumps(head | {"choices": choices} | self._usage_field() | {"gatehouse": _detail(self._exchange, step)})
+        return dumps(head | {"choices": list[Json](rows)} | self._usage_field() | detail)
+
+    def _whole(self, choice: int) -> dict[str, Json]:
+        message: dict[str, Json] = {"role": "assistant", "content": None, "refusal": None}
+        return {
+            "index": choice,
+            "message": message | self._messages.get(choice, {}),
+            "logprobs": self._logprobs.get(choice),
+            "finish_reason": self._ends[choice],
+        }
+
+    def _blocked(self, choice: int, *, several: bool) -> dict[str, Json] | None:
+        """The choice that says it was withheld, and, among several, why."""
+        step = self._blocks.get(choice, self._block)
+        if step is None:
+            return None
+        row: dict[str, Json] = {
+            "index": choice,
+            "message": {"role": "assistant", "content": None, "refusal": withheld(step.decision)},
+            "logprobs": None,
+            "finish_reason": "content_filter",
+        }
+        return row | {"gatehouse": _detail(self._exchange, step)} if several else row
 
     def _usage_field(self) -> dict[str, Json]:
         return {"usage": self._usage} if self._usage is not None else {}
@@ -153,16 +175,19 @@ class StreamedAnswer:
             yield self._choice(released.choice, {}, released.reason)
         else:
             yield from self._opening(released.choice)
-            yield self._choice(released.choice, self._delta(released), None)
+            logprobs = _logprob_rows(released) if isinstance(released, ReleasedText) else {}
+            yield self._choice(released.choice, self._delta(released), None, logprobs)
 
     def blocked(self, step: Blocked) -> Iterable[bytes]:
-        """Close every choice with `content_filter`; what was already sent cannot be recalled."""
-        for choice in range(self._request.n):
+        """End a choice with `content_filter`, or all that are open; what was already sent cannot be recalled."""
+        for choice in range(self._request.n) if step.choice is None else (step.choice,):
             if choice not in self._ended:
+                self._ended.add(choice)
                 yield from self._opening(choice)
                 last: Json = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
                 yield self._event([last], {"gatehouse": _detail(self._exchange, step)})
-        yield sse.DONE
+        if step.choice is None:
+            yield sse.DONE
 
     def _delta(self, released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
         if isinstance(released, ReleasedText):
@@ -175,11 +200,29 @@ class StreamedAnswer:
             self._open.add(choice)
             yield self._choice(choice, {"role": "assistant", "content": ""}, None)
 
-    def _choice(self, choice: int, delta: dict[str, Json], reason: str | None) -> bytes:
-        return self._event([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}], {})
+    def _choice(
+        self, choice: int, delta: dict[str, Json], reason: str | None, logprobs: Mapping[str, Json] = _NONE
+    ) -> bytes:
+        beside: Json = {"content": None, "refusal": None, **logprobs} if logprobs else None
+        return self._event([{"index": choice, "delta": delta, "logprobs": beside, "finish_reason": reason}], {})
 
     def _event(self, choices: list[Json], more: Mapping[str, Json]) -> bytes:
         return sse.event(dumps({**self._head, "choices": choices, **more}))
+
+
+def _logprob_rows(released: ReleasedText) -> dict[str, Json]:
+    """The tokens of a released text under its channel, in OpenAI's form. Alternatives are never in it."""
+    if not released.tokens or released.channel not in _WITH_LOGPROBS:
+        return {}
+    return {str(released.channel): [_logprob_row(token) for token in released.tokens]}
+
+
+def _logprob_row(token: TokenLogprob) -> Json:
+    try:
+        text = token.data.decode()
+    except UnicodeDecodeError:  # a part of a character, which has no text of its own
+        text = "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)
+    return {"token": text, "logprob": token.logprob, "bytes": list[Json](token.data), "top_logprobs": []}
 
 
 def _calls(exchange: Exchange, released: ReleasedCalls) -> list[dict[str, Json]]:

@@ -49,14 +49,12 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
     "modalities": "only text answers can be judged",
     "prediction": "predicted outputs are not supported",
     "web_search_options": "the gateway fetches nothing from outside",
-    "logprobs": "alternative tokens cannot be judged yet",
-    "top_logprobs": "alternative tokens cannot be judged yet",
+    "top_logprobs": "alternative tokens are no text that a guard could judge; `logprobs` alone is available",
 }
 _JUDGED: Final = ("messages", "tools", "tool_choice", "response_format", "stop")
-_OWN: Final = ("model", "n", "stream", "stream_options")
+_OWN: Final = ("model", "n", "stream", "stream_options", "logprobs")
 _TOP_LEVEL: Final[Mapping[str, None]] = dict.fromkeys((*_FORWARDED, *NOT_FORWARDED, *_UNAVAILABLE, *_JUDGED, *_OWN))
 _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
-    "logprobs": lambda value: value is False,
     "top_logprobs": lambda value: value == 0 and value is not False,
     "modalities": lambda value: value == ["text"],
 }
@@ -90,10 +88,12 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     include_usage = _stream_options(top.get("stream_options"), stream)
     if stream:
         out |= {"stream": True, "stream_options": {"include_usage": True}}
-    model = fields.text(top.get("model"), "model")
-    return ChatRequest(
-        model, out, tuple(reader.parts), stream, include_usage, n if isinstance(n, int) else 1, len(body)
-    )
+    if logprobs := fields.boolean(top.get("logprobs", False), "logprobs"):
+        if not limits.logprobs:
+            raise BadRequest("limit_logprobs", "the policy admits no `logprobs`", "logprobs")
+        out["logprobs"] = True
+    model, choices = fields.text(top.get("model"), "model"), n if isinstance(n, int) else 1
+    return ChatRequest(model, out, tuple(reader.parts), stream, include_usage, choices, len(body), logprobs)
 
 
 def _refuse_unavailable(top: Mapping[str, Json]) -> None:

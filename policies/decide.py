@@ -15,11 +15,13 @@ Shadow rules change nothing and are listed with what they would have done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from guards.verdict import Finding, Part, Verdict
 from policies.model import (
     GUARD_UNAVAILABLE,
+    REDACTION_IMPOSSIBLE,
     UNCOVERED_PART,
     Action,
     Decision,
@@ -31,6 +33,7 @@ from policies.model import (
     Rule,
 )
 
+_T = TypeVar("_T", str, tuple[str, str], Flag, Redaction)
 NOT_RUN = "not_run"
 CONFLICT = "conflict"
 _NOTHING_KNOWN: Mapping[str, Verdict] = {}
@@ -86,6 +89,46 @@ def _verdicts(
         if spec.name not in verdicts:
             errors.add((spec.name, refused.get(spec.name, NOT_RUN)))
     return verdicts
+
+
+def unredactable(decision: Decision) -> Decision:
+    """The block that stands in for a redaction that would break the JSON around it, or that comes too late."""
+    return replace(
+        decision,
+        action=Action.BLOCK,
+        code=REDACTION_IMPOSSIBLE,
+        message="a part to be redacted is structured text that would no longer be valid, or has left in part",
+        status=400,
+        redactions=(),
+    )
+
+
+def merged(decisions: Sequence[Decision]) -> Decision:
+    """One decision for several that were made of different parts: the strictest, with what all of them noted."""
+    if len(decisions) < 2:
+        return decisions[0] if decisions else Decision(Action.ALLOW)
+    action = max(decision.action for decision in decisions)
+    first, *others = sorted(
+        (decision for decision in decisions if decision.action is action),
+        key=lambda decision: (decision.code != GUARD_UNAVAILABLE, decision.code or "", decision.message or ""),
+    )
+    return Decision(
+        action=action,
+        rules=_all(decision.rules for decision in (first, *others)),
+        code=first.code,
+        message=first.message,
+        status=first.status,
+        flags=_all(decision.flags for decision in decisions),
+        redactions=_all(decision.redactions for decision in decisions),
+        shadow=_all(decision.shadow for decision in decisions),
+        errors=_all(decision.errors for decision in decisions),
+        uncovered=_all(decision.uncovered for decision in decisions),
+    )
+
+
+def _all(items: Iterable[tuple[_T, ...]]) -> tuple[_T, ...]:
+    """United, sorted, without repeats."""
+    return tuple(sorted({item for group in items for item in group}))
 
 
 @dataclass(slots=True)

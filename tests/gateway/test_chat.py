@@ -157,14 +157,67 @@ def test_a_client_that_hangs_up_leaves_one_closing_record(
     assert len(closings(live)) == 1, live.types()
 
 
-def test_every_choice_is_judged_and_one_bad_one_withholds_all(live: Live) -> None:
+def test_a_bad_choice_is_withheld_and_the_other_one_is_not(live: Live) -> None:
     live.server.events = (
         TextDelta(0, Channel.CONTENT, "fine"), Finish(0, "stop"),
         TextDelta(1, Channel.CONTENT, "BAD"), Finish(1, "stop"), Usage({"total_tokens": 1}),
     )  # fmt: skip
     body = live.chat(n=2).json()
-    assert [choice["finish_reason"] for choice in body["choices"]] == ["content_filter"] * 2
-    assert "fine" not in json.dumps(body)
+    good, bad = body["choices"]
+    assert (good["finish_reason"], good["message"]["content"]) == ("stop", "fine")
+    assert (bad["finish_reason"], bad["message"]["content"]) == ("content_filter", None)
+    assert (bad["message"]["refusal"], bad["gatehouse"]["rules"]) == ("Not allowed.", ["harm"])
+    assert "gatehouse" not in body
+    assert "BAD" not in json.dumps(body)
+    assert body["usage"] == {"total_tokens": 1}
+
+
+def test_a_choice_that_turns_bad_ends_and_the_other_one_streams_on(live: Live) -> None:
+    def both(text: str, other: str) -> list[Any]:
+        return [TextDelta(0, Channel.CONTENT, text), TextDelta(1, Channel.CONTENT, other)]
+
+    live.server.events = (
+        *both("0123456789" * 3, "abcdefghij" * 3), 0.05, *both(" then BAD", " and on"), 0.1,
+        *both("never seen" * 5, "seen" * 10), Finish(1, "stop"), Finish(0, "stop"),
+    )  # fmt: skip
+    events = rows(live.chat(stream=True, n=2).text)
+    texts = ["".join(c["delta"].get("content") or "" for r in events for c in r["choices"] if c["index"] == i)
+             for i in (0, 1)]  # fmt: skip
+    assert texts[1] == "abcdefghij" * 3 + " and on" + "seen" * 10
+    assert ("0123456789" * 3).startswith(texts[0])
+    ends = [(c["index"], c["finish_reason"]) for r in events for c in r["choices"] if c["finish_reason"]]
+    assert ends == [(0, "content_filter"), (1, "stop")]
+    [closing] = closings(live)
+    assert closing["decision"]["outcome"] == "allow"
+    assert [(row["choice"], row["outcome"], row["rules"]) for row in closing["choices"]] == [
+        (0, "block", ["harm"]), (1, "allow", ["pass"]),
+    ]  # fmt: skip
+    assert live.metric("gatehouse_in_flight") == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_when_every_choice_is_bad_the_exchange_ends_at_once(live: Live, stream: bool) -> None:
+    live.server.events = (
+        *(TextDelta(choice, Channel.CONTENT, "BAD from the start on") for choice in (0, 1)), 0.05,
+        *((30.0,) if stream else ()), Finish(0, "stop"), Finish(1, "stop"),
+    )  # fmt: skip
+    response = live.chat(n=2, stream=stream)
+    events = rows(response.text) if stream else [response.json()]
+    ends = [c["finish_reason"] for row in events for c in row["choices"] if c["finish_reason"]]
+    assert ends == ["content_filter"] * 2
+    assert "BAD" not in response.text
+    until(lambda: live.server.closed)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_guard_that_is_down_for_one_choice_is_a_failure_of_all(live: Live, stream: bool) -> None:
+    live.in_force = in_force(harm={"LOST": ErrorKind.UNAVAILABLE})
+    live.server.events = (
+        TextDelta(0, Channel.CONTENT, "fine"), Finish(0, "stop"), TextDelta(1, Channel.CONTENT, "LOST"),
+        Finish(1, "stop"),
+    )  # fmt: skip
+    response = live.chat(n=2, stream=stream)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "guard_unavailable")
 
 
 def test_tool_calls_come_whole_and_judged(live: Live) -> None:

@@ -16,6 +16,7 @@ from gateway.exchange import (
     ReleasedCalls,
     ReleasedText,
     TextDelta,
+    TokenLogprob,
     ToolCall,
     ToolDelta,
     Usage,
@@ -26,12 +27,13 @@ CANARY = "canary-in-a-value"
 EXAMPLES = [
     Caller("k", "t", "a"),
     ChatRequest("m", {"messages": CANARY}, (Part(Scope.USER, "/input/0", "user", CANARY),), True, False, 1, 9),
-    TextDelta(0, Channel.CONTENT, CANARY),
+    TokenLogprob(CANARY.encode(), -0.5),
+    TextDelta(0, Channel.CONTENT, CANARY, (TokenLogprob(CANARY.encode(), -0.5),)),
     ToolDelta(0, 0, "c1", "run", CANARY),
     Finish(0, "stop"),
     Usage({"total_tokens": 1}),
     ToolCall("c1", "run", CANARY),
-    ReleasedText(0, Channel.REASONING, CANARY),
+    ReleasedText(0, Channel.REASONING, CANARY, (TokenLogprob(CANARY.encode(), -0.5),)),
     ReleasedCalls(0, (ToolCall("c1", "run", CANARY),)),
     Ended(0, "stop"),
 ]  # fmt: skip

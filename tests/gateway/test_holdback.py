@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamFailed
-from gateway.exchange import Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta
+from gateway.exchange import (
+    Channel,
+    Ended,
+    Finish,
+    ReleasedCalls,
+    ReleasedText,
+    TextDelta,
+    TokenLogprob,
+    ToolDelta,
+)
 from gateway.holdback import Holdback, ReleaseRule, Window, keeps_json, redacted
 from guards.verdict import Scope
 from policies.model import Redaction
@@ -16,8 +27,10 @@ SECRET = "AKIA1234"
 """Eight characters that a rule of these tests redacts wherever it sees them whole."""
 
 
-def rule(mode: str = "window", window: int = 10, holdback: int = 8, max_chars: int = 100_000) -> ReleaseRule:
-    return ReleaseRule(mode, window, holdback, max_chars)
+def rule(
+    mode: str = "window", window: int = 10, holdback: int = 8, max_chars: int = 100_000, **more: bool
+) -> ReleaseRule:
+    return ReleaseRule(mode, window, holdback, max_chars, **more)
 
 
 def found(window: Window) -> list[Redaction]:
@@ -37,7 +50,8 @@ def run(pieces: list[str], release_rule: ReleaseRule) -> tuple[str, list[str]]:
 
     def let_out(window: Window) -> None:
         judged.extend(part.text for part in window.parts)
-        released.extend(r.text for r in held.release(window, found(window)) if isinstance(r, ReleasedText))
+        assert not held.comes_too_late(window, found(window))
+        released.extend(r.text for r in held.release(window, {0: found(window)}) if isinstance(r, ReleasedText))
 
     for piece in pieces:
         held.feed(TextDelta(0, Channel.CONTENT, piece))
@@ -70,12 +84,12 @@ def test_nothing_leaves_before_it_was_inside_a_judged_window(pieces: list[str], 
         held.feed(TextDelta(0, Channel.CONTENT, piece))
         assert held.released_chars == len(released)
         while due := held.due():
-            (_, _, start, end) = due.offsets[0]
+            start, end = due.stretches[0].start, due.stretches[0].end
             assert due.parts[0].text == whole[start:end]
             assert due.parts[0].preceding == whole[:start]
             assert start <= len(released), "a gap that no window covers"
             judged_to = max(judged_to, end)
-            released += "".join(r.text for r in held.release(due, []) if isinstance(r, ReleasedText))
+            released += "".join(r.text for r in held.release(due, {0: []}) if isinstance(r, ReleasedText))
             assert len(released) <= judged_to - min(holdback, judged_to)
             assert whole.startswith(released)
 
@@ -106,7 +120,7 @@ def test_waiting_long_enough_makes_any_text_due() -> None:
 
 
 def test_choices_and_channels_are_judged_apart() -> None:
-    held = Holdback(rule("buffer"))
+    held = Holdback(rule("buffer"), 2)
     held.feed(TextDelta(0, Channel.CONTENT, "answer"))
     held.feed(TextDelta(0, Channel.REASONING, "thought"))
     held.feed(TextDelta(1, Channel.CONTENT, "other"))
@@ -116,7 +130,8 @@ def test_choices_and_channels_are_judged_apart() -> None:
     assert {(part.scope, part.text) for part in window.parts} == {
         (Scope.OUTPUT, "answer"), (Scope.REASONING, "thought"), (Scope.OUTPUT, "other"),
     }  # fmt: skip
-    assert held.release(window, [])[-2:] == [Ended(0, "stop"), Ended(1, "length")]
+    ends = [r for r in held.release(window, {0: [], 1: []}) if isinstance(r, Ended)]
+    assert ends == [Ended(0, "stop"), Ended(1, "length")]
 
 
 def test_tool_calls_are_held_until_the_end_and_judged_by_name_and_arguments() -> None:
@@ -127,7 +142,7 @@ def test_tool_calls_are_held_until_the_end_and_judged_by_name_and_arguments() ->
     held.feed(Finish(0, "tool_calls"))
     window = held.last()
     assert [part.text for part in window.parts] == ["pay", f'{{"to": "{SECRET}"}}']
-    calls = [r for r in held.release(window, found(window)) if isinstance(r, ReleasedCalls)]
+    calls = [r for r in held.release(window, {0: found(window)}) if isinstance(r, ReleasedCalls)]
     assert calls[0].calls[0].arguments == '{"to": "[key]"}'
 
 
@@ -135,9 +150,10 @@ def test_tool_arguments_are_judged_and_released_without_escapes() -> None:
     held = Holdback(rule())
     held.feed(ToolDelta(0, 0, "c1", "look", '{"q":"\\u004'))
     held.feed(ToolDelta(0, 0, None, None, '1KIA1234"}'))
+    held.feed(Finish(0, "tool_calls"))
     window = held.last()
     assert [part.text for part in window.parts] == ["look", '{"q":"AKIA1234"}']
-    (calls,) = [r for r in held.release(window, found(window)) if isinstance(r, ReleasedCalls)]
+    (calls,) = [r for r in held.release(window, {0: found(window)}) if isinstance(r, ReleasedCalls)]
     assert calls.calls[0].arguments == '{"q":"[key]"}'
 
 
@@ -146,7 +162,7 @@ def test_a_secret_as_the_name_of_a_tool_call_does_not_leave() -> None:
     held.feed(ToolDelta(0, 0, "c", SECRET, "{}"))
     held.feed(Finish(0, "tool_calls"))
     window = held.last()
-    [calls] = [r for r in held.release(window, found(window)) if isinstance(r, ReleasedCalls)]
+    [calls] = [r for r in held.release(window, {0: found(window)}) if isinstance(r, ReleasedCalls)]
     assert calls.calls[0].name == "[key]"
 
 
@@ -156,8 +172,8 @@ def test_a_redaction_that_would_break_arguments_is_noticed() -> None:
     held.feed(Finish(0, "tool_calls"))
     window = held.last()
     arguments = window.parts[1].path
-    assert keeps_json(window, [Redaction(arguments, 6, 7, "2", "r")])
-    assert not keeps_json(window, [Redaction(arguments, 0, 3, "[x]", "r")])
+    assert keeps_json(window.parts, [Redaction(arguments, 6, 7, "2", "r")])
+    assert not keeps_json(window.parts, [Redaction(arguments, 0, 3, "[x]", "r")])
 
 
 def test_answers_that_do_not_fit_together_are_failures() -> None:
@@ -165,8 +181,9 @@ def test_answers_that_do_not_fit_together_are_failures() -> None:
     held.feed(Finish(0, "stop"))
     with pytest.raises(UpstreamFailed):
         held.feed(TextDelta(0, Channel.CONTENT, "after the end"))
-    with pytest.raises(UpstreamFailed):
+    with pytest.raises(UpstreamFailed) as error:
         held.feed(TextDelta(1, Channel.CONTENT, "x" * 11))
+    assert error.value.code == "answer_too_long"
     nameless = Holdback(rule())
     nameless.feed(ToolDelta(0, 0, "c", None, "{}"))
     with pytest.raises(UpstreamFailed):
@@ -176,3 +193,210 @@ def test_answers_that_do_not_fit_together_are_failures() -> None:
 def test_redacted_replaces_spans_and_nothing_else() -> None:
     cuts = [Redaction("/p", 0, 1, "A", "r"), Redaction("/p", 2, 4, "", "r")]
     assert redacted("abcde", cuts) == "Abe"
+
+
+# --- secrets that no window and no hold-back holds ---
+
+LONG_KEY = re.compile(r"key[a-z0-9]{4,}\.[a-z0-9]{4,}")
+"""Known only once its dot and what follows has come, however far away that is."""
+
+
+def long_keys(window: Window) -> list[Redaction]:
+    return [
+        Redaction(part.path, match.start(), match.end(), "[key]", "no-keys")
+        for part in window.parts
+        for match in LONG_KEY.finditer(part.text)
+    ]
+
+
+@given(
+    st.lists(st.text("ab c.", max_size=30), min_size=1, max_size=4),
+    st.lists(st.integers(4, 120), min_size=3, max_size=3),
+    st.lists(st.integers(1, 25), min_size=1, max_size=80),
+    st.integers(1, 40),
+    st.integers(1, 30),
+)
+def test_a_secret_longer_than_the_holdback_leaves_redacted_or_not_at_all(
+    around: list[str], sizes: list[int], cuts: list[int], window: int, holdback: int
+) -> None:
+    """Its windows see halves of it. What leaves is what redacting the whole text at once would have given."""
+    whole = "".join(f"{text} key{'x' * size}.{'y' * size} " for text, size in zip(around, sizes, strict=False))
+    held, released, at = Holdback(rule("window", window, holdback, whole_runs=True)), "", 0
+    for cut in [*cuts, len(whole)]:
+        held.feed(TextDelta(0, Channel.CONTENT, whole[at : at + cut]))
+        at += cut
+        if due := held.due():
+            assert not held.comes_too_late(due, long_keys(due))
+            released += "".join(r.text for r in held.release(due, {0: long_keys(due)}) if isinstance(r, ReleasedText))
+            assert "xxx" not in released
+    held.feed(Finish(0, "stop"))
+    last = held.last()
+    assert not held.comes_too_late(last, long_keys(last))
+    released += "".join(r.text for r in held.release(last, {0: long_keys(last)}) if isinstance(r, ReleasedText))
+    assert released == LONG_KEY.sub("[key]", whole)
+
+
+def test_a_redaction_of_text_that_has_left_in_part_is_noticed() -> None:
+    """Nothing can tell that a sentence is one to redact before its end. Then what is left of it does not leave."""
+    held = Holdback(rule(window=10, holdback=5))
+    held.feed(TextDelta(0, Channel.CONTENT, "begin of a long passage "))
+    first = held.due()
+    assert first is not None
+    assert not held.comes_too_late(first, [])
+    held.release(first, {0: []})
+    held.feed(TextDelta(0, Channel.CONTENT, "and its end."))
+    second = held.due()
+    assert second is not None
+    path = second.parts[0].path
+    assert held.comes_too_late(second, [Redaction(path, 6, 36, "[x]", "r")])
+    assert not held.comes_too_late(second, [Redaction(path, 2, 6, "[x]", "r")]), "the final window decides about that"
+    assert not held.comes_too_late(second, [Redaction(path, 20, 36, "[x]", "r")]), "none of it has left"
+    held.feed(Finish(0, "stop"))
+    assert held.comes_too_late(held.last(), [Redaction(path, 2, 6, "[x]", "r")])
+
+
+def test_a_span_that_left_as_its_replacement_is_no_leak_when_it_is_found_again() -> None:
+    held = Holdback(rule(window=10, holdback=5))
+    held.feed(TextDelta(0, Channel.CONTENT, "abc SECRET and more text"))
+    first = held.due()
+    assert first is not None
+    cut = Redaction(first.parts[0].path, 4, 10, "[x]", "r")
+    [text] = held.release(first, {0: [cut]})
+    assert isinstance(text, ReleasedText)
+    assert text.text == "abc [x] and more"
+    held.feed(Finish(0, "stop"))
+    last = held.last()
+    assert not held.comes_too_late(last, [cut])
+    longer = Redaction(cut.path, 4, 12, "[x]", "r")
+    assert held.comes_too_late(last, [longer]), "two characters behind it have left as they are"
+
+
+def test_judging_a_long_word_again_and_again_does_not_cost_its_square() -> None:
+    held = Holdback(rule(window=10, holdback=5, whole_runs=True))
+    judged = 0
+    for _ in range(800):
+        held.feed(TextDelta(0, Channel.CONTENT, "0123456789"))
+        if due := held.due():
+            judged += len(due.parts[0].text)
+            assert held.release(due, {0: []}) == []
+    assert judged < 8_000 * 8
+    held.feed(TextDelta(0, Channel.CONTENT, "0123456789" * 400))
+    due = held.due()
+    assert due is not None
+    assert held.release(due, {0: []}), "so long a word is data, not a secret"
+
+
+# --- choices ---
+
+
+def test_a_choice_that_was_blocked_is_dropped_and_the_other_one_is_not() -> None:
+    held = Holdback(rule(window=5, holdback=0), 2)
+    for choice in (0, 1):
+        held.feed(TextDelta(choice, Channel.CONTENT, "abcdef"))
+        held.feed(ToolDelta(choice, 0, "c", "f", "{}"))
+    due = held.due()
+    assert due is not None
+    assert due.choices == (0, 1)
+    assert [part.path for part in due.parts_of(1)] == ["/choices/1/message/content"]
+    held.drop(0)
+    assert [(r.choice, r.text) for r in held.release(due, {1: []}) if isinstance(r, ReleasedText)] == [(1, "abcdef")]
+    held.feed(TextDelta(0, Channel.CONTENT, "more of it"))
+    held.feed(Finish(1, "tool_calls"))
+    assert (held.is_complete, held.open_choices) == (True, {1})
+    last = held.last()
+    assert {part.path.split("/")[2] for part in last.parts} == {"1"}
+    assert [type(r) for r in held.release(last, {1: []})] == [ReleasedCalls, Ended]
+    assert (held.received_chars, held.released_chars) == (26, 6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.text("ab", min_size=1, max_size=9)), max_size=60), st.integers(0, 2))
+def test_interleaved_choices_do_not_mix_and_a_dropped_one_stays_dropped(
+    pieces: list[tuple[int, str]], victim: int
+) -> None:
+    held, released = Holdback(rule(window=6, holdback=3), 3), ["", "", ""]
+    whole = ["".join(text for choice, text in pieces if choice == own) for own in range(3)]
+
+    def let_out(window: Window) -> None:
+        for item in held.release(window, {choice: [] for choice in window.choices if choice in held.open_choices}):
+            if isinstance(item, ReleasedText):
+                released[item.choice] += item.text
+
+    for number, (choice, text) in enumerate(pieces):
+        held.feed(TextDelta(choice, Channel.CONTENT, text))
+        if number == len(pieces) // 2:
+            held.drop(victim)
+            left = released[victim]
+        if due := held.due():
+            let_out(due)
+    held.drop(victim)
+    for choice in range(3):
+        held.feed(Finish(choice, "stop"))
+    let_out(held.last())
+    for choice in range(3):
+        assert released[choice] == whole[choice] if choice != victim else whole[choice].startswith(released[choice])
+    if pieces:
+        assert released[victim] == left
+
+
+# --- log-probabilities ---
+
+
+def drawn(text: str, size: int) -> tuple[TokenLogprob, ...]:
+    return tuple(TokenLogprob(text[at : at + size].encode(), -0.25) for at in range(0, len(text), size))
+
+
+@given(PIECES, st.integers(1, 30), st.integers(8, 20), st.integers(1, 5))
+def test_logprobs_leave_with_their_text_and_never_where_it_was_redacted(
+    pieces: list[str], window: int, holdback: int, size: int
+) -> None:
+    held = Holdback(rule("window", window, holdback, logprobs=True))
+    seen, tokens = "", b""
+
+    def let_out(due: Window) -> None:
+        nonlocal seen, tokens
+        for item in held.release(due, {0: found(due)}):
+            if isinstance(item, ReleasedText):
+                seen += item.text
+                tokens += b"".join(token.data for token in item.tokens)
+                assert len(tokens) <= len(seen.replace("[key]", SECRET)), "a token is ahead of its text"
+
+    for piece in pieces:
+        held.feed(TextDelta(0, Channel.CONTENT, piece, drawn(piece, size)))
+        if due := held.due():
+            let_out(due)
+    held.feed(Finish(0, "stop"))
+    let_out(held.last())
+    assert SECRET.encode() not in tokens
+    if "[key]" not in seen:
+        assert tokens.decode() == seen == "".join(pieces)
+
+
+def test_without_being_asked_for_no_logprobs_are_kept() -> None:
+    held = Holdback(rule("buffer"))
+    held.feed(TextDelta(0, Channel.CONTENT, "fine", drawn("fine", 2)))
+    held.feed(Finish(0, "stop"))
+    [text, _] = held.release(held.last(), {0: []})
+    assert isinstance(text, ReleasedText)
+    assert text.tokens == ()
+
+
+# --- time ---
+
+
+def test_the_oldest_text_that_waits_is_known_until_it_was_judged_and_until_it_left() -> None:
+    held = Holdback(rule(window=10, holdback=8))
+    assert (held.unjudged_since(), held.unreleased_since()) == (None, None)
+    held.feed(TextDelta(0, Channel.CONTENT, "0123456789"), 1.0)
+    held.feed(TextDelta(0, Channel.REASONING, "01234"), 2.0)
+    held.feed(TextDelta(0, Channel.CONTENT, "01234"), 3.0)
+    assert (held.unjudged_since(), held.unreleased_since()) == (1.0, 1.0)
+    due = held.due()
+    assert due is not None
+    held.release(due, {0: []})
+    assert (held.unjudged_since(), held.unreleased_since()) == (2.0, 1.0)
+    everything = held.overdue()
+    assert everything is not None
+    held.release(everything, {0: []})
+    assert (held.unjudged_since(), held.unreleased_since()) == (None, None)
+    assert held.overdue() is None
+    assert held.released_chars == 20

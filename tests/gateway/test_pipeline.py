@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.disconnect import Client
 from gateway.entries import Exchange
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.exchange import Caller, Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta, Usage
@@ -58,11 +59,11 @@ class Bench:
         self.server, self.audit = ScriptedServer(*events), audit or MemoryAudit()
         self.pipeline = Pipeline(self.audit, self.server, b"k" * 32)
 
-    def steps(self, text: str, **fields: Any) -> Any:
+    def steps(self, text: str, client: Client | None = None, **fields: Any) -> Any:
         body = {"model": "m", "messages": [{"role": "user", "content": text}]} | fields
         request = parse_chat(json.dumps(body).encode(), _limits())
         exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/chat/completions", "engine", self.policy)
-        return self.pipeline.run(exchange, self.in_force, request)
+        return self.pipeline.run(exchange, self.in_force, request, client)
 
     async def run(self, text: str = "hello", **fields: Any) -> list[Step]:
         return [step async for step in self.steps(text, **fields)]
@@ -203,7 +204,8 @@ async def test_every_choice_reasoning_and_tool_calls_are_judged(tmp_path: Path) 
         TextDelta(1, Channel.REASONING, "BAD thought"), Finish(1, "stop"),
     ]  # fmt: skip
     steps = await Bench(tmp_path, *events).run(n=2)
-    assert released(steps) == ""
+    assert released(steps) == "fine"
+    assert [step.choice for step in steps if isinstance(step, Blocked)] == [1]
     call = [ToolDelta(0, 0, "c1", "run", '{"cmd": "BAD"}'), Finish(0, "tool_calls")]
     steps = await Bench(tmp_path, *call).run()
     assert isinstance(steps[-1], Blocked)
@@ -237,14 +239,18 @@ async def test_text_that_comes_slowly_is_released_after_max_wait(tmp_path: Path)
     assert first < 0.4
 
 
+@pytest.mark.parametrize("gone", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_upstream(
-    tmp_path: Path, stream: bool
+    tmp_path: Path, stream: bool, gone: bool
 ) -> None:
+    """Who cancels while the client is there is shutting us down."""
     bench = Bench(tmp_path, *[TextDelta(0, Channel.CONTENT, "x" * 30)] * 3, 30.0, *say("never"))
 
+    there = Client(is_gone=gone)
+
     async def client() -> None:
-        async with aclosing(bench.steps("hello", stream=stream)) as steps:
+        async with aclosing(bench.steps("hello", there, stream=stream)) as steps:
             async for _ in steps:
                 pass
 
@@ -254,7 +260,8 @@ async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_up
     with pytest.raises(asyncio.CancelledError):
         await task
     assert bench.audit.types()[-1] == "response.abort"
-    assert bench.audit.records[-1]["err"]["code"] == "client_gone"
+    code, where = ("client_gone", "client") if gone else ("shutting_down", "front")
+    assert bench.audit.records[-1]["err"] == {"code": code, "where": where}
     assert bench.audit.types().count("response.abort") == 1
     assert bench.server.closed
 

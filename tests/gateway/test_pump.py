@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import UpstreamFailed
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta
-from gateway.pump import Pump
+from gateway.pump import ROOM_EVENTS, Pump
 
 
 def text(number: int) -> TextDelta:
@@ -71,9 +71,36 @@ async def test_a_failure_of_the_sender_reaches_the_reader() -> None:
 async def test_a_reader_that_does_not_read_stops_the_sender() -> None:
     source = Source(*map(text, range(5000)))
     async with Pump(source.events()) as pump:
-        await asyncio.sleep(0.05)
-        assert source.sent < 300
+        await asyncio.sleep(0.1)
+        assert source.sent == ROOM_EVENTS
         assert len(await drained(pump)) == 5000
+
+
+async def test_much_text_fills_the_room_before_many_events_do() -> None:
+    source = Source(*[TextDelta(0, Channel.CONTENT, "x" * 10_000)] * 50)
+    async with Pump(source.events()) as pump:
+        await asyncio.sleep(0.05)
+        assert source.sent == 7, "the room holds 65,536 characters, and one event more than fits"
+        assert len(await drained(pump)) == 50
+
+
+async def test_text_before_a_failure_is_handed_out_before_it() -> None:
+    async with Pump(Source(text(1), UpstreamFailed("upstream_error", "scripted")).events()) as pump:
+        await asyncio.sleep(0.01)
+        assert await pump.batch(1) == [text(1)]
+        with pytest.raises(UpstreamFailed):
+            await pump.batch(1)
+
+
+async def test_a_batch_says_when_its_first_event_came() -> None:
+    times = iter((10.0, 20.0, 30.0))
+    source = Source(text(1), text(2), 0.02, text(3))
+    async with Pump(source.events(), lambda: next(times)) as pump:
+        await asyncio.sleep(0.005)
+        assert await pump.batch(1) == [text(1), text(2)]
+        assert pump.since == 10.0
+        assert await pump.batch(1) == [text(3)]
+        assert pump.since == 20.0
 
 
 async def test_leaving_the_pump_hangs_up_and_raises_nothing() -> None:

@@ -78,7 +78,8 @@ def test_a_whole_answer_holds_every_channel_of_every_choice() -> None:
 def test_a_withheld_answer_holds_no_text_of_the_model_in_any_choice() -> None:
     answer = UnaryAnswer(EXCHANGE, asked(2))
     answer.add(ReleasedText(0, Channel.CONTENT, "judged text of a window before the bad one"))
-    body = json.loads(answer.blocked(Blocked(9, BLOCK, on_answer=True)))
+    answer.block(Blocked(9, BLOCK, on_answer=True))
+    body = json.loads(answer.body())
     assert "judged text" not in json.dumps(body)
     assert [choice["finish_reason"] for choice in body["choices"]] == ["content_filter"] * 2
     assert {choice["message"]["refusal"] for choice in body["choices"]} == {"Not allowed."}

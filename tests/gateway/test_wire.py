@@ -145,9 +145,15 @@ def test_fields_that_cannot_be_judged_are_refused_by_name(field: str) -> None:
     assert (error.code, error.param) == ("unsupported_field", field)
 
 
-def test_logprobs_are_refused_but_their_defaults_are_not() -> None:
-    assert refused(logprobs=True).code == "unsupported_field"
-    assert refused(top_logprobs=3).code == "unsupported_field"
+def test_logprobs_are_asked_for_and_alternatives_are_refused_but_not_their_default() -> None:
+    asked = parse(logprobs=True, top_logprobs=0)
+    assert asked.logprobs
+    assert asked.body["logprobs"] is True
+    assert "top_logprobs" not in asked.body
+    error = refused(logprobs=True, top_logprobs=3)
+    assert (error.code, error.param) == ("unsupported_field", "top_logprobs")
+    assert refused(logprobs=1).code == "invalid_value"
+    assert not parse(logprobs=False).logprobs
     assert parse(logprobs=False, top_logprobs=0, modalities=["text"]).body.keys() == {"model", "messages"}
 
 

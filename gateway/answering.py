@@ -1,0 +1,174 @@
+"""An exchange from its admission on: windows judged, recorded, released, and exactly one closing record.
+
+Each choice is decided by its own text. A block ends that choice and the others go on, as the client was told to expect
+when it asked for several; a guard that gave no verdict, or a failure, ends the exchange. Whatever ends it early has a
+code of its own in the closing record, which outlives the cancellation that may have brought it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.disconnect import Client, unbroken
+from gateway.entries import Exchange, choice_rows, judged, overflow_records
+from gateway.errors import GatewayError
+from gateway.exchange import AnswerEvent, ChatRequest, Released
+from gateway.holdback import Holdback, ReleaseRule, Window, keeps_json
+from gateway.jsonstrict import Json
+from gateway.steps import Admitted, Audit, Blocked, InForce, Step
+from gateway.streaming import Windows
+from guards.verdict import Context, Finding
+from policies.decide import merged, unredactable
+from policies.model import GUARD_UNAVAILABLE, Action, Decision
+
+_WHERE: Final = {
+    "client_gone": "client",
+    "shutting_down": "front",
+    "internal_error": "front",
+    "audit_unavailable": "audit",
+}
+"""Where a failure lay. All others are the model server's."""
+
+
+class Answer:
+    """One exchange's answer on its way out."""
+
+    def __init__(
+        self,
+        audit: Audit,
+        exchange: Exchange,
+        in_force: InForce,
+        request: ChatRequest,
+        context: Context,
+        client: Client,
+    ) -> None:
+        self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
+        self._context, self._client = context, client
+        policy = in_force.policy
+        self._windowed = request.stream and policy.stream.mode == "window"
+        rule = ReleaseRule(
+            mode="window" if self._windowed else "buffer",
+            window=policy.stream.window_chars,
+            holdback=policy.stream.holdback_chars,
+            max_chars=policy.limits.output_chars,
+            whole_runs=policy.redacts_answers,
+            logprobs=request.logprobs,
+        )
+        self._held = Holdback(rule, request.n)
+        self._windows = Windows(self._held, policy.stream, windowed=self._windowed)
+        self._admission: int | None = None
+        self._judgings = 0
+        self._blocked: dict[int, Decision] = {}
+        self._closed = False
+
+    async def steps(
+        self, admission: Coroutine[Any, Any, int], decision: Decision, events: AsyncGenerator[AnswerEvent]
+    ) -> AsyncGenerator[Step]:
+        """Admitted, then released text, in order, ending in Ended events or in Blocked. Raises GatewayError."""
+        try:
+            yield Admitted(await unbroken(self._admit(admission)), decision)
+            async with aclosing(self._windows.of(events)) as windows:
+                async for window in windows:
+                    for step in await self._judge(window):
+                        yield step
+                    if self._closed and not window.final:
+                        return
+            if self._windows.usage is not None and self._held.open_choices:
+                yield self._windows.usage
+        except GatewayError as exc:
+            await self._abort(exc.code)
+            raise
+        except (asyncio.CancelledError, GeneratorExit) as exc:
+            # The client went away, or we are shutting down. The record must outlive the cancellation that says so.
+            with suppress(GatewayError):  # nobody is left who could be told
+                await unbroken(self._abort(self._client.why_ended(exc)))
+            raise
+        finally:
+            await self._abort("internal_error")
+
+    async def _admit(self, admission: Coroutine[Any, Any, int]) -> int:
+        self._admission = await admission
+        return self._admission
+
+    async def _judge(self, window: Window) -> list[Blocked | Released]:
+        """What follows from one window, once that is on disk."""
+        began = time.monotonic()
+        findings = await self._in_force.find(window.parts, self._context)
+        decisions = {choice: self._decide(window, choice, findings) for choice in window.choices}
+        blocked = {choice: decision for choice, decision in decisions.items() if decision.action is Action.BLOCK}
+        self._blocked |= blocked
+        failed = any(decision.code == GUARD_UNAVAILABLE for decision in blocked.values())
+        closing = window.final or failed or not self._held.open_choices - blocked.keys()
+        number = await self._record(window, findings, decisions, closing)
+        self._windows.judged(time.monotonic() - began)
+        if failed:
+            return [Blocked(number, merged(list(blocked.values())), on_answer=True)]
+        steps: list[Blocked | Released] = list(self._ends(number, blocked))
+        passed = {choice: decision.redactions for choice, decision in decisions.items() if choice not in blocked}
+        return [*steps, *self._held.release(window, passed)]
+
+    def _decide(self, window: Window, choice: int, findings: Sequence[Finding]) -> Decision:
+        parts = window.parts_of(choice)
+        decision = self._in_force.decide(findings, parts, self._exchange, self._request.model)
+        cuts = decision.redactions
+        if cuts and (not keeps_json(parts, cuts) or self._held.comes_too_late(window, cuts)):
+            return unredactable(decision)
+        return decision
+
+    def _ends(self, number: int, blocked: Mapping[int, Decision]) -> list[Blocked]:
+        """A block for each choice that one ended; the last one speaks for the exchange if no choice is left."""
+        for choice in blocked:
+            self._held.drop(choice)
+        ends = [Blocked(number, decision, on_answer=True, choice=choice) for choice, decision in blocked.items()]
+        if ends and not self._held.open_choices:
+            ends[-1] = replace(ends[-1], choice=None)
+        return ends
+
+    async def _record(
+        self, window: Window, findings: Sequence[Finding], decisions: Mapping[int, Decision], closing: bool
+    ) -> int:
+        record = self._exchange.record(
+            "response.complete" if closing else "response.progress", "complete" if closing else "progress"
+        )
+        policy = self._in_force.policy
+        decision = merged(list(decisions.values()))
+        overflow, fields = judged(findings, window.parts, decision, policy, self._in_force.identities)
+        for earlier in overflow_records(self._exchange, overflow):
+            await self._audit.append(earlier)
+        self._judgings += 1
+        stream = self._stream(closing and len(self._blocked) == self._request.n)
+        record |= fields | {"admit": self._admission, "stream": stream}
+        if self._request.n > 1:
+            record["choices"] = choice_rows({**decisions, **self._blocked})
+        if closing and self._windows.usage is not None:
+            record["usage"] = self._windows.usage.counts
+        return await unbroken(self._append(record, closing))
+
+    async def _append(self, record: dict[str, Json], closing: bool) -> int:
+        # A record that was handed over is written even if we are cancelled while waiting: no second end may follow it.
+        number = await self._audit.append(record)
+        self._closed = closing
+        return number
+
+    def _stream(self, blocked: bool) -> Json:
+        return {
+            "mode": "window" if self._windowed else "buffer",
+            "windows": self._judgings,
+            "released": self._held.released_chars,
+            "received": self._held.received_chars,
+            "ended_by": "policy" if blocked else "",
+        }
+
+    async def _abort(self, code: str) -> None:
+        if self._closed or self._admission is None:
+            return
+        self._closed = True
+        record = self._exchange.record("response.abort", "complete")
+        err: Json = {"code": code, "where": _WHERE.get(code, "upstream")}
+        record |= {"admit": self._admission, "stream": self._stream(False), "err": err}
+        await self._audit.append(record)

@@ -1,0 +1,85 @@
+"""What the steps of an exchange work with and what they come to: policy in force, log, admission, block, release."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.entries import Exchange, Record
+from gateway.exchange import AnswerEvent, Released
+from guards.panel import Panel
+from guards.profiles.profile import ModelProfile
+from guards.verdict import Context, Finding, GuardIdentity, Part
+from policies.decide import decide
+from policies.model import Decision, Facts, Policy
+
+
+class Audit(Protocol):
+    """Where records go. Returns the record's number once it is durable; raises if it cannot be made so."""
+
+    async def append(self, record: Record) -> int: ...
+
+
+class ModelServer(Protocol):
+    """Where judged requests go."""
+
+    async def served_as(self, model: str) -> str: ...
+
+    def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A policy with the guards built for it. An exchange keeps the one it started with."""
+
+    policy: Policy
+    panel: Panel
+    identities: Mapping[str, GuardIdentity]
+    profiles: Mapping[str, ModelProfile] = field(default_factory=dict)
+    """Of the detectors whose guard is a model: what its scores and codes mean."""
+
+    @property
+    def longest_wait_s(self) -> float:
+        """The deadline over all detectors: no part waits longer than the slowest of them may take."""
+        return max((spec.timeout_s for spec in self.policy.detectors.values()), default=1.0)
+
+    async def judge(
+        self, parts: Sequence[Part], exchange: Exchange, model: str, context: Context
+    ) -> tuple[list[Finding], Decision]:
+        """What every detector says of every part its scope asks for, and what the policy concludes."""
+        findings = await self.find(parts, context)
+        return findings, self.decide(findings, parts, exchange, model)
+
+    async def find(self, parts: Sequence[Part], context: Context) -> list[Finding]:
+        """What every detector says of every part its scope asks for."""
+        deadline = asyncio.get_running_loop().time() + self.longest_wait_s
+        return await self.panel.judge(parts, self.policy.detectors_for, deadline, context)
+
+    def decide(self, findings: Sequence[Finding], parts: Sequence[Part], exchange: Exchange, model: str) -> Decision:
+        """What the policy concludes about these parts."""
+        facts = Facts(tuple(parts), exchange.caller.tenant, exchange.caller.app, model)
+        return decide(self.policy, findings, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The request passed, and the record that says so is durable."""
+
+    record: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The policy stopped the request, the answer, or one choice of it."""
+
+    record: int
+    decision: Decision
+    on_answer: bool
+    choice: int | None = None
+    """The choice that ends here while others go on; None: nothing of the exchange follows."""
+
+
+Step = Admitted | Blocked | Released
