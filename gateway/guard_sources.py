@@ -44,7 +44,7 @@ def check_directories(guards: Iterable[GuardSettings]) -> None:
             continue
         if not guard.path.is_dir():
             problems.add(guard.place, f"`path` of guard `{guard.use}` is `{guard.path}`, which is not a directory")
-        elif not (guard.path / "manifest.json").is_file():
+        elif guard.is_local and not (guard.path / "manifest.json").is_file():
             told = f"`{guard.path}` of guard `{guard.use}` has no manifest.json"
             problems.add(guard.place, told, f"gatehouse models add {guard.path} --profile {guard.profile.use}")
     problems.raise_if_any()

@@ -108,3 +108,11 @@ async def test_a_peer_on_a_unix_socket_needs_no_name(tmp_path: Path) -> None:
     async with make_client(str(tmp_path / "missing.sock")) as client:
         with pytest.raises(httpx.HTTPError):
             await client.get(HOST_URL + "/health")
+
+
+async def test_a_key_goes_with_every_request_of_its_client_only() -> None:
+    async with make_client(api_key="of-this-peer", connect_s=0.5) as one, make_client() as other:
+        assert one.build_request("GET", "http://peer/").headers["authorization"] == "Bearer of-this-peer"
+        assert one.timeout.connect == 0.5
+        assert one.timeout.read is None
+        assert "authorization" not in other.build_request("GET", "http://peer/").headers
