@@ -64,7 +64,7 @@ class ClassifyEndpoint:
     async def _post(self, message: object, rows: int) -> bytes:
         limit = _BYTES_PER_ROW + rows * (_BYTES_PER_ROW + self.num_classes * _BYTES_PER_PROBABILITY)
         try:
-            async with self.client.stream("POST", f"{self.url}/classify", json=message, timeout=None) as response:
+            async with self.client.stream("POST", f"{self.url}/classify", json=message) as response:
                 if response.status_code != 200:
                     kind = _STATUS_KINDS.get(response.status_code, ErrorKind.BAD_ANSWER)
                     raise GuardError(self.guard, kind, f"the endpoint answered {response.status_code}")

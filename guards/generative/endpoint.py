@@ -91,7 +91,7 @@ class CompletionsEndpoint:
 
     async def _post(self, message: object, limit: int) -> bytes:
         try:
-            async with self.client.stream("POST", f"{self.url}/completions", json=message, timeout=None) as response:
+            async with self.client.stream("POST", f"{self.url}/completions", json=message) as response:
                 if response.status_code != 200:
                     kind = _STATUS_KINDS.get(response.status_code, ErrorKind.BAD_ANSWER)
                     raise GuardError(self.guard, kind, f"the endpoint answered {response.status_code}")
