@@ -105,13 +105,13 @@ class Reading:
         """The answers to `prompts`, in order."""
         goes_on, ends = self._shares(answers[0])
         self.reach *= goes_on / (goes_on + ends)
+        if self.reach < LEAST_REACH:
+            return
         forks = dict(zip(self._forks, answers[1:], strict=True))
         chances = {code: self._chance(ids, forks) for code, ids in self._table}
         mass = sum(chances.values()) / (goes_on if self.named and () in forks else 1.0)
         chances = {code: chance for code, chance in chances.items() if code not in self.named}
         total = sum(chances.values())
-        if self.reach < LEAST_REACH:
-            return
         if not self.floor <= mass or total <= 0.0:
             if self.reach >= self.floor:
                 raise GuardError(self.guard, ErrorKind.BAD_ANSWER, "the model names something else than a category")

@@ -24,6 +24,8 @@ from guards.windows import windows
 VIEWS = ("raw", "normalised", "decoded")
 """Forms that tell a model more than the raw text does; it reads the others itself."""
 MAX_CHARS = 1 << 19
+MAX_TURNS = 100
+"""Of a conversation, the last; what came before has been judged when it came."""
 RESERVE = 64
 """Tokens of a prompt left for the answer, all codes named."""
 SLACK = 16
@@ -101,9 +103,7 @@ class Prompter:
         return Asked(tuple(prompts), count)
 
     def _in_conversation(self, part: Part, context: Context, before: Texts, text: str) -> Iterator[Prompt]:
-        turns = self._clean(turns_before(part, context))
-        if self._profile.turns:
-            turns = latest(turns, self._profile.turns - 1)
+        turns = self._clean(latest(turns_before(part, context), (self._profile.turns or MAX_TURNS) - 1))
         for subject in self._subjects:
             fitting = self._fitting(turns, text, subject)
             if fitting is not None and fitting != before:

@@ -16,7 +16,7 @@ from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
 from guards.views.folded import folded
 
 _TAG = r"<[ \t]{0,4}/?[ \t]{0,4}(?i:begin|end)[ \t_]{1,4}[A-Za-z][A-Za-z _]{0,60}>"
-_PIPED = r"<\|[^|<>\n]{1,64}\|>"
+_PIPED = r"<\|[^\s|<>]{1,64}\|>"
 _LIKELY = re.compile(r"[<\[:\uff1a\uff1c\ufe64\ufe55\uff3b]|[^\x00-\x7f]")
 
 

@@ -105,7 +105,11 @@ class _Planter:
     def _node(self, place: str, branches: Sequence[tuple[int, Node | bool]]) -> Node:
         if len({token for token, _ in branches}) != len(branches):
             raise GuardSetupError(self._guard, "two words of the answer begin with the same token")
-        return Node(after(self._guard, self._tokenizer, self._tail, place), tuple(branches))
+        node = Node(after(self._guard, self._tokenizer, self._tail, place), tuple(branches))
+        for token, following in branches:
+            if isinstance(following, Node) and following.ids[: len(node.ids) + 1] != (*node.ids, token):
+                raise GuardSetupError(self._guard, "the tokenizer joins one line of the answer to the next")
+        return node
 
     def _step(self, place: str, word: str, is_whole: bool = False) -> int:
         """The first token of a word at a place; the only one, if it has to be whole."""

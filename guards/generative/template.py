@@ -9,6 +9,7 @@ get a string in place of typed parts. Jinja runs in its sandbox, with what chat 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ MAX_TEMPLATE_CHARS = 256 * 1024
 MAX_SHAPES = 256
 PROBE = "  \n Is 2 < 3 &amp; {{ 1 }} \\n 'so' \"it\" is?\tÄ 你好 \n "
 """Nothing in it may come out changed, except for the white space at its ends."""
+_MARK = re.compile("\ue000(\\d+)\ue001")
+"""Stands for the text of a turn, by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +92,21 @@ class GuardTemplate:
                 raise GuardSetupError(self._guard, "the template does more with a text than copy it")
 
     def _cut(self, turns: int, variables: Mapping[str, object]) -> Shape:
-        marks = [f"\ue000gate{i}house\ue001" for i in range(turns)]
-        trims = self._trims(turns, marks, variables)
-        literals, slots, rest = [], [], self._rendered(marks, variables)
-        while found := [(rest.find(mark), i) for i, mark in enumerate(marks) if mark in rest]:
-            at, slot = min(found)
-            literals.append(rest[:at])
-            slots.append(slot)
-            rest = rest[at + len(marks[slot]) :]
+        marks = [f"\ue000{i}\ue001" for i in range(turns)]
+        trims = self._trims(marks[:2], variables)
+        pieces = _MARK.split(self._rendered(marks, variables))
+        literals, slots = pieces[::2], [int(number) for number in pieces[1::2]]
         if missing := sorted(set(range(turns)) - set(slots)):
             which = "the judged message" if missing[-1] == turns - 1 else f"message {missing[0] + 1} of {turns}"
             raise GuardSetupError(self._guard, f"the template leaves out the text of {which}")
-        return Shape((*literals, rest), tuple(slots), trims)
+        return Shape(tuple(literals), tuple(slots), trims)
 
-    def _trims(self, turns: int, marks: Sequence[str], variables: Mapping[str, object]) -> bool:
+    def _trims(self, marks: Sequence[str], variables: Mapping[str, object]) -> bool:
         spaced = self._rendered([f" {mark} " for mark in marks], variables)
-        kept = sum(f" {mark} " in spaced for mark in marks)
         plain = self._rendered(marks, variables)
         if spaced == plain:
-            return True
-        if kept < turns:
+            return any(mark in plain for mark in marks)
+        if any(f" {mark} " not in spaced for mark in marks if mark in plain):
             raise GuardSetupError(self._guard, "the template strips some texts and not others")
         return False
 
