@@ -4,7 +4,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 STAMP = .venv/.installed
 TEST_STAMP = .venv/.installed-test
 
-.PHONY: run test check bench-front bench-guards bench-quality wheel constraints clean
+.PHONY: run test check bench-front bench-guards bench-guard-latency bench-quality wheel constraints clean
 
 run: $(STAMP)
 	@. .venv/bin/activate && exec gatehouse serve --config deploy/gatehouse.quickstart.yaml
@@ -33,6 +33,9 @@ bench-front: $(TEST_STAMP)
 
 bench-guards: $(TEST_STAMP)
 	.venv/bin/python -m bench.guards
+
+bench-guard-latency: $(TEST_STAMP)
+	.venv/bin/python -m bench.guard_latency
 
 bench-quality: $(TEST_STAMP)
 	.venv/bin/python -m bench.guard_quality

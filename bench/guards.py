@@ -1,7 +1,10 @@
-"""What one `/classify` of the shipped guards costs: latency at light load, and throughput when many ask at once.
+"""How much faster is `/classify` than the usual ways to ask the same model? Ratios in one run, on one checkpoint.
 
-It starts a real model host (`python -m engine.server`) with both starter guards and speaks to its socket as the front
-does, with token ids. The text is made up of ordinary words; what a guard says about it is checked for form only.
+The checkpoint has Prompt Guard 2's shape and random weights. Three others judge the same texts, one by one, as they
+do: transformers' text-classification pipeline, LlamaFirewall's scanner as it ships (it makes itself, and loads its
+model, anew for each call), and that scanner kept. Ours is a real model host asked over its socket, tokenizing
+included. Rounds are interleaved. Mixed texts have 8 to 400 tokens and all judge them whole; of long texts of 1,500
+tokens the others see the first 512 only, and we all of them.
 """
 
 from __future__ import annotations
@@ -9,207 +12,210 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 from tokenizers import Tokenizer
 
-from bench import report
+from bench import guard_shapes, model_host, report
 from bench.gatehouse import ROOT
 from bench.load import percentile
-from bench.processes import busy_seconds, cpu_seconds, raise_priority, rss_mib, stop
+from bench.processes import raise_priority
+from guards.windows import windows
 
-BAR_P50_MS = 15.0
-MODELS = ("injection", "hazard")
-LENGTHS = (16, 32, 64, 128, 256, 512)
-SHARES = (30, 25, 20, 15, 7, 3)
-"""Lengths of prompts in tokens and how many of a hundred have them: mostly short, some documents."""
+MODEL = "prompt-guard"
+BAR_FIREWALL, BAR_PIPELINE = 20.0, 5.0
+WINDOW, OVERLAP, MAX_WINDOWS = 510, 64, 64
 CONNECTIONS = 16
-PAUSE_S = 0.02
-_WORDS = (
-    "the library opens at nine and closes late on friday please bring your card when you borrow a book about the sea"
-)
-_BASE = "http://model-host"
-Ids = list[int]
+SHORTEST, LONGEST, LONG = 8, 400, 1500
+PEERS = ("pipeline", "llamafirewall-kept", "llamafirewall")
 Row = dict[str, float | int | str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 when each guard alone meets the bar, 1 when not, 2 when the host did not start."""
+    """Exit status 0 when both bars are met, 1 when one is missed, 2 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.guards", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--calls", type=int, default=150, help="calls of a latency cell")
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of a throughput cell")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads of the host, as in the quickstart")
-    parser.add_argument("--models", type=Path, default=ROOT / "guards" / "starter")
-    parser.add_argument("--out", type=Path, help="one JSON line for each round")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--texts", type=int, default=32, help="mixed texts of a round")
+    parser.add_argument("--long", type=int, default=4, help="long texts of a round")
+    parser.add_argument("--shape", choices=sorted(guard_shapes.SHAPES), default="22m")
+    parser.add_argument("--precision", default="auto", help="of our host: auto, fp32, bf16 or int8")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="torch threads, for all alike")
+    home = Path(os.environ.get("GATEHOUSE_BENCH_HOME", "/tmp/gatehouse-bench"))
+    parser.add_argument("--firewall", type=Path, default=home / "llamafirewall", help="see bench/setup_guard_peers.sh")
     parser.add_argument("--nice", type=int, default=0, help="-15: before other work on the machine; needs root")
+    parser.add_argument("--out", type=Path, help="one JSON line for each round")
     args = parser.parse_args(argv)
     if args.nice:
         raise_priority(os.getpid(), args.nice)
     with tempfile.TemporaryDirectory(prefix="gatehouse-guards-") as directory:
-        socket = Path(directory) / "host.sock"
-        specs = [{"name": name, "path": str(args.models / name), "task": "classify"} for name in MODELS]
-        command = [sys.executable, "-m", "engine.server", "--socket", str(socket), "--models", json.dumps(specs)]
-        # The host ends when its stdin does, so it cannot outlive this process.
-        host = subprocess.Popen([*command, "--threads", str(args.threads)], cwd=ROOT, stdin=subprocess.PIPE)
         try:
-            rows = asyncio.run(_rounds(socket, host, args))
-        except NotReady as exc:
+            rows = _rounds(Path(directory), args)
+        except (model_host.NotReady, subprocess.CalledProcessError) as exc:
             print(f"not measured: {exc}", file=sys.stderr)
             return 2
-        finally:
-            stop(host)
     if args.out:
         args.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    print(_tables(rows))
+    print(_table(rows, args))
     return _verdict(rows)
 
 
-class NotReady(Exception):
-    """The model host ended, or did not load its models in time."""
-
-
-async def _rounds(socket: Path, host: subprocess.Popen[bytes], args: argparse.Namespace) -> list[Row]:
-    connector = aiohttp.UnixConnector(path=str(socket), limit=CONNECTIONS)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        await _wait_ready(session, host)
-        prompts = Prompts(args.models / MODELS[0] / "tokenizer.json")
-        for name in MODELS:
-            await _latency([partial(_classify, session, name, prompts.of_length(64))], 20)
-        rows = []
+def _rounds(directory: Path, args: argparse.Namespace) -> list[Row]:
+    checkpoint = guard_shapes.prompt_guard(directory / "model", args.shape)
+    spec = {"name": MODEL, "path": str(checkpoint), "task": "classify", "precision": args.precision}
+    rows: list[Row] = []
+    with model_host.serving([spec], args.threads, directory / "host.log") as host:
         for number in range(args.rounds):
-            rows.append({"round": number} | await _round(session, prompts, host.pid, args))
-            print(f"round {number}: {json.dumps(rows[-1])}", flush=True)
-        return rows
+            mixed, long = _texts(args, number)
+            row: Row = {"round": number, "precision": _precision(directory / "host.log")}
+            row |= asyncio.run(_ours(host, checkpoint, mixed, long))
+            ours = row.pop("scores")
+            for peer in PEERS:
+                python = args.firewall / "bin" / "python" if peer != "pipeline" else Path(sys.executable)
+                if not python.exists():
+                    print(f"left out: {peer}: `{python}` is missing; bench/setup_guard_peers.sh makes it")
+                    continue
+                row |= _peer(peer, python, checkpoint, directory, mixed, args, ours)
+            rows.append(row)
+            print(f"round {number}: {json.dumps(row)}", flush=True)
+    return rows
 
 
-async def _round(session: aiohttp.ClientSession, prompts: Prompts, pid: int, args: argparse.Namespace) -> Row:
-    def call(name: str, length: int) -> Callable[[], Awaitable[None]]:
-        return lambda: _classify(session, name, prompts.of_length(length))
+def _texts(args: argparse.Namespace, number: int) -> tuple[list[str], list[str]]:
+    """New ones each round; lengths are even on a logarithmic scale, as lengths of messages are."""
+    chosen = random.Random(number)
+    vocabulary = guard_shapes.words(20_000)
 
-    row: Row = {}
-    for name in MODELS:
-        for length in (64, 512):
-            row |= _named(f"{name}_{length}", await _latency([call(name, length)], args.calls if length == 64 else 30))
-    row |= _named("both_64", await _latency([call(name, 64) for name in MODELS], args.calls))
-    row |= await _throughput(session, prompts, pid, args.seconds)
-    return row
+    def text(tokens: float) -> str:
+        return " ".join(chosen.choices(vocabulary, k=max(1, round(tokens) - 2)))
 
-
-def _named(cell: str, values: Row) -> Row:
-    return {f"{cell}_{name}": value for name, value in values.items()}
+    low, high = math.log(SHORTEST), math.log(LONGEST)
+    step = (high - low) / max(1, args.texts - 1)
+    mixed = [text(math.exp(low + index * step)) for index in range(args.texts)]
+    chosen.shuffle(mixed)
+    return mixed, [text(LONG) for _ in range(args.long)]
 
 
-async def _latency(calls: Sequence[Callable[[], Awaitable[None]]], count: int) -> Row:
-    """The calls at once, then a pause, `count` times; the time until the last of them is there."""
-    times = []
-    for _ in range(count):
-        began = time.perf_counter()
-        await asyncio.gather(*(call() for call in calls))
-        times.append((time.perf_counter() - began) * 1000)
-        await asyncio.sleep(PAUSE_S)
-    return {"p50_ms": round(percentile(times, 0.5), 2), "p95_ms": round(percentile(times, 0.95), 2)}
-
-
-async def _throughput(session: aiohttp.ClientSession, prompts: Prompts, pid: int, seconds: float) -> Row:
-    """Prompts of mixed lengths over 16 connections, half of them to each model."""
-    times: list[float] = []
-    tokens = 0
-    until = time.perf_counter() + seconds
-
-    async def ask(connection: int) -> None:
-        nonlocal tokens
-        while time.perf_counter() < until:
-            ids, began = prompts.mixed(), time.perf_counter()
-            await _classify(session, MODELS[connection % len(MODELS)], ids)
-            times.append((time.perf_counter() - began) * 1000)
-            tokens += len(ids)
-
-    busy, cpu, began = busy_seconds(), cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(ask(connection) for connection in range(CONNECTIONS)))
-    wall, cpu = time.perf_counter() - began, cpu_seconds(pid) - cpu
+async def _ours(host: model_host.Serving, checkpoint: Path, mixed: list[str], long: list[str]) -> Row:
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    async with host.session(CONNECTIONS) as session:
+        await _together(session, tokenizer, mixed)
+        wall, scores, tokens = await _together(session, tokenizer, mixed)
+        long_wall, _, long_tokens = await _together(session, tokenizer, long)
+        alone = []
+        for text in mixed:
+            began = time.perf_counter()
+            await _judged(session, tokenizer, text)
+            alone.append((time.perf_counter() - began) * 1000)
     return {
-        "mixed_per_s": round(len(times) / wall, 1),
-        "mixed_tokens_per_s": round(tokens / wall),
-        "mixed_p50_ms": round(percentile(times, 0.5), 1),
-        "mixed_p95_ms": round(percentile(times, 0.95), 1),
-        "mixed_cpu_ms": round(1000 * cpu / len(times), 2),
-        "host_cores": round(cpu / wall, 2),
-        "other_cores": round((busy_seconds() - busy - cpu) / wall, 2),
-        "rss_mib": round(rss_mib(pid)),
+        "scores": scores,
+        "ours_per_s": len(mixed) / wall,
+        "ours_tokens_per_s": tokens / wall,
+        "ours_p50_ms": percentile(alone, 0.5),
+        "ours_alone_per_s": 1000 / statistics.mean(alone),
+        "ours_long_per_s": len(long) / long_wall,
+        "ours_long_tokens_per_s": long_tokens / long_wall,
+    }  # type: ignore[dict-item]
+
+
+async def _together(
+    session: aiohttp.ClientSession, tokenizer: Tokenizer, texts: Sequence[str]
+) -> tuple[float, list[float], int]:
+    """All texts at once, over as many connections as there are; seconds, scores and tokens judged."""
+    began = time.perf_counter()
+    found = await asyncio.gather(*(_judged(session, tokenizer, text) for text in texts))
+    return time.perf_counter() - began, [score for score, _ in found], sum(tokens for _, tokens in found)
+
+
+async def _judged(session: aiohttp.ClientSession, tokenizer: Tokenizer, text: str) -> tuple[float, int]:
+    """What the front does: encode once, cut into windows, ask, and take the worst."""
+    first, last = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    rows = [[first, *part, last] for part in windows(ids, WINDOW, OVERLAP, MAX_WINDOWS, MODEL)]
+    async with session.post(f"{model_host.BASE}/classify", json={"model": MODEL, "input": rows}) as response:
+        body = await response.json()
+    if response.status != 200:
+        raise model_host.NotReady(f"the host answered with status {response.status}")
+    return max(row["probs"][1] for row in body["data"]), sum(map(len, rows))
+
+
+def _peer(
+    peer: str,
+    python: Path,
+    checkpoint: Path,
+    directory: Path,
+    mixed: list[str],
+    args: argparse.Namespace,
+    ours: Sequence[float],
+) -> Row:
+    path = directory / "texts.json"
+    path.write_text(json.dumps(mixed))
+    script = ROOT / "bench" / "guard_peer.py"
+    command = [str(python), str(script), peer, str(checkpoint), str(path), str(args.threads)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=170)
+    found = json.loads(done.stdout.splitlines()[-1])
+    name = peer.replace("-", "_")
+    apart = max(abs(a - b) for a, b in zip(found["scores"], ours, strict=True))
+    return {
+        f"{name}_per_s": len(mixed) / found["seconds"],
+        f"{name}_p50_ms": percentile(found["ms"], 0.5),
+        f"{name}_score_difference": apart,
     }
 
 
-async def _classify(session: aiohttp.ClientSession, model: str, ids: Ids) -> None:
-    async with session.post(f"{_BASE}/classify", json={"model": model, "input": ids}) as response:
-        body = await response.json()
-    if response.status != 200 or not all(0 <= share <= 1 for share in body["data"][0]["probs"]):
-        raise NotReady(f"`{model}` answered with status {response.status}")
+def _precision(log: Path) -> str:
+    loaded = [json.loads(line) for line in log.read_text().splitlines() if '"model_loaded"' in line]
+    return str(loaded[-1]["precision"])
 
 
-async def _wait_ready(session: aiohttp.ClientSession, host: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if host.poll() is not None:
-            raise NotReady(f"the model host ended with status {host.returncode}")
-        try:
-            async with session.get(f"{_BASE}/health") as response:
-                if response.status == 200:
-                    return
-        except aiohttp.ClientConnectionError:
-            pass  # it has not bound its socket yet
-        await asyncio.sleep(0.2)
-    raise NotReady(f"no model after {seconds:.0f} s")
+def _table(rows: Sequence[Row], args: argparse.Namespace) -> str:
+    for row in rows:
+        for peer in (peer.replace("-", "_") for peer in PEERS):
+            if f"{peer}_per_s" in row:
+                row[f"{peer}_ratio"] = float(row["ours_per_s"]) / float(row[f"{peer}_per_s"])
+                row[f"{peer}_alone_ratio"] = float(row["ours_alone_per_s"]) / float(row[f"{peer}_per_s"])
+    ours = [report.spread(rows, name, 1) for name in ("ours_per_s", "ours_p50_ms")]
+    lines = [
+        "",
+        f"Prompt Guard 2 {args.shape}, random weights, {args.threads} threads, our precision: {rows[0]['precision']}",
+        "",
+        "| | texts per second | p50 ms, one at a time | ours is faster, 16 at once | one at a time | scores differ |",
+        "|---|---|---|---|---|---|",
+        f"| gatehouse `/classify` | {ours[0]} | {ours[1]} | | | |",
+    ]
+    for peer in PEERS:
+        name = peer.replace("-", "_")
+        cells = [report.spread(rows, f"{name}_{what}", digits) for what, digits in _CELLS]
+        lines.append(f"| {peer}, one by one | {' | '.join(cells)} |")
+    long = (
+        f"{report.spread(rows, 'ours_long_per_s', 2)} texts, {report.spread(rows, 'ours_long_tokens_per_s', 0)} tokens"
+    )
+    return "\n".join([*lines, "", f"long texts ({LONG} tokens in windows of 512), per second: {long}", ""])
 
 
-class Prompts:
-    """Token ids of ordinary words in any length, different each time so that nothing is answered from memory."""
-
-    def __init__(self, tokenizer: Path) -> None:
-        loaded = Tokenizer.from_file(str(tokenizer))
-        loaded.no_padding()
-        loaded.no_truncation()
-        self._first, *words, self._last = loaded.encode(_WORDS).ids
-        self._words, self._random = words, random.Random(7)
-
-    def of_length(self, length: int) -> Ids:
-        return [self._first, *self._random.choices(self._words, k=length - 2), self._last]
-
-    def mixed(self) -> Ids:
-        return self.of_length(self._random.choices(LENGTHS, SHARES)[0])
-
-
-def _tables(rows: Sequence[Row]) -> str:
-    lines = ["", "| one call at a time | p50 ms | p95 ms |", "|---|---|---|"]
-    cells = {f"{name}, {length} tokens": f"{name}_{length}" for name in MODELS for length in (64, 512)}
-    for title, cell in (cells | {"both at once, 64 tokens": "both_64"}).items():
-        lines.append(
-            f"| {title} | {report.spread(rows, f'{cell}_p50_ms', 1)} | {report.spread(rows, f'{cell}_p95_ms', 1)} |"
-        )
-    lines += ["", f"| {CONNECTIONS} connections, mixed lengths, both models | |", "|---|---|"]
-    named = {
-        "calls per second": "mixed_per_s", "tokens per second": "mixed_tokens_per_s", "p50 ms": "mixed_p50_ms",
-        "p95 ms": "mixed_p95_ms", "CPU ms per call": "mixed_cpu_ms", "cores used by the host": "host_cores",
-        "cores used by others": "other_cores", "RSS MiB": "rss_mib",
-    }  # fmt: skip
-    lines += [f"| {title} | {report.spread(rows, name, 1)} |" for title, name in named.items()]
-    return "\n".join(lines) + "\n"
+_CELLS = (("per_s", 2), ("p50_ms", 1), ("ratio", 1), ("alone_ratio", 1), ("score_difference", 5))
 
 
 def _verdict(rows: Sequence[Row]) -> int:
-    worst = max(report.median(rows, f"{name}_64_p50_ms") for name in MODELS)
-    met = worst < BAR_P50_MS
-    print(f"bar {'met' if met else 'MISSED'}: p50 of a 64-token prompt is {worst:.1f} ms, below {BAR_P50_MS} expected")
-    return 0 if met else 1
+    measured = {
+        "LlamaFirewall as shipped": (report.median(rows, "llamafirewall_ratio"), BAR_FIREWALL),
+        "the pipeline": (report.median(rows, "pipeline_ratio"), BAR_PIPELINE),
+    }
+    for name, (ratio, bar) in measured.items():
+        told = "not measured" if not ratio else "met" if ratio >= bar else "MISSED"
+        print(f"bar {told}: {ratio:.1f} times {name}, {bar:.0f} expected")
+    if not all(ratio for ratio, _ in measured.values()):
+        return 2
+    return 0 if all(ratio >= bar for ratio, bar in measured.values()) else 1
 
 
 if __name__ == "__main__":
