@@ -14,7 +14,7 @@ from tests.engine.model_cases import RUNS, Pair, prompt, reserved
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", params=sorted(RUNS))
+@pytest.fixture(scope="module", params=RUNS)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return Pair(tmp_path_factory.mktemp(request.param), request.param)
 
