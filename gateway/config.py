@@ -67,6 +67,8 @@ class Config:
     guards: Guards
     """What a policy may write after `use:`, besides rules; whether it runs depends on the policy."""
     state: Path
+    head_store: Path | None
+    """Where the newest head of the audit log is kept a second time; None: nowhere."""
     origin: str
     host_threads: int
     concurrency: Concurrency
@@ -107,6 +109,7 @@ _TOP: Final = (
     "model_host",
     "concurrency",
     "drain",
+    "audit",
 )
 
 
@@ -118,6 +121,7 @@ class _Reader:
         top.require("gatehouse", fields.choice(("config/v1",)), "")
         api, admin = self._listen(top)
         keys = self._keys(top, (api, admin))
+        at = (state or Path(top.get("state", fields.text, "var"))).absolute()
         return Config(
             file=self.path,
             api=api,
@@ -126,7 +130,8 @@ class _Reader:
             policy=self._policy(top),
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
-            state=(state or Path(top.get("state", fields.text, "var"))).absolute(),
+            state=at,
+            head_store=self._head_store(top, at),
             origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
             concurrency=self._concurrency(top),
@@ -237,6 +242,18 @@ class _Reader:
         node = top.node("model_host")
         section = node and Section.open(node, "`model_host`", self.problems, ("threads",))
         return section.get("threads", fields.integer(1, 256), 2) if section else 2
+
+    def _head_store(self, top: Section, state: Path) -> Path | None:
+        node = top.node("audit")
+        section = node and Section.open(node, "`audit`", self.problems, ("head_store",))
+        name = section.get("head_store", fields.text, "") if section else ""
+        if not name:
+            return None
+        path = (self.path.parent / name).absolute()
+        if section and path.resolve().is_relative_to(state.resolve()):
+            told = "`head_store` is inside `state`, where it would be set back together with the log"
+            self.problems.add(section.place_of("head_store"), told, "another disk, or another host's share")
+        return path
 
     def _concurrency(self, top: Section) -> Concurrency:
         node = top.node("concurrency")

@@ -60,6 +60,7 @@ def audit_settings(config: Config) -> AuditSettings:
         directory=config.audit_dir,
         origin=config.origin,
         key_path=config.key_dir / "audit.pem",
+        head_store=config.head_store,
         version={"id": config.origin, "version": version("gatehouse")},
     )
 

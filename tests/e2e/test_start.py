@@ -8,9 +8,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.conftest import RULES_ONLY, Gateway, start, write_config
+from tests.e2e.conftest import RULES_ONLY, Gateway, start, wait_until, write_config
 
 ENGINE = "{url: 'http://127.0.0.1:9/v1'}"
 
@@ -76,6 +77,31 @@ def test_a_second_gateway_on_the_same_log_is_refused(rules_gateway: Gateway, dir
     assert "audit_locked" in refused(directory, config)
 
 
+def once_up(directory: Path, config: Path) -> Gateway:
+    """A gateway that has started and stopped in order."""
+    gateway = start(directory, config)
+    wait_until(lambda: httpx.get(gateway.admin + "/livez", timeout=1).status_code == 200)
+    assert gateway.stop() == 0
+    return gateway
+
+
+def test_a_log_that_was_set_back_is_refused_where_a_head_store_knows_better(directory: Path) -> None:
+    """A restored snapshot: whole, signed, and older than what the second place remembers."""
+    config = write_config(directory, policy="policy.yaml", engine=ENGINE)
+    config.write_text(config.read_text() + "audit: {head_store: elsewhere/heads.sqlite}\n")
+    gateway = once_up(directory, config)
+    shutil.copytree(gateway.audit_dir, directory / "snapshot")
+    once_up(directory, config)
+    shutil.rmtree(gateway.audit_dir)
+    (directory / "snapshot").rename(gateway.audit_dir)
+
+    log = refused(directory, config)
+
+    assert "audit_rollback" in log
+    assert "history is missing" in log
+    assert "Traceback" not in log
+
+
 def test_a_log_on_a_read_only_disk_is_refused(directory: Path) -> None:
     """A read-only bind mount in a mount namespace of its own, since root ignores permission bits."""
     config = write_config(directory, policy="policy.yaml", engine=ENGINE)
@@ -97,10 +123,6 @@ def test_a_log_on_a_read_only_disk_is_refused(directory: Path) -> None:
 
 
 def test_without_an_engine_the_gateway_serves_and_says_not_ready(directory: Path) -> None:
-    import httpx
-
-    from tests.e2e.conftest import wait_until
-
     gateway = start(directory, write_config(directory, policy="policy.yaml", engine=ENGINE))
     try:
         wait_until(lambda: httpx.get(gateway.admin + "/livez", timeout=1).status_code == 200)

@@ -67,6 +67,14 @@ def test_everything_in_a_good_file_arrives(file: Path) -> None:
     assert config.state == Path("var").absolute()
 
 
+def test_a_head_store_lies_outside_the_state_that_holds_the_log(file: Path) -> None:
+    assert loaded(file).head_store is None
+    elsewhere = loaded(file, ("drain: 3s", "audit: {head_store: ../other/heads.sqlite}"))
+    assert elsewhere.head_store == file.parent / "../other/heads.sqlite"
+    inside = f"audit: {{head_store: {Path.cwd() / 'var' / 'heads.sqlite'}}}"
+    assert "inside `state`" in problems(file, ("drain: 3s", inside))[0]
+
+
 def test_a_state_on_the_command_line_wins(file: Path, tmp_path: Path) -> None:
     assert load_config(file, tmp_path / "elsewhere").state == tmp_path / "elsewhere"
 
