@@ -21,7 +21,8 @@ class EventParser:
     """Bytes in, the `data` of whole events out. Raises UpstreamFailed on invalid UTF-8 and on lines over the caps."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._rest_size = 0
         self._data: list[str] = []
         self._size = 0
         self._begun = False
@@ -29,13 +30,22 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Yield the data of every event completed by this chunk."""
-        lines, self._rest = self._split(self._rest + chunk)
-        if len(self._rest) > MAX_LINE:
-            raise UpstreamFailed("upstream_bad_stream", "the model server sent a line that is too long")
+        if self._begun and not self._after_cr and b"\n" not in chunk and b"\r" not in chunk:
+            self._keep(chunk)  # a long line in small pieces: joined once, not with every piece
+            return
+        lines, rest = self._split(b"".join((*self._rest, chunk)))
+        self._rest, self._rest_size = [], 0
+        self._keep(rest)
         for line in lines:
             event = self._line(line)
             if event is not None:
                 yield event
+
+    def _keep(self, piece: bytes) -> None:
+        self._rest.append(piece)
+        self._rest_size += len(piece)
+        if self._rest_size > MAX_LINE:
+            raise UpstreamFailed("upstream_bad_stream", "the model server sent a line that is too long")
 
     def _split(self, data: bytes) -> tuple[list[bytes], bytes]:
         if not self._begun and len(data) >= 3:

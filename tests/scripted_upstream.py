@@ -46,13 +46,32 @@ def head(kind: str) -> dict[str, Any]:
     return {"id": "up-1", "object": kind, "created": 1, "model": MODEL, "system_fingerprint": "upstream-text"}
 
 
-def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+def drawn(text: str) -> dict[str, Any]:
+    """`text` as one token, with an alternative that is no text of the answer."""
+    row = {"token": text, "logprob": -0.25, "bytes": list(text.encode())}
+    return {"content": [row | {"top_logprobs": [row, row | {"token": "ALTERNATIVE"}]}], "refusal": None}
+
+
+def chunk(delta: dict[str, Any], reason: str | None = None, index: int = 0, logprobs: bool = False) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": reason}
+    if logprobs:
+        choice["logprobs"] = drawn(delta["content"])
     return b"data: " + json.dumps(head("chat.completion.chunk") | {"choices": [choice]}).encode() + b"\n\n"
 
 
-async def streamed(order: str) -> AsyncIterator[bytes]:
-    yield chunk({"role": "assistant", "content": ""})
+async def streamed(order: str, choices: int, logprobs: bool) -> AsyncIterator[bytes]:
+    """All choices say the same, but that each order of `first | second` is one choice's own."""
+    for index in range(choices):
+        yield chunk({"role": "assistant", "content": ""}, index=index)
+    orders = order.split(" | ")
+    if len(orders) == choices > 1:
+        for index, own in enumerate(orders):
+            for word in answer_to(own).split(" "):
+                yield chunk({"content": word + " "}, None, index, logprobs)
+                await asyncio.sleep(0.002)
+            yield chunk({}, "stop", index)
+        yield b"data: [DONE]\n\n"
+        return
     text = answer_to(order.removeprefix("cut off: ").removeprefix("slowly: "))
     words = text.split(" ")
     for number, word in enumerate(words):
@@ -60,7 +79,7 @@ async def streamed(order: str) -> AsyncIterator[bytes]:
             return
         if order.startswith("slowly: "):
             await asyncio.sleep(0.05)
-        yield chunk({"content": word if number == 0 else " " + word})
+        yield chunk({"content": word if number == 0 else " " + word}, None, 0, logprobs)
     yield chunk({}, "stop")
     usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
     yield b"data: " + json.dumps(head("chat.completion.chunk") | {"choices": [], "usage": usage}).encode() + b"\n\n"
@@ -76,6 +95,12 @@ def whole(body: dict[str, Any], order: str) -> dict[str, Any]:
     else:
         message, reason = {"role": "assistant", "content": answer_to(order), "vendor_note": "unjudged"}, "stop"
     choices = [{"index": i, "message": message, "finish_reason": reason} for i in range(body.get("n", 1))]
+    for choice, own in zip(choices, order.split(" | "), strict=False):
+        if len(choices) > 1:
+            choice["message"] = message | {"content": answer_to(own)}
+    if body.get("logprobs"):
+        for choice in choices:
+            choice["logprobs"] = drawn(choice["message"]["content"])
     usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8, "vendor": "unjudged"}
     return head("chat.completion") | {"choices": choices, "usage": usage}
 
@@ -95,7 +120,9 @@ async def chat(request: Request) -> Response:
     if order.startswith("think "):
         await asyncio.sleep(float(order.split()[1]))
     if body.get("stream"):
-        return StreamingResponse(streamed(order), media_type="text/event-stream")
+        return StreamingResponse(
+            streamed(order, body.get("n", 1), bool(body.get("logprobs"))), media_type="text/event-stream"
+        )
     return JSONResponse(whole(body, order))
 
 

@@ -31,6 +31,7 @@ version: 1.0.0
 owner: tests@gatehouse.example
 defaults:
   stream: {mode: window, window: 64 characters, holdback: 48 characters, max_wait: 500ms}
+  limits: {n: 4}
 detectors:
   hidden: {use: unicode, find: [tags, bidi]}
   tokens: {use: special_tokens}

@@ -85,6 +85,58 @@ def test_a_secret_in_an_answer_is_redacted(client: openai.OpenAI, stream: bool) 
     assert text.endswith("Keep it to yourself.")
 
 
+TWO = "read page seven | say: " + "a quiet evening with a book " * 20
+
+
+def test_of_two_choices_the_bad_one_is_withheld(client: openai.OpenAI) -> None:
+    bad, good = ask(client, TWO, n=2).choices
+    assert (bad.finish_reason, bad.message.content) == ("content_filter", None)
+    assert good.finish_reason == "stop"
+    assert good.message.content == "a quiet evening with a book " * 20
+
+
+def test_of_two_streamed_choices_the_bad_one_ends_and_the_other_goes_on(client: openai.OpenAI) -> None:
+    messages = [{"role": "user", "content": TWO}]
+    texts, ends = ["", ""], {}
+    for chunk in client.chat.completions.create(model="scripted", messages=messages, stream=True, n=2):  # type: ignore[call-overload]
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            if choice.finish_reason:
+                ends[choice.index] = choice.finish_reason
+    assert list(ends.items()) == [(0, "content_filter"), (1, "stop")], "the bad one ends first"
+    assert "neighbour" not in texts[0]
+    assert texts[1].split() == ("a quiet evening with a book " * 20).split()
+
+
+@pytest.mark.parametrize("order", ["slowly: say: one two three four", "leak the key"])
+def test_logprobs_belong_to_the_text_that_was_released(client: openai.OpenAI, order: str) -> None:
+    messages = [{"role": "user", "content": order}]
+    text, tokens = "", ""
+    for chunk in client.chat.completions.create(model="scripted", messages=messages, stream=True, logprobs=True):  # type: ignore[call-overload]
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            for entry in choice.logprobs.content if choice.logprobs else ():
+                tokens += entry.token
+                assert (entry.logprob, entry.top_logprobs) == (-0.25, [])
+                assert bytes(entry.bytes).decode() == entry.token
+    if "key" in order:
+        assert "AKIA" not in text + tokens
+        assert tokens.split()[:4] == ["The", "deploy", "key", "is"]
+        assert tokens.endswith("Keep it to yourself.")
+    else:
+        assert tokens == text == "one two three four"
+
+
+def test_logprobs_of_a_whole_answer_and_alternatives_refused_by_name(client: openai.OpenAI) -> None:
+    answer = ask(client, "say: fine", logprobs=True, top_logprobs=0)
+    assert answer.choices[0].logprobs is not None
+    assert [entry.token for entry in answer.choices[0].logprobs.content or ()] == ["fine"]
+    assert "ALTERNATIVE" not in answer.model_dump_json()
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(client, "say: fine", logprobs=True, top_logprobs=2)
+    assert error.value.param == "top_logprobs"
+
+
 def test_tools_go_through_and_come_back(client: openai.OpenAI) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
     answer = ask(client, "call a tool", tools=[tool])

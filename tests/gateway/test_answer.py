@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.answer import MAX_COUNT, read_chunk, read_unary
 from gateway.errors import GatewayError, UpstreamFailed
-from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta, Usage
+from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, TokenLogprob, ToolDelta, Usage
 
 CANARY = "canary-of-the-model"
 CALL = {"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"a": 1}'}}
@@ -50,6 +50,41 @@ def test_fields_that_nobody_judges_are_left_behind() -> None:
     )  # fmt: skip
     assert CANARY not in "".join(map(repr, events))
     assert events[0] == TextDelta(0, Channel.CONTENT, "fine")
+
+
+def test_drawn_tokens_come_with_their_text_and_alternatives_stay_behind() -> None:
+    row = {"token": "C", "logprob": -0.5, "bytes": [67], "top_logprobs": [{"token": CANARY, "logprob": -1.0}]}
+    [text, finish] = unary(choice(content="C") | {"logprobs": {"content": [row], "refusal": None}})
+    assert text == TextDelta(0, Channel.CONTENT, "C", (TokenLogprob(b"C", -0.5),))
+    assert finish == Finish(0, "stop")
+    piece = {"index": 0, "delta": {"content": "D"}, "finish_reason": None, "logprobs": {"content": [row]}}
+    assert list(read_chunk(json.dumps({"choices": [piece]}), 1)) == [
+        TextDelta(0, Channel.CONTENT, "D", (TokenLogprob(b"C", -0.5),))
+    ]
+    early = piece | {"delta": {}}
+    assert list(read_chunk(json.dumps({"choices": [early]}), 1)) == [
+        TextDelta(0, Channel.CONTENT, "", (TokenLogprob(b"C", -0.5),))
+    ], "a token whose text comes later"
+    refused = unary(choice(refusal="N") | {"logprobs": {"content": None, "refusal": [row]}})[0]
+    assert isinstance(refused, TextDelta)
+    assert (refused.channel, len(refused.tokens)) == (Channel.REFUSAL, 1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        7, None, "a", [], {}, {"token": "a"}, {"token": "a", "logprob": "0"}, {"token": "a", "logprob": True},
+        {"token": "a", "logprob": 0.5}, {"token": "a", "logprob": -1e300}, {"token": 7, "logprob": -1},
+        {"token": "a", "logprob": -1, "bytes": [256]}, {"token": "a", "logprob": -1, "bytes": [True]},
+        {"token": "a", "logprob": -1, "bytes": ["a"]},
+    ],
+)  # fmt: skip
+def test_what_is_no_token_is_left_out_and_its_text_is_not(row: Any) -> None:
+    good = {"token": "b", "logprob": -1, "bytes": None}
+    [text, _] = unary(choice(content="ab") | {"logprobs": {"content": [row, good]}})
+    assert text == TextDelta(0, Channel.CONTENT, "ab", (TokenLogprob(b"b", -1.0),))
+    for shape in (7, [], "x", {"content": row if not isinstance(row, list) else 1}):
+        assert unary(choice(content="ab") | {"logprobs": shape})[0] == TextDelta(0, Channel.CONTENT, "ab")
 
 
 def test_reasoning_under_two_names_is_taken_once_if_equal_and_twice_if_not() -> None:

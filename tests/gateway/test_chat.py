@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -155,6 +156,29 @@ def test_a_client_that_hangs_up_leaves_one_closing_record(
     until(lambda: len(closings(live)) == 1)
     assert live.server.closed or not live.server.bodies
     assert len(closings(live)) == 1, live.types()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("slow_client", [False, True])
+def test_an_exchange_that_outlives_the_drain_is_recorded_as_shutting_down(stream: bool, slow_client: bool) -> None:
+    """A hang-up is the client's doing and a drain is ours: who reads the log must not take one for the other."""
+    words = [TextDelta(0, Channel.CONTENT, "words and more words ")] * (5_000 if slow_client else 4)
+    with Live(*words[:4_000], 30.0, *say("never")) as live, live.begin_chat(stream=stream) as sock:
+        if not slow_client and stream:
+            assert sock.recv(100)
+        until(lambda: bool(live.server.bodies))
+        live._uvicorn.should_exit = True
+        until(lambda: len(closings(live)) == 1, 10)
+    [closing] = closings(live)
+    assert (closing["type"], closing["err"]) == ("response.abort", {"code": "shutting_down", "where": "front"})
+
+
+def test_logprobs_are_forbidden_where_the_policy_says_so(live: Live) -> None:
+    limits = dataclasses.replace(live.in_force.policy.limits, logprobs=False)
+    live.in_force = dataclasses.replace(live.in_force, policy=dataclasses.replace(live.in_force.policy, limits=limits))
+    error = live.chat(logprobs=True).json()["error"]
+    assert (error["code"], error["param"]) == ("limit_logprobs", "logprobs")
+    assert live.chat(logprobs=False).status_code == 200
 
 
 def test_a_bad_choice_is_withheld_and_the_other_one_is_not(live: Live) -> None:

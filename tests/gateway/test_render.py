@@ -7,7 +7,17 @@ from typing import Any
 
 from gateway.entries import Exchange
 from gateway.errors import BadRequest
-from gateway.exchange import Caller, Channel, ChatRequest, Ended, ReleasedCalls, ReleasedText, ToolCall, Usage
+from gateway.exchange import (
+    Caller,
+    Channel,
+    ChatRequest,
+    Ended,
+    ReleasedCalls,
+    ReleasedText,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from gateway.pipeline import Blocked
 from gateway.render import StreamedAnswer, UnaryAnswer, blocked_request, error_body, withheld
 from policies.model import Action, Decision
@@ -73,6 +83,52 @@ def test_a_whole_answer_holds_every_channel_of_every_choice() -> None:
     assert body["usage"] == {"total_tokens": 5}
     assert body["id"] == "chatcmpl-id-1"
     assert body["model"] == "m"
+
+
+LOGPROBS = (TokenLogprob(b"o", -0.5), TokenLogprob(b"\xf0\x9f", -2))
+
+
+def test_logprobs_stand_in_openais_form_beside_their_text() -> None:
+    rows = [
+        {"token": "o", "logprob": -0.5, "bytes": [111], "top_logprobs": []},
+        {"token": "bytes:\\xf0\\x9f", "logprob": -2, "bytes": [240, 159], "top_logprobs": []},
+    ]
+    whole = UnaryAnswer(EXCHANGE, asked(2))
+    for item in (
+        ReleasedText(0, Channel.CONTENT, "o", LOGPROBS), ReleasedText(0, Channel.REASONING, "r", LOGPROBS),
+        ReleasedText(1, Channel.REFUSAL, "o", LOGPROBS), Ended(0, "stop"), Ended(1, "stop"),
+    ):  # fmt: skip
+        whole.add(item)
+    first, second = json.loads(whole.body())["choices"]
+    assert first["logprobs"] == {"content": rows, "refusal": None}
+    assert second["logprobs"] == {"content": None, "refusal": rows}
+    _, piece, end = events(
+        StreamedAnswer(EXCHANGE, asked()), ReleasedText(0, Channel.CONTENT, "o", LOGPROBS), Ended(0, "stop")
+    )
+    assert piece["choices"][0]["logprobs"] == {"content": rows, "refusal": None}
+    assert end["choices"][0]["logprobs"] is None
+
+
+def test_logprobs_of_a_choice_that_was_blocked_are_not_shown() -> None:
+    whole = UnaryAnswer(EXCHANGE, asked(2))
+    whole.add(ReleasedText(0, Channel.CONTENT, "o", LOGPROBS))
+    whole.block(Blocked(9, BLOCK, on_answer=True, choice=0))
+    whole.add(Ended(1, "stop"))
+    first, second = json.loads(whole.body())["choices"]
+    assert (first["logprobs"], first["finish_reason"]) == (None, "content_filter")
+    assert first["gatehouse"]["record"] == 9
+    assert (second["finish_reason"], "gatehouse" in second) == ("stop", False)
+
+
+def test_a_choice_that_is_blocked_in_a_stream_ends_alone() -> None:
+    answer = StreamedAnswer(EXCHANGE, asked(2))
+    events(answer, ReleasedText(0, Channel.CONTENT, "a"), ReleasedText(1, Channel.CONTENT, "b"))
+    wire = b"".join(answer.blocked(Blocked(9, BLOCK, on_answer=True, choice=0)))
+    assert b"[DONE]" not in wire
+    [row] = [json.loads(event.removeprefix(b"data: ")) for event in wire.split(b"\n\n") if event]
+    assert (row["choices"][0]["index"], row["choices"][0]["finish_reason"]) == (0, "content_filter")
+    assert list(answer.blocked(Blocked(9, BLOCK, on_answer=True, choice=0))) == [], "it ends once"
+    assert events(answer, ReleasedText(1, Channel.CONTENT, "c"))[0]["choices"][0]["index"] == 1
 
 
 def test_a_withheld_answer_holds_no_text_of_the_model_in_any_choice() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,24 @@ def test_invalid_utf8_and_endless_lines_are_failures() -> None:
         events(*[b"data: " + b"x" * 200_000 + b"\n"] * 8)
     with pytest.raises(UpstreamFailed):
         events(*[b"data\n" * 50_000] * 25)
+
+
+def test_a_long_line_in_single_bytes_is_not_copied_with_every_byte() -> None:
+    """A quarter of a megabyte, byte by byte, would be 32 GB of copying."""
+    parser, text = sse.EventParser(), "x" * (sse.MAX_LINE - 10)
+    began = time.process_time()
+    for byte in b"data: " + text.encode():
+        assert not list(parser.feed(bytes((byte,))))
+    assert list(parser.feed(b"\n\n")) == [text]
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("text", ["aé€😀b", "\u2028\u0085\x00"])
+def test_characters_cut_at_every_byte_arrive_whole(text: str) -> None:
+    wire = b"data: " + text.encode() + b"\n\n"
+    for cut in range(len(wire) + 1):
+        assert events(wire[:cut], wire[cut:]) == [text]
+    assert events(*(bytes((byte,)) for byte in wire)) == [text]
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5),
