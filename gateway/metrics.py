@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from guards.memory import Counts
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -37,6 +43,40 @@ class Metrics:
             "gatehouse_auth_records_suppressed", "Failed log-ins beyond the recorded rate.", registry=self.registry
         )
 
+    def watch_memories(self, counts: Callable[[], Mapping[str, Mapping[str, Counts]]]) -> None:
+        """Ask for the guards' memories at each scrape: detector -> what is remembered -> counts."""
+        self.registry.register(_Memories(counts))
+
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+class _Memories(Collector):
+    """What the guards of the policy in force remember. A reload builds new guards, so counters begin again then."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, Mapping[str, Counts]]]) -> None:
+        self._counts = counts
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families()
+
+    def collect(self) -> Iterable[Metric]:
+        families = hits, misses, entries, size = self._families()
+        for detector, kinds in self._counts().items():
+            for kind, counts in kinds.items():
+                hits.add_metric((detector, kind), counts.hits)
+                misses.add_metric((detector, kind), counts.misses)
+                entries.add_metric((detector, kind), counts.entries)
+                size.add_metric((detector, kind), counts.bytes)
+        return families
+
+    @staticmethod
+    def _families() -> tuple[CounterMetricFamily, CounterMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+        labels = ("detector", "of")
+        return (
+            CounterMetricFamily("gatehouse_guard_memory_hits", "Verdicts that needed no call.", labels=labels),
+            CounterMetricFamily("gatehouse_guard_memory_misses", "Verdicts that needed a call.", labels=labels),
+            GaugeMetricFamily("gatehouse_guard_memory_entries", "Verdicts remembered.", labels=labels),
+            GaugeMetricFamily("gatehouse_guard_memory_bytes", "What they take, roughly.", labels=labels),
+        )

@@ -20,6 +20,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import InForce
 from gateway.records import Records
 from guards.errors import GuardSetupError
+from guards.memory import Counts
 from guards.panel import Panel
 from guards.registry import RULES, ModelSource, build, identity
 from policies.errors import FileErrors
@@ -41,11 +42,16 @@ class PolicyInForce:
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        metrics.watch_memories(self._memory_counts)
 
     def current(self) -> InForce:
         """The pair in force at this moment."""
         assert self._in_force is not None, "load_first comes first"
         return self._in_force
+
+    def _memory_counts(self) -> dict[str, dict[str, Counts]]:
+        in_force = self._in_force
+        return {name: guard.counts() for name, guard in in_force.panel.memories.items()} if in_force else {}
 
     async def load_first(self) -> None:
         """Load at start. Raises FileErrors or ConfigError: nothing is served without a policy."""

@@ -69,6 +69,13 @@ MEMORY_OPTION = "memory"
 CLASSIFIER_OPTIONS = frozenset({"views", "length_aware", "overlap", "max_windows", MEMORY_OPTION})
 
 
+def is_remembered(use: str, values: Mapping[str, object]) -> bool:
+    """Whether the verdicts of a model guard are to be remembered; whatever its kind, unless its options say `off`."""
+    return Options(use, {key: values[key] for key in (MEMORY_OPTION,) if key in values}, {MEMORY_OPTION}).switch(
+        MEMORY_OPTION, True
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ClassifierOptions:
     """How a sequence classifier reads text."""

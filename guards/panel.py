@@ -17,6 +17,7 @@ from typing import Protocol
 import structlog
 
 from guards.errors import ErrorKind, GuardError
+from guards.memory import Remembering
 from guards.rules.base import RuleGuard
 from guards.verdict import NO_CONTEXT, Context, Finding, Guard, Part, Scope, Verdict
 
@@ -68,6 +69,11 @@ class Panel:
 
     def __init__(self, guards: Mapping[str, Guard], report: Report = log_crash) -> None:
         self._guards, self._report = dict(guards), report
+
+    @property
+    def memories(self) -> dict[str, Remembering]:
+        """The guards that remember verdicts, by detector name; what they counted goes into the metrics."""
+        return {name: guard for name, guard in self._guards.items() if isinstance(guard, Remembering)}
 
     async def judge(
         self,

@@ -19,8 +19,9 @@ from guards.endpoint import ClassifyEndpoint
 from guards.errors import GuardSetupError
 from guards.generative.guard import build as build_generative
 from guards.generative.options import read_options as generative_options
+from guards.memory import Remembering, everything
 from guards.model_files import read_model
-from guards.options import Options, classifier_options
+from guards.options import Options, classifier_options, is_remembered
 from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Activation, ModelProfile, Profile
@@ -88,8 +89,16 @@ def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSo
         raise GuardSetupError(use, "no endpoint is configured for its model")
     for kind, builder in _BUILDERS:
         if isinstance(profile, kind):
-            return builder(profile, {**source.options, **options}, source)
+            wanted = {**source.options, **options}
+            guard = builder(profile, wanted, source)
+            return _remembering(guard, profile, wanted) if is_remembered(use, wanted) else guard
     raise GuardSetupError(use, f"no guard is known for profile `{profile.use}`")
+
+
+def _remembering(guard: Guard, profile: ModelProfile, options: Mapping[str, object]) -> Remembering:
+    """Classifiers know how little their verdicts depend on; of others, everything they are told is taken for it."""
+    settings = repr((profile.use, sorted(options.items(), key=lambda item: item[0])))
+    return Remembering(guard, guard.reads if isinstance(guard, Classifier) else everything, settings)
 
 
 def identity(use: str, guard: Guard, sources: Mapping[str, ModelSource]) -> GuardIdentity:

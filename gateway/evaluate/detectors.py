@@ -14,6 +14,7 @@ from gateway.evaluate.run import Subject
 from gateway.evaluate.runner import Bench
 from guards.errors import GuardSetupError
 from guards.model_files import Thresholds
+from guards.options import MEMORY_OPTION
 from guards.registry import RULES, ModelSource, build, identity
 from guards.verdict import PPM, Guard
 from policies.errors import did_you_mean
@@ -63,8 +64,10 @@ def of_uses(uses: Sequence[str]) -> list[Wanted]:
 
 def bench(wanted: Wanted, sources: Mapping[str, ModelSource], threshold_ppm: int | None = None) -> Bench:
     """The guard, ready to judge. `threshold_ppm` is the command's and comes before all others."""
+    # What is remembered would be measured as fast, and is.
+    options = {**wanted.options, MEMORY_OPTION: "off"} if wanted.is_model else wanted.options
     try:
-        guard = build(wanted.use, wanted.options, sources)
+        guard = build(wanted.use, options, sources)
     except GuardSetupError as exc:
         raise EvaluationError(str(exc)) from exc
     told = identity(wanted.use, guard, sources)

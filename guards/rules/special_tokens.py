@@ -17,7 +17,7 @@ import re2
 from guards.errors import GuardSetupError
 from guards.rules.base import RuleGuard, compile_re2, matches, occurs
 from guards.verdict import Span
-from guards.views import folded, variants
+from guards.views.folded import folded, variants
 
 
 def _piped(*names: str) -> str:

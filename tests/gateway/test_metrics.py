@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Metrics
+from guards.memory import Counts
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -33,3 +34,16 @@ def test_no_metric_has_a_label_that_a_caller_could_choose() -> None:
     metrics = Metrics()
     names = {label for metric in vars(metrics).values() for label in getattr(metric, "_labelnames", ())}
     assert names <= {"route", "outcome", "code", "detector", "kind"}
+
+
+def test_what_the_guards_remember_is_asked_for_at_each_scrape() -> None:
+    metrics, counts = Metrics(), Counts()
+    metrics.watch_memories(lambda: {"jailbreak": {"part": counts}})
+    counts.hits, counts.misses, counts.entries, counts.bytes = 3, 2, 2, 900
+    seen = samples(metrics)
+
+    labels = [("detector", "jailbreak"), ("of", "part")]
+    assert seen[f"gatehouse_guard_memory_hits_total{labels}"] == 3
+    assert seen[f"gatehouse_guard_memory_misses_total{labels}"] == 2
+    assert seen[f"gatehouse_guard_memory_entries{labels}"] == 2
+    assert seen[f"gatehouse_guard_memory_bytes{labels}"] == 900

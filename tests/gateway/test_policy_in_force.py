@@ -17,8 +17,9 @@ from gateway.records import Records
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Profile
 from guards.registry import ModelSource
+from guards.verdict import Part, Scope
 from policies.errors import FileErrors
-from tests.doubles import MemoryLog, eventually, write_model
+from tests.doubles import ClassifyHost, MemoryLog, eventually, write_manifest, write_model
 
 POLICY = """
 gatehouse: policy/v1
@@ -274,3 +275,28 @@ async def test_equal_bytes_are_one_policy_wherever_the_models_lie(tmp_path: Path
             await site.policy.load_first()
         digests.add(site.policy.current().policy.digest)
     assert len(digests) == 1
+
+
+async def test_what_its_guards_remember_is_in_the_metrics_and_gone_after_a_reload(tmp_path: Path) -> None:
+    profile = PROFILES["starter_injection"]
+    assert isinstance(profile, Profile)
+    directory = write_model(tmp_path / "m", profile)
+    host = ClassifyHost("m", write_manifest(directory), lambda ids: [0.5, 0.5])
+    site = Site(tmp_path, starter_injection=ModelSource(directory, host.client(), "m"))
+    detectors = "{creds: {use: secrets}, injection: {use: starter_injection, threshold: 0.9}}"
+    rule = "rules:\n  - {id: inject, on: [user], when: {injection: {unsafe: true}}, do: {block: {code: attack}}}"
+    policy = POLICY.replace("VERSION", "1.0.0").replace("{creds: {use: secrets}}", detectors)
+    site.path.write_text(policy.replace("rules:", rule))
+    await site.policy.load_first()
+    guard = site.policy.current().panel.memories["injection"]
+    for _ in range(3):
+        await guard.judge([Part(Scope.USER, "/messages/0/content", "user", "hello")])
+
+    def seen(name: str, of: str) -> float | None:
+        labels = {"detector": "injection", "of": of}
+        return site.metrics.registry.get_sample_value(f"gatehouse_guard_memory_{name}", labels)
+
+    assert (seen("hits_total", "part"), seen("misses_total", "part"), seen("entries", "part")) == (2, 1, 1)
+    assert seen("entries", "window") == 1
+    await site.policy.reload()
+    assert (seen("hits_total", "part"), seen("entries", "part")) == (0, 0)

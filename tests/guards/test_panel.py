@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from guards.errors import ErrorKind, GuardError
+from guards.memory import Remembering
 from guards.panel import Panel
 from guards.rules.base import INLINE_ASCII, RuleGuard
 from guards.rules.regex import RegexGuard
@@ -231,3 +232,10 @@ async def test_a_rule_finding_carries_its_spans() -> None:
 
     assert finding.verdict is not None
     assert (finding.verdict.score_ppm, len(finding.verdict.spans)) == (PPM, 1)
+
+
+def test_guards_that_remember_are_known_by_their_detector() -> None:
+    remembering = Remembering(ScriptedGuard(by_length))
+    panel = Panel({"model": remembering, "plain": ScriptedGuard(by_length)})
+
+    assert panel.memories == {"model": remembering}

@@ -8,6 +8,7 @@ import pytest
 
 from guards.classifier import Classifier
 from guards.errors import GuardSetupError
+from guards.memory import Remembering
 from guards.profiles.starter_injection import STARTER_INJECTION
 from guards.registry import PROFILES, STARTER_DIRECTORIES, USES, ModelSource, build, check
 from guards.verdict import Part, Scope
@@ -18,7 +19,7 @@ GOOD_OPTIONS: dict[str, dict[str, object]] = {
     "special_tokens": {"families": ["llama4"], "extra": ["<extra>"]},
     "secrets": {"find": ["private_key", "cloud_key"]},
     "regex": {"pattern": r"\d+", "label": "number", "engine": "re2"},
-    "starter_injection": {"max_windows": 4},
+    "starter_injection": {"max_windows": 4, "views": ["raw", "decoded"], "length_aware": "on", "overlap": 64},
     "starter_hazard": {},
     "shieldgemma": {"custom": {"C1": "a guideline"}},
     "llama_guard_4": {"exclude": ["S13"], "custom": {"C1": "a hazard of ours"}},
@@ -52,6 +53,8 @@ def test_rules_need_no_options(use: str) -> None:
         ("starter_hazard", {"max_windows": 0}, "max_windows"),
         ("starter_hazard", {"max_windows": True}, "max_windows"),
         ("starter_hazard", {"threshold": 1}, "threshold"),
+        ("starter_hazard", {"views": ["mirrored"]}, "views"),
+        ("starter_hazard", {"memory": "maybe"}, "memory"),
         ("llama_guard_9", {}, ""),
     ],
 )
@@ -69,10 +72,26 @@ async def test_a_model_guard_is_built_from_its_directory_and_asks_its_endpoint(t
 
     guard = build("starter_injection", {}, {"starter_injection": source})
 
-    assert isinstance(guard, Classifier)
+    assert isinstance(guard, Remembering)
+    assert isinstance(guard.guard, Classifier)
     assert guard.identity.weights == host.weights
     (verdict,) = await guard.judge([Part(Scope.USER, "/m", "user", "hi")])
     assert verdict.score_ppm == 750_000
+
+
+async def test_a_model_guard_remembers_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "m", STARTER_INJECTION)
+    host = ClassifyHost("served", write_manifest(directory), lambda ids: [0.25, 0.75])
+    sources = {"starter_injection": ModelSource(directory, host.client(), "served")}
+    parts = [Part(Scope.USER, "/m", "user", "hi")]
+
+    for options, calls in (({}, 1), ({"memory": "off"}, 2)):
+        host.calls.clear()
+        guard = build("starter_injection", options, sources)
+        assert await guard.judge(parts) == await guard.judge(parts)
+        assert len(host.calls) == calls
+    with pytest.raises(GuardSetupError, match="memory"):
+        build("starter_injection", {"memory": "sometimes"}, sources)
 
 
 def test_a_model_guard_without_an_endpoint_is_refused() -> None:
