@@ -78,6 +78,10 @@ class EngineLoop:
         """Requests not finished, over all models. Zero when idle: nothing may leak."""
         return sum(lane.pending for lane in (*self._first, *self._second))
 
+    def goes_first(self, lane: Lane) -> bool:
+        """Whether this model's work has priority."""
+        return any(lane is one for one in self._first)
+
     def busy_seconds(self, lane: Lane) -> float:
         """How long engine threads have worked for this model."""
         return self._seconds.get(id(lane), 0.0)

@@ -66,7 +66,8 @@ class Pair:
     def __init__(self, directory: Path, case: str = "scout") -> None:
         self.oracle = _written(directory, case)
         self.config: ModelConfig = read_config(directory)
-        self.runner = ModelRunner(self.config, load_weights(directory, self.config))
+        self.weights = load_weights(directory, self.config)
+        self.runner = ModelRunner(self.config, self.weights)
 
     def cache(self, capacity: int = 2048, **options: int) -> KvCache:
         return KvCache(self.config, capacity, **options)

@@ -44,6 +44,8 @@ class ScriptedRunner:
 
     def __init__(self, fails_at: Sequence[int] = (), vocabulary: int = 32) -> None:
         self.fails_at, self.vocabulary = set(fails_at), vocabulary
+        self.poisoned: set[int] = set()
+        """Tokens after which the scores are no numbers."""
         self.steps: list[list[tuple[int, ...]]] = []
 
     def step(self, runs: Sequence[Run]) -> Tensor:
@@ -55,7 +57,7 @@ class ScriptedRunner:
             run.slot.filled += len(run.ids)
         logits = torch.zeros(len(wanted), self.vocabulary)
         for row, token in enumerate(wanted):
-            logits[row, (token + 1) % self.vocabulary] = 50.0
+            logits[row, (token + 1) % self.vocabulary] = float("nan") if token in self.poisoned else 50.0
         return logits
 
 

@@ -97,3 +97,42 @@ def test_a_wrong_list_of_models_is_wrong_usage(raw: str) -> None:
 def test_a_list_of_models_is_read() -> None:
     raw = json.dumps([{"name": "a", "path": "/x", "task": "classify"}])
     assert parse_specs(raw) == (ModelSpec("a", Path("/x"), "classify"),)
+
+
+def test_guards_that_generate_go_before_models_that_chat(tmp_path: Path) -> None:
+    for name in ("chat", "guard"):
+        (tmp_path / name).mkdir()
+        tiny.dense(tmp_path / name)
+    specs = parse_specs(
+        json.dumps(
+            [
+                {"name": "chat", "path": str(tmp_path / "chat"), "task": "generate"},
+                {
+                    "name": "guard",
+                    "path": str(tmp_path / "guard"),
+                    "task": "generate",
+                    "role": "guard",
+                    "precision": "bf16",
+                    "deterministic": True,
+                },
+            ]
+        )
+    )
+    host = loaded(*specs)
+    try:
+        chat, guard = host.generator("chat"), host.generator("guard")
+        assert [model.is_guard for model in (chat, guard)] == [False, True]
+        assert (chat.precision, guard.precision) == ("fp32", "bf16")
+        assert [model.lane.is_deterministic for model in (chat, guard)] == [False, True]
+        assert host.loop.goes_first(guard.lane)
+        assert not host.loop.goes_first(chat.lane)
+    finally:
+        host.stop(5)
+
+
+def test_a_generating_model_in_eight_bits_is_refused(tmp_path: Path) -> None:
+    tiny.dense(tmp_path)
+    host = loaded(ModelSpec("g", tmp_path, "generate", "int8"))
+
+    assert host.failure is not None
+    assert host.failure.code == "precision_unsupported"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.errors import BadRequest, RequestError, StepFailed, Unavailable
 from engine.events import Finished, GenerateRequest, Reason, Sampling
@@ -159,3 +161,67 @@ def test_closing_tells_waiting_and_running_ones() -> None:
 
     assert all(isinstance(one.end, Unavailable) for one in heard)
     assert (bench.lane.pending, bench.lane.reserved) == (0, 0)
+
+
+def test_what_is_not_finite_fails_its_own_sequence_and_is_not_kept() -> None:
+    bench = Bench()
+    bench.runner.poisoned = {7}
+    _, sound = bench.add(1)
+    _, poisoned = bench.add(5, 6, 7)
+    bench.drain()
+
+    assert sound.end == Finished(Reason.LENGTH, 3)
+    assert isinstance(poisoned.end, StepFailed)
+    assert poisoned.end.code == "not_finite"
+    assert bench.lane.cache.known([5, 6, 7], 3) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_block_comes_back_whichever_way_a_sequence_leaves(data: st.DataObject) -> None:
+    """Answered, cancelled, too late, failed, closed: afterwards no block is held, and all of them can be had again."""
+    lane = GenerateLane(
+        ScriptedRunner(fails_at=data.draw(st.sets(st.integers(0, 20), max_size=4))),
+        KvCache(small_config(), 48, block=4),
+        600,
+        max_running=3,
+        step_tokens=6,
+    )
+    told: list[tuple[Sequence, Heard]] = []
+    for now in range(data.draw(st.integers(1, 20))):
+        if data.draw(st.booleans()):
+            prompt = (1,) * data.draw(st.integers(1, 12)) + (data.draw(st.integers(2, 4)),)
+            request = GenerateRequest(prompt, data.draw(st.integers(1, 4)), now + data.draw(st.sampled_from((2.5, 99))))
+            told.append((Sequence(request, LetterTokenizer(), frozenset({25}), heard := Heard()), heard))
+            lane.add([told[-1][0]])
+        if told and data.draw(st.booleans()):
+            data.draw(st.sampled_from(told))[0].cancelled = True
+        if (work := lane.next(now)) is not None:
+            try:
+                work.run()
+            except RuntimeError:
+                work.fail(StepFailed("step_failed", "x"))
+        assert lane.cache.held <= lane.cache.blocks
+    lane.close(Unavailable("draining", "x"))
+
+    assert (lane.pending, lane.reserved, lane.cache.held) == (0, 0, 0)
+    assert all(sequence.cancelled or heard.end for sequence, heard in told)
+    whole = lane.cache.reserve(48)
+    assert whole is not None
+    assert sorted(whole.table) == list(range(12))
+
+
+def test_a_beginning_that_another_is_computing_is_waited_for_and_others_go_ahead() -> None:
+    runner = ScriptedRunner()
+    lane = GenerateLane(runner, KvCache(small_config(), 400, block=4), 600, step_tokens=8)
+    begun = [(1,) * 20 + (tail,) for tail in (2, 3)] + [(9, 9)]
+    for prompt in begun:
+        request = GenerateRequest(prompt, 1, 1e9, Sampling(temperature=0))
+        lane.add([Sequence(request, LetterTokenizer(), frozenset(), Heard())])
+    sizes = []
+    while (work := lane.next(0)) is not None:
+        work.run()
+        sizes.append([len(ids) for ids in runner.steps[-1]])
+
+    assert sizes == [[8], [8], [5, 2], [1]]
+    assert lane.counters.reused_tokens == 20

@@ -267,6 +267,7 @@ def test_a_client_that_leaves_frees_its_sequence(host: HostProcess) -> None:
         time.sleep(0.05)
 
     assert host.pending() == 0
+    assert 'engine_kv_blocks_held{model="chat"} 0.0' in host.client.get("/metrics").text
 
 
 def test_guard_calls_are_answered_while_answers_run(host: HostProcess) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine.kv_cache import KvCache
 from engine.model.decoder import temperature
-from engine.runner import Run
+from engine.runner import ModelRunner, Run
 from tests.engine.model_cases import RUNS, Pair, prompt, reserved
 
 TOLERANCE = 1e-4
@@ -64,3 +66,25 @@ def test_temperature_is_one_until_the_floor_and_then_grows(tmp_path: Path) -> No
     pair = Pair(tmp_path, "scout")
     found = temperature(pair.config, torch.tensor([0, 6, 7, 15]))
     assert found.tolist() == pytest.approx([1, 1, 1 + 0.1 * 0.6931472, 1 + 0.1 * 1.0986123])
+
+
+def test_without_a_chunk_size_the_first_token_is_seen_from_beyond_8192(tmp_path: Path) -> None:
+    """Llama Guard 4 is published with null. Taken for 8192, its policy would be out of sight in a long conversation."""
+
+    def last(ids: list[int], chunk: int | None) -> torch.Tensor:
+        layers = tuple(replace(layer, chunk=chunk) for layer in pair.config.layers[:1])
+        config = replace(pair.config, layers=layers)
+        weights = replace(pair.weights, layers=pair.weights.layers[:1])
+        slot = reserved(KvCache(config, len(ids) + 16), len(ids))
+        runner = ModelRunner(config, weights)
+        for at in range(0, len(ids), 256):
+            logits = runner.step([Run(slot, ids[at : at + 256], [len(ids[at : at + 256]) - 1])])
+        return logits[0]
+
+    pair = Pair(tmp_path, "guard")
+    assert {layer.chunk for layer in pair.config.layers} == {None}
+    one, other = prompt(8200), prompt(8200)
+    other[:200] = [11] * 200
+
+    assert not torch.allclose(last(one, None), last(other, None), atol=1e-4)
+    assert torch.allclose(last(one, 8192), last(other, 8192), atol=1e-6)
