@@ -16,6 +16,9 @@ from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
 from gateway.config import load_config
 from gateway.errors import ConfigError
+from gateway.evaluate_commands import add_evaluate_commands
+from gateway.guard_settings import facts
+from gateway.models_commands import add_models_commands
 from gateway.policy_commands import add_policy_commands
 from policies.errors import FileErrors
 from policies.load import load_policy
@@ -41,6 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_key(commands)
     add_policy_commands(commands)
     add_audit_commands(commands, _locate)
+    add_models_commands(commands, quickstart)
+    add_evaluate_commands(commands, quickstart)
     return parser
 
 
@@ -73,7 +78,7 @@ def _serve(args: argparse.Namespace) -> int:
     logs.set_up("supervisor")
     try:
         config = load_config(args.config, args.state)
-        return asyncio.run(Supervisor(config, load_policy(config.policy)).run())
+        return asyncio.run(Supervisor(config, load_policy(config.policy, facts(config.guards))).run())
     except FileErrors as exc:
         print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
     except ConfigError as exc:
