@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from gateway.evaluate import svg, text
+from gateway.evaluate.bounds import wilson
 from gateway.evaluate.measured import Measured
 from gateway.evaluate.run import Run
 from gateway.evaluate.svg import Axes
@@ -27,11 +28,15 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide {
 th, td { text-align: left; padding: .15em 1.2em .15em 0; border-bottom: 1px solid var(--faint); white-space: nowrap; }
 th { color: var(--dim); font-weight: normal; } pre { white-space: pre-wrap; color: var(--dim); }
 .bad { color: var(--flag); font-weight: bold; } svg { max-width: 100%; height: auto; margin: .5em 1em .5em 0; }
-svg text { fill: var(--ink); font-family: system-ui, sans-serif; } .head { font-size: 13px; } svg .tick {
-  font-size: 11px; fill: var(--dim); } .grid { stroke: var(--faint); fill: none; } .even { stroke: var(--dim);
-  stroke-dasharray: 4 4; fill: none; } .curve { stroke: var(--pass); stroke-width: 2; fill: none; } .here { fill:
-  var(--mark); } .limit { stroke: var(--mark); stroke-width: 2; fill: none; } .flag { fill: var(--flag); }
-.pass { fill: var(--pass); } .key { font-size: .9em; color: var(--dim); }
+svg text { fill: var(--ink); font-family: system-ui, sans-serif; } svg .head { font-size: 13px; }
+svg .tick { font-size: 11px; fill: var(--dim); }
+svg .grid { stroke: var(--faint); fill: none; }
+svg .even { stroke: var(--dim); stroke-dasharray: 4 4; fill: none; }
+svg .reach { stroke: var(--dim); fill: none; }
+svg .curve { stroke: var(--pass); stroke-width: 2; fill: none; }
+svg .limit { stroke: var(--mark); stroke-width: 2; fill: none; }
+svg .here { fill: var(--mark); } svg .flag { fill: var(--flag); } svg .pass { fill: var(--pass); }
+.key { font-size: .9em; color: var(--dim); }
 """
 _HEAD = (
     '<meta charset="utf-8"/><meta name="viewport" content="width=device-width"/>'
@@ -50,6 +55,7 @@ def as_html(run: Run, measured: Sequence[Measured]) -> str:
     )
 
 
+_COLOURS = "Red: texts to flag. Blue: texts to pass. Yellow: the threshold. Grey uprights: 95 % bounds."
 _LEGEND = (
     "Shares are followed by their 95 % bounds (Wilson) and the counts behind them. Rows without a verdict are in no "
     "share; they are counted as errors. A dash is what this set cannot tell. FPR: the share of texts to pass that was "
@@ -62,7 +68,7 @@ def _detector(found: Measured) -> list[str]:
     parts = [f"<h2>{escape(subject.name)}</h2>", _summary(found)]
     if found.curve.positives and found.curve.negatives:
         parts.append(f"<div>{_roc(found)}{_precision(found)}</div><div>{_reliability(found)}{_histogram(found)}</div>")
-        parts.append('<p class="key">Red: texts to flag. Blue: texts to pass. Yellow: the threshold.</p>')
+        parts.append(f'<p class="key">{_COLOURS}</p>')
     head = ("rows", "to flag", "AUC", "recall", "FPR", "errors")
     for group, rows in found.groups:
         cells = [[value or "-", *text.cells(quality)] for value, quality in rows]
@@ -97,7 +103,7 @@ def _summary(found: Measured) -> str:
         ("FPR", text.share(at.false_alarms)),
         ("Brier score", text.number(found.brier)),
         ("expected calibration error", text.number(found.calibration_error)),
-        ("latency p50, p95, p99", ", ".join(map(text.ms, (speed.p50_us, speed.p95_us, speed.p99_us)))),
+        ("latency p50, p95, p99", ", ".join(map(text.duration, (speed.p50_us, speed.p95_us, speed.p99_us)))),
         ("latency from", f"{speed.alone} rows, one at a time"),
         ("throughput", _throughput(found)),
         ("windows", f"{speed.windows}, at most {speed.most_windows} in a row"),
@@ -150,7 +156,12 @@ def _reliability(found: Measured) -> str:
         svg.dot(axes, point, "pass", 3 + 7 * (one.rows / rows) ** 0.5, f"{one.rows} rows")
         for point, one in zip(points, found.bins, strict=True)
     ]
-    return svg.plot(axes, [svg.line(axes, [(0, 0), (1, 1)], "even"), svg.line(axes, points, "curve"), *dots])
+    bounds = [wilson(round(one.share * one.rows), one.rows) for one in found.bins]
+    reach = [
+        svg.line(axes, [(one.mean_score, bound.low), (one.mean_score, bound.high)], "reach")
+        for one, bound in zip(found.bins, bounds, strict=True)
+    ]
+    return svg.plot(axes, [svg.line(axes, [(0, 0), (1, 1)], "even"), *reach, svg.line(axes, points, "curve"), *dots])
 
 
 def _histogram(found: Measured) -> str:

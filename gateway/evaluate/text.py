@@ -67,7 +67,9 @@ def _detector(found: Measured) -> Iterator[str]:
 def _speed(found: Measured) -> Iterator[str]:
     speed = found.speed
     if speed.alone:
-        times = ", ".join(f"p{p} {ms(us)}" for p, us in ((50, speed.p50_us), (95, speed.p95_us), (99, speed.p99_us)))
+        times = ", ".join(
+            f"p{p} {duration(us)}" for p, us in ((50, speed.p50_us), (95, speed.p95_us), (99, speed.p99_us))
+        )
         yield f"  latency              {times}  ({speed.alone} rows, one at a time)"
     if speed.rows_per_s is not None:
         yield f"  throughput           {speed.rows_per_s:.1f} rows/s  ({speed.concurrency} at a time)"
@@ -121,8 +123,11 @@ def threshold(ppm: int) -> str:
     return decimal(ppm) if ppm <= PPM else "none: the highest scores are false alarms"
 
 
-def ms(us: int | None) -> str:
-    return "-" if us is None else f"{us / 1000:.1f} ms"
+def duration(us: int | None) -> str:
+    """Microseconds where milliseconds would show nothing."""
+    if us is None:
+        return "-"
+    return f"{us} µs" if us < 1000 else f"{us / 1000:.1f} ms"
 
 
 def calibration_as_text(run: Run, found: Calibration, policy_snippet: str) -> str:
