@@ -89,7 +89,8 @@ def _spell(word: str) -> str:
 
 
 def template_of(use: str) -> str:
-    return (TEMPLATES / f"{use}.jinja").read_text()
+    """The same for 1B and 11B."""
+    return (TEMPLATES / f"{use.replace('11b_vision', '1b')}.jinja").read_text()
 
 
 def write_guard(directory: Path, use: str, template: str | None = None, **changed: Any) -> Path:
