@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, normalizers, processors
 
 from guards.encoder import WORD_PIECE, Encoder
 from guards.errors import ErrorKind, GuardError, GuardSetupError
@@ -14,21 +14,7 @@ from guards.profiles.profile import Framing, Profile
 from guards.profiles.prompt_guard_2 import PROMPT_GUARD_2_86M
 from guards.profiles.starter_injection import STARTER_INJECTION
 from tests.doubles import tiny_tokenizer
-
-CLS, SEP = 1, 2
-
-
-def deberta(*extra: normalizers.Normalizer, special: bool = False) -> Tokenizer:
-    """A Unigram tokenizer of DeBERTa's kind: control tokens are ordinary pieces of the vocabulary."""
-    names = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
-    pieces = [(name, 0.0) for name in names] + [(f"\u2581{word}", -2.0) for word in ("attack", "hello")]
-    pieces += [("attack", -2.5), ("\u2581", -3.0), *((chr(code), -8.0) for code in range(33, 127))]
-    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
-    tokenizer.normalizer = normalizers.Sequence([*extra, normalizers.NFKC()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", CLS), ("[SEP]", SEP)])
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in names if special])
-    return tokenizer
+from tests.guards.deberta_tokenizer import CLS, SEP, deberta
 
 
 def encoder(tokenizer: Tokenizer, profile: Profile = STARTER_INJECTION) -> Encoder:
