@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+
 import pytest
 
 from engine.batching import ClassifyJob, ClassifyLane, Scores
 from engine.errors import MemoryExhausted, RequestError, StepFailed, Unavailable
+from engine.loop import MAX_FAILURES, EngineLoop
 from tests.engine.stand_ins import LengthJudge
 
 
@@ -159,3 +163,22 @@ def test_closing_tells_everybody() -> None:
     lane.close(Unavailable("draining", "x"))
     assert all(isinstance(one, Unavailable) for one in results.values())
     assert len(results) == 2
+
+
+def test_a_host_that_runs_out_of_memory_again_and_again_goes_on() -> None:
+    """It is no sign of an unsound process, so it never counts towards giving it up."""
+    answers: queue.Queue[Scores | RequestError] = queue.Queue()
+    lane = ClassifyLane(LengthJudge(packs=True, holds=100))
+    given_up = threading.Event()
+    loop = EngineLoop([lane], [], given_up.set)
+    loop.start()
+
+    for length in [200] * (2 * MAX_FAILURES) + [50]:
+        with loop.lock():
+            lane.add([ClassifyJob((1,) * length, 1e12, answers.put)])
+    found = [answers.get(timeout=10) for _ in range(2 * MAX_FAILURES + 1)]
+    loop.stop(5)
+
+    assert all(isinstance(one, MemoryExhausted) for one in found[:-1])
+    assert found[-1] == (0.05, 0.95)
+    assert not given_up.is_set()

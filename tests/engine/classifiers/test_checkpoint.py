@@ -25,7 +25,7 @@ def checkpoint(family: str, directory: Path) -> Path:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("change", ["missing", "unexpected", "mismatched"])
-def test_a_head_that_is_not_there_is_not_made_up(family: str, change: str, tmp_path: Path) -> None:
+def test_fact_14_a_head_that_is_not_there_is_not_made_up(family: str, change: str, tmp_path: Path) -> None:
     path = checkpoint(family, tmp_path) / "model.safetensors"
     tensors = load_file(path)
     head = next(name for name in sorted(tensors) if name.startswith("classifier") and name.endswith("weight"))

@@ -34,7 +34,7 @@ INPUTS = texts((1, 2, 5, 16, 17, 40, 47, 130, 512))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_probabilities_are_those_of_the_eager_module(variant: str) -> None:
+def test_fact_13_probabilities_are_those_of_the_eager_module(variant: str) -> None:
     model = deberta(**VARIANTS[variant])
     expected = logits(model, INPUTS).softmax(-1)
     with torch.inference_mode():
@@ -46,6 +46,13 @@ def test_probabilities_are_those_of_the_eager_module(variant: str) -> None:
     assert (together - expected).abs().max() < 1e-5
     assert (alone - expected).abs().max() < 1e-5
     assert expected[:, 0].std() > 0.01, "texts that all score alike would prove nothing"
+
+
+def test_fact_13_transformers_has_no_other_attention_for_it() -> None:
+    """When this fails, the packed form has a rival to be measured against."""
+    model = deberta()
+    with pytest.raises((ValueError, NotImplementedError)):
+        type(model)._from_config(model.config, attn_implementation="sdpa")
 
 
 def test_the_position_term_matters_in_these_tests() -> None:
