@@ -11,53 +11,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
-from guards.classifier import INLINE_CHARS, MAX_CHARS, ROWS_PER_CALL, Classifier
+from guards.classifier import INLINE_CHARS, MAX_CHARS, ROWS_PER_CALL, Classifier, lenient
 from guards.endpoint import ClassifyEndpoint
-from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.errors import ErrorKind, GuardError
 from guards.model_files import read_model
 from guards.options import ClassifierOptions
-from guards.profiles.profile import Profile
+from guards.profiles.prompt_guard_1 import PROMPT_GUARD_1_86M
 from guards.profiles.starter_hazard import STARTER_HAZARD
 from guards.profiles.starter_injection import STARTER_INJECTION
-from guards.verdict import PPM, Part, Scope
-from tests.doubles import SPECIAL, ClassifyHost, tiny_tokenizer, write_manifest, write_model
-
-WORDS = ("attack", "hello", "world", "##attack")
-TOKENIZER = tiny_tokenizer(WORDS)
-ATTACK, CLS, SEP, UNK = (TOKENIZER.token_to_id(token) for token in ("attack", "[CLS]", "[SEP]", "[UNK]"))
+from guards.verdict import PPM, Context, Part, Scope
+from tests.doubles import SPECIAL, ClassifyHost, write_manifest, write_model
+from tests.guards.classifying import ATTACK, CLS, SEP, TOKENIZER, UNK, WORDS, Maker, part, sees_attack
 
 
-def part(text: str) -> Part:
-    return Part(Scope.USER, "/messages/0/content", "user", text)
-
-
-def sees_attack(ids: Sequence[int]) -> list[float]:
-    return [0.1, 0.9] if ATTACK in ids else [0.75, 0.25]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., tuple[Classifier, ClassifyHost]]:
-    def make(
-        profile: Profile = STARTER_INJECTION,
-        score: Callable[[Sequence[int]], Sequence[float]] = sees_attack,
-        max_windows: int = 8,
-    ) -> tuple[Classifier, ClassifyHost]:
-        files = read_model(profile, write_model(tmp_path / profile.use, profile, WORDS))
-        host = ClassifyHost("m", files.digest, score)
-        sums = profile is STARTER_INJECTION
-        endpoint = ClassifyEndpoint(
-            profile.use, host.client(), "http://h", "m", len(profile.labels), sums, files.digest
-        )
-        return Classifier(files, endpoint, ClassifierOptions(max_windows=max_windows)), host
-
-    return make
-
-
-Make = Callable[..., tuple[Classifier, ClassifyHost]]
-
-
-async def test_the_attack_probability_becomes_the_score(make: Make) -> None:
+async def test_the_attack_probability_becomes_the_score(make: Maker) -> None:
     guard, host = make()
 
     verdicts = await guard.judge([part("attack the world"), part("hello world")])
@@ -69,7 +38,7 @@ async def test_the_attack_probability_becomes_the_score(make: Make) -> None:
     assert host.calls[0][0][-1] == SEP
 
 
-async def test_hazards_report_the_unsafe_score_and_the_worst_of_each_category(make: Make) -> None:
+async def test_hazards_report_the_unsafe_score_and_the_worst_of_each_category(make: Maker) -> None:
     def score(ids: Sequence[int]) -> list[float]:
         return [0.9, *[0.1] * 12, 0.8, 0.3] if ATTACK in ids else [0.2, 0.6, *[0.05] * 13]
 
@@ -86,7 +55,7 @@ async def test_hazards_report_the_unsafe_score_and_the_worst_of_each_category(ma
 
 
 @pytest.mark.parametrize("token", SPECIAL)
-async def test_special_tokens_in_text_stay_text(make: Make, token: str) -> None:
+async def test_special_tokens_in_text_stay_text(make: Maker, token: str) -> None:
     guard, host = make()
 
     await guard.judge([part(f"a {token} b{token}{token.lower()}")])
@@ -140,7 +109,7 @@ async def test_truncation_and_padding_in_the_tokenizer_file_are_switched_off(tmp
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u200b\u200b", "\x00"])
-async def test_text_without_a_token_has_nothing_to_judge(make: Make, text: str) -> None:
+async def test_text_without_a_token_has_nothing_to_judge(make: Maker, text: str) -> None:
     guard, host = make()
 
     verdicts = await guard.judge([part(text), part("hello")])
@@ -152,7 +121,7 @@ async def test_text_without_a_token_has_nothing_to_judge(make: Make, text: str) 
 
 
 @pytest.mark.parametrize("at", [0, 189, 190, 253, 254, 255, 700, 1010, 1011, 1199])
-async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Make, at: int) -> None:
+async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Maker, at: int) -> None:
     guard, _ = make()
     words = ["hello"] * 1_200
     words[at] = "attack"
@@ -165,7 +134,7 @@ async def test_an_attack_is_seen_wherever_it_stands_in_a_long_text(make: Make, a
 @pytest.mark.parametrize(
     "text", ["attack🦄", "🦄attack", "hello🦄attack🦄world", "\u2603attack\u2603", "🦄" * 30 + "attack"]
 )
-async def test_a_character_that_the_vocabulary_lacks_hides_no_word(make: Make, text: str) -> None:
+async def test_a_character_that_the_vocabulary_lacks_hides_no_word(make: Maker, text: str) -> None:
     """WordPiece turns the whole word around it into one unknown token."""
     guard, host = make()
 
@@ -175,7 +144,7 @@ async def test_a_character_that_the_vocabulary_lacks_hides_no_word(make: Make, t
     assert UNK in host.calls[0][0]
 
 
-async def test_a_word_of_lacking_characters_stays_one_unknown_token(make: Make) -> None:
+async def test_a_word_of_lacking_characters_stays_one_unknown_token(make: Maker) -> None:
     guard, host = make()
 
     await guard.judge([part("hello 🦄🦄🦄 world")])
@@ -183,7 +152,7 @@ async def test_a_word_of_lacking_characters_stays_one_unknown_token(make: Make) 
     assert host.calls[0][0].count(UNK) == 1
 
 
-async def test_a_word_too_long_for_the_vocabulary_is_cut_and_read(make: Make) -> None:
+async def test_a_word_too_long_for_the_vocabulary_is_cut_and_read(make: Maker) -> None:
     """WordPiece turns a word of more than 100 letters into one unknown token: a place to hide."""
     guard, host = make()
 
@@ -204,7 +173,7 @@ async def test_a_word_too_long_for_the_vocabulary_is_cut_and_read(make: Make) ->
         "".join(chr(0xE0000 + ord(char)) for char in "attack"),
     ],
 )
-async def test_hidden_words_are_judged_in_the_form_that_shows_them(make: Make, hidden: str) -> None:
+async def test_hidden_words_are_judged_in_the_form_that_shows_them(make: Maker, hidden: str) -> None:
     guard, _ = make()
 
     (verdict,) = await guard.judge([part(f"hello {hidden}")])
@@ -212,7 +181,7 @@ async def test_hidden_words_are_judged_in_the_form_that_shows_them(make: Make, h
     assert verdict.score_ppm == 900_000
 
 
-async def test_equal_windows_are_sent_once_and_long_batches_in_several_calls(make: Make) -> None:
+async def test_equal_windows_are_sent_once_and_long_batches_in_several_calls(make: Maker) -> None:
     guard, host = make()
     parts = [part(f"hello {i}") for i in range(ROWS_PER_CALL + 1)]
 
@@ -222,7 +191,7 @@ async def test_equal_windows_are_sent_once_and_long_batches_in_several_calls(mak
     assert verdicts[: len(parts)] == verdicts[len(parts) :]
 
 
-async def test_a_batch_tokenised_in_a_thread_is_judged_the_same(make: Make) -> None:
+async def test_a_batch_tokenised_in_a_thread_is_judged_the_same(make: Maker) -> None:
     guard, _ = make(max_windows=128)
     long = part("hello " * INLINE_CHARS)
 
@@ -230,7 +199,7 @@ async def test_a_batch_tokenised_in_a_thread_is_judged_the_same(make: Make) -> N
 
 
 @pytest.mark.parametrize("text", ["hello " * 6_000, " " * (MAX_CHARS + 1), "ﷺ" * (MAX_CHARS // 10)])
-async def test_more_text_than_the_cap_is_refused_not_cut(make: Make, text: str) -> None:
+async def test_more_text_than_the_cap_is_refused_not_cut(make: Maker, text: str) -> None:
     guard, host = make()
 
     with pytest.raises(GuardError) as caught:
@@ -239,7 +208,7 @@ async def test_more_text_than_the_cap_is_refused_not_cut(make: Make, text: str) 
     assert host.calls == []
 
 
-async def test_one_bad_row_is_an_error_for_all_parts(make: Make) -> None:
+async def test_one_bad_row_is_an_error_for_all_parts(make: Maker) -> None:
     guard, _ = make(score=lambda ids: [0.1, 0.9] if ATTACK in ids else [float("nan"), 0.5])
 
     with pytest.raises(GuardError) as caught:
@@ -249,7 +218,7 @@ async def test_one_bad_row_is_an_error_for_all_parts(make: Make) -> None:
 
 @given(text=st.text(st.characters(codec=None, exclude_categories=()), max_size=200))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_text_is_judged_or_empty_and_never_an_exception(make: Make, text: str) -> None:
+def test_any_text_is_judged_or_empty_and_never_an_exception(make: Maker, text: str) -> None:
     guard, _ = make()
 
     (verdict,) = asyncio.run(guard.judge([part(text)]))
@@ -258,7 +227,7 @@ def test_any_text_is_judged_or_empty_and_never_an_exception(make: Make, text: st
     assert (verdict.windows == 0) == (verdict.score_ppm == 0)
 
 
-def test_identity_names_profile_and_weights(make: Make) -> None:
+def test_identity_names_profile_and_weights(make: Maker) -> None:
     guard, host = make()
 
     assert guard.identity.use == "starter_injection"
@@ -266,29 +235,163 @@ def test_identity_names_profile_and_weights(make: Make) -> None:
     assert guard.thresholds.score_ppm == 500_000
 
 
-@pytest.mark.parametrize("content", ["{}", "not json", '{"version": "1.0", "model": {"type": "Nope"}}'])
-def test_a_tokenizer_file_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
-    directory = write_model(tmp_path / "m", STARTER_INJECTION)
-    (directory / "tokenizer.json").write_text(content)
-    write_manifest(directory)
-    files = read_model(STARTER_INJECTION, directory)
-    endpoint = ClassifyEndpoint(
-        "g", ClassifyHost("m", "", sees_attack).client(), "http://h", "m", 2, True, files.digest
-    )
-
-    with pytest.raises(GuardSetupError, match=r"tokenizer\.json"):
-        Classifier(files, endpoint)
+PG1 = {"safe": [0.8, 0.15, 0.05], "told": [0.1, 0.85, 0.05], "broken": [0.1, 0.2, 0.7]}
 
 
-def test_a_tokenizer_without_the_framing_tokens_is_refused(tmp_path: Path) -> None:
-    def rename(tokenizer: dict[str, object]) -> None:
-        text = json.dumps(tokenizer).replace("[CLS]", "[BOS]")
-        tokenizer.update(json.loads(text))
+@pytest.mark.parametrize(
+    ("scope", "word", "ppm"),
+    [
+        (Scope.USER, "told", 50_000),
+        (Scope.HISTORY, "told", 50_000),
+        (Scope.OUTPUT, "told", 50_000),
+        (Scope.TOOL_RESULT, "told", 900_000),
+        (Scope.TOOL_SCHEMA, "told", 900_000),
+        (Scope.USER, "broken", 700_000),
+        (Scope.TOOL_RESULT, "broken", 900_000),
+        (Scope.TOOL_RESULT, "safe", 200_000),
+    ],
+)
+async def test_which_labels_count_depends_on_who_wrote_the_text(
+    tmp_path: Path, scope: Scope, word: str, ppm: int
+) -> None:
+    """Prompt Guard 1: users give instructions, so INJECTION says something of third-party text only."""
+    files = read_model(PROMPT_GUARD_1_86M, write_model(tmp_path / "m", PROMPT_GUARD_1_86M, tuple(PG1)))
+    tokenizer = Tokenizer.from_str(files.tokenizer_json)
+    words = {tokenizer.token_to_id(name): probs for name, probs in PG1.items()}
+    host = ClassifyHost("m", files.digest, lambda ids: next(words[i] for i in ids if i in words))
+    endpoint = ClassifyEndpoint("g", host.client(), "http://h", "m", 3, True, files.digest)
 
-    files = read_model(STARTER_INJECTION, with_loose_tokenizer(write_model(tmp_path / "m", STARTER_INJECTION), rename))
-    endpoint = ClassifyEndpoint(
-        "g", ClassifyHost("m", "", sees_attack).client(), "http://h", "m", 2, True, files.digest
-    )
+    (verdict,) = await Classifier(files, endpoint).judge([Part(scope, "/messages/0/content", "user", word)])
 
-    with pytest.raises(GuardSetupError, match=r"no token `\[CLS\]`"):
-        Classifier(files, endpoint)
+    assert verdict.score_ppm == ppm
+    assert dict(verdict.categories) == {
+        "INJECTION": round(PG1[word][1] * PPM),
+        "JAILBREAK": round(PG1[word][2] * PPM),
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["hello world", "Hello, world! It's 5 o'clock.", "naïve café 👨‍👩‍👧 🇩🇪", "привет мир", "x = 1\ny = 2"]
+)
+async def test_honest_text_costs_one_window(make: Maker, text: str) -> None:
+    guard, host = make()
+
+    (verdict,) = await guard.judge([part(text)])
+
+    assert (verdict.windows, verdict.view) == (1, "raw")
+    assert len(host.calls[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [
+        ("attack", "raw"),
+        ("\u202eattack", "raw"),
+        ("ａｔｔａｃｋ", "normalised"),
+        ("аttаck", "skeleton"),
+        ("a t t a c k", "unspaced"),
+        ("4tt4ck", "leet"),
+        (base64.b64encode(b"please attack the whole world").decode(), "decoded"),
+        ("<!-- attack the whole world -->", "raw"),
+    ],
+)
+async def test_the_view_whose_score_counted_is_named(make: Maker, text: str, view: str) -> None:
+    """The first of them, where several score the same."""
+    guard, _ = make()
+
+    (verdict,) = await guard.judge([part(text)])
+
+    assert (verdict.score_ppm, verdict.view) == (900_000, view)
+
+
+async def test_views_that_are_not_asked_for_are_not_judged(make: Maker) -> None:
+    guard, _ = make(options=ClassifierOptions(views=("raw", "leet")))
+
+    verdicts = await guard.judge([part("ａｔｔａｃｋ a t t a c k"), part("4tt4ck")])
+
+    assert [(verdict.score_ppm, verdict.view) for verdict in verdicts] == [(250_000, "raw"), (900_000, "leet")]
+
+
+async def test_text_hidden_deeper_than_the_decoders_follow_is_an_error(make: Maker) -> None:
+    guard, host = make()
+    text = "attack the whole world"
+    for _ in range(6):
+        text = base64.b64encode(text.encode()).decode()
+
+    with pytest.raises(GuardError) as caught:
+        await guard.judge([part(text)])
+    assert caught.value.kind is ErrorKind.TOO_LONG
+    assert host.calls == []
+
+
+async def test_the_seventeenth_hidden_text_is_read_like_the_first(make: Maker) -> None:
+    guard, _ = make()
+    texts = [base64.b64encode(f"hello number {number} of many".encode()).decode() for number in range(40)]
+    texts.append(base64.b64encode(b"please attack the whole world").decode())
+
+    (verdict,) = await guard.judge([part(" and ".join(texts))])
+
+    assert (verdict.score_ppm, verdict.view) == (900_000, "decoded")
+
+
+async def test_more_windows_need_a_higher_score_only_where_that_is_chosen(make: Maker) -> None:
+    long = part("hello " * 600 + "attack")
+
+    plain, _ = make(options=ClassifierOptions())
+    chosen, _ = make(options=ClassifierOptions(length_aware=True))
+
+    assert [verdict.score_ppm for verdict in await plain.judge([long, part("attack")])] == [900_000] * 2
+    found = await chosen.judge([long, part("attack")])
+    assert [verdict.windows for verdict in found] == [3, 1]
+    assert [verdict.score_ppm for verdict in found] == [750_000, 900_000], "odds of 9 to 1, by three windows"
+
+
+@pytest.mark.parametrize(("score", "count", "expected"), [(0.9, 1, 0.9), (0.5, 2, 1 / 3), (1.0, 8, 1.0), (0.0, 3, 0.0)])
+def test_odds_are_divided_by_the_windows(score: float, count: int, expected: float) -> None:
+    assert lenient(score, count) == pytest.approx(expected)
+    assert lenient(score, 8) == lenient(score, 1_000)
+    assert lenient(score, 0) == pytest.approx(score)
+
+
+async def test_the_overlap_can_be_chosen_and_leaves_room_to_move(make: Maker) -> None:
+    text = part(" ".join(f"{chr(97 + number % 26)}{number % 10}" for number in range(300)))
+    rows: dict[int | None, int] = {}
+    for overlap in (None, 0, 4_096):
+        guard, host = make(options=ClassifierOptions(overlap=overlap))
+        await guard.judge([text])
+        rows[overlap] = sum(len(call) for call in host.calls)
+
+    assert rows[0] <= rows[None] < rows[4_096]
+
+
+async def test_windows_are_remembered_apart_for_each_tenant(make: Maker) -> None:
+    guard, host = make(options=ClassifierOptions())
+    long = "hello world " * 130 + "attack"
+
+    for tenant, text in (("a", long), ("a", long + " and more words at its end"), ("b", long)):
+        await guard.judge([part(text)], Context(tenant=tenant))
+
+    first, grown, other = host.calls
+    assert len(grown) == 1, "the windows before the last one are the same"
+    assert other == first
+    assert guard.window_counts is not None
+    assert (guard.window_counts.hits, guard.window_counts.misses) == (len(first) - 1, 2 * len(first) + 1)
+
+
+async def test_without_a_memory_nothing_is_kept(make: Maker) -> None:
+    guard, host = make(options=ClassifierOptions(memory=False))
+
+    for _ in range(2):
+        await guard.judge([part("hello")])
+
+    assert len(host.calls) == 2
+    assert guard.window_counts is None
+
+
+def test_a_verdict_depends_on_the_text_and_on_whether_a_third_party_wrote_it(make: Maker) -> None:
+    guard, _ = make()
+    user, history = part("x"), Part(Scope.HISTORY, "/messages/3/content", "assistant", "x")
+    tool = Part(Scope.TOOL_RESULT, "/messages/4/content", "tool", "x")
+
+    assert guard.reads(user, Context()) == guard.reads(history, Context())
+    assert guard.reads(user, Context()) != guard.reads(tool, Context())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -102,8 +101,14 @@ def test_any_string_is_encoded(text: str) -> None:
         assert isinstance(encoder(tokenizer).encode([text])[0], list)
 
 
-def test_the_file_is_what_the_model_was_trained_with_or_refused() -> None:
-    broken = json.loads(deberta().to_str()) | {"model": {"type": "Nope"}}
+@pytest.mark.parametrize(
+    "content", ["", "{}", "not json", '{"version": "1.0", "model": {"type": "Nope"}}', "[" * 99_999]
+)
+def test_a_file_that_is_no_tokenizer_is_refused(content: str) -> None:
+    with pytest.raises(GuardSetupError, match=r"`tokenizer\.json` is not a tokenizer"):
+        Encoder(STARTER_INJECTION, content)
 
-    with pytest.raises(GuardSetupError, match="not a tokenizer"):
-        Encoder(STARTER_INJECTION, json.dumps(broken))
+
+def test_a_file_without_the_framing_tokens_is_refused() -> None:
+    with pytest.raises(GuardSetupError, match=r"no token `\[CLS\]`"):
+        Encoder(STARTER_INJECTION, deberta().to_str().replace("[CLS]", "[BOS]"))
