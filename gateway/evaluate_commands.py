@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -45,7 +46,7 @@ def add_evaluate_commands(
     _add_common(evaluate, default_config)
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots, for a browser")
     evaluate.add_argument("--out", type=Path, metavar="FILE", help="write the scores, without texts, for `--scores`")
-    evaluate.set_defaults(run=run_eval)
+    evaluate.set_defaults(run=run_eval, is_for_one=False)
     calibrate = subparsers.add_parser(
         "calibrate",
         help="choose a threshold for a stated rate of false alarms",
@@ -65,7 +66,7 @@ def add_evaluate_commands(
                            "they would change; a policy cannot hold them")  # fmt: skip
     calibrate.add_argument("--categories", action="store_true", help="a threshold for each category, too")
     calibrate.add_argument("--out", type=Path, metavar="FILE", help="write the policy entry there, too")
-    calibrate.set_defaults(run=run_calibrate)
+    calibrate.set_defaults(run=run_calibrate, is_for_one=True)
 
 
 def _add_common(command: argparse.ArgumentParser, default_config: Callable[[], Path]) -> None:
@@ -150,6 +151,10 @@ def _guarded(
         return report(_run(args, check))
     except (EvaluationError, FileErrors) as exc:
         print(f"gatehouse {command}: {exc}" if not _has_places(exc) else exc, file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except OSError as exc:
         print(f"gatehouse {command}: `{exc.filename}`: {(exc.strerror or 'failed').lower()}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -188,7 +193,8 @@ def _run(args: argparse.Namespace, check: Callable[[LabelledSet], None]) -> Run:
     if args.scores:
         return read_scores(args.scores)
     pace = Pace(args.concurrency, args.alone, args.timeout)
-    asked = Asked(args.set, args.config, args.policy, args.detector, args.use, args.threshold, pace)
+    named = (args.policy, args.detector, args.use, args.threshold)
+    asked = Asked(args.set, args.config, *named, pace=pace, is_for_one=args.is_for_one)
     return asyncio.run(evaluate(asked, _show_progress if sys.stderr.isatty() else _say_nothing, check))
 
 

@@ -1,6 +1,6 @@
 """Which detectors are evaluated: those of a policy, or guards named directly; each with its threshold and who set it.
 
-A detector is built from the same registry, with the same options, as the gateway builds it.
+A detector is built from the same registry, with the same options, as the gateway builds it; only its memory is off.
 """
 
 from __future__ import annotations

@@ -46,6 +46,8 @@ class Asked:
     pace: Pace = field(default_factory=Pace)
     program: tuple[str, ...] | None = None
     """What runs the model host; None for our own."""
+    is_for_one: bool = False
+    """Whether more than one detector is a mistake."""
 
 
 def any_set(_labelled: LabelledSet) -> None:
@@ -66,6 +68,8 @@ async def evaluate(
     check(labelled)
     config = _load(load_config, asked.config)
     policy, wanted = _wanted(asked, config)
+    if asked.is_for_one and len(wanted) > 1:
+        raise EvaluationError(f"there are {len(wanted)} detectors, expected one: name it with `--detector`")
     async with _sources([one.use for one in wanted], config, asked.program) as sources:
         benches = [bench(one, sources, asked.threshold_ppm) for one in wanted]
         subjects, rows = await judge_set(labelled, benches, asked.pace, progress)

@@ -159,6 +159,12 @@ def test_calibrate_is_for_one_detector(tmp_path: Path, capsys: Any) -> None:
     assert "there are 2 detectors, expected one" in capsys.readouterr().err
 
 
+def test_too_many_detectors_are_noticed_before_any_judging(directory: Path, capsys: Any) -> None:
+    site = of_site(directory)[:3]
+    assert gatehouse("calibrate", *site, "--detector", "words,creds", "--fpr", "0.9")[0] == 2
+    assert "there are 2 detectors, expected one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rate", ["0", "1", "1.5", "-1", "x"])
 def test_a_rate_lies_between_0_and_1(rate: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):

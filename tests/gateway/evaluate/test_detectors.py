@@ -9,6 +9,7 @@ import pytest
 
 from gateway.evaluate.detectors import UNSAID_PPM, Wanted, _thresholds, bench, of_policy, of_uses
 from gateway.evaluate.errors import EvaluationError
+from guards.classifier import Classifier
 from guards.errors import ErrorKind
 from guards.registry import STARTER_DIRECTORIES, ModelSource
 from policies.load import load_policy, parse_policy
@@ -69,6 +70,14 @@ def test_a_rule_flags_what_it_finds() -> None:
     assert (subject.threshold_ppm, subject.threshold_from, subject.is_model) == (1_000_000, "a rule", False)
     (wanted,) = of_policy(default(), ["creds"])
     assert bench(wanted, {}).subject.threshold_from == "policy"
+
+
+def test_nothing_is_remembered_between_rows() -> None:
+    """A remembered verdict takes no time: latency and throughput would be those of the memory."""
+    for use in STARTER_DIRECTORIES:
+        guard = bench(Wanted(use, use), sources()).guard
+        assert isinstance(guard, Classifier)
+        assert guard.window_counts is None
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
