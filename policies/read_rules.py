@@ -6,9 +6,11 @@ hold-back that keeps them from leaving before they are seen.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
+from guards.rules.reach import reach
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.errors import Place, Problems
@@ -117,9 +119,26 @@ class RuleReader:
         if answers and self.stream.mode == "window" and self.stream.holdback.count == 0:
             problem = f"`redact` on `{answers[0]}` needs a `holdback` in `defaults.stream` when the mode is `window`"
             self.problems.add(place, problem)
+        elif answers and self.stream.mode == "window":
+            self._check_reach(rule, place)
         if answers and rule.mode is Mode.ENFORCE and self.stream.max_delay_ms:
             problem = f"`redact` on `{answers[0]}` cannot be kept to when `max_delay` lets go what is held back"
             self.problems.add(place, problem, "block instead, or leave `max_delay` out of `defaults.stream`")
+
+    def _check_reach(self, rule: Rule, place: Place) -> None:
+        """A match that is known later than what is held back would leave in part."""
+        held = self.stream.holdback.chars
+        for name in sorted(rule.when.detectors()):
+            declared = self.detectors.get(name)
+            pattern = declared.spec.options.get("pattern") if declared else None
+            if isinstance(pattern, str) and (needed := reach(pattern)) > held:
+                many = "any number of" if math.isinf(needed) else str(int(needed))
+                problem = (
+                    f"a match of `{name}` may take {many} characters to be known as one, and `holdback` keeps {held}"
+                )
+                self.problems.add(
+                    place, problem, "write `.{0,200}` for `.*`, raise `holdback`, block, or use mode `buffer`"
+                )
 
 
 def _points_at_characters(matcher: Matcher) -> bool:

@@ -51,6 +51,32 @@ def test_amounts_sizes_and_durations_are_read_with_their_units() -> None:
     assert (policy.limits.body, policy.limits.n) == (65536, 2)
 
 
+def test_a_window_may_have_bounds_and_a_delay_may_be_promised() -> None:
+    policy = policy_of(
+        PASS,
+        defaults="defaults: {stream: {mode: window, window: {min: 32 tokens, max: 900 characters}, max_delay: 3s}, "
+        "limits: {logprobs: false}}\n",
+    )
+    stream = policy.stream
+    assert (stream.window_chars, stream.window_most_chars, stream.max_delay_s) == (128, 900, 3.0)
+    assert stream.max_wait_ms == 1500
+    assert not policy.limits.logprobs
+    plain = policy_of(PASS, defaults="defaults: {stream: {mode: window, window: 32 tokens}}\n")
+    assert (plain.stream.window_most_chars, plain.stream.max_delay_s) == (128, float("inf"))
+    assert plain.limits.logprobs
+    assert plain.digest != policy.digest
+    short = policy_of(PASS, defaults="defaults: {stream: {mode: window, window: 32 tokens, max_delay: 400ms}}\n")
+    assert short.stream.max_wait_ms == 400, "text may not wait longer than it may be delayed"
+
+
+def test_bounds_that_bound_nothing_mean_the_same_as_none() -> None:
+    one = policy_of(PASS, defaults="defaults: {stream: {mode: window, window: 32 tokens}}\n")
+    same = (
+        "defaults: {stream: {mode: window, window: {min: 32 tokens, max: 128 characters}}, limits: {logprobs: true}}\n"
+    )
+    assert policy_of(PASS, defaults=same).digest == one.digest
+
+
 def test_detectors_for_a_scope_are_those_its_rules_ask_shadow_rules_too() -> None:
     policy = policy_of("- {id: a, on: [user], when: {inject: {unsafe: true}}, do: flag}")
     assert [spec.name for spec in policy.detectors_for(Scope.USER)] == ["inject"]
@@ -213,6 +239,29 @@ def test_feature_of_a_later_version_is_refused_in_detectors(detector: str, featu
             "defaults: {stream: {mode: window, window: 0 tokens}}\n",
             "`window` is `0 tokens`, expected an amount such as `64 tokens` or `512 characters`, 1 to 99999",
         ),
+        (
+            "defaults: {stream: {mode: window, window: {min: 64 tokens, max: 255 characters}}}\n",
+            "`max` is less than `min`: 255 and 256 characters",
+        ),
+        ("defaults: {stream: {mode: window, window: {min: 64 tokens}}}\n", "`window` has no `max`"),
+        (
+            "defaults: {stream: {mode: window, window: {min: 1 tokens, most: 2 tokens}}}\n",
+            "unknown key `most` in `window`",
+        ),
+        (
+            "defaults: {stream: {mode: window, window: {min: few, max: 2 tokens}}}\n",
+            "`min` is `few`, expected an amount such as `64 tokens` or `512 characters`, 1 to 99999",
+        ),
+        (
+            "defaults: {stream: {mode: window, window: 64 tokens, max_wait: 2s, max_delay: 1s}}\n",
+            "`max_wait` is longer than `max_delay`, 1000ms",
+        ),
+        (
+            "defaults: {stream: {mode: window, window: 64 tokens, max_delay: 5ms}}\n",
+            "`max_delay` is `5ms`, expected a duration such as `400ms` or `2s`, 100ms to 600000ms",
+        ),
+        ("defaults: {stream: {mode: buffer, max_delay: 1s}}\n", "`max_delay` has no meaning when the mode is `buffer`"),
+        ("defaults: {limits: {logprobs: 3}}\n", "`logprobs` is `3`, expected `true` or `false`"),
         ("defaults: {limits: {n: 0}}\n", "`n` is `0`, expected a whole number 1 to 16"),
         ("defaults: {limits: {n: true}}\n", "`n` is `true`, expected a whole number 1 to 16"),
         (

@@ -116,6 +116,36 @@ def test_redaction_in_a_window_stream_needs_a_holdback() -> None:
     assert policy_of(rule.replace("output", "tool_call"), defaults=WINDOW % "")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "needs"),
+    [("BEGIN.*END", "any number of"), ("a{0,300}b", "301"), (r"\Qa.b\E", "any number of"), ("a{49,}", "49"),
+     ("[a-z]{48,}", ""), ("BEGIN.{0,40}END", "")],
+)  # fmt: skip
+def test_redaction_in_a_window_stream_needs_a_holdback_that_shows_the_match_before_any_of_it_leaves(
+    pattern: str, needs: str
+) -> None:
+    """Half of what a rule would have replaced must not have left when the rule finds it."""
+    rule = "- {id: r, on: [reasoning], when: {own: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    detectors, held = f"own: {{use: regex, pattern: '{pattern}'}}", WINDOW % ", holdback: 48 characters"
+    if needs:
+        [problem] = problems_of(rule, detectors=detectors, defaults=held)
+        assert problem.startswith(f"a match of `own` may take {needs} characters to be known as one, and `holdback`")
+    else:
+        assert policy_of(rule, detectors=detectors, defaults=held)
+    for harmless in (rule.replace("redact: {as: x}", "block: {code: c}"), rule.replace("[reasoning]", "[tool_call]")):
+        assert policy_of(harmless, detectors=detectors, defaults=held)
+    assert policy_of(rule, detectors=detectors)
+
+
+def test_a_promised_delay_and_a_redaction_contradict_each_other() -> None:
+    rule = "- {id: r, on: [output], when: {creds: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    late = WINDOW % ", holdback: 48 tokens, max_delay: 3s"
+    [problem] = problems_of(rule, defaults=late)
+    assert problem.startswith("`redact` on `output` cannot be kept to when `max_delay` lets go what is held back")
+    assert policy_of(rule.replace("on:", "mode: shadow, on:"), defaults=late)
+    assert policy_of(rule.replace("output", "tool_call"), defaults=late)
+
+
 @pytest.mark.parametrize("rules", ["rules: []", "rules: {}", "rules: x"])
 def test_policy_without_rules_is_no_policy(rules: str) -> None:
     assert "has to be a list of 1 to 500 rules" in problems_in(f"{HEAD}detectors: {{}}\n{rules}\n")[0]
