@@ -38,27 +38,9 @@ OTHER = (
     *("<s>", "</s>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<|start_of_role|>", "<|end_of_role|>"),
     *("<|end_of_text|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "[INST]", "[/INST]"),
 )
-WORDS = (
-    *(
-        "safe",
-        "unsafe",
-        " safe",
-        " unsafe",
-        "Yes",
-        "No",
-        " yes",
-        " no",
-        " Safe",
-        " Unsafe",
-        " Controversial",
-        "\n\n",
-        "\n",
-        "S",
-        ",S",
-        "O",
-    ),
-    *(",O", "X", ",X", *map(str, range(1, 32)), "bomb", " bomb", "user", "assistant"),
-)
+_VERDICTS = ("safe", "unsafe", " safe", " unsafe", "Yes", "No", " yes", " no", " Safe", " Unsafe", " Controversial")
+_LISTS = ("\n\n", "\n", "S", ",S", "O", ",O", "X", ",X", *map(str, range(1, 32)))
+WORDS = (*_VERDICTS, *_LISTS, "bomb", " bomb", "user", "assistant")
 
 
 def specials_of(use: str) -> tuple[str, ...]:
@@ -67,10 +49,8 @@ def specials_of(use: str) -> tuple[str, ...]:
 
 def tokenizer_of(specials: Sequence[str], without: Sequence[str] = ()) -> Tokenizer:
     """Bytes first, then words, then control tokens. `without` leaves words out of the vocabulary."""
-    bytes_of = dict(zip(map(chr, range(256)), pre_tokenizers.ByteLevel.alphabet(), strict=False))
-    assert len(bytes_of) == 256
-    spelled = {"".join(_spell(word)) for word in WORDS if word not in without}
-    vocabulary = {token: id_ for id_, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    spelled = {_spell(word) for word in WORDS if word not in without}
+    vocabulary = {letter: id_ for id_, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     for word in sorted(spelled):
         vocabulary.setdefault(word, len(vocabulary))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
@@ -85,7 +65,7 @@ def tokenizer_of(specials: Sequence[str], without: Sequence[str] = ()) -> Tokeni
 def _spell(word: str) -> str:
     """A word in the letters that byte-level vocabularies write bytes with."""
     pre = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return pre.pre_tokenize_str(word)[0][0]
+    return str(pre.pre_tokenize_str(word)[0][0])
 
 
 def template_of(use: str) -> str:
