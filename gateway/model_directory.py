@@ -24,6 +24,7 @@ from gateway.guard_settings import GuardSettings
 from guards.checkpoint import problems_of
 from guards.errors import GuardSetupError
 from guards.generative.guard import GenerativeGuard
+from guards.memory import Remembering
 from guards.profiles import label_classifier
 from guards.profiles.configured import Configured, configured
 from guards.profiles.generative import GenerativeProfile, Subject
@@ -123,7 +124,8 @@ def claimed_digest(listed: Mapping[str, object]) -> str:
 
 
 def _found(path: Path, digest: str, files: int, profile: str, guard: Guard | None) -> Found:
-    notes = guard.notes if isinstance(guard, GenerativeGuard) else ()
+    inner = guard.guard if isinstance(guard, Remembering) else guard
+    notes = inner.notes if isinstance(inner, GenerativeGuard) else ()
     return Found(path, digest, files, profile, guard.identity.template if guard else "", notes)
 
 

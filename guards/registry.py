@@ -21,9 +21,11 @@ from guards.generative.guard import build as build_generative
 from guards.generative.options import read_options as generative_options
 from guards.memory import Remembering, everything
 from guards.model_files import read_model
-from guards.options import Options, classifier_options, is_remembered
+from guards.moderation_api import ModerationGuard
+from guards.options import MEMORY_OPTION, Options, classifier_options, is_remembered
 from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
+from guards.profiles.moderation_api import ModerationProfile
 from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
 from guards.rules.regex import RegexGuard
@@ -72,7 +74,8 @@ def check(use: str, options: Mapping[str, object]) -> None:
     if profile is None:
         _rule(use, options)
     elif isinstance(profile, GenerativeProfile):
-        generative_options(profile, options)
+        is_remembered(use, options)
+        generative_options(profile, {key: value for key, value in options.items() if key != MEMORY_OPTION})
     else:
         classifier_options(use, options)
 
@@ -90,8 +93,11 @@ def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSo
     for kind, builder in _BUILDERS:
         if isinstance(profile, kind):
             wanted = {**source.options, **options}
+            is_kept = is_remembered(use, wanted)
+            if not isinstance(profile, Profile):
+                wanted.pop(MEMORY_OPTION, None)  # a classifier remembers its windows, too
             guard = builder(profile, wanted, source)
-            return _remembering(guard, profile, wanted) if is_remembered(use, wanted) else guard
+            return _remembering(guard, profile, wanted) if is_kept else guard
     raise GuardSetupError(use, f"no guard is known for profile `{profile.use}`")
 
 
@@ -130,6 +136,7 @@ def _classifier(profile: Profile, options: Mapping[str, object], source: ModelSo
 _BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSource], Guard]], ...] = (
     (Profile, _classifier),
     (GenerativeProfile, build_generative),
+    (ModerationProfile, lambda profile, _options, at: ModerationGuard(profile, at.client, at.url, at.model)),
 )
 """Type of the profile -> (profile, options of the detector, source) to the guard."""
 

@@ -14,7 +14,13 @@ from types import MappingProxyType
 from guards.errors import GuardSetupError
 from guards.generative.options import GuardOptions
 from guards.generative.options import read_options as generative_options
-from guards.options import CLASSIFIER_OPTIONS, ClassifierOptions, classifier_options
+from guards.options import (
+    CLASSIFIER_OPTIONS,
+    MEMORY_OPTION,
+    ClassifierOptions,
+    classifier_options,
+    is_remembered,
+)
 from guards.profiles.configured import detector_options
 from guards.profiles.generative import GenerativeProfile
 from guards.profiles.profile import ModelProfile, Profile
@@ -54,7 +60,12 @@ def _read(profile: ModelProfile, configured: Mapping[str, object], values: Mappi
         return _generative(profile, configured, values)
     if isinstance(profile, Profile):
         return _classifier(profile, values)
-    return ModelOptions(MappingProxyType({}), tuple(profile.categories))
+    return ModelOptions(MappingProxyType(_memory(profile, values)), tuple(profile.categories))
+
+
+def _memory(profile: ModelProfile, values: Mapping[str, object]) -> dict[str, Option]:
+    """Verdicts are remembered unless a policy says otherwise."""
+    return {} if is_remembered(profile.use, values) else {MEMORY_OPTION: False}
 
 
 def _classifier(profile: Profile, values: Mapping[str, object]) -> ModelOptions:
@@ -74,8 +85,10 @@ def _classifier(profile: Profile, values: Mapping[str, object]) -> ModelOptions:
 def _generative(
     profile: GenerativeProfile, configured: Mapping[str, object], values: Mapping[str, object]
 ) -> ModelOptions:
-    _, chosen = generative_options(profile, {**configured, **values})
-    options: dict[str, Option] = {key: _option(values[key]) for key in values if key in ("max_windows", "mode")}
+    own = {key: value for key, value in values.items() if key != MEMORY_OPTION}
+    _, chosen = generative_options(profile, {**configured, **own})
+    options = _memory(profile, values)
+    options |= {key: _option(values[key]) for key in values if key in ("max_windows", "mode")}
     options |= _choice(chosen)
     return ModelOptions(MappingProxyType(options), chosen.selection.codes)
 

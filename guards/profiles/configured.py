@@ -1,26 +1,34 @@
 """What an entry of `guards:` may say beyond where the model is, and the profile that comes of it.
 
 Most profiles ship whole. A few leave facts to the configuration: a label classifier its labels, a causal guard its
-words. What a policy decides (which categories are asked about) is not among the options.
+words, a moderation service its categories. What a policy decides (which categories are asked about) is not an option.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from guards.generative.options import CHOICE, known_options, read_options
-from guards.options import CLASSIFIER_OPTIONS
-from guards.profiles import label_classifier
+from guards.options import CLASSIFIER_OPTIONS, MEMORY_OPTION
+from guards.profiles import label_classifier, moderation_api
 from guards.profiles.generative import GenerativeProfile, Subject
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import ModelProfile, Profile
 
 OF_THE_POLICY: Final = frozenset({"categories", "max_windows", *CHOICE})
 """Options of generative guards that a detector of a policy has, so that the policy alone says what is judged."""
-NAMES: Final = (*PROFILES, label_classifier.USE)
+_Make = Callable[[str, Mapping[str, object]], ModelProfile]
+MADE: Final[Mapping[str, tuple[frozenset[str], _Make]]] = MappingProxyType(
+    {
+        label_classifier.USE: (label_classifier.OPTIONS, label_classifier.label_classifier),
+        moderation_api.USE: (moderation_api.OPTIONS, moderation_api.moderation_api),
+    }
+)
+"""Profiles that exist only as an entry describes them: their options, and what makes one of them."""
+NAMES: Final = (*PROFILES, *MADE)
 """Every name that a configuration may write after `profile:`."""
 
 
@@ -35,8 +43,8 @@ class Configured:
 
 def options_of(name: str) -> frozenset[str]:
     """What an entry with this profile may say."""
-    if name == label_classifier.USE:
-        return label_classifier.OPTIONS
+    if name in MADE:
+        return MADE[name][0]
     profile = PROFILES[name]
     return frozenset(known_options(profile)) - OF_THE_POLICY if isinstance(profile, GenerativeProfile) else frozenset()
 
@@ -44,14 +52,14 @@ def options_of(name: str) -> frozenset[str]:
 def detector_options(profile: ModelProfile) -> frozenset[str]:
     """What a detector of a policy may say when a model with this profile judges for it."""
     if isinstance(profile, GenerativeProfile):
-        return frozenset(known_options(profile)) & (OF_THE_POLICY | {"mode"})
-    return CLASSIFIER_OPTIONS if isinstance(profile, Profile) else frozenset()
+        return frozenset(known_options(profile)) & (OF_THE_POLICY | {"mode"}) | {MEMORY_OPTION}
+    return CLASSIFIER_OPTIONS if isinstance(profile, Profile) else frozenset({MEMORY_OPTION})
 
 
 def configured(name: str, use: str, values: Mapping[str, object]) -> Configured:
     """The profile `name` for the guard `use`. Raises GuardSetupError, which names the option."""
-    if name == label_classifier.USE:
-        return Configured(label_classifier.label_classifier(use, values), MappingProxyType({}))
+    if name in MADE:
+        return Configured(MADE[name][1](use, values), MappingProxyType({}))
     profile = PROFILES[name]
     if not isinstance(profile, GenerativeProfile):
         return Configured(profile, MappingProxyType({}))

@@ -27,9 +27,11 @@ rules:
   - {id: pass, on: [output], do: allow}
 """
 HOUSE = configured("label_classifier", "house", {"labels": ["a", "b"], "flagged": ["b"], "categories": ["b"]})
+SERVICE = configured("moderation_api", "service", {"categories": ["hate", "self-harm"]})
 CAUSAL = configured("causal_guard", "ours", {"names": {"X1": "one", "X2": "two"}, "codes": "\n"})
 KNOWN: Mapping[str, GuardFacts] = {
     **KNOWN_GUARDS, "house": facts_of(HOUSE.profile), "ours": facts_of(CAUSAL.profile, CAUSAL.options),
+    "service": facts_of(SERVICE.profile),
 }  # fmt: skip
 
 
@@ -51,6 +53,8 @@ def problems(detector: str, condition: str = "{unsafe: true}") -> list[str]:
         ("use: prompt_guard_2_86m, length_aware: on, overlap: 100", {"length_aware": True, "overlap": 100}),
         ("use: prompt_guard_2_86m, memory: off, max_windows: 8", {"memory": False, "max_windows": 8}),
         ("use: house, memory: true", {}),
+        ("use: llama_guard_4, memory: off, mode: generate", {"memory": False, "mode": "generate"}),
+        ("use: service, memory: off", {"memory": False}),
         ("use: llama_guard_4, exclude: [S13, S2]", {"exclude": ("S13", "S2")}),
         ("use: llama_guard_4, custom: {C1: ours}, max_windows: 2", {"max_windows": 2, "custom": {"C1": "ours"}}),
         ("use: shieldgemma, custom: {H: a guideline}", {"custom": {"H": "a guideline"}}),
@@ -122,6 +126,7 @@ def test_rules_are_checked_against_the_taxonomy_that_is_left() -> None:
     assert any("`S14`" in said for said in problems("use: llama_guard_4, exclude: [S14]", "{category: [S14]}"))
     policy("use: llama_guard_4, custom: {C1: ours}", "{category: [C1]}")
     policy("use: ours, categories: {X2: 0.1}", "{category: [X2]}")
+    policy("use: service", "{category: [self-harm]}")
     assert any("`S1`" in said for said in problems("use: house", "{category: [S1]}"))
 
 
