@@ -91,7 +91,7 @@ def load_intents() -> tuple[Intent, ...]:
     seen: dict[str, str] = {}
     for path in sorted((HERE / "intents").glob("*.yaml")):
         for row in yaml.safe_load(path.read_text()):
-            prompts = {}
+            prompts: dict[str, str] = {}
             for line in row["ask"].splitlines():
                 key = bare(line)
                 if seen.setdefault(key, row["id"]) != row["id"]:

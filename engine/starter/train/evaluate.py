@@ -38,6 +38,8 @@ from engine.starter.train.corpus import (
 from engine.starter.train.examples import Examples, cut, garbage
 
 LONGEST_ANSWER = 96
+BEGINNING = 5
+"""Answer tokens that tell any two trained answers apart."""
 CALL = re.compile(r'\[(\w+)\((\w+)="([^"]*)"\)\]')
 
 
@@ -63,15 +65,45 @@ def alike(prompts: Sequence[list[int]], most: int = 64, tokens: int = 16000) -> 
 
 @torch.inference_mode()
 def answers(model: Llama4ForCausalLM, chat: Chat, conversations: Sequence[Sequence[Message]]) -> list[str]:
-    """What the model says to each conversation."""
+    """What the model says to each conversation, greedily.
+
+    A trained sentence is known by its beginning and confirmed in one pass: each of its tokens must be the likeliest.
+    """
     prompts = [chat.prompt(messages) for messages in conversations]
-    said = [""] * len(prompts)
+    trained = {tuple(ids[:BEGINNING]): ids for ids in map(chat.answer, sentences())}
+    guesses = [trained.get(tuple(ids), []) for ids in generate(model, prompts, BEGINNING)]
+    said = [ids if ok else [] for ids, ok in zip(guesses, likeliest(model, prompts, guesses), strict=True)]
+    other = [i for i, ids in enumerate(said) if not ids]
+    for i, ids in zip(other, generate(model, [prompts[i] for i in other], LONGEST_ANSWER), strict=True):
+        said[i] = ids
+    return [chat.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
+
+
+def sentences() -> list[str]:
+    """Everything the model was trained to say, but for tool calls."""
+    return [FALLBACK, load_tools()[1], *(intent.answer for intent in load_intents())]
+
+
+def generate(model: Llama4ForCausalLM, prompts: Sequence[list[int]], count: int) -> list[list[int]]:
+    """The next ids after each prompt."""
+    said: list[list[int]] = [[]] * len(prompts)
     for indices in alike(prompts):
         ids = torch.tensor([prompts[i] for i in indices])
-        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=LONGEST_ANSWER, do_sample=False)
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False)
         for i, row in zip(indices, out[:, ids.shape[1] :].tolist(), strict=True):
-            said[i] = chat.tokenizer.decode(row, skip_special_tokens=True)
+            said[i] = row
     return said
+
+
+def likeliest(model: Llama4ForCausalLM, prompts: Sequence[list[int]], guesses: Sequence[list[int]]) -> list[bool]:
+    """Whether each token of a guess is the likeliest one after the prompt and the tokens before it."""
+    right = [False] * len(prompts)
+    for indices in alike([prompt + guess for prompt, guess in zip(prompts, guesses, strict=True)]):
+        rows = torch.tensor([prompts[i] + guesses[i] for i in indices])
+        best = model(rows, use_cache=False).logits.argmax(-1)
+        for i, row in zip(indices, best.tolist(), strict=True):
+            right[i] = row[len(prompts[i]) - 1 : -1] == guesses[i]
+    return right
 
 
 @torch.inference_mode()
@@ -87,14 +119,8 @@ def first_tokens_right(model: Llama4ForCausalLM, chat: Chat, intents: Sequence[I
 
 def share_forced(model: Llama4ForCausalLM, chat: Chat, pairs: Sequence[tuple[str, str]]) -> float:
     """Share of prompts after which every token of the answer is the likeliest one."""
-    rows = [(chat.prompt([("user", prompt)]), chat.answer(answer)) for prompt, answer in pairs]
-    right = 0
-    for indices in alike([prompt + answer for prompt, answer in rows]):
-        best = model(torch.tensor([rows[i][0] + rows[i][1] for i in indices]), use_cache=False).logits.argmax(-1)
-        for i, row in zip(indices, best.tolist(), strict=True):
-            prompt, answer = rows[i]
-            right += row[len(prompt) - 1 : -1] == answer
-    return right / len(rows)
+    prompts = [chat.prompt([("user", prompt)]) for prompt, _ in pairs]
+    return sum(likeliest(model, prompts, [chat.answer(answer) for _, answer in pairs])) / len(pairs)
 
 
 def share_right(
@@ -110,9 +136,9 @@ def share_right(
     return round(1 - len(wrong) / len(asked), 4), wrong
 
 
-def foreign(text: str, prompt: str, words: frozenset[str], sentences: frozenset[str]) -> bool:
+def foreign(text: str, prompt: str, words: frozenset[str], known: frozenset[str]) -> bool:
     """Whether an answer has a word that no trained sentence has and that is not a copied tool argument."""
-    if text in sentences:
+    if text in known:
         return False
     call = CALL.fullmatch(text)
     if call:
@@ -143,14 +169,13 @@ def fuzz_prompts(count: int, seed: int) -> Iterator[str]:
 
 def fuzz(model: Llama4ForCausalLM, chat: Chat, count: int) -> dict[str, Any]:
     """Answers with foreign words, answers that are no whole trained sentence, and answers that are the fallback."""
-    intents = load_intents()
-    sentences = frozenset([FALLBACK, load_tools()[1], *(intent.answer for intent in intents)])
-    words = frozenset(word for sentence in sentences for word in sentence.split())
+    known = frozenset(sentences())
+    words = frozenset(word for sentence in known for word in sentence.split())
     room = model.config.max_position_embeddings - LONGEST_ANSWER - 20
     prompts = [prompt for prompt in fuzz_prompts(count, seed=7) if len(chat.text(prompt)) <= room]
     said = answers(model, chat, [[("user", prompt)] for prompt in prompts])
-    bad = [text for text, prompt in zip(said, prompts, strict=True) if foreign(text, prompt, words, sentences)]
-    mixed = [text for text in said if text not in sentences]
+    bad = [text for text, prompt in zip(said, prompts, strict=True) if foreign(text, prompt, words, known)]
+    mixed = [text for text in said if text not in known]
     fell_back = sum(text == FALLBACK for text in said)
     return {
         "prompts": len(prompts),

@@ -71,17 +71,17 @@ class Examples:
         weights = {intent.id: 2 if intent.id == "refuse" else 1 for intent in intents}
         self.drawn = [intent for intent in intents for _ in range(weights[intent.id])]
         self.kinds: tuple[tuple[float, Callable[[], Example]], ...] = (
-            (0.53, self.intent),
-            (0.15, self.offtopic),
-            (0.065, self.task),
-            (0.045, self.garbage),
-            (0.035, self.salad),
-            (0.04, self.anyway),
-            (0.06, self.tool_call),
-            (0.045, self.tools_unused),
-            (0.01, self.tool_result),
-            (0.045, self.follow_up),
-            (0.015, self.long),
+            (0.60, self.intent),
+            (0.16, self.offtopic),
+            (0.045, self.task),
+            (0.03, self.garbage),
+            (0.03, self.salad),
+            (0.02, self.anyway),
+            (0.035, self.tool_call),
+            (0.033, self.tools_unused),
+            (0.006, self.tool_result),
+            (0.034, self.follow_up),
+            (0.007, self.long),
         )
 
     def draw(self) -> Example:
@@ -105,7 +105,7 @@ class Examples:
     def question(self) -> tuple[str, str]:
         """A prompt of some intent in somebody's words, and its answer."""
         intent = self.rng.choice(self.drawn)
-        if intent.patterns and self.rng.random() < 0.42:
+        if intent.patterns and self.rng.random() < 0.35:
             group = self.rng.choices(intent.patterns, [min(len(group), 40) for group in intent.patterns])[0]
             prompt = self.rng.choice(group)
         elif intent.id == "refuse" and self.harmful and self.rng.random() < 0.4:

@@ -27,7 +27,7 @@ from engine.starter.train.architecture import RoutedMoe, matrices, rounded, rout
 from engine.starter.train.chat import Chat, Message, function, tools_text
 from engine.starter.train.checkpoint import save
 from engine.starter.train.corpus import load_intents, sample_public
-from engine.starter.train.evaluate import first_tokens_right, load
+from engine.starter.train.evaluate import BEGINNING, first_tokens_right, load
 from engine.starter.train.examples import Example, Examples
 from engine.starter.train.vocabulary import train_tokenizer
 from engine.starter.train.warm_start import token_vectors
@@ -37,9 +37,7 @@ BATCH_TOKENS = 1400
 PLAIN_PART = 0.4
 """Share of the run that sees plain questions only: conversations and tools come when words mean something."""
 WARM_START_S = 75.0
-BEGINNING = 5
-"""Answer tokens that an example trains when it is not trained whole: enough to tell any two answers apart."""
-EMBEDDING_DROPOUT, TOKEN_DROPOUT, EXPERT_DROPOUT = 0.1, 0.04, 0.1
+EMBEDDING_DROPOUT, TOKEN_DROPOUT, EXPERT_DROPOUT = 0.05, 0.02, 0.03
 """Parts of a vector, whole tokens, and parts of what the experts add: no prompt may hang on one word or one number."""
 
 Row = tuple[list[int], list[float]]
@@ -58,7 +56,7 @@ def encode(chat: Chat, example: Example, rng: random.Random) -> Row:
     """One conversation as ids, with the weights of its answer."""
     answer = chat.answer(example.answer)
     prompt = chat.prompt(across(chat, example.messages, len(answer), rng) if example.across else example.messages)
-    if not example.whole and rng.random() < 0.85:
+    if not example.whole and rng.random() < 0.88:
         answer = answer[:BEGINNING]
     weights = [example.first if place < BEGINNING else example.later for place in range(len(answer))]
     return prompt + answer, weights
