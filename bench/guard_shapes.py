@@ -45,6 +45,33 @@ def prompt_guard(directory: Path, shape: str, seed: int = 7) -> Path:
     return directory
 
 
+def llama(directory: Path, seed: int = 7) -> Path:
+    """A small LlamaForCausalLM whose head is about the same share of it as Llama Guard 3 1B's, asked with ids only."""
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=8192, hidden_size=512, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=8,
+        num_key_value_heads=2, head_dim=64, max_position_embeddings=8192, initializer_range=SPREAD, rms_norm_eps=1e-5,
+        bos_token_id=0, eos_token_id=1, pad_token_id=2, tie_word_embeddings=False,
+        rope_parameters={
+            "rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
+        },
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(directory)
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(["[UNK]"])
+    tokenizer.save(str(directory / "tokenizer.json"))
+    manifest.write(directory, "random-llama", "Apache-2.0")
+    return directory
+
+
 def words(count: int, seed: int = 7) -> list[str]:
     """Different words of two to four syllables."""
     syllables = ["".join(pair) for pair in itertools.product("bcdfghjklmnprstvwz", "aeiou")]
