@@ -14,7 +14,7 @@ from typing import Final
 
 from guards.options import VIEWS
 from guards.views.comments import comments
-from guards.views.decoded import decoded
+from guards.views.decoded import GROWTH, ROOM, decoded
 from guards.views.leet import leet
 from guards.views.mapped import Mapped, excerpt
 from guards.views.normalised import normalised
@@ -57,7 +57,7 @@ class Forms:
 
     forms: tuple[Form, ...]
     is_cut: bool = False
-    """Whether there is more hidden text than the bounds of decoding allow: then no verdict on these forms is one."""
+    """Whether there is more than the bounds allow (nested too deep, grown too large): then these forms are not all."""
 
 
 def forms(text: str, views: Sequence[str] = VIEWS) -> Forms:
@@ -65,11 +65,13 @@ def forms(text: str, views: Sequence[str] = VIEWS) -> Forms:
     raw = Mapped(text)
     found = [Form("raw", raw)]
     last = raw
+    is_cut = False
     for name, changed in _chain(raw, views):
+        if is_cut := len(changed.text) > GROWTH * len(text) + ROOM:
+            break
         found.append(Form(name, excerpt(changed, last, AROUND)))
         last = changed
-    is_cut = False
-    if "decoded" in views:
+    if "decoded" in views and not is_cut:
         for source in [raw] if last is raw else [raw, last]:
             hidden = decoded(source)
             is_cut = is_cut or hidden.is_cut

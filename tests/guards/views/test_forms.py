@@ -131,6 +131,8 @@ def test_what_goes_beyond_the_bounds_is_told() -> None:
 
     assert forms(nested).is_cut
     assert not forms(nested, ("raw", "leet")).is_cut
+    assert not forms("ﷺ").is_cut
+    assert forms("ﷺ" * 20_000).is_cut, "one character becomes eighteen"
 
 
 @given(any_text | tricky)
