@@ -19,6 +19,8 @@ from guards.generative.scoring import Distribution, after
 from guards.generative.tokens import GuardTokenizer, Ids
 from guards.profiles.generative import AnswerForm
 
+MAX_TOKENS = 64
+"""As many as our model host tells by id in one call."""
 LEAST_REACH = 0.02
 """A list that gets so far with less probability is not followed."""
 
@@ -73,9 +75,13 @@ def trie_of(
         ids = sorted(ids for _, ids in table)
         if any(longer[: len(shorter)] == shorter for shorter, longer in pairwise(ids)):
             raise GuardSetupError(guard, "the tokens of one code begin those of another")
+    made = CodeTrie(opening, first, following[0], ends)
+    if len(made.wanted) > MAX_TOKENS:
+        told = f"the codes have {len(made.wanted)} different tokens, expected at most {MAX_TOKENS}"
+        raise GuardSetupError(guard, told)
     if not ends:
         raise GuardSetupError(guard, "the tokenizer has no token that ends an answer")
-    return CodeTrie(opening, first, following[0], ends)
+    return made
 
 
 @dataclass(slots=True)

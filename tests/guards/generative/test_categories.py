@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_letters
 
 import pytest
 
@@ -148,7 +149,14 @@ def test_a_guard_without_codes_has_no_trie() -> None:
     assert trie_of("g", ANSWER, TOKENIZER, [], frozenset({END})) is None
 
 
-@pytest.mark.parametrize(("codes", "ends", "told"), [(["S1", "S1x"], {END}, "begin those"), (["S1"], set(), "ends an")])
+@pytest.mark.parametrize(
+    ("codes", "ends", "told"),
+    [
+        (["S1", "S1x"], {END}, "begin those"),
+        (["S1"], set(), "ends an"),
+        ([f"{letter}{number}" for letter in ascii_letters for number in range(10, 22)], {END}, "different tokens"),
+    ],
+)
 def test_codes_that_cannot_be_told_apart_are_refused(codes: list[str], ends: set[int], told: str) -> None:
     with pytest.raises(GuardSetupError, match=told):
         trie_of("g", ANSWER, TOKENIZER, codes, frozenset(ends))
