@@ -1,4 +1,4 @@
-"""Scores and labels to the numbers that describe a detector. Exact: counts and integers until the last division.
+"""Scores and labels to the numbers that describe a detector. Counts are integers until the last division.
 
 A detector flags a row when its score is at least the threshold, as the policy does. Rows with equal scores cannot be
 told apart by any threshold, so every curve moves over them in one step. What cannot be known (no row of one class) is
@@ -7,10 +7,10 @@ None, never 0 or 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
 from typing import TypeAlias
 
 from gateway.evaluate.bounds import Share, wilson
@@ -41,11 +41,13 @@ class Curve:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> Curve:
-        steps, true, false = [], 0, 0
-        for score, group in groupby(sorted(samples, reverse=True), key=lambda sample: sample[0]):
-            labels = [label for _, label in group]
-            true, false = true + sum(labels), false + len(labels) - sum(labels)
-            steps.append(Step(score, true, false))
+        steps: list[Step] = []
+        true = false = 0
+        ordered = sorted(samples, reverse=True)
+        for index, (score, label) in enumerate(ordered, 1):
+            true, false = true + label, false + (not label)
+            if index == len(ordered) or ordered[index][0] != score:
+                steps.append(Step(score, true, false))
         return cls(true, false, tuple(steps))
 
     def auc(self) -> float | None:
@@ -56,25 +58,28 @@ class Curve:
         for step in self.steps:
             twice += (step.false - false) * (step.true + true)
             true, false = step.true, step.false
-        return float(Fraction(twice, 2 * self.positives * self.negatives))
+        return twice / (2 * self.positives * self.negatives)
 
     def average_precision(self) -> float | None:
         """Precision averaged over the rows to flag, without interpolation."""
         if not self.positives:
             return None
-        total, true = Fraction(0), 0
+        terms, true = [], 0
         for step in self.steps:
-            if step.true != true:
-                total += Fraction((step.true - true) * step.true, step.true + step.false)
-                true = step.true
-        return float(total / self.positives)
+            terms.append((step.true - true) * step.true / (step.true + step.false))
+            true = step.true
+        return math.fsum(terms) / self.positives
 
     def best_within(self, rate: Fraction) -> Step | None:
         """The lowest threshold whose false alarms stay within `rate`; None when no row to pass was seen."""
         if not self.negatives:
             return None
-        within = [step for step in self.steps if Fraction(step.false, self.negatives) <= rate]
-        return within[-1] if within else Step(PPM + 1, 0, 0)
+        best = Step(PPM + 1, 0, 0)
+        for step in self.steps:
+            if step.false * rate.denominator > rate.numerator * self.negatives:
+                break
+            best = step
+        return best
 
 
 @dataclass(frozen=True, slots=True)
