@@ -154,7 +154,7 @@ def test_a_guard_without_codes_has_no_trie() -> None:
     [
         (["S1", "S1x"], {END}, "begin those"),
         (["S1"], set(), "ends an"),
-        ([f"{letter}{number}" for letter in ascii_letters for number in range(10, 22)], {END}, "different tokens"),
+        ([f"{letter}{10 + i % 12}" for i, letter in enumerate(ascii_letters)], {END}, "different tokens"),
     ],
 )
 def test_codes_that_cannot_be_told_apart_are_refused(codes: list[str], ends: set[int], told: str) -> None:
