@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from dataclasses import replace
@@ -116,3 +117,37 @@ async def test_a_detector_that_judges_nothing_measures_nothing(tmp_path: Path) -
     (tmp_path / "gatehouse.yaml").write_text(CONFIG + guards)
     with pytest.raises(EvaluationError, match=r"`starter_injection` judged none of 3 rows: (unavailable|timeout) 3"):
         await evaluate(asked)
+
+
+class ClassifyServer:
+    """A server as vLLM is one: it classifies, names its model and says nothing of weights."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, object]] = []
+        self.keys: set[str] = set()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length:")[1].split("\r\n")[0])
+        question = json.loads(await reader.readexactly(length))
+        self.asked.append(question)
+        self.keys.update(line for line in head.split("\r\n") if line.startswith("authorization"))
+        rows = [{"index": n, "probs": [0.25, 0.75], "num_classes": 2} for n, _ in enumerate(question["input"])]
+        body = json.dumps({"model": "served", "data": rows}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+
+async def test_a_guard_on_a_server_is_asked_there_with_its_key(tmp_path: Path) -> None:
+    asked, server = site(tmp_path, uses=("starter_injection",)), ClassifyServer()
+    (tmp_path / "key").write_text("sk-secret\n")
+    async with await asyncio.start_server(server.answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        told = f"{{url: 'http://127.0.0.1:{port}/v1', model: served, api_key_file: key}}"
+        (tmp_path / "gatehouse.yaml").write_text(f"{CONFIG}guards: {{starter_injection: {told}}}\n")
+        run = await evaluate(asked)
+    assert {row.judged["starter_injection"].score_ppm for row in run.rows} == {750_000}
+    assert {question["model"] for question in server.asked} == {"served"}
+    assert server.keys == {"authorization: bearer sk-secret"}
+    assert run.errors == 0
