@@ -9,6 +9,7 @@ taken as it is. Probabilities that are no numbers refuse the model.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -60,8 +61,10 @@ def choose(
         for candidate in _candidates(model, kind):
             drift = difference(candidate, probes, expected, score)
             log.info("precision_compared", precision=kind, packed=candidate.packs, drift=round(drift, 5))
-            if precision != "auto" or drift <= max_drift:
+            if drift <= max_drift or (precision != "auto" and math.isfinite(drift)):
                 return candidate, kind
+    if precision != "auto":
+        raise ModelRefused("precision_unsupported", f"the classifier does not run in `{precision}` on this processor")
     return exact, "fp32"
 
 
@@ -75,7 +78,7 @@ def difference(forward: Forward, probes: Sequence[Sequence[int]], expected: Tens
         log.warning("forward_failed", error=type(exc).__name__)
         return float("inf")
     found = max(float((one - expected).abs().max()) for one in (together, alone))
-    return found if found == found else float("inf")
+    return found if math.isfinite(found) else float("inf")
 
 
 def _exact(model: Checkpoint, probes: Sequence[Sequence[int]], expected: Tensor, score: Scorer) -> Forward:

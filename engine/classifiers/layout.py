@@ -88,14 +88,15 @@ def _cuts(lengths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _group(starts: Sequence[int], lengths: Sequence[int], begun: int, end: int, device: torch.device | None) -> Group:
-    own = torch.tensor(lengths[begun:end], device=device)
+    """Made on the CPU and sent over whole: asking a GPU where the gaps are would wait for it."""
     start, stop, longest = starts[begun], starts[end], lengths[begun]
     if lengths[end - 1] == longest:
         return Group(start, stop, end - begun, longest, None, None, None)
-    place_L = torch.arange(longest, device=device)
-    absent_nL = place_L[None, :] >= own[:, None]
-    first_n = torch.tensor(starts[begun:end], device=device)
+    place_L = torch.arange(longest)
+    absent_nL = place_L[None, :] >= torch.tensor(lengths[begun:end])[:, None]
+    first_n = torch.tensor(starts[begun:end])
     # A padded place repeats its text's first row: a real number that the mask keeps from counting.
     gather_nL = first_n[:, None] + place_L[None, :].masked_fill(absent_nL, 0)
     real = (~absent_nL).reshape(-1).nonzero()[:, 0]
-    return Group(start, stop, end - begun, longest, gather_nL.reshape(-1), real, absent_nL)
+    sent = (one.to(device) for one in (gather_nL.reshape(-1), real, absent_nL))
+    return Group(start, stop, end - begun, longest, *sent)

@@ -85,3 +85,31 @@ def test_a_forward_that_fails_or_gives_no_number_is_as_far_off_as_can_be() -> No
     assert difference(Failing(None), [[1]], expected, softmax) == float("inf")
     assert difference(Failing(torch.tensor([float("nan"), 0])), [[1]], expected, softmax) == float("inf")
     assert difference(Failing(torch.zeros(2)), [[1]], expected, softmax) == 0
+
+
+def test_a_precision_that_does_not_run_is_refused_where_it_was_asked_for_by_name() -> None:
+    """A bias of -3.4e38 is a number in fp32, and its activation is zero; in bf16 it is rounded to minus infinity."""
+    model = of("distilbert")
+    with torch.no_grad():
+        model.distilbert.transformer.layer[0].ffn.lin1.bias[:] = -3.4e38
+    found = logits(model, texts())
+    assert torch.isfinite(found).all()
+    with pytest.raises(ModelRefused) as caught:
+        choose(model, "bf16", 64, softmax)
+    assert caught.value.code == "precision_unsupported"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("family", ["deberta", "bert", "roberta", "distilbert", "modernbert"])
+def test_a_gpu_gives_the_same_probabilities(family: str) -> None:
+    """Its twin on a CPU is `test_fp32_is_exact_for_every_family`."""
+    model = deberta() if family == "deberta" else of(family)
+    wanted = logits(model, texts()).softmax(-1)
+    forward, name = choose(model.to("cuda"), "fp32", 64, softmax)
+
+    with torch.inference_mode():
+        found = forward.logits(texts()).softmax(-1).cpu()
+    assert name == "fp32"
+    assert forward.packs == (family in ("deberta", "bert", "roberta"))
+    assert (found - wanted).abs().max() < 1e-4
