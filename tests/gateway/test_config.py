@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.cli import quickstart
 from gateway.config import DEMO_KEY, Address, Config, load_config
+from gateway.guard_settings import facts
+from gateway.guard_sources import needed
 from policies.errors import FileErrors
+from policies.load import load_policy
 
 DIGEST = "ab" * 32
 GOOD = f"""\
@@ -243,3 +246,21 @@ def test_a_damaged_file_is_a_configuration_or_problems_and_never_a_crash(
         load_config(file)
     except FileErrors as error:
         assert error.problems  # noqa: PT017 - either outcome is right
+
+
+def test_the_example_of_a_real_site_loads_with_the_policy_it_names(tmp_path: Path) -> None:
+    """Every line of it is read; only what is at the paths is the site's own."""
+    root = quickstart().parents[1]
+    (tmp_path / "gatehouse.yaml").write_text((root / "deploy" / "gatehouse.example.yaml").read_text())
+    (tmp_path / "policy.yaml").write_text((root / "policies" / "library" / "llama-guard.yaml").read_text())
+    config = load_config(tmp_path / "gatehouse.yaml")
+    policy = load_policy(config.policy, facts(config.guards))
+    judging = {guard.use: guard.is_local for guard in needed(config.guards, policy)}
+    assert judging == {"llama_guard_4": False, "prompt_guard_2_86m": True}
+
+
+def test_problems_under_guards_come_with_all_others(file: Path) -> None:
+    found = problems(file, ("drain: 3s", "drain: soon\nguards:\n  prompt_guard_2_86m: {pth: x}"))
+    assert [problem.split(": ")[0] for problem in found] == [
+        "gatehouse.yaml:10:8", "gatehouse.yaml:12:23", "gatehouse.yaml:12:24",
+    ]  # fmt: skip
