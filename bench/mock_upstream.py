@@ -63,6 +63,8 @@ _LAST = _frame(_event({"delta": {}, "finish_reason": "stop"}) + b"data: [DONE]\n
 class _Mock(asyncio.Protocol):
     """One connection; requests on it are answered one after the other."""
 
+    pause_s = PAUSE_S
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport, self._buffer = cast(asyncio.Transport, transport), b""
         self._loop = asyncio.get_running_loop()
@@ -100,7 +102,7 @@ class _Mock(asyncio.Protocol):
             self._transport.write(_LAST)
             return
         self._transport.write(_EVENTS[sent])
-        self._loop.call_at(began + (sent + 1) * PAUSE_S, self._tick, sent + 1, began)
+        self._loop.call_at(began + (sent + 1) * self.pause_s, self._tick, sent + 1, began)
 
 
 async def _serve(port: int) -> None:
@@ -111,4 +113,9 @@ async def _serve(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A chat model server that answers at once, for benchmarks.")
     parser.add_argument("--port", type=int, required=True)
-    uvloop.run(_serve(parser.parse_args().port))
+    parser.add_argument(
+        "--pause-ms", type=float, default=PAUSE_S * 1000, help="between two pieces of a streamed answer"
+    )
+    args = parser.parse_args()
+    _Mock.pause_s = args.pause_ms / 1000
+    uvloop.run(_serve(args.port))

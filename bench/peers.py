@@ -76,8 +76,8 @@ def all_peers() -> dict[str, Peer]:
         "nginx": Peer(_command(["nginx", "-p", ".", "-c", "nginx.conf"], "/v1/models", ["nginx.conf"]), no_nginx),
         "raw protocol floor": Peer(_command([python, str(HERE / "floors" / "raw_proxy.py"), *_PORTS], "/health")),
         "starlette floor": Peer(_command([python, str(HERE / "floors" / "least_proxy.py"), *_PORTS], "/health")),
-        GATEHOUSE: Peer(_gatehouse(_STREAM)),
-        "gatehouse, short hold-back": Peer(_gatehouse("window: 32 characters, holdback: 64 characters")),
+        GATEHOUSE: Peer(gatehouse(_STREAM)),
+        "gatehouse, short hold-back": Peer(gatehouse("window: 32 characters, holdback: 64 characters")),
         "litellm": Peer(_litellm(litellm, "plain.yaml"), no_litellm),
         "litellm, 1 guardrail": Peer(_litellm(litellm, "guardrail.yaml"), no_litellm),
     }
@@ -91,7 +91,9 @@ def _direct(site: Site) -> Iterator[Target]:
     yield Target(f"http://127.0.0.1:{site.mock}{_CHAT}", None)
 
 
-def _gatehouse(stream: str) -> Start:
+def gatehouse(stream: str) -> Start:
+    """A real `gatehouse serve` with rules-only.yaml, whose streams are released as `stream` says."""
+
     @contextmanager
     def start(site: Site) -> Iterator[Target]:
         source = (HERE / "policies" / "rules-only.yaml").read_text()

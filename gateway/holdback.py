@@ -184,7 +184,7 @@ class Holdback:
             if call.id is None or call.name is None:
                 raise UpstreamFailed("upstream_bad_stream", f"tool call {key[1]} came without an id or a name")
             call.arguments = [without_escapes("".join(call.arguments))]
-        return self._window(list(self._texts), final=True)
+        return self._window([key for key, text in self._texts.items() if text.length], final=True)
 
     def _window(self, keys: Sequence[_Key], *, final: bool = False, holds: int = 0) -> Window:
         parts: list[Part] = []

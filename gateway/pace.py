@@ -73,6 +73,11 @@ class Pace:
         return int(min(max(min(wanted, in_time), bounds.least), bounds.most))
 
     @property
+    def expected_s(self) -> float:
+        """How long the next judging will take; before the first one, a careful share of the promised delay."""
+        return self.judge_s if self.judgings or self.bounds.delay_s == math.inf else self.bounds.delay_s / 4
+
+    @property
     def spare_s(self) -> float:
         """How old text may be when its judging begins, for it to leave within the promised delay."""
-        return max(0.0, self.bounds.delay_s - self.judge_s)
+        return max(0.0, self.bounds.delay_s - self.expected_s)

@@ -71,10 +71,13 @@ class Windows:
                 self._held.feed(event, since)
 
     def _due(self) -> Window | None:
-        now = self._clock()
-        if now >= self._leaves_by():
+        now, leaves_by = self._clock(), self._leaves_by()
+        if now >= leaves_by:
             return self._held.overdue()
-        return self._held.due(self.pace.window, waited=now >= self._judged_by())
+        window = self._held.due(self.pace.window, waited=now >= self._judged_by())
+        if window and now + self.pace.expected_s >= leaves_by:
+            return self._held.overdue()  # there is no time for another judging after this one
+        return window
 
     def _patience(self) -> float | None:
         """How long to wait for more text before a window is due without it; None: there is nothing to be judged."""

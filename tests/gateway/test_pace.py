@@ -51,6 +51,13 @@ def test_a_window_is_twice_what_comes_while_one_is_judged(chars_per_s: float, ju
     assert steady(BOUNDS, chars_per_s, judge_s).window == pytest.approx(window, rel=0.01)
 
 
+def test_before_the_first_judging_a_quarter_of_the_promised_delay_is_kept_for_it() -> None:
+    pace = Pace(Bounds(1, 10, delay_s=2.0))
+    assert (pace.expected_s, pace.spare_s) == (0.5, 1.5)
+    assert (pace.judged(0.1).expected_s, pace.judged(0.1).spare_s) == (0.1, 1.9)
+    assert Pace(BOUNDS).expected_s == 0.0
+
+
 def test_windows_shrink_again_when_guards_recover() -> None:
     slow = steady(BOUNDS, 400, 1.0)
     assert slow.window == 800

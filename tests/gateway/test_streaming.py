@@ -152,6 +152,16 @@ async def test_a_promised_delay_lets_go_what_is_held_back_when_nothing_more_come
     assert len(judge.sizes) == 2
 
 
+async def test_a_promised_delay_is_kept_by_the_first_text_before_a_slow_guard() -> None:
+    """Its time is not known yet, and after one judging there would be no time for a second."""
+    spec = StreamSpec("window", chars(500), chars(100), max_wait_ms=300, max_delay_ms=400)
+    judge = Judge(spec, judge_s=0.1)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await judge.run(spoken("word " * 20, 5, 0.04))
+    assert judge.released_at[0][0] - began < 0.45
+
+
 async def test_a_promised_delay_is_kept_while_text_flows() -> None:
     """200 characters a second with 400 held back would be two seconds late; half a second was promised."""
     spec = StreamSpec("window", chars(20), chars(400), max_wait_ms=200, window_most=chars(900), max_delay_ms=500)
