@@ -2,8 +2,8 @@
 
 Everything that loads is in the entry; everything that a reader should know of its origin is in comments above it. A
 fitted temperature is a comment only: the policy language has no field for it, and a field it does not know would be
-refused. Other options of the detector are named and not repeated. Thresholds are written to the millionth, as the
-policy stores them.
+refused. Other options of the detector are not repeated: what the policy made of them need not be how it wrote them.
+Thresholds are written to the millionth, as the policy stores them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def snippet(run: Run, found: Calibration) -> str:
         f"  #   {_fitted(found.score)}; split {target.split:g}, seed {target.seed}",
         f"  #   on the other rows: {_checked(found.score)}",
         *([_temperature(found)] if found.fitted else []),
-        *([f"  # keep its other options: {', '.join(subject.options)}"] if subject.options else []),
+        *(
+            ["  # the entry in the policy has other options, which are not repeated here: keep them"]
+            if subject.options
+            else []
+        ),
         f"  {subject.name}:",
         f"    use: {subject.use}",
         f"    threshold: {decimal(found.score.threshold_ppm)}",

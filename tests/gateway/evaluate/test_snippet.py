@@ -72,7 +72,7 @@ def test_comments_say_what_the_number_rests_on() -> None:
     for said in (DIGEST, "2026-11-21", "499 rows", "at most 0.05", "0.95 confidence", "of 200 rows to pass", "seed 9"):
         assert said in comments
     assert "fitted temperature" in comments
-    assert "keep its other options: views" in comments
+    assert "has other options, which are not repeated here: keep them" in comments
     assert "temperature:" not in entry
 
 
