@@ -22,6 +22,8 @@ from engine.errors import BadRequest, MemoryExhausted, StepFailed
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 16_384
 """Tokens of a batch, padding included. On a CPU more cost as much per token, and others wait longer."""
+ALONE = 1
+"""As a budget: every text is a batch of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,13 @@ class Classifier:
             raise BadRequest("context_length_exceeded", told, "input")
 
 
-def load_classifier(directory: Path, precision: str = "auto", device: str | None = None) -> Classifier:
-    """Read a verified directory. ModelRefused when it is not a whole sequence classifier."""
+def load_classifier(
+    directory: Path, precision: str = "auto", is_deterministic: bool = False, device: str | None = None
+) -> Classifier:
+    """Read a verified directory. ModelRefused when it is not a whole sequence classifier.
+
+    `is_deterministic` is for replays: each text is judged alone, so its score is the same to the last bit each time.
+    """
     model = load_checkpoint(directory)
     config = model.config
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -84,7 +91,8 @@ def load_classifier(directory: Path, precision: str = "auto", device: str | None
         vocabulary=embedding_rows(model),
         precision=name,
     )
-    return Classifier(forward, info, CPU_BATCH_TOKENS if place == "cpu" else GPU_BATCH_TOKENS)
+    together = CPU_BATCH_TOKENS if place == "cpu" else GPU_BATCH_TOKENS
+    return Classifier(forward, info, ALONE if is_deterministic else together)
 
 
 def _scores(logits: Tensor, multi_label: bool) -> Tensor:

@@ -226,7 +226,7 @@ def _load_spec(spec: ModelSpec, digest: str) -> Served:
         return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier
 
-    classifier = load_classifier(spec.path, spec.precision)
+    classifier = load_classifier(spec.path, spec.precision, spec.deterministic)
     path = spec.path / "tokenizer.json"
     tokenizer = TextTokenizer.from_file(path) if path.exists() else None
     return ServedClassifier(spec, digest, classifier.info, tokenizer, ClassifyLane(classifier))

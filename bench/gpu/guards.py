@@ -66,7 +66,7 @@ def matrix_rate(device: str) -> float:
 def _measured(shape: str, rate: float, args: argparse.Namespace) -> Row:
     with tempfile.TemporaryDirectory(prefix="gatehouse-gpu-") as directory:
         path = guard_shapes.prompt_guard(Path(directory) / "model", shape)
-        classifier = load_classifier(path, args.precision, args.device)
+        classifier = load_classifier(path, args.precision, device=args.device)
         eager = load_checkpoint(path).to(args.device)
     texts = Texts(classifier.info.vocabulary)
     mixed = [texts.mixed() for _ in range(args.texts)]
