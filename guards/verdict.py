@@ -133,7 +133,7 @@ class Verdict:
     windows: int = 1
     """How many overlapping windows were needed to see all of the text."""
     view: str = ""
-    """The form of the text whose score counted (guards/views.py), or for generative guards `alone` or `conversation`.
+    """The form of the text whose score counted (guards/views/), or for generative guards `alone` or `conversation`.
     Empty where there is but one."""
 
     def __post_init__(self) -> None:
