@@ -120,8 +120,8 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"} | more
 
 
 def free_port() -> int:
@@ -144,13 +144,13 @@ def write_config(directory: Path, *, policy: str, engine: str) -> Path:
     return config
 
 
-def start(directory: Path, config: Path) -> Gateway:
-    """Start `gatehouse serve`; does not wait until it is ready."""
+def start(directory: Path, config: Path, **variables: str) -> Gateway:
+    """Start `gatehouse serve`, with these environment variables; does not wait until it is ready."""
     api, admin = re.findall(r"'([^']+:[0-9]+)'", config.read_text())[:2]
     with (directory / "serve.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)],
-            cwd=directory, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            cwd=directory, env=environment(**variables), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     return Gateway(process, directory, f"http://{api}", f"http://{admin}", config)
 

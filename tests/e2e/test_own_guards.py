@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Gateway, start, write_config
+from tests.e2e.conftest import ROOT, Gateway, start, write_config
 from tests.e2e.tiny_guards import llama_guard, prompt_guard
 
 POLICY = """\
@@ -52,8 +55,8 @@ class Site:
         self.config = write_config(directory, policy="policy.yaml", engine=engine)
         self.config.write_text(self.config.read_text() + GUARDS)
 
-    def start(self) -> Gateway:
-        return start(self.directory, self.config)
+    def start(self, **variables: str) -> Gateway:
+        return start(self.directory, self.config, **variables)
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Through a gateway that is not running: the commands need none."""
@@ -100,6 +103,28 @@ def test_a_guard_of_ones_own_judges_and_the_record_says_which_it_was(site: Site)
     [row] = guards["harm"]["rows"]
     assert 0 < row["score_ppm"] < 900_000
     assert row["view"]
+
+
+def test_it_starts_and_judges_where_every_socket_but_loopback_is_refused(site: Site, tmp_path: Path) -> None:
+    """No hub is asked for anything, not even whether there is something newer."""
+    site.add()
+    tried = tmp_path / "egress"
+    hooked = f"{Path(__file__).parent / 'no_egress'}{os.pathsep}{ROOT}"
+    probe = "import socket; socket.getaddrinfo('huggingface.co', 443)"
+    variables = {"PYTHONPATH": hooked, "GATEHOUSE_TEST_EGRESS": str(tried)}
+    refused = subprocess.run([sys.executable, "-c", probe], env=os.environ | variables, capture_output=True, text=True)
+    assert "PermissionError" in refused.stderr, "the hook has to work, or the test says nothing"
+    tried.unlink()
+    gateway = site.start(**variables)
+    try:
+        gateway.wait_ready(90)
+        host = Path(f"/proc/{gateway.child('engine.server')}/environ").read_bytes()
+        assert gateway.chat("what is the capital of France?").status_code == 200
+    finally:
+        assert gateway.stop() == 0
+    assert b"HF_HUB_OFFLINE=1" in host.split(b"\0")
+    assert str(tried).encode() in host, "the model host runs with the hook, too"
+    assert not tried.exists(), tried.read_text()
 
 
 def test_a_directory_without_a_manifest_is_named_with_the_command_that_mends_it(site: Site) -> None:
