@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from engine.counters import Counters
 from engine.errors import MemoryExhausted, RequestError, Unavailable
 
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -59,6 +60,7 @@ class ClassifyLane:
 
     def __init__(self, judge: Judge, max_waiting: int = MAX_WAITING) -> None:
         self._judge, self._max_waiting = judge, max_waiting
+        self.counters = Counters()
         self._waiting: deque[ClassifyJob] = deque()
 
     @property
@@ -79,7 +81,11 @@ class ClassifyLane:
         taken = self._taken(live)
         chosen = {id(job) for job in taken}
         self._waiting = deque(job for job in live if id(job) not in chosen)
-        return ClassifyBatch(self._judge, taken)
+        batch = ClassifyBatch(self._judge, taken)
+        # Counted here, under the loop's lock, because two threads may run batches of one lane.
+        self.counters.stepped(sum(map(len, batch.texts)))
+        self.counters.reused_tokens += sum(map(_length, taken)) - sum(map(len, batch.texts))
+        return batch
 
     def _taken(self, live: Iterable[ClassifyJob]) -> list[ClassifyJob]:
         """The oldest, and what of the others fits beside it. A text that is there already costs nothing."""
@@ -105,10 +111,10 @@ class ClassifyBatch:
 
     def __init__(self, judge: Judge, jobs: list[ClassifyJob]) -> None:
         self._judge, self.jobs = judge, jobs
+        self.texts = tuple(dict.fromkeys(job.ids for job in jobs))
 
     def run(self) -> None:
-        texts = tuple(dict.fromkeys(job.ids for job in self.jobs))
-        found = dict(zip(texts, self._scores(texts), strict=True))
+        found = dict(zip(self.texts, self._scores(self.texts), strict=True))
         for job in self.jobs:
             job.resolve(found[job.ids])
 

@@ -1,4 +1,4 @@
-"""What a generating model has done since the start, as plain numbers that any thread may read.
+"""What a model has done since the start, as plain numbers that any thread may read.
 
 The engine threads add; whoever answers `/metrics` reads. A number that is one step old is good enough, so nothing is
 locked.
@@ -20,7 +20,7 @@ class Counters:
     computed_tokens: int = 0
     """Tokens that went through the model."""
     reused_tokens: int = 0
-    """Tokens of prompts that did not have to, because their beginning was known."""
+    """Tokens that did not have to: a prompt's known beginning, or a text that is in the batch already."""
     steps: int = 0
     failed_steps: int = 0
     step_sizes: list[int] = field(default_factory=lambda: [0] * (len(STEP_SIZES) + 1))

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from engine.counters import STEP_SIZES
+from engine.counters import STEP_SIZES, Counters
 from engine.loop import EngineLoop
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 Reading: TypeAlias = "tuple[str, str, Callable[[GenerateLane], float]]"
 """Name, what it means, where it is read."""
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+COUNTED: tuple[tuple[str, str, Callable[[Counters], float]], ...] = (
+    ("computed_tokens", "Tokens that went through the model.", lambda counters: counters.computed_tokens),
+    ("reused_tokens", "Tokens served from what was known.", lambda counters: counters.reused_tokens),
+    ("steps", "Passes of the model.", lambda counters: counters.steps),
+)
 TOTALS: tuple[Reading, ...] = (
-    ("computed_tokens", "Tokens that went through the model.", lambda lane: lane.counters.computed_tokens),
-    ("reused_tokens", "Prompt tokens served from what was known.", lambda lane: lane.counters.reused_tokens),
-    ("steps", "Passes of the model.", lambda lane: lane.counters.steps),
     ("failed_steps", "Passes that failed.", lambda lane: lane.counters.failed_steps),
     ("evicted_blocks", "Blocks of keys and values forgotten to make room.", lambda lane: lane.cache.evicted),
 )
@@ -56,7 +58,16 @@ class _Read(Collector):
         for model in self._served:
             busy.add_metric([model.spec.name], self._loop.busy_seconds(model.lane))
             pending.add_metric([model.spec.name], model.lane.pending)
-        return [busy, pending, *self._of_generators()]
+        return [busy, pending, *self._of_all(), *self._of_generators()]
+
+    def _of_all(self) -> Iterable[Metric]:
+        counted = {model.spec.name: model.lane.counters for model in self._served}
+        for name, told, read in COUNTED:
+            total = CounterMetricFamily(f"engine_{name}", told, labels=["model"])
+            for model, counters in counted.items():
+                total.add_metric([model], read(counters))
+            yield total
+        yield _step_sizes(counted)
 
     def _of_generators(self) -> Iterable[Metric]:
         from engine.host import ServedGenerator
@@ -72,15 +83,14 @@ class _Read(Collector):
             for model, lane in lanes.items():
                 gauge.add_metric([model], read(lane))
             yield gauge
-        yield _step_sizes(lanes)
 
 
-def _step_sizes(lanes: dict[str, GenerateLane]) -> Metric:
+def _step_sizes(counted: dict[str, Counters]) -> Metric:
     sizes = HistogramMetricFamily("engine_step_tokens", "Tokens of a pass.", labels=["model"])
-    for model, lane in lanes.items():
+    for model, counters in counted.items():
         buckets, total = [], 0
-        for bound, count in zip((*map(str, map(float, STEP_SIZES)), "+Inf"), lane.counters.step_sizes, strict=True):
+        for bound, count in zip((*map(str, map(float, STEP_SIZES)), "+Inf"), counters.step_sizes, strict=True):
             total += count
             buckets.append((bound, float(total)))
-        sizes.add_metric([model], buckets, sum_value=lane.counters.computed_tokens)
+        sizes.add_metric([model], buckets, sum_value=counters.computed_tokens)
     return sizes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.batching import ClassifyLane
+from engine.batching import ClassifyJob, ClassifyLane
 from engine.events import GenerateRequest, Sampling
 from engine.host import ModelSpec, ServedClassifier, ServedGenerator
 from engine.kv_cache import KvCache
@@ -45,6 +45,9 @@ def test_what_models_did_and_do_is_told() -> None:
         while (work := lane.next(0)) is not None:
             work.run()
 
+    judge.add([ClassifyJob((1,) * length, 1e9, lambda _: None) for length in (5, 5, 7)])
+    assert judge.next(0)
+
     found = numbers(EngineLoop([judge, lane], []), guard, classifier)
 
     assert found["engine_computed_tokens_total", "g"] == 21 + 2
@@ -56,4 +59,7 @@ def test_what_models_did_and_do_is_told() -> None:
     assert found["engine_step_tokens_bucket", "1.0", "g"] == 3
     assert found["engine_step_tokens_bucket", "+Inf", "g"] == 4
     assert (found["engine_queue_depth", "g"], found["engine_queue_depth", "c"]) == (0, 0)
+    assert found["engine_computed_tokens_total", "c"] == 5 + 7
+    assert found["engine_reused_tokens_total", "c"] == 5, "the same text twice"
+    assert found["engine_steps_total", "c"] == 1
     assert found["engine_busy_seconds_total", "c"] == 0
