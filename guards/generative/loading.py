@@ -74,8 +74,7 @@ def _tree(
     probe = (PROBE,) * turns
     tokenizer.check(stretches, probe, shape.filled(probe))
     form = profile.agent_answer if turns == 2 and profile.agent_answer else profile.answer
-    last = stretches.literals[-1][-1] if stretches.literals[-1] else ""
-    return tree_of(profile.use, form, tokenizer, last if isinstance(last, str) else "")
+    return tree_of(profile.use, form, tokenizer, tokenizer.tail(shape))
 
 
 def _subjects(profile: GenerativeProfile, options: GuardOptions) -> tuple[Subject, ...]:

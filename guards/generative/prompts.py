@@ -111,10 +111,11 @@ class Prompter:
 
     def _fitting(self, turns: Texts, text: str, subject: Subject) -> Texts | None:
         """As many of the last turns as fit; None if the text itself does not."""
-        sizes = [len(self._tokenizer.words(turn)) for turn in turns]
-        room = self._limit - len(self._tokenizer.words(text))
-        while sum(sizes) > room and len(turns) >= 2:
-            turns, sizes = without_oldest(turns), sizes[2:]
+        if sum(map(len, turns)) + len(text) > self._limit // 2:  # few are certain to fit, and need not be counted
+            sizes = [len(self._tokenizer.words(turn)) for turn in turns]
+            room = self._limit - len(self._tokenizer.words(text))
+            while sum(sizes) > room and len(turns) >= 2:
+                turns, sizes = without_oldest(turns), sizes[2:]
         while len(self._encode((*turns, text), subject)) > self._limit:
             if len(turns) < 2:
                 return None

@@ -25,7 +25,8 @@ class Sanitiser:
 
     def __init__(self, controls: Sequence[str], speakers: Sequence[str]) -> None:
         # Tokens without a letter, as the line breaks that some vocabularies add, are text and stay.
-        own = [re.escape(token) for token in controls if len(token) > 2 and re.search("[A-Za-z]", token)]
+        wordy = [token for token in controls if len(token) > 2 and re.search("[A-Za-z]", token)]
+        own = [re.escape(token) for token in wordy if not re.fullmatch(_PIPED, token)]
         names = "|".join(map(re.escape, sorted({*speakers, "User", "Agent"})))
         families = [FAMILIES[name] for name in DEFAULT_FAMILIES]
         self._pattern = re.compile(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.generative.template import PROBE, GuardTemplate
 from guards.generative.tokens import GuardTokenizer
 from guards.profiles.generative import Content
+from tests.guards.generative import vocabularies
 from tests.guards.generative.stand_ins import LLAMA3, template_of, tokenizer_of
 
 TOKENIZER = tokenizer_of(LLAMA3)
@@ -44,6 +48,46 @@ def test_every_text_is_in_its_prompt_and_brings_no_control_token(text: str, toke
     assert TOKENIZER.decode(ids, skip_special_tokens=False) == SHAPE.filled((text + token + text,))
     assert sum(id_ in GUARD.special for id_ in ids) == sum(STRETCHES.structure.values())
     assert ids.count(GUARD.id_of("<|begin_of_text|>")) == 1
+
+
+@pytest.mark.parametrize("family", ["stand-in", "llama3", "llama4"])
+@pytest.mark.parametrize("trims", [True, False])
+def test_literals_that_are_encoded_once_change_no_id(family: str, trims: bool) -> None:
+    """The real ones are asked where this machine has them; two thousand texts each, of every kind of character."""
+    file = TOKENIZER.to_str() if family == "stand-in" else vocabularies.tokenizer_json(family)
+    use = "llama_guard_4" if family == "llama4" else "llama_guard_3_1b"
+    source = template_of(use) if trims else template_of(use).replace(" | trim", "")
+    shape = GuardTemplate("g", source, Content.PARTS, {}).shape(3)
+    guard, whole = GuardTokenizer("g", file, "<|begin_of_text|>"), Tokenizer.from_str(file)
+    stretches = guard.split(shape)
+    assert shape.trims is trims
+    assert any(isinstance(piece, tuple) for literal in stretches.literals for piece in literal)
+    chance = random.Random(5)
+    signs = [
+        *string.printable,
+        *"äß你好ก็नी🙂\u0301\u200d\u00a0\u3000\ufeff",
+        *("\n\n", "  ", " the", "'s", "...", "123"),
+    ]
+
+    for _ in range(2_000 if family == "stand-in" else 300):
+        texts = ["".join(chance.choices(signs, k=chance.randrange(8))) for _ in range(3)]
+        ids = tuple(whole.encode(shape.filled(texts), add_special_tokens=False).ids)
+        assert guard.encode(stretches, texts) == ids
+
+
+@pytest.mark.parametrize(("around", "cut"), [("Text:\n{}", 0), ("Text: {}.", 1), ("un{}", 0), ("{}\n\n<END> now", 1)])
+def test_literals_whose_tokens_depend_on_the_text_are_encoded_with_it(around: str, cut: int) -> None:
+    before, _, after = around.partition("{}")
+    source = f"<|begin_of_text|>{before}{{{{ messages[0]['content'] }}}}{after}<|eot_id|>".replace("\n", "{{ '\\n' }}")
+    shape = GuardTemplate("g", source, Content.STRING, {}).shape(1)
+    stretches = GUARD.split(shape)
+
+    assert (
+        sum(isinstance(piece, tuple) and len(piece) > 0 for literal in stretches.literals for piece in literal) == cut
+    )
+    for text in ("\n", " ", "safe", "!", "", "\r\n"):
+        ids = tuple(TOKENIZER.encode(shape.filled((text,)), add_special_tokens=False).ids)
+        assert GUARD.encode(stretches, (text,)) == ids
 
 
 def test_words_merge_across_the_border_of_a_text() -> None:
