@@ -29,7 +29,7 @@ Ids = tuple[int, ...]
 
 
 class Judge(Protocol):
-    """The part of a Classifier that batching needs. Several threads may call it at once."""
+    """The part of a Classifier that batching needs. One that packs is called by several threads at once."""
 
     @property
     def batch_tokens(self) -> int:
@@ -54,14 +54,17 @@ class ClassifyJob:
 
 
 class ClassifyLane:
-    """The queue in front of one classifier. Its batches know nothing of each other, so several may run at once."""
-
-    is_shared = True
+    """The queue in front of one classifier."""
 
     def __init__(self, judge: Judge, max_waiting: int = MAX_WAITING) -> None:
         self._judge, self._max_waiting = judge, max_waiting
         self.counters = Counters()
         self._waiting: deque[ClassifyJob] = deque()
+
+    @property
+    def is_shared(self) -> bool:
+        """Packed batches know nothing of each other. What transformers' own forwards keep between calls is unknown."""
+        return self._judge.packs
 
     @property
     def pending(self) -> int:

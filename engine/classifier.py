@@ -39,7 +39,7 @@ class ClassifierInfo:
 
 
 class Classifier:
-    """One loaded checkpoint. Several engine threads may call it at once: a forward changes nothing."""
+    """One loaded checkpoint. If it packs, several engine threads may call it at once: a pass changes nothing."""
 
     def __init__(self, forward: Forward, info: ClassifierInfo, batch_tokens: int = CPU_BATCH_TOKENS) -> None:
         self._forward, self.info, self.batch_tokens = forward, info, batch_tokens

@@ -71,7 +71,11 @@ def refuse_unsafe(directory: Path) -> None:
 
 def embedding_rows(model: Checkpoint) -> int:
     """The ids that the model can look up: its table's rows, whatever its configuration says."""
-    return int(model.get_input_embeddings().weight.shape[0])
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (NotImplementedError, AttributeError) as exc:
+        told = f"`{type(model).__name__}` has no table of token embeddings: it does not read token ids alone"
+        raise ModelRefused("model_unsupported", told) from exc
 
 
 def max_tokens(directory: Path, model: Checkpoint) -> int:

@@ -50,8 +50,7 @@ def choose(
     """The forward to serve with, and the name of its precision."""
     probes = _probes(model, limit)
     with torch.inference_mode():
-        reference = padded(model)
-        expected = score(torch.cat([reference.logits([ids]) for ids in probes]))
+        expected = _expected(model, probes, score)
         if not torch.isfinite(expected).all():
             raise ModelRefused("weights_not_finite", "the classifier's scores of fixed probes are not finite numbers")
         exact = _exact(model, probes, expected, score)
@@ -66,6 +65,17 @@ def choose(
     if precision != "auto":
         raise ModelRefused("precision_unsupported", f"the classifier does not run in `{precision}` on this processor")
     return exact, "fp32"
+
+
+def _expected(model: Checkpoint, probes: Sequence[Sequence[int]], score: Scorer) -> Tensor:
+    """By transformers' own forward, one by one."""
+    reference = padded(model)
+    try:
+        return score(torch.cat([reference.logits([ids]) for ids in probes]))
+    # Some classes want more than ids, say so in ways of their own, and would say it again for every text.
+    except Exception as exc:
+        told = f"`{type(model).__name__}` gives no scores for token ids alone ({type(exc).__name__})"
+        raise ModelRefused("model_unsupported", told) from exc
 
 
 def difference(forward: Forward, probes: Sequence[Sequence[int]], expected: Tensor, score: Scorer) -> float:

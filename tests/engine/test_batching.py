@@ -67,6 +67,8 @@ def test_a_model_that_packs_takes_texts_of_any_lengths_up_to_its_budget() -> Non
     drain(lane)
 
     assert judge.batches == [[100, 3, 120, 33], [512], [60, 1]]
+    assert lane.is_shared
+    assert not ClassifyLane(LengthJudge()).is_shared
     assert all(results[length] == (length / 1000, 1 - length / 1000) for length in results)
 
 

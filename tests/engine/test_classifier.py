@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from engine.batching import ClassifyJob, ClassifyLane, Scores
 from engine.classifier import Classifier, ClassifierInfo, load_classifier
 from engine.errors import BadRequest, MemoryExhausted, ModelRefused, RequestError, StepFailed
+from engine.loop import EngineLoop
 from tests.engine import tiny
 from tests.engine.classifiers import families_of
 
@@ -140,6 +143,30 @@ def test_every_family_gives_its_own_scores_alone_together_and_in_any_order(famil
 
     for found in orders.values():
         assert (torch.tensor(found) - wanted).abs().max() < 1e-4
+
+
+def test_two_threads_at_once_give_the_scores_of_one(tmp_path: Path) -> None:
+    model = families_of.deberta()
+    loaded = load_classifier(families_of.saved(model, tmp_path), "fp32")
+    inputs = families_of.texts([random.Random(8).randrange(1, 300) for _ in range(60)])
+    wanted = families_of.logits(model, inputs).softmax(-1).tolist()
+    found: queue.Queue[tuple[int, Scores | RequestError]] = queue.Queue()
+    lane = ClassifyLane(loaded)
+    loop = EngineLoop([lane], [], prepare=[lambda: torch.set_num_threads(1)] * 2)
+    loop.start()
+
+    def job(index: int) -> ClassifyJob:
+        return ClassifyJob(tuple(inputs[index]), 1e12, lambda outcome: found.put((index, outcome)))
+
+    for _ in range(4):
+        with loop.lock():
+            lane.add([job(index) for index in range(len(inputs))])
+    rows = [found.get(timeout=60) for _ in range(4 * len(inputs))]
+    loop.stop(5)
+
+    assert lane.is_shared
+    for index, row in rows:
+        assert row == pytest.approx(wanted[index], abs=1e-4)
 
 
 def test_for_replays_every_text_is_a_batch_of_its_own(tmp_path: Path) -> None:

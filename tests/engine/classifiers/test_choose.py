@@ -69,6 +69,17 @@ def test_scores_that_are_no_numbers_refuse_the_model() -> None:
     assert caught.value.code == "weights_not_finite"
 
 
+def test_a_class_that_wants_more_than_ids_is_refused_at_load() -> None:
+    """BART reads its score at an end token, and fails on a text that has none."""
+    from transformers import BartConfig, BartForSequenceClassification
+
+    sizes = {f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    config = BartConfig(vocab_size=50, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, eos_token_id=49, **sizes)
+    with pytest.raises(ModelRefused) as caught:
+        choose(BartForSequenceClassification(config).eval(), "fp32", 20, softmax)
+    assert caught.value.code == "model_unsupported"
+
+
 def test_a_forward_that_fails_or_gives_no_number_is_as_far_off_as_can_be() -> None:
     class Failing:
         packs = True
