@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from guards.errors import GuardSetupError
 from guards.generative.categories import CodeTrie, trie_of
 from guards.generative.checkpoint import Checkpoint
+from guards.generative.judge import judge_messages
 from guards.generative.options import GuardOptions
 from guards.generative.prompts import Prompter, Subject
 from guards.generative.scoring import AnswerTree, tree_of
@@ -50,7 +51,8 @@ def load(profile: GenerativeProfile, files: Checkpoint, options: GuardOptions) -
         plain = GuardTemplate(guard, files.template, profile.content, names, most=profile.turns)
         selection.check_block(plain.shape(1).filled(("",)))
     rewrite = selection.applied if profile.rewritable else str
-    template = GuardTemplate(guard, files.template, profile.content, names, rewrite, profile.turns)
+    messages = judge_messages if profile.is_judge else None
+    template = GuardTemplate(guard, files.template, profile.content, names, rewrite, profile.turns, messages)
     for subject in subjects:
         template.check(subject.code, subject.variables)
     window = min(options.window, files.positions or options.window)

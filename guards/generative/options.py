@@ -21,7 +21,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 MAX_WINDOWS = 64
 LEAST_MASS = 0.5
 """Below this much probability on the verdict's words the model is saying something else."""
-MAX_CUSTOM, MAX_DESCRIPTION = 32, 2_000
+MAX_CUSTOM, MAX_DESCRIPTION = 32, 8_000
 SHARED = (
     *("categories", "categories_from", "mass_floor", "max_windows", MEMORY_OPTION, "mode", "template", "token_ids"),
     "window",
@@ -118,7 +118,7 @@ def read_options(profile: GenerativeProfile, values: Mapping[str, object]) -> tu
 
 def _check_choice(profile: GenerativeProfile, selection: Selection) -> None:
     if profile.subject is Subject.GUIDELINE and not selection.custom:
-        problem = "missing: this model is asked one guideline a prompt, expected their codes and texts"
+        problem = "missing: this model is asked one policy a prompt, expected their codes and texts"
         raise GuardSetupError(profile.use, problem, "custom")
     if profile.subject is Subject.NONE and not profile.rewritable and selection.is_choice:
         option = "categories" if selection.wanted else "exclude" if selection.excluded else "custom"

@@ -30,6 +30,10 @@ _MARK = re.compile("\ue000(\\d+)\ue001")
 """Stands for the text of a turn, by its number."""
 
 
+Messages = Callable[[Sequence[str], Mapping[str, object]], list[tuple[str, str]]]
+"""(turns, variables) -> (role, text) of each message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A rendered prompt without its texts: literal, text, literal, …, literal."""
@@ -62,9 +66,14 @@ class GuardTemplate:
         names: Mapping[str, str],
         rewrite: Callable[[str], str] = lambda prompt: prompt,
         most: int = 0,
+        messages: Messages | None = None,
     ) -> None:
-        """`names` are the special tokens that templates write by name; `most` is how many turns it shows, 0: all."""
+        """`names` are the special tokens that templates write by name; `most` is how many turns it shows, 0: all.
+
+        `messages` makes the template's messages of the turns and the variables; without it they are the turns.
+        """
         self._guard, self._content, self._names, self._rewrite, self._most = guard, content, dict(names), rewrite, most
+        self._messages = messages or _as_turns
         if len(source) > MAX_TEMPLATE_CHARS:
             raise GuardSetupError(guard, f"the template is longer than {MAX_TEMPLATE_CHARS} characters")
         try:
@@ -111,9 +120,7 @@ class GuardTemplate:
         return False
 
     def _rendered(self, texts: Sequence[str], variables: Mapping[str, object]) -> str:
-        messages = [
-            {"role": "assistant" if i % 2 else "user", "content": self._typed(text)} for i, text in enumerate(texts)
-        ]
+        messages = [{"role": role, "content": self._typed(text)} for role, text in self._messages(texts, variables)]
         try:
             prompt = self._template.render(
                 messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._names, **variables
@@ -125,6 +132,10 @@ class GuardTemplate:
 
     def _typed(self, text: str) -> object:
         return text if self._content is Content.STRING else [{"type": "text", "text": text}]
+
+
+def _as_turns(texts: Sequence[str], _variables: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
 
 
 def _told(exc: Exception) -> str:

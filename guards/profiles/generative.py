@@ -96,6 +96,9 @@ class GenerativeProfile:
     """Tokens that end an answer."""
     speakers: tuple[str, ...] = ("User", "Agent")
     """How the template names who speaks; a line of user text that begins so is not left to look like a turn."""
+    is_judge: bool = False
+    """A chat model that was not trained as a guard: it is told the policy and shown the conversation, see
+    guards/generative/judge.py."""
     rewritable: bool = False
     """The categories stand in a block `<BEGIN UNSAFE CONTENT CATEGORIES>`, so they can be chosen."""
     skeleton: str = ""

@@ -18,6 +18,7 @@ from guards.profiles.llama_guard_3_8b import LLAMA_GUARD_3_8B
 from guards.profiles.llama_guard_3_11b_vision import LLAMA_GUARD_3_11B_VISION
 from guards.profiles.llama_guard_4 import LLAMA_GUARD_4
 from guards.profiles.modernbert_injection import MODERNBERT_INJECTION
+from guards.profiles.policy_judge import POLICY_JUDGE
 from guards.profiles.profile import ModelProfile
 from guards.profiles.prompt_guard_1 import PROMPT_GUARD_1_86M
 from guards.profiles.prompt_guard_2 import PROMPT_GUARD_2_22M, PROMPT_GUARD_2_86M
@@ -47,5 +48,6 @@ _ALL: Final[tuple[ModelProfile, ...]] = (
     QWEN3GUARD_GEN,
     WILDGUARD,
     CAUSAL_GUARD,
+    POLICY_JUDGE,
 )
 PROFILES: Final[Mapping[str, ModelProfile]] = MappingProxyType({profile.use: profile for profile in _ALL})

@@ -40,7 +40,7 @@ OTHER = (
 )
 _VERDICTS = ("safe", "unsafe", " safe", " unsafe", "Yes", "No", " yes", " no", " Safe", " Unsafe", " Controversial")
 _LISTS = ("\n\n", "\n", "S", ",S", "O", ",O", "X", ",X", *map(str, range(1, 32)))
-WORDS = (*_VERDICTS, *_LISTS, "bomb", " bomb", "user", "assistant")
+WORDS = (*_VERDICTS, *_LISTS, " true", " false", "bomb", " bomb", "user", "assistant")
 
 
 def specials_of(use: str) -> tuple[str, ...]:

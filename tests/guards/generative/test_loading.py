@@ -17,7 +17,8 @@ from guards.profiles.profile import Task
 from tests.doubles import write_manifest
 from tests.guards.generative.stand_ins import profile_of, template_of, tokenizer_of, write_guard
 
-NEEDS: Mapping[str, dict[str, object]] = {"shieldgemma": {"custom": {"HATE": "no hate"}}}
+NO_HATE = {"custom": {"HATE": "no hate"}}
+NEEDS: Mapping[str, dict[str, object]] = {"shieldgemma": NO_HATE, "policy_judge": NO_HATE}
 WITH_TEMPLATE = [use for use, profile in PROFILES.items() if profile.task is Task.GENERATE and use != "causal_guard"]
 
 
