@@ -127,6 +127,25 @@ def test_logprobs_belong_to_the_text_that_was_released(client: openai.OpenAI, or
         assert tokens == text == "one two three four"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_logprobs_of_the_starter_engine_are_those_of_its_text(starter_gateway: Gateway, stream: bool) -> None:
+    """Its end of turn has a log-probability, too, and is no text: it stays behind."""
+    messages = [{"role": "user", "content": "What does the audit log record?"}]
+    text, tokens = "", ""
+    with openai.OpenAI(base_url=starter_gateway.api + "/v1", api_key=KEY, max_retries=0) as sdk:
+        answer = sdk.chat.completions.create(
+            model="gatehouse-starter", messages=messages, logprobs=True, stream=stream, max_tokens=40
+        )  # type: ignore[call-overload]
+        for row in answer if stream else [answer]:
+            for choice in row.choices:
+                text += (choice.delta if stream else choice.message).content or ""
+                for entry in choice.logprobs.content if choice.logprobs else ():
+                    tokens += entry.token
+                    assert entry.logprob <= 0
+    assert len(text) > 20
+    assert tokens == text
+
+
 def test_logprobs_of_a_whole_answer_and_alternatives_refused_by_name(client: openai.OpenAI) -> None:
     answer = ask(client, "say: fine", logprobs=True, top_logprobs=0)
     assert answer.choices[0].logprobs is not None
