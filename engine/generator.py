@@ -25,6 +25,7 @@ from engine.tokens import TextTokenizer
 from engine.weights import load_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
 FIXED_PIECE = 64
 """Tokens of a piece of a prompt in deterministic mode: every score then comes from the same shapes."""
 
@@ -33,8 +34,9 @@ FIXED_PIECE = 64
 class Options:
     """How a checkpoint is run."""
 
-    kv_bytes: int = 1024**3
-    """Memory for keys and values: of running sequences, and of beginnings that are kept."""
+    kv_bytes: int = 0
+    """Memory for keys and values: of running sequences, and of beginnings that are kept. Zero: DEFAULT_KV_BYTES, or
+    what a prompt of USUAL_POSITIONS needs if that is more."""
     precision: str = "fp32"
     is_deterministic: bool = False
 
@@ -94,7 +96,8 @@ def load_generator(directory: Path, options: Options) -> Generator:
 def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32) -> int:
     """Positions of all sequences together that fit into `kv_bytes`, in whole blocks."""
     per_block = config.values_per_position * dtype.itemsize * BLOCK
-    blocks = kv_bytes // per_block
+    usual = -(-min(config.max_positions, USUAL_POSITIONS) // BLOCK)
+    blocks = kv_bytes // per_block if kv_bytes else max(DEFAULT_KV_BYTES // per_block, usual)
     if blocks < 1:
         raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no block of {BLOCK} positions: {per_block} bytes")
     return blocks * BLOCK

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 TASKS = ("classify", "generate")
 ROLES = ("chat", "guard")
 TYPED = (("deterministic", bool), ("kv_bytes", int))
-DEFAULT_KV_BYTES = 1024**3
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
 
@@ -45,8 +44,9 @@ class ModelSpec:
     task: str
     precision: str = "auto"
 
-    kv_bytes: int = DEFAULT_KV_BYTES
-    """Memory for keys and values of running answers and of kept beginnings; bounds the longest request."""
+    kv_bytes: int = 0
+    """Memory for keys and values of running answers and of kept beginnings; bounds the longest request. Zero: 1 GiB,
+    or more where 8192 positions need more."""
     role: str = "chat"
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False

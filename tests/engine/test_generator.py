@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> No
     assert capacity_for(small_config(), 16 * 16, torch.bfloat16) == 32
     with pytest.raises(ModelRefused):
         capacity_for(small_config(), 16 * 16 - 1)
+
+
+def test_without_a_stated_size_the_usual_length_fits_whatever_a_position_needs() -> None:
+    thin, wide = small_config(), small_config(head_dim=4096, kv_heads=2, max_positions=100_000)
+    assert capacity_for(thin, 0) * thin.values_per_position * 4 == 1024**3
+    assert capacity_for(wide, 0) * wide.values_per_position * 4 == 1024**3
+    assert capacity_for(replace(wide, layers=wide.layers * 40), 0) == 8192
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:

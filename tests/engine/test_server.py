@@ -198,6 +198,14 @@ def test_an_answer_that_would_come_too_late_is_not_computed(host: HostProcess) -
     assert (response.status_code, response.json()["error"]["code"]) == (503, "deadline_exceeded")
 
 
+def wait_until_no_block_is_held(host: HostProcess) -> None:
+    """An answer leaves the engine a moment before its room is taken back."""
+    end = time.monotonic() + 5
+    while 'engine_kv_blocks_held{model="chat"} 0.0' not in host.client.get("/metrics").text:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_metrics_count_tokens_by_model(host: HostProcess) -> None:
     def counted(name: str) -> float:
         rows = host.client.get("/metrics").text.splitlines()
@@ -209,7 +217,7 @@ def test_metrics_count_tokens_by_model(host: HostProcess) -> None:
     assert counted("engine_computed_tokens_total") - computed == usage["computed_tokens"]
     assert counted("engine_reused_tokens_total") - reused == 41 - usage["computed_tokens"]
     assert counted("engine_busy_seconds_total") > 0
-    assert counted("engine_kv_blocks_held") == 0
+    wait_until_no_block_is_held(host)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +275,7 @@ def test_a_client_that_leaves_frees_its_sequence(host: HostProcess) -> None:
         time.sleep(0.05)
 
     assert host.pending() == 0
-    assert 'engine_kv_blocks_held{model="chat"} 0.0' in host.client.get("/metrics").text
+    wait_until_no_block_is_held(host)
 
 
 def test_guard_calls_are_answered_while_answers_run(host: HostProcess) -> None:
