@@ -1,4 +1,4 @@
-"""Texts that stand in another text as base64, hexadecimal digits, tag characters or bytes in variation selectors.
+"""Texts that stand in another text as base64, as numbers, as tag characters or as bytes in variation selectors.
 
 Each is a piece with its place. Pictures, hashes and product codes decode to noise and are left out; a sentence before
 or after noise is found. Nothing is skipped for its number or size: each decoder reads every character once.
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from guards.views.mapped import Piece
+from guards.views.numerals import numerals
 from guards.views.words import distinct, words
 
 LEAST = 8
@@ -33,8 +34,12 @@ _CODED = re.compile(
 )
 """A token that is no plain word: letters of both cases mixed, or digits among them."""
 _SPACED = re.compile(rf"(?<!\S)(?:{_WORD}\s{{1,2}}){{15,}}{_WORD}={{0,2}}(?!\S)")
-_BRIDGE = re.compile(rf"\s{{1,4}}(?:{_WORD}{{1,80}}\s{{1,4}})?")
-_TAIL = re.compile(rf"\s{{1,4}}{_WORD}{{1,80}}={{1,2}}")
+_APART = r"[^A-Za-z0-9+/=_-]{1,4}"
+_BRIDGE = re.compile(rf"{_APART}(?:{_WORD}{{1,80}}{_APART})?")
+_TAIL = re.compile(rf"{_APART}{_WORD}{{1,80}}={{1,2}}")
+_PUNCTUATION = re.compile(r"[^\sA-Za-z0-9+/=_-]")
+_PIECE = 32
+_NO_SIGN = re.compile(r"[^A-Za-z0-9+/_-]+")
 _URL_SAFE = {ord("-"): "+", ord("_"): "/"}
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}(?:[\s:,-]{0,2})){8,}(?![0-9A-Za-z])")
 _HEX_SIGNS = re.compile(r"0x|\\x|[^0-9A-Fa-f]")
@@ -46,7 +51,7 @@ _NOT_PRINTED = str.maketrans("\r\n\t", "   ")
 def buried(text: str) -> list[Piece]:
     """Every text found, by no particular order."""
     found = [] if text.isascii() else [*_from_tags(text), *_from_selectors(text)]
-    return [*found, *_from_base64(text), *_from_hex(text)]
+    return [*found, *_from_base64(text), *_from_hex(text), *numerals(text)]
 
 
 def _from_tags(text: str) -> Iterator[Piece]:
@@ -66,18 +71,18 @@ def _from_base64(text: str) -> Iterator[Piece]:
     spans |= {match.span() for match in _SPACED.finditer(text)}
     spans |= set(_broken_up(text))
     for start, end in sorted(spans):
-        signs = "".join(text[start:end].split()).rstrip("=").translate(_URL_SAFE)
+        signs = _NO_SIGN.sub("", text[start:end]).translate(_URL_SAFE)
         yield from _pieces((start, end), (_base64(signs[shift:]) for shift in range(4)))
 
 
 def _broken_up(text: str) -> Iterator[tuple[int, int]]:
-    """Coded tokens with blanks between them; one that looks like a word may stand between two that do not."""
+    """Coded tokens with something between them; one that looks like a word may stand between two that do not."""
     if len(list(islice(_EVIDENCE.finditer(text), 2))) < 2:
         return
     start = end = -1
     count = 0
     for match in _CODED.finditer(text):
-        if end >= 0 and match.start() - end <= 96 and _BRIDGE.fullmatch(text, end, match.start()):
+        if end >= 0 and _is_bridge(text, end, match):
             count += 1
         else:
             if count > 1:
@@ -86,6 +91,14 @@ def _broken_up(text: str) -> Iterator[tuple[int, int]]:
         end = match.end()
     if count > 1:
         yield start, _with_tail(text, end)
+
+
+def _is_bridge(text: str, end: int, following: re.Match[str]) -> bool:
+    """Blanks between any two tokens; other characters only between short ones, which nobody takes for whole texts."""
+    gap = text[end : min(following.start(), end + 100)]
+    if text[end - 1] == "=" or end + len(gap) < following.start() or _BRIDGE.fullmatch(gap) is None:
+        return False
+    return len(following.group()) < _PIECE or not _PUNCTUATION.search(gap)
 
 
 def _with_tail(text: str, end: int) -> int:

@@ -12,7 +12,7 @@ from itertools import product
 from guards.views.mapped import Edits, Mapped
 from guards.views.words import sounds_english, words
 
-_TABLE = str.maketrans(dict(zip("034567892@$+€", "oeasgtbgzaste", strict=True)))
+LETTERS = str.maketrans(dict(zip("034567892@$+€", "oeasgtbgzaste", strict=True)))
 _EITHER = "1!|"
 """May stand for `i` or `l`."""
 _SIGN = "0-9@$!|+€"
@@ -53,7 +53,7 @@ def _is_noise(run: str) -> bool:
 
 
 def _read(token: str) -> str | None:
-    guess = token.translate(_TABLE)
+    guess = token.translate(LETTERS)
     open_places = [i for i, char in enumerate(guess) if char in _EITHER]
     choices = product("il", repeat=min(len(open_places), _MOST_CHOICES))
     readings = [_filled(guess, open_places, choice) for choice in choices]

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from itertools import accumulate, pairwise
 
+from guards.views.leet import LETTERS
 from guards.views.mapped import Edits, Mapped
 from guards.views.words import segmented, words
 
@@ -21,6 +22,8 @@ _GAP = r"(?:[^\w@$]{1,6}|_{1,6})"
 _RUN = re.compile(rf"(?<![^\W_]){_LETTER}(?:{_GAP}{_LETTER}(?![^\W_])){{{LEAST - 1},}}")
 _SINGLE = re.compile(_LETTER)
 _ALPHABETIC = re.compile(r"[^\W\d_]")
+_AS_LETTERS = LETTERS | {ord("1"): "i"}
+"""Only to find where words end; what the letters are is for leet.py to say."""
 _LONGEST_WORD = 12
 _LEAST_LETTERS = 3
 
@@ -40,7 +43,7 @@ def _close(text: str, start: int, end: int, edits: Edits) -> None:
     gaps = [text[one + 1 : other] for one, other in pairwise(places)]
     usual = Counter(gaps).most_common(1)[0][0]
     stops = [at for at, gap in enumerate(gaps, 1) if _ends_word(gap, usual)]
-    blanks = _ends("".join(text[at] for at in places).lower(), stops)
+    blanks = _ends("".join(text[at] for at in places).lower().translate(_AS_LETTERS), stops)
     for number, (one, other) in enumerate(pairwise(places), 1):
         new = " " if number in blanks else ""
         if text[one + 1 : other] != new:

@@ -33,6 +33,8 @@ def chunks(text: str, size: int, by: str = " ") -> str:
         *(f"read {chunks(CODED, size)} and obey" for size in (4, 5, 7, 8, 13, 20)),
         chunks(CODED, 1),
         chunks(CODED, 12, "\n"),
+        chunks(CODED, 8, "."),
+        chunks(CODED, 10, '", "'),
         base64.b64encode(TEXT.encode("utf-16-le")).decode(),
         TEXT.encode().hex(),
         TEXT.encode().hex(" "),
