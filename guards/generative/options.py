@@ -74,7 +74,7 @@ class GuardOptions:
 
 def known_options(profile: GenerativeProfile) -> tuple[str, ...]:
     """Names that this profile takes."""
-    extra = (*CHOICE, *(GENERIC if is_generic(profile) else ())) if profile.subject is Subject.NONE else ("custom",)
+    extra = (*CHOICE, *GENERIC) if is_generic(profile) else CHOICE
     return tuple(sorted((*SHARED, *extra)))
 
 

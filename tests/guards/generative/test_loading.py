@@ -107,12 +107,13 @@ def test_the_window_is_the_smaller_of_the_profiles_and_the_models(tmp_path: Path
 
 
 def test_a_guard_that_is_asked_one_thing_a_prompt_asks_them_one_by_one(tmp_path: Path) -> None:
-    made = loaded(
-        write_guard(tmp_path, "granite_guardian_3"), "granite_guardian_3", {"categories": ["harm", "violence"]}
-    )
+    directory = write_guard(tmp_path, "granite_guardian_3")
+    rest = [code for code in profile_of("granite_guardian_3").categories if code not in ("harm", "violence")]
 
-    assert [subject.code for subject in made.prompter._subjects] == ["harm", "violence"]
-    assert made.trie is None
+    for choice in ({"categories": ["harm", "violence"]}, {"exclude": rest}):
+        made = loaded(directory, "granite_guardian_3", choice)
+        assert [subject.code for subject in made.prompter._subjects] == ["harm", "violence"]
+        assert made.trie is None
 
 
 def test_the_verdict_of_an_answer_may_be_another_than_of_a_question(tmp_path: Path) -> None:
