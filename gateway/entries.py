@@ -98,6 +98,8 @@ def _guards(
             {
                 "name": name,
                 **_identity(identity),
+                "asks": spec.asks,
+                "scopes": list[Json](sorted({str(finding.part.scope) for finding in found})),
                 "threshold_ppm": spec.threshold_ppm,
                 "us": max(finding.us for finding in found),
                 "parts": len(found),
@@ -166,6 +168,7 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
     return {
         "parts": len(parts),
         "parts_scanned": sum(path in seen for path in sizes),
+        "scopes": dict(sorted(Counter(str(part.scope) for part in parts).items())),
         "bytes": sum(sizes.values()),
         "bytes_scanned": sum(size for path, size in sizes.items() if path in seen),
         "uncovered": list(decision.uncovered[:50]),

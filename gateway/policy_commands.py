@@ -1,6 +1,6 @@
-"""`gatehouse policy check` and `test`: what is wrong with a policy file, and whether it does what its tests say.
+"""`gatehouse policy check`, `test` and `replay`: what is wrong with a policy, what it does, and what it would have done.
 
-Both start nothing, change nothing and need no model; `--config` names the guards of a site's own. A problem is one
+They start nothing, change nothing and need no model; `--config` names the guards of a site's own. A problem is one
 line that begins with its place, for people, editors and CI. Exit status says what a script has to know: 0 no problem,
 1 problems found or tests failed, 2 a file could not be read.
 """
@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from gateway.audit_location import Locate
 from gateway.guard_settings import facts, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.rehearsal import Rehearsal, Rehearsed
+from gateway.replay_command import add_replay, replay_log
 from policies.errors import FileErrors, PolicyErrors, PolicyProblem
 from policies.load import load_policy
 from policies.model import Mode, Policy
@@ -41,8 +43,8 @@ class Checked:
         return UNREADABLE if self.unreadable else PROBLEMS if self.problems else OK
 
 
-def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `policy` with its subcommands. Each sets `run`: (args, out) -> exit status."""
+def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
+    """Adds `policy` with its subcommands. Each sets `run`: (args, out) -> exit status. `locate` finds the audit log."""
     policy = subparsers.add_parser("policy", help="check and test policy files")
     commands = policy.add_subparsers(dest="policy_command", metavar="COMMAND", required=True)
     check = commands.add_parser(
@@ -68,6 +70,7 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     _add_files(test)
     test.add_argument("--require-tests", action="store_true", help="fail if an enforcing rule decides in no test")
     test.set_defaults(run=run_test)
+    add_replay(commands, locate).set_defaults(run=run_replay)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
@@ -106,6 +109,19 @@ def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
         print(dumps(tested.as_json()).decode() if args.json else tested.as_text(), file=stream)
         status = max(status, tested.status)
     return status
+
+
+def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:
+    """The command. A policy with problems decides nothing."""
+    stream = out or sys.stdout
+    known = _known_guards(args.config, stream)
+    if known is None:
+        return UNREADABLE
+    checked = check_file(args.file, known)
+    if checked.policy is None:
+        print(_as_json(checked) if args.json else _as_text(checked), file=stream)
+        return checked.status
+    return replay_log(args, checked.policy, stream)
 
 
 async def _rehearsed(policy: Policy) -> tuple[Rehearsed, ...]:

@@ -7,10 +7,12 @@ scope once, when the policy is built, because deciding is on the path of every r
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -51,6 +53,11 @@ Option: TypeAlias = str | int | tuple[str, ...] | Mapping[str, str]
 """Of a detector, for its guard."""
 
 
+def _pairs(option: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A mapping in its own order, which may be that of a prompt."""
+    return list(option.items())
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """A guard, configured and named."""
@@ -67,6 +74,12 @@ class DetectorSpec:
     """What the guard itself is given: `find`, `families`, `pattern`, `views`. Equal meaning has one spelling."""
     configured: tuple[str, ...] = ()
     """Of a guard that only a configuration names: its profile and its categories, which are part of what is meant."""
+    asks: str = field(init=False)
+    """Digest of what the guard is asked for. A recorded finding answers for another policy only if this is equal."""
+
+    def __post_init__(self) -> None:
+        meant = json.dumps([self.use, dict(self.options), self.configured], sort_keys=True, default=_pairs)
+        object.__setattr__(self, "asks", sha256(meant.encode()).hexdigest()[:16])
 
     @property
     def timeout_s(self) -> float:

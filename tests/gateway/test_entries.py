@@ -72,7 +72,7 @@ def test_coverage_says_what_nobody_judged() -> None:
     findings = [*both(seen, Verdict(0)), Finding("harm", lost, None, ErrorKind.TIMEOUT),
                 Finding("attack", lost, None, ErrorKind.TIMEOUT)]  # fmt: skip
     _, fields = record_of(findings, [seen, lost])
-    assert fields["coverage"] == {"parts": 2, "parts_scanned": 1, "bytes": 7, "bytes_scanned": 4,
+    assert fields["coverage"] == {"parts": 2, "parts_scanned": 1, "scopes": {"user": 2}, "bytes": 7, "bytes_scanned": 4,
                                   "uncovered": [], "uncovered_n": 0}  # fmt: skip
     assert fields["decision"]["errors"]
     assert {"part": "/messages/1/content", "scope": "user", "outcome": "error", "error": "timeout"} in fields["guards"][

@@ -92,6 +92,7 @@ async def test_a_good_exchange_is_two_records_around_one_answer(tmp_path: Path) 
     assert complete["coverage"] == {
         "parts": 1,
         "parts_scanned": 1,
+        "scopes": {"output": 1},
         "bytes": 4,
         "bytes_scanned": 4,
         "uncovered": [],

@@ -10,15 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit_location import AuditLocation
 from gateway.policy_commands import add_policy_commands
 from policies.load import load_policy
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "library" / "default.yaml"
 
 
+def nowhere(config: Path) -> AuditLocation:
+    raise FileNotFoundError(2, "No such file or directory", str(config))
+
+
 def run(*arguments: str | Path) -> tuple[int, str]:
     parser = argparse.ArgumentParser()
-    add_policy_commands(parser.add_subparsers())
+    add_policy_commands(parser.add_subparsers(), nowhere)
     args = parser.parse_args(["policy", *map(str, arguments)])
     out = io.StringIO()
     return args.run(args, out), out.getvalue()

@@ -1,0 +1,194 @@
+"""Recorded decisions made again under another policy, from the scores in the log: what would an edit have changed?
+
+No model runs and no text is needed. A record holds what every detector said of every part, so the decision follows
+again, exactly, from findings and facts. Where it does not (the new policy asks a detector that was not run then, or a
+record from before scopes were counted) the decision counts as unknown and is never guessed. Redactions are compared by
+whether there are any, as the log does not hold the text that their places refer to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from guards.errors import ErrorKind
+from guards.verdict import Finding, Part, Scope, Span, Verdict
+from policies.decide import NOT_RUN, decide
+from policies.model import Action, Decision, Facts, Policy
+
+REPLAYED: Final = ("request.admit", "request.refuse", "response.progress", "response.complete")
+"""Types of records that hold a decision over parts."""
+FINDINGS: Final = "request.findings"
+"""Rows that the record after them had no room for."""
+EXAMPLES: Final = 5
+
+
+class NotReplayable(Exception):
+    """The record does not say enough. The message is the reason, in a few words that can be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A decision that comes out otherwise."""
+
+    seq: int
+    tenant: str
+    was: str
+    now: str
+    rules: tuple[str, ...]
+    """That determine it now; where there are none, those that determined it then."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """All decisions of a stretch of the log, made again."""
+
+    decisions: int = 0
+    flips: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(was, now), with how often."""
+    by_rule: Counter[str] = field(default_factory=Counter)
+    by_tenant: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Why a decision could not be made again, with how often."""
+    examples: list[Flip] = field(default_factory=list)
+
+    @property
+    def flipped(self) -> int:
+        return self.flips.total()
+
+    def add(self, flip: Flip | None) -> None:
+        self.decisions += 1
+        if flip is None:
+            return
+        self.flips[flip.was, flip.now] += 1
+        self.by_rule.update(flip.rules)
+        self.by_tenant[flip.tenant] += 1
+        if self.flips[flip.was, flip.now] <= EXAMPLES:
+            self.examples.append(flip)
+
+
+def replay(policy: Policy, records: Iterable[Mapping[str, Any]]) -> Replay:
+    """Decide all of these records again, in the order of the log."""
+    result = Replay()
+    earlier: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        kind, request = record.get("type"), str(record.get("req"))
+        if kind == FINDINGS:
+            earlier.setdefault(request, []).extend(_rows(record))
+        elif kind in REPLAYED and "guards" in record:
+            try:
+                result.add(_flip(policy, record, earlier.pop(request, [])))
+            except NotReplayable as exc:
+                result.unknown[str(exc)] += 1
+    return result
+
+
+def _flip(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]]) -> Flip | None:
+    was, decision = _object(record.get("decision")), redecide(policy, record, earlier)
+    before, after = str(was.get("action")), decision.action.name.lower()
+    if before == after and (decision.action is not Action.BLOCK or was.get("code") == decision.code):
+        return None
+    if before == after:
+        before, after = f"{before} {was.get('code')}", f"{after} {decision.code}"
+    rules = decision.rules or tuple(str(rule) for rule in _list(was.get("rules")))
+    return Flip(int(record.get("seq", -1)), str(record.get("tenant", "")), before, after, rules)
+
+
+def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]] | None = None) -> Decision:
+    """What the policy says of a recorded exchange, or NotReplayable. `earlier` are rows of its `request.findings`."""
+    rows = [(str(row.get("detector")), row) for row in earlier or ()]
+    guards = [_object(guard) for guard in _list(record.get("guards"))]
+    rows += [(str(guard.get("name")), row) for guard in guards for row in _rows(guard)]
+    told = sum(int(guard.get("rows_before", 0)) for guard in guards)
+    if told > len(earlier or ()):
+        raise NotReplayable("its findings begin before the stretch that was asked for")
+    parts = _parts(record, rows)
+    findings = list(_findings(policy, parts, rows, {str(guard.get("name")): guard for guard in guards}))
+    target = _object(record.get("target"))
+    facts = Facts(
+        tuple(parts.values()),
+        str(record.get("tenant", "")),
+        str(record.get("app", "")),
+        str(target.get("model_req", "")),
+    )
+    decision = decide(policy, findings, facts)
+    missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
+    if missing and decision.code == "guard_unavailable":
+        raise NotReplayable(f"detector `{missing[0]}` was not run then")
+    return decision
+
+
+def _parts(record: Mapping[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> dict[str, Part]:
+    """The parts by path: those that some detector found something in, and as many clean ones as were counted."""
+    parts: dict[str, Part] = {}
+    for _, row in rows:
+        path, scope = str(row.get("part")), _scope(row.get("scope"))
+        parts.setdefault(path, Part(scope, path, "", ""))
+    coverage = _object(record.get("coverage"))
+    counted = _object(coverage.get("scopes"))
+    if not counted and coverage.get("parts") != len(parts):
+        raise NotReplayable("it was written before scopes were counted")
+    named = Counter(str(part.scope) for part in parts.values())
+    for name, number in counted.items():
+        for index in range(int(number) - named[name]):
+            path = f"/clean/{name}/{index}"
+            parts[path] = Part(_scope(name), path, "", "")
+    return parts
+
+
+def _findings(
+    policy: Policy, parts: Mapping[str, Part], rows: list[tuple[str, dict[str, Any]]], run: Mapping[str, dict[str, Any]]
+) -> Iterator[Finding]:
+    """What each detector of the policy said then. One that was asked and has no row for a part found nothing in it.
+
+    Answers count only if the question was the same: the guard, its options, and the scopes it was asked about.
+    """
+    by_place = {(name, str(row.get("part"))): row for name, row in rows}
+    for path, part in parts.items():
+        for spec in policy.detectors_for(part.scope):
+            guard = run.get(spec.name, {})
+            if guard.get("asks") != spec.asks or str(part.scope) not in _list(guard.get("scopes")):
+                continue
+            row = by_place.get((spec.name, path))
+            verdict = Verdict(0) if row is None else _verdict(row)
+            yield Finding(spec.name, part, verdict, None if verdict is not None else _error(row))
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict | None:
+    if row.get("outcome") != "ok":
+        return None
+    spans = [Span(int(start), int(end), str(label)) for start, end, label in _list(row.get("spans"))]
+    # Records list the first spans and count all; rules that count see the number that there was.
+    more = int(row.get("spans_n", len(spans))) - len(spans)
+    last = spans[-1] if spans else None
+    spans += [Span(last.end + n, last.end + n + 1, last.label) for n in range(more)] if last else []
+    cats = tuple((str(code), int(score)) for code, score in _list(row.get("cats")))
+    return Verdict(int(row.get("score_ppm", 0)), cats, tuple(sorted(spans)), int(row.get("windows", 1)))
+
+
+def _error(row: Mapping[str, Any] | None) -> ErrorKind:
+    try:
+        return ErrorKind(str((row or {}).get("error")))
+    except ValueError:
+        raise NotReplayable("it holds an error of another version") from None
+
+
+def _scope(value: object) -> Scope:
+    try:
+        return Scope(str(value))
+    except ValueError:
+        raise NotReplayable("it holds a scope of another version") from None
+
+
+def _rows(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [_object(row) for row in _list(holder.get("rows"))]
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
