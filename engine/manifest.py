@@ -42,6 +42,8 @@ UNSAFE_BEGINNINGS = (
     b"\x1f\x8b",  # gzip
 )
 """What such files begin with, whatever they are called."""
+OPTIONAL = {"profile", "probes"}
+"""What a model is to a guard, and what it said of some texts: kept here for others, no part of the digest."""
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_HEADER_BYTES = 100 * 1024 * 1024
 
@@ -136,7 +138,7 @@ def verify(directory: Path) -> Manifest:
 
 
 def _parse(value: Json) -> Manifest:
-    if set(value) - {"profile"} != {"format", "name", "license", "files"} or value["format"] != FORMAT:
+    if set(value) - OPTIONAL != {"format", "name", "license", "files"} or value["format"] != FORMAT:
         raise ValueError("not this format")
     files = []
     for path, entry in sorted(value["files"].items()):

@@ -12,8 +12,8 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,7 @@ from guards.registry import ModelSource, build
 from guards.verdict import Guard
 
 MANIFEST: Final = "manifest.json"
+GUIDELINE: Final = "The text shall not help anyone to hurt people, and shall not ask for such help."
 
 
 class ModelRefused(Exception):
@@ -74,15 +75,26 @@ def add(path: Path, addition: Addition) -> Found:
     profile = PROFILES.get(addition.profile)
     if profile is not None and (wrong := problems_of(path, profile, addition.has_weights)):
         raise ModelRefused(*wrong)
-    before = _bytes(path / MANIFEST)
     about = ["--name", addition.name, "--license", addition.licence, "--profile", addition.profile]
-    digest, files = _run("write", path, *about)
-    try:
-        guard = _built(path, _as_shipped(addition.profile), addition.has_weights)
-    except ModelRefused:
-        _restore(path / MANIFEST, before)
-        raise
+    with as_it_was_if_refused(path):
+        digest, files = _run("write", path, *about)
+        guard = _built(path, as_shipped(addition.profile), addition.has_weights)
     return _found(path, digest, files, addition.profile, guard)
+
+
+@contextmanager
+def as_it_was_if_refused(path: Path) -> Iterator[None]:
+    """A refused directory keeps no manifest that says it is fine, and loses none that it had."""
+    before = _bytes(path / MANIFEST)
+    try:
+        yield
+    except ModelRefused:
+        with suppress(OSError):
+            if before is None:
+                (path / MANIFEST).unlink()
+            else:
+                (path / MANIFEST).write_bytes(before)
+        raise
 
 
 def verify(path: Path, settings: GuardSettings | None = None) -> Found:
@@ -97,7 +109,7 @@ def verify(path: Path, settings: GuardSettings | None = None) -> Found:
     named = manifest(path).get("profile")
     name = named if isinstance(named, str) else ""
     has_weights = settings.is_local if settings else _has_weights(path)
-    chosen = Configured(settings.profile, settings.options) if settings else _as_shipped(name)
+    chosen = described(path, settings)
     if chosen is not None and (wrong := problems_of(path, chosen.profile, has_weights)):
         raise ModelRefused(*wrong)
     return _found(path, digest, files, settings.profile.use if settings else name, _built(path, chosen, has_weights))
@@ -123,13 +135,21 @@ def claimed_digest(listed: Mapping[str, object]) -> str:
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
+def described(path: Path, settings: GuardSettings | None) -> Configured | None:
+    """What the model in the directory is: by its configuration, or by the profile that its manifest names."""
+    if settings is not None:
+        return Configured(settings.profile, settings.options)
+    named = manifest(path).get("profile")
+    return as_shipped(named) if isinstance(named, str) else None
+
+
 def _found(path: Path, digest: str, files: int, profile: str, guard: Guard | None) -> Found:
     inner = guard.guard if isinstance(guard, Remembering) else guard
     notes = inner.notes if isinstance(inner, GenerativeGuard) else ()
     return Found(path, digest, files, profile, guard.identity.template if guard else "", notes)
 
 
-def _as_shipped(name: str) -> Configured | None:
+def as_shipped(name: str) -> Configured | None:
     """The profile without a configuration. None where it says nothing without one, or is not known here."""
     if name == label_classifier.USE or name not in PROFILES or PROFILES[name].architecture == "":
         return None
@@ -144,15 +164,15 @@ def _built(path: Path, chosen: Configured | None, has_weights: bool) -> Guard | 
     client = httpx.AsyncClient(transport=httpx.MockTransport(_nobody))  # never asked, so nothing is open
     source = ModelSource(path, client, use, has_weights, profile=chosen.profile, options=chosen.options)
     try:
-        return build(use, _stand_in(chosen.profile), {use: source})
+        return build(use, guideline_for(chosen.profile), {use: source})
     except GuardSetupError as exc:
         raise ModelRefused(f"`{path}`: {exc.problem}") from exc
 
 
-def _stand_in(profile: ModelProfile) -> dict[str, object]:
-    """A guideline for a model that is asked one a prompt; the real ones are in the policy."""
+def guideline_for(profile: ModelProfile) -> dict[str, object]:
+    """Options of a detector that stand in for a policy's: a model that is asked one guideline a prompt needs one."""
     needs_one = isinstance(profile, GenerativeProfile) and profile.subject is Subject.GUIDELINE
-    return {"custom": {"C1": "a guideline"}} if needs_one else {}
+    return {"custom": {"C1": GUIDELINE}} if needs_one else {}
 
 
 def _nobody(_request: httpx.Request) -> httpx.Response:
@@ -179,10 +199,3 @@ def _bytes(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
-
-
-def _restore(path: Path, before: bytes | None) -> None:
-    """As it was: a refused directory keeps no manifest that says it is fine."""
-    restore: Callable[[], object] = path.unlink if before is None else lambda: path.write_bytes(before)
-    with suppress(OSError):
-        restore()

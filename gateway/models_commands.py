@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from gateway import model_directory as directories
+from gateway import model_probe
 from gateway.guard_settings import Guards, GuardSettings, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.model_directory import Addition, Found, ModelRefused
@@ -46,9 +47,11 @@ def add_models_commands(
     add.add_argument(
         "--without-weights", action="store_true", help="tokenizer and template only: a server has the rest"
     )
+    add.add_argument("--probe", action="store_true", help="run the model once on a few texts and keep its scores")
     listing = _command(commands, "list", run_list, _LIST, "gatehouse models list --config gatehouse.yaml")
     verify = _command(commands, "verify", run_verify, _VERIFY, "gatehouse models verify llama_guard_4")
     verify.add_argument("what", nargs="*", metavar="PATH|NAME", help="default: every configured guard")
+    verify.add_argument("--probe", action="store_true", help="run the model again and compare with the kept scores")
     show = _command(commands, "show", run_show, _SHOW, "gatehouse models show llama_guard_2")
     show.add_argument("what", metavar="PATH|NAME", help="a directory, a configured guard, or a profile")
     for command in (listing, verify, show):
@@ -99,22 +102,43 @@ def run_add(args: argparse.Namespace, out: TextIO) -> int:
     if not licence:
         raise _Unknown(f"profile `{args.profile}` states no licence; name it with --licence")
     addition = Addition(args.name or args.path.resolve().name, licence, args.profile, not args.without_weights)
-    return _reported([(str(args.path), lambda: directories.add(args.path, addition))], args.json, out)
+    if args.probe and (args.without_weights or directories.as_shipped(args.profile) is None):
+        raise _Unknown("`--probe` runs the model here, as its profile describes it")
+    return _reported([(str(args.path), lambda: _added(args.path, addition, args.probe))], args.json, out)
+
+
+def _added(path: Path, addition: Addition, with_probe: bool) -> Found:
+    with directories.as_it_was_if_refused(path):
+        found = directories.add(path, addition)
+        chosen = directories.as_shipped(addition.profile)
+        if with_probe and chosen is not None:
+            scores = model_probe.probe(path, chosen)
+            model_probe.refuse_misbehaviour(path, chosen.profile, scores)
+            model_probe.keep(path, scores)
+    return found
 
 
 def run_verify(args: argparse.Namespace, out: TextIO) -> int:
     """Check directories again."""
     guards = _guards(args.config) if not all(_is_directory(what) for what in args.what) or not args.what else {}
     chosen = args.what or [use for use, one in guards.items() if one.path is not None]
-    return _reported([(what, _verification(what, guards)) for what in chosen], args.json, out)
+    return _reported([(what, _verification(what, guards, args.probe)) for what in chosen], args.json, out)
 
 
-def _verification(what: str, guards: Guards) -> Callable[[], Found]:
+def _verification(what: str, guards: Guards, with_probe: bool) -> Callable[[], Found]:
     guard = None if _is_directory(what) else _configured(what, guards)
     path = Path(what) if guard is None else guard.path
     if path is None:
         raise _Unknown(f"guard `{what}` has no files here")
-    return lambda: directories.verify(path, guard)
+    return lambda: _verified(path, guard, with_probe)
+
+
+def _verified(path: Path, guard: GuardSettings | None, with_probe: bool) -> Found:
+    found = directories.verify(path, guard)
+    chosen = directories.described(path, guard) if with_probe and (guard is None or guard.is_local) else None
+    if chosen is not None:
+        model_probe.compare(path, model_probe.probe(path, chosen))
+    return found
 
 
 def _reported(work: Sequence[tuple[str, Callable[[], Found]]], as_json: bool, out: TextIO) -> int:

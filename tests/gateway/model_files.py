@@ -40,7 +40,7 @@ def generative(directory: Path, use: str = GENERATIVE, shards: Sequence[Sequence
     """Weights in shards with an index."""
     write_guard(directory, use)
     (directory / "manifest.json").unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
         (directory / file).write_bytes(safetensors(dict.fromkeys(names, 2)))
