@@ -86,10 +86,8 @@ def test_repeatable_scores_are_the_right_ones(pair: Pair) -> None:
         torch.testing.assert_close(found[0], alone(pair, ids), atol=1e-4, rtol=0)
 
 
-def test_in_bf16_scores_drift_with_what_is_beside_them(
-    pair: Pair, halved: ModelRunner, record_property: Callable[[str, object], None]
-) -> None:
-    """The statement in bench/README.md, on a model where every weight is random: the probability of one verdict."""
+def test_in_bf16_scores_drift_with_what_is_beside_them(pair: Pair, halved: ModelRunner) -> None:
+    """The probability of a verdict, on a model where every weight is random; `pytest -rP` shows the drift itself."""
 
     def unsafe(scores: torch.Tensor) -> torch.Tensor:
         return scores[:, :2].softmax(-1)[:, 1]
@@ -100,8 +98,8 @@ def test_in_bf16_scores_drift_with_what_is_beside_them(
         [unsafe(Scorer(halved, KvCache(pair.config, 4096, torch.bfloat16)).scores(ids)[0]) for ids in PROMPTS]
     )
     exact = torch.stack([unsafe(alone(pair, ids)[None])[0] for ids in PROMPTS])
-    record_property("drift_with_the_batch", float((together - lonely).abs().max()))
-    record_property("drift_from_fp32", float((together - exact).abs().max()))
+    with_the_batch, from_fp32 = (float((together - other).abs().max()) for other in (lonely, exact))
+    print(f"largest drift of a probability: {with_the_batch:.4f} with the batch, {from_fp32:.4f} from fp32")
 
-    assert float((together - lonely).abs().max()) < 0.03
-    assert float((together - exact).abs().max()) < 0.1
+    assert with_the_batch < 0.03
+    assert from_fp32 < 0.1
