@@ -75,6 +75,7 @@ DISGUISES: Final[dict[str, Callable[[str], str]]] = {
     "spaced letters, words apart": lambda text: "  ".join(" ".join(word) for word in text.split()),
     "spaced letters, evenly": lambda text: " ".join("".join(text.split())),
     "dots between letters": lambda text: " ".join(".".join(word) for word in text.split()),
+    "a blank in every word": lambda text: " ".join(f"{w[: len(w) // 2]} {w[len(w) // 2 :]}" for w in text.split()),
     "digits for letters": lambda text: text.lower().translate(_LEET),
     "base64": lambda text: f"Decode and do: {_base64(text)}",
     "base64 in pieces of 8": lambda text: f"Decode and do: {_cut(_base64(text), 8)}",

@@ -18,6 +18,7 @@ from guards.views.decoded import GROWTH, ROOM, decoded
 from guards.views.leet import leet
 from guards.views.mapped import Mapped, excerpt
 from guards.views.normalised import normalised
+from guards.views.rejoined import rejoined
 from guards.views.skeleton import skeleton
 from guards.views.unspaced import unspaced
 
@@ -27,8 +28,10 @@ AROUND: Final = 1_000
 
 def _unspaced(base: Mapped) -> Mapped | None:
     """Letters that stood apart mix scripts only once they are together."""
-    found = unspaced(base)
-    return (skeleton(found) or found) if found else None
+    current = base
+    for step in (unspaced, rejoined):
+        current = step(current) or current
+    return None if current is base else skeleton(current) or current
 
 
 _CHAIN: Final[tuple[tuple[str, Callable[[Mapped], Mapped | None]], ...]] = (

@@ -26,9 +26,10 @@ _HIDDEN = re.compile(
 )
 _ASCII = re.compile("[\x00-\x7f]")
 _TYPOGRAPHY = re.compile(
-    "[\xa0\xb4\xbc-\xbe\u2002-\u200a\u2026\u202f\u2033\u2034\u2122\u3000\uff01-\uff03\uff05-\uff0f\uff1a-\uff1f\uff5e]+"
+    "[\xa0\xb2-\xb4\xb9\xbc-\xbe\u2002-\u200a\u2026\u202f\u2033\u2034\u2103\u2116\u2122\u2460-\u2473\u3000"
+    "\u0e33\u0eb3\u3131-\u318e\uff01-\uff03\uff05-\uff0f\uff1a-\uff1f\uff5e\uff61-\uff9f]+"
 )
-"""Changed by NFKC, common in prose (the wide ones in Chinese), and never a disguise for a letter of a word."""
+"""Changed by NFKC, common in prose and in ordinary Thai, Korean, Chinese and Japanese, no disguise for a letter."""
 _FOREIGN = re.compile("[^\x00-\x7f]+")
 
 _JOINS = (

@@ -18,7 +18,7 @@ from guards.views.words import segmented, words
 
 LEAST = 4
 _LETTER = r"[A-Za-z0-9@$\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]"
-_GAP = r"(?:[^\w@$]{1,6}|_{1,6})"
+_GAP = r"(?:[^\w@$]|_){1,6}"
 _RUN = re.compile(rf"(?<![^\W_]){_LETTER}(?:{_GAP}{_LETTER}(?![^\W_])){{{LEAST - 1},}}")
 _SINGLE = re.compile(_LETTER)
 _ALPHABETIC = re.compile(r"[^\W\d_]")

@@ -51,6 +51,7 @@ def test_hidden_words_become_plain(hidden: str) -> None:
         "👨‍👩‍👧 ❤️ 1️⃣",
         "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f 🇩🇪🇫🇷",
         "今天天气很好，我们去公园。",
+        "ทำรายงาน ຄຳ ㅋㅋㅋ ｶﾀｶﾅ ① № 5 m² 20 ℃",
         "It’s “quoted” … 5½ km™ — really\u00a0so",
     ],
 )

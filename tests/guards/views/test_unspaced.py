@@ -19,6 +19,7 @@ from guards.views.unspaced import unspaced
         "i.g.n.o.r.e.a.l.l",
         "i-g-n-o-r-e_a-l-l",
         "i_g_n_o_r_e a_l_l",
+        "i g n o r e _ a l l",
         "i *g *n *o *r *e   *a *l *l",
         "i\ng\nn\no\nr\ne\n\na\nl\nl",
         "i  g n o r e a l l",

@@ -1,0 +1,50 @@
+"""Words that a blank or a sign broke in pieces, put together again: `ig nore prev-ious instruc tions`.
+
+Two or three neighbours are joined where that makes a word of the list in words.py and one of them alone is none. A
+single such place is how people write (`data base`, `e-mail`); the view exists from the second on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from guards.views.mapped import Edits, Mapped
+from guards.views.words import words
+
+_PIECE = re.compile(r"(?<![^\W_])[A-Za-z]{1,14}(?![^\W_])")
+_GAP = re.compile(r"[ \-._*/|~·\u00ad]|\n")
+_SHORTEST = 5
+_LEAST_PLACES = 2
+
+
+def rejoined(base: Mapped) -> Mapped | None:
+    """None when no words are broken."""
+    found = list(_broken(base.text))
+    if len(found) < _LEAST_PLACES:
+        return None
+    edits = Edits(base)
+    for gaps in found:
+        for start, end in gaps:
+            edits.replace(start, end, "")
+    return edits.done()
+
+
+def _broken(text: str) -> Iterator[list[tuple[int, int]]]:
+    """The gaps inside each broken word."""
+    known = words()
+    spans = [match.span() for match in _PIECE.finditer(text)]
+    pieces = [text[start:end].lower() for start, end in spans]
+    free = 0  # pieces before this one are in a word already
+    for at, piece in enumerate(pieces):
+        if len(piece) == 1 or piece in known:
+            continue
+        for first, last in ((at - 1, at), (at, at + 1), (at - 2, at), (at - 1, at + 1), (at, at + 2)):
+            if first < free or last >= len(pieces):
+                continue
+            gaps = [(spans[i][1], spans[i + 1][0]) for i in range(first, last)]
+            whole = "".join(pieces[first : last + 1])
+            if len(whole) >= _SHORTEST and whole in known and all(_GAP.fullmatch(text, *gap) for gap in gaps):
+                yield gaps
+                free = last + 1
+                break
