@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from gateway import model_directory as directories
-from gateway import model_probe
 from gateway.guard_settings import Guards, GuardSettings, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.model_directory import Addition, Found, ModelRefused
-from guards.profiles import label_classifier
+from guards.profiles import label_classifier, moderation_api
 from guards.profiles.configured import NAMES
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import ModelProfile
@@ -74,7 +73,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name,
-        help=told.split(":")[0].split(". ")[0].replace("\n", " ").lower(),
+        help=told.split(":")[0].split(". ")[0].rstrip(".").replace("\n", " ").lower(),
         description=told,
         epilog=f"example: {example}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -108,6 +107,8 @@ def run_add(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _added(path: Path, addition: Addition, with_probe: bool) -> Found:
+    from gateway import model_probe  # with it comes what runs a model host; other commands need not wait for that
+
     with directories.as_it_was_if_refused(path):
         found = directories.add(path, addition)
         chosen = directories.as_shipped(addition.profile)
@@ -134,6 +135,8 @@ def _verification(what: str, guards: Guards, with_probe: bool) -> Callable[[], F
 
 
 def _verified(path: Path, guard: GuardSettings | None, with_probe: bool) -> Found:
+    from gateway import model_probe
+
     found = directories.verify(path, guard)
     chosen = directories.described(path, guard) if with_probe and (guard is None or guard.is_local) else None
     if chosen is not None:
@@ -188,7 +191,10 @@ def run_list(args: argparse.Namespace, out: TextIO) -> int:
             print(dumps(_guard_as_json(guard)).decode(), file=out)
         return OK
     rows = [(one.use, str(one.kind), str(one.task), str(one.window), one.title) for one in PROFILES.values()]
-    rows.append((label_classifier.USE, "-", "classify", "-", "any sequence classifier, described in the configuration"))
+    rows += [
+        (label_classifier.USE, "-", "classify", "-", "any sequence classifier, described in the configuration"),
+        (moderation_api.USE, "-", "moderate", "-", "a service with OpenAI's /v1/moderations"),
+    ]
     print(_table(("PROFILE", "KIND", "TASK", "WINDOW", "MODEL"), rows) + "\n", file=out)
     places = [(one.use, one.profile.use, _where(one), _state(one)) for one in guards.values()]
     print(_table(("GUARD", "PROFILE", "RUNS", "FILES"), places), file=out)

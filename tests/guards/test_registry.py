@@ -22,6 +22,7 @@ GOOD_OPTIONS: dict[str, dict[str, object]] = {
     "starter_injection": {"max_windows": 4, "views": ["raw", "decoded"], "length_aware": "on", "overlap": 64},
     "starter_hazard": {},
     "shieldgemma": {"custom": {"C1": "a guideline"}},
+    "policy_judge": {"custom": {"C1": "a policy of ours"}},
     "llama_guard_4": {"exclude": ["S13"], "custom": {"C1": "a hazard of ours"}},
 }
 
