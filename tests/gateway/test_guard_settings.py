@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -132,6 +134,26 @@ def test_a_policy_may_use_what_is_configured() -> None:
     assert known["house"].categories == ("bad",)
     assert known["llama_guard_4"].categories[0] == "S1"
     assert not known["secrets"].is_model
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = [
+    (path.name, block)
+    for path in sorted(DOCS.glob("*.md"))
+    for block in map(dedent, re.findall(r"```yaml\n(.*?)^ *```", path.read_text(), re.S | re.M))
+    if re.search(r"^guards:", block, re.M)
+]
+
+
+@pytest.mark.parametrize(("name", "block"), EXAMPLES)
+def test_every_example_in_the_documentation_can_be_copied(name: str, block: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(block)
+    assert set(guards_in(path)) > set(shipped())
+
+
+def test_there_are_examples() -> None:
+    assert {"configuration.md", "guards.md", "models.md"} <= {name for name, _ in EXAMPLES}
 
 
 def test_settings_print_without_their_key() -> None:
