@@ -122,8 +122,8 @@ class GenerativeGuard:
         values = dict.fromkeys(self._codes, 0.0)
         for prompt, one in found:
             told = {prompt.subject: 1.0} if prompt.subject else one.categories
-            for code, share in told.items():
-                values[code] = max(values[code], one.score * min(share, 1.0))
+            for code in self._codes:
+                values[code] = max(values[code], one.score * min(told.get(code, 0.0), 1.0))
         categories = tuple((code, min(to_ppm(value), PPM)) for code, value in values.items())
         if not found:
             return Verdict(0, categories, windows=0)

@@ -59,7 +59,9 @@ def load(profile: GenerativeProfile, files: Checkpoint, options: GuardOptions) -
     prompter = Prompter(profile, template, tokenizer, subjects, window, options.max_windows)
     trees = tuple(_tree(profile, template, prompter, tokenizer, subjects[0], turns) for turns in (1, 2))
     ends = tokenizer.known(profile.ends) | frozenset(files.ends)
-    trie = trie_of(guard, profile.answer, tokenizer, selection.codes, ends)
+    # Of all codes, not of the chosen ones: a model that names one it was not asked about must not be read as if it
+    # had named another.
+    trie = trie_of(guard, profile.answer, tokenizer, selection.all_codes, ends)
     return Loaded(prompter, (trees[0], trees[1]), trie, _notes(profile, template.shape(1, subjects[0].code)))
 
 

@@ -53,6 +53,11 @@ class Selection:
     def codes(self) -> tuple[str, ...]:
         return tuple(code for code, _ in self.names)
 
+    @property
+    def all_codes(self) -> tuple[str, ...]:
+        """Chosen or not."""
+        return tuple(code for code, _ in (*self.known, *self.custom))
+
     def is_wanted(self, code: str) -> bool:
         is_named = not self.wanted or code in self.wanted or any(code == added for added, _ in self.custom)
         return is_named and code not in self.excluded

@@ -148,6 +148,15 @@ async def test_categories_left_out_are_neither_asked_about_nor_reported(host: Co
     assert set(re.findall(r"^([A-Z]\d+): ", host.prompts[0], re.M)) == {"S9", "X1"}
 
 
+async def test_a_category_that_was_not_asked_about_is_not_read_as_another(host: CompletionsHost) -> None:
+    """The model names S9 and S10 all the same. What was asked about gets the little that it had, and no more."""
+    (verdict,) = await guard(host, exclude=["S9", "S10"]).judge([user("a bomb")])
+
+    assert verdict.score_ppm == 900_000
+    assert not {"S9", "S10"} & {code for code, _ in verdict.categories}
+    assert max(score for _, score in verdict.categories) < 50_000
+
+
 async def test_categories_are_asked_for_from_a_floor_on(host: CompletionsHost) -> None:
     await guard(host, categories_from=0.95).judge([user("a bomb")])
 

@@ -18,7 +18,8 @@ from tests.guards.generative.stand_ins import write_guard
 
 USE = "llama_guard_3_1b"
 FOLLOWS = (
-    (("<|end_header_id|>", "\n\n"), ("\n\n", "safe", "unsafe")),
+    (("<|end_header_id|>",), ("\n\n", "safe", "unsafe")),
+    (("\n\n",), ("safe", "unsafe")),
     (("unsafe", "safe"), ("\n", "<|eot_id|>")),
     (("S", ",S"), tuple(map(str, range(1, 14)))),
     (tuple(map(str, range(1, 14))), (",S", "<|eot_id|>")),
@@ -26,7 +27,7 @@ FOLLOWS = (
 )
 
 
-def tiny_guard(directory: Path, seed: int = 3) -> Any:
+def tiny_guard(directory: Path, seed: int = 4) -> Any:
     """The checkpoint's directory filled; transformers' model of it."""
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
@@ -59,7 +60,7 @@ def _teach(model: Any, tokenizer: Tokenizer) -> None:
     directions = torch.linalg.qr(torch.randn(64, len(FOLLOWS)))[0].T
     with torch.no_grad():
         for direction, (words, following) in zip(directions, FOLLOWS, strict=True):
-            model.model.embed_tokens.weight[[_id(tokenizer, word) for word in words]] += 5 * direction
+            model.model.embed_tokens.weight[[_id(tokenizer, word) for word in words]] += 9 * direction
             model.lm_head.weight[[_id(tokenizer, word) for word in following]] += 2.5 * direction
 
 
