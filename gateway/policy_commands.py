@@ -1,4 +1,4 @@
-"""`gatehouse policy check`, `test` and `replay`: what is wrong with a policy, what it does, and what it would have done.
+"""The commands of `gatehouse policy`: `check`, `test` and `replay` here, the others in files of their own.
 
 They start nothing, change nothing and need no model; `--config` names the guards of a site's own. A problem is one
 line that begins with its place, for people, editors and CI. Exit status says what a script has to know: 0 no problem,
@@ -10,37 +10,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from gateway.audit_location import Locate
-from gateway.guard_settings import facts, guards_in
 from gateway.jsonstrict import Json, dumps
+from gateway.policy_files import (
+    OK,
+    PROBLEMS,
+    UNREADABLE,
+    Checked,
+    add_files,
+    as_json,
+    as_text,
+    check_file,
+    known_guards,
+    policy_files,
+)
 from gateway.rehearsal import Rehearsal, Rehearsed
 from gateway.replay_command import add_replay, replay_log
-from policies.errors import FileErrors, PolicyErrors, PolicyProblem
-from policies.load import load_policy
 from policies.model import Mode, Policy
-from policies.vocabulary import KNOWN_GUARDS, GuardFacts
-
-OK, PROBLEMS, UNREADABLE = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What became of one file: a policy, or problems, or a reason why it could not be read."""
-
-    file: Path
-    policy: Policy | None = None
-    problems: tuple[PolicyProblem, ...] = ()
-    count: int = 0
-    unreadable: str = ""
-
-    @property
-    def status(self) -> int:
-        return UNREADABLE if self.unreadable else PROBLEMS if self.problems else OK
 
 
 def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
@@ -55,7 +44,7 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "exit status: 0 no problem, 1 problems found, 2 a file could not be read",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_files(check)
+    add_files(check)
     check.set_defaults(run=run_check)
     test = commands.add_parser(
         "test",
@@ -67,42 +56,34 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
         "exit status: 0 all passed, 1 problems found or tests failed, 2 a file could not be read",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_files(test)
+    add_files(test)
     test.add_argument("--require-tests", action="store_true", help="fail if an enforcing rule decides in no test")
     test.set_defaults(run=run_test)
     add_replay(commands, locate).set_defaults(run=run_replay)
 
 
-def _add_files(command: argparse.ArgumentParser) -> None:
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy file, or a folder of them")
-    command.add_argument(
-        "--config", "-c", type=Path, metavar="FILE", help="gatehouse.yaml whose `guards:` the policies may use, too"
-    )
-    command.add_argument("--json", action="store_true", help="one JSON object for each file, one a line")
-
-
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
     stream = out or sys.stdout
-    known = _known_guards(args.config, stream)
+    known = known_guards(args.config, stream)
     if known is None:
         return UNREADABLE
     checked = [check_file(file, known) for file in policy_files(args.files)]
     for one in checked:
-        print(_as_json(one) if args.json else _as_text(one), file=stream)
+        print(as_json(one) if args.json else as_text(one), file=stream)
     return max(one.status for one in checked)
 
 
 def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. A file with problems fails without its tests being run."""
     stream = out or sys.stdout
-    known = _known_guards(args.config, stream)
+    known = known_guards(args.config, stream)
     if known is None:
         return UNREADABLE
     status = OK
     for checked in (check_file(file, known) for file in policy_files(args.files)):
         if checked.policy is None:
-            print(_as_json(checked) if args.json else _as_text(checked), file=stream)
+            print(as_json(checked) if args.json else as_text(checked), file=stream)
             status = max(status, checked.status)
             continue
         tested = Tested(checked, asyncio.run(_rehearsed(checked.policy)), args.require_tests)
@@ -114,12 +95,12 @@ def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
 def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. A policy with problems decides nothing."""
     stream = out or sys.stdout
-    known = _known_guards(args.config, stream)
+    known = known_guards(args.config, stream)
     if known is None:
         return UNREADABLE
     checked = check_file(args.file, known)
     if checked.policy is None:
-        print(_as_json(checked) if args.json else _as_text(checked), file=stream)
+        print(as_json(checked) if args.json else as_text(checked), file=stream)
         return checked.status
     return replay_log(args, checked.policy, stream)
 
@@ -175,63 +156,3 @@ class Tested:
             for one in self.cases
         ]
         return {"file": str(self.checked.file), "tests": tests, "untested_rules": list(self.untested)}
-
-
-def policy_files(paths: Iterable[Path]) -> list[Path]:
-    """Folders replaced by the .yaml files in them; a folder without any stays and is reported as unreadable."""
-    return [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else []) or [path]]
-
-
-def _known_guards(config: Path | None, out: TextIO) -> Mapping[str, GuardFacts] | None:
-    """What the policies may use. None when the configuration cannot say it; why is then on `out`."""
-    if config is None:
-        return KNOWN_GUARDS
-    try:
-        return facts(guards_in(config))
-    except FileErrors as exc:
-        print(f"{exc}\n{config}: {exc.count} problem{'s' if exc.count != 1 else ''} under `guards:`", file=out)
-    except OSError as exc:
-        print(f"{config}: cannot be read: {(exc.strerror or 'unreadable').lower()}", file=out)
-    return None
-
-
-def check_file(file: Path, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Checked:
-    try:
-        return Checked(file, load_policy(file, known))
-    except PolicyErrors as exc:
-        return Checked(file, problems=exc.problems, count=exc.count)
-    except OSError as exc:
-        folder = file.is_dir()
-        return Checked(
-            file, unreadable="no .yaml file in this folder" if folder else (exc.strerror or "unreadable").lower()
-        )
-
-
-def _as_text(checked: Checked) -> str:
-    if checked.unreadable:
-        return f"{checked.file}: cannot be read: {checked.unreadable}"
-    if checked.policy is None:
-        count = "1 problem" if checked.count == 1 else f"{checked.count} problems"
-        return "\n".join([*map(str, checked.problems), f"{checked.file}: {count}"])
-    policy = checked.policy
-    parts = f"{len(policy.detectors)} detectors, {len(policy.rules)} rules, {len(policy.cases)} tests"
-    return f"{checked.file}: no problem; {policy.name} {policy.version}, {parts}\n  {policy.digest}"
-
-
-def _as_json(checked: Checked) -> str:
-    problems: list[Json] = [
-        {
-            "line": problem.place.line,
-            "column": problem.place.column,
-            "problem": problem.problem,
-            "hint": problem.hint,
-        }
-        for problem in checked.problems
-    ]
-    report: dict[str, Json] = {"file": str(checked.file), "problems": problems}
-    if checked.unreadable:
-        report["unreadable"] = checked.unreadable
-    if checked.policy is not None:
-        policy = checked.policy
-        report |= {"name": policy.name, "version": policy.version, "digest": policy.digest}
-    return dumps(report).decode()
