@@ -46,6 +46,7 @@ class PrefixTree:
     def __init__(self, block_size: int) -> None:
         self._size = block_size
         self._roots: dict[str, Node] = {}
+        self._salts: dict[int, str] = {}
         self._unheld: OrderedDict[int, Node] = OrderedDict()
 
     @property
@@ -55,7 +56,8 @@ class PrefixTree:
 
     def root(self, salt: str) -> Node:
         if salt not in self._roots:
-            self._roots[salt] = Node((), -1, None)
+            root = self._roots[salt] = Node((), -1, None)
+            self._salts[id(root)] = salt
         return self._roots[salt]
 
     def match(self, salt: str, ids: Sequence[int], limit: int) -> Match:
@@ -113,7 +115,7 @@ class PrefixTree:
     def _forget_empty_roots(self, parent: Node) -> None:
         """A caller may invent salts without end; an empty tree is not worth remembering."""
         if parent.parent is None and not parent.children and not parent.holders:
-            self._roots = {salt: root for salt, root in self._roots.items() if root is not parent}
+            del self._roots[self._salts.pop(id(parent))]
 
 
 def _most_alike(node: Node, rest: tuple[int, ...]) -> tuple[Node | None, int]:

@@ -165,7 +165,7 @@ class GenerateLane:
 
     def _admit(self) -> None:
         """First come, first served: a large request that waits is not overtaken for ever by small ones."""
-        for unit in tuple(self._waiting):
+        for unit in self._waiting[: self._max_running]:
             if len(self._running) >= self._max_running:
                 return
             if self._is_being_computed(unit):
@@ -187,7 +187,8 @@ class GenerateLane:
             for running in self._running
             if running.is_prefilling and running.request.salt == request.salt
         ]
-        return bool(alike) and max(alike) - self.cache.known(request.prompt, limit, request.salt) >= self.cache.block
+        most, block = max(alike, default=0), self.cache.block
+        return most >= block and most - self.cache.known(request.prompt, limit, request.salt) >= block
 
 
 class GenerateStep:

@@ -198,6 +198,18 @@ def test_an_answer_that_would_come_too_late_is_not_computed(host: HostProcess) -
     assert (response.status_code, response.json()["error"]["code"]) == (503, "deadline_exceeded")
 
 
+def test_a_guard_that_does_not_wait_for_its_scores_frees_its_room(host: HostProcess) -> None:
+    prompts = [[1 + at, *range(10, 310)] * 3 for at in range(16)]
+    with pytest.raises(httpx.ReadTimeout):
+        host.client.post("/v1/completions", json={"model": "chat", "prompt": prompts, "max_tokens": 1}, timeout=0.05)
+    end = time.monotonic() + 10
+    while host.pending() and time.monotonic() < end:
+        time.sleep(0.05)
+
+    assert host.pending() == 0
+    wait_until_no_block_is_held(host)
+
+
 def wait_until_no_block_is_held(host: HostProcess) -> None:
     """An answer leaves the engine a moment before its room is taken back."""
     end = time.monotonic() + 5

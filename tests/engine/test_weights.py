@@ -119,3 +119,26 @@ def test_a_cut_file_is_refused(original: Path, tmp_path: Path) -> None:
 def test_no_weights_at_all_are_refused(original: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((original / "config.json").read_bytes())
     assert refused(tmp_path).code == "file_missing"
+
+
+def test_a_dense_model_names_what_is_missing_and_what_is_too_much(tmp_path: Path) -> None:
+    original, copy = tmp_path / "a", tmp_path / "b"
+    original.mkdir()
+    copy.mkdir()
+    tiny.dense(original, tie_word_embeddings=True)
+    gate = "model.layers.1.mlp.gate_proj.weight"
+
+    assert gate in refused(copy_with(original, copy, lambda tensors: tensors.pop(gate) and None)).problem
+    more = refused(copy_with(original, copy, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(320, 32)})))
+    assert "lm_head.weight" in more.problem
+
+
+def test_what_old_checkpoints_hold_beside_their_weights_is_left_alone(tmp_path: Path) -> None:
+    original, copy = tmp_path / "a", tmp_path / "b"
+    original.mkdir()
+    copy.mkdir()
+    tiny.dense(original)
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    copy_with(original, copy, lambda tensors: tensors.update({name: torch.zeros(4)}))
+
+    assert len(load_weights(copy, read_config(copy)).layers) == 3
