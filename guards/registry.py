@@ -22,13 +22,13 @@ from guards.generative.options import read_options as generative_options
 from guards.memory import Remembering, everything
 from guards.model_files import read_model
 from guards.moderation_api import ModerationGuard
-from guards.options import MEMORY_OPTION, Options, classifier_options, is_remembered
+from guards.options import MEMORY_OPTION, VIEWS, Options, classifier_options, is_remembered
 from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.profiles.moderation_api import ModerationProfile
 from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
-from guards.rules.regex import RegexGuard
+from guards.rules.regex import RAW, RegexGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
@@ -151,7 +151,7 @@ def _rule(use: str, options: Mapping[str, object]) -> RuleGuard:
 def _regex(options: Options) -> RuleGuard:
     if options.values.get("engine", "re2") != "re2":
         raise GuardSetupError("regex", "expected `re2`, the only engine", "engine")
-    return RegexGuard(options.string("pattern"), options.string("label", "match"))
+    return RegexGuard(options.string("pattern"), options.string("label", "match"), options.among("views", VIEWS, RAW))
 
 
 _RULES: Mapping[str, tuple[set[str], Callable[[Options], RuleGuard]]] = {
@@ -161,7 +161,7 @@ _RULES: Mapping[str, tuple[set[str], Callable[[Options], RuleGuard]]] = {
         lambda o: SpecialTokensGuard(o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ())),
     ),
     "secrets": ({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS))),
-    "regex": ({"pattern", "label", "engine"}, _regex),
+    "regex": ({"pattern", "label", "engine", "views"}, _regex),
 }
 RULES = tuple(_RULES)
 """Names of the guards without a model: nothing else may be called so."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from guards.errors import GuardSetupError
+from guards.options import VIEWS
 from guards.profiles.known import PROFILES
 from guards.rules.regex import RegexGuard
 from guards.verdict import PPM
@@ -88,7 +89,7 @@ def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]
 
 def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -> Declared | None:
     keys = ["use", "timeout", "on_error", *guard.names]
-    keys += ["pattern", "label", "engine"] if guard.takes_pattern else []
+    keys += ["pattern", "label", "engine", "views"] if guard.takes_pattern else []
     keys += ["threshold"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
     keys += option_keys(guard)
@@ -123,6 +124,9 @@ def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:
         options["pattern"] = pattern
         options["label"] = section.get("label", matching(NAME, "a name of small letters"), DEFAULT_LABEL)
         _check_pattern(section, pattern)
+        if "views" in section:
+            views: tuple[str, ...] = VIEWS
+            options["views"] = section.get("views", list_of(choice(VIEWS), least=1), views)
     return options
 
 

@@ -130,8 +130,11 @@ class RuleReader:
         held = self.stream.holdback.chars
         for name in sorted(rule.when.detectors()):
             declared = self.detectors.get(name)
-            pattern = declared.spec.options.get("pattern") if declared else None
-            if isinstance(pattern, str) and (needed := reach(pattern)) > held:
+            options = declared.spec.options if declared else {}
+            pattern = options.get("pattern")
+            # A match in a view may stand for any number of raw characters.
+            needed = math.inf if "views" in options else reach(pattern) if isinstance(pattern, str) else 0
+            if isinstance(pattern, str) and needed > held:
                 many = "any number of" if math.isinf(needed) else str(int(needed))
                 problem = (
                     f"a match of `{name}` may take {many} characters to be known as one, and `holdback` keeps {held}"

@@ -3,27 +3,33 @@
 RE2 matches without backtracking, so no pattern can hang a guard. One match costs one pass over the text at most; a
 pattern such as `a.*z|a` can cost a pass for every match, which is why the number of spans is capped (see base.py).
 Letters and word boundaries follow RE2: `\\b`, `\\d` and `\\w` know ASCII only.
+With `views` the pattern is also looked for where words are hidden (guards/views/), and a match there points at the raw
+characters it was read from. A text that no view could be made of whole is an error then, never a text without a match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import re2
 
-from guards.errors import GuardSetupError
+from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.rules.base import RuleGuard, compile_re2, matches
-from guards.verdict import Span
+from guards.verdict import Part, Span
+from guards.views.forms import forms
 
 MAX_PATTERN = 4_096
+RAW = ("raw",)
+INLINE_VIEWED, MAX_VIEWED = 2_048, 1 << 19
+"""Characters of a batch whose views are made on the event loop, and of a part whose views are made at all."""
 
 
 class RegexGuard(RuleGuard):
     """Every match of the pattern becomes a span with the label."""
 
-    def __init__(self, pattern: str, label: str = "match") -> None:
+    def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW) -> None:
         super().__init__("regex", 1)
-        self._label = label
+        self._label, self._views = label, tuple(views)
         if not label:
             raise GuardSetupError("regex", "the label is empty", "label")
         if not 0 < len(pattern) <= MAX_PATTERN:
@@ -37,10 +43,28 @@ class RegexGuard(RuleGuard):
         if self._pattern.search("") is not None:
             raise GuardSetupError("regex", "the pattern matches empty text, so it would match everywhere", "pattern")
 
+    def is_quick(self, parts: Sequence[Part]) -> bool:
+        size = sum(len(part.text) for part in parts)
+        return super().is_quick(parts) and (self._views == RAW or size <= INLINE_VIEWED)
+
     def spans(self, text: str) -> Iterator[Span]:
+        return self._found(text) if self._views == RAW else iter(self._found_in_views(text))
+
+    def _found(self, text: str) -> Iterator[Span]:
         for match in matches(self._pattern, text):
             if match.end() > match.start():  # `\b` matches nothing in empty text and still matches without characters
                 yield Span(match.start(), match.end(), self._label)
+
+    def _found_in_views(self, text: str) -> list[Span]:
+        made = forms(text, self._views) if len(text) <= MAX_VIEWED else None
+        if made is None or made.is_cut:
+            raise GuardError("regex", ErrorKind.TOO_LONG, "a part is too long, or hides too much, for its views")
+        found = {
+            (*form.mapped.raw(span.start, span.end), self._label)
+            for form in made.forms
+            for span in self._found(form.text)
+        }
+        return sorted(Span(*one) for one in found)
 
 
 def _reason(exc: Exception) -> str:

@@ -102,7 +102,7 @@ def test_any_string_is_encoded(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "not json", '{"version": "1.0", "model": {"type": "Nope"}}', "[" * 99_999]
+    "content", ["", "{}", "no json", '{"version": "1.0", "model": {"type": "Nope"}}', "[" * 99_999]
 )
 def test_a_file_that_is_no_tokenizer_is_refused(content: str) -> None:
     with pytest.raises(GuardSetupError, match=r"`tokenizer\.json` is not a tokenizer"):

@@ -45,6 +45,11 @@ def test_pattern_reaches_the_guard_with_its_label() -> None:
     assert dict(spec.options) == {"pattern": "a+", "label": "dose"}
 
 
+def test_a_pattern_may_be_looked_for_in_views() -> None:
+    spec = spec_of("{use: regex, pattern: 'a+', views: [raw, leet]}")
+    assert spec.options["views"] == ("raw", "leet")
+
+
 def test_thresholds_and_timeouts_are_integers() -> None:
     spec = spec_of(
         "{use: starter_hazard, threshold: 0.25, categories: {S9: 0.1, S1: 0.25}, timeout: 400ms}", "{unsafe: true}"
@@ -60,6 +65,7 @@ def test_thresholds_and_timeouts_are_integers() -> None:
         ("{use: regex, pattern: 'a*'}", "`pattern` cannot be used: the pattern matches empty text"),
         ("{use: regex, pattern: '(?=a)'}", "`pattern` cannot be used: not a pattern that RE2 accepts"),
         ("{use: regex, pattern: 'a', engine: pcre}", "`engine` is `pcre`, expected `re2`"),
+        ("{use: regex, pattern: a, views: [mirrored]}", "item of `views` is `mirrored`, expected one of `raw`"),
         ("{use: regex}", "detector `d` has no `pattern`"),
         ("{use: regex, pattern: ''}", "`pattern` is empty, expected text"),
         ("{use: unicode, find: []}", "`find` is an empty list, expected at least 1 in it"),

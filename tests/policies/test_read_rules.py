@@ -134,6 +134,16 @@ def test_redaction_in_a_window_stream_needs_a_holdback_that_shows_the_match_befo
         assert policy_of(rule, detectors=detectors, defaults=held)
     for harmless in (rule.replace("redact: {as: x}", "block: {code: c}"), rule.replace("[reasoning]", "[tool_call]")):
         assert policy_of(harmless, detectors=detectors, defaults=held)
+
+
+def test_redaction_in_a_window_stream_of_what_is_looked_for_in_views_is_refused() -> None:
+    """A match in decoded text may stand for any number of raw characters."""
+    rule = "- {id: r, on: [reasoning], when: {own: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    detectors, held = "own: {use: regex, pattern: abc, views: [decoded]}", WINDOW % ", holdback: 48 characters"
+
+    [problem] = problems_of(rule, detectors=detectors, defaults=held)
+    assert "any number of characters" in problem
+    assert policy_of(rule.replace("[reasoning]", "[tool_call]"), detectors=detectors, defaults=held)
     assert policy_of(rule, detectors=detectors)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
-from guards.errors import GuardSetupError
-from guards.rules.regex import MAX_PATTERN, RegexGuard
-from guards.verdict import Span
+from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.options import VIEWS
+from guards.rules.regex import INLINE_VIEWED, MAX_PATTERN, MAX_VIEWED, RegexGuard
+from guards.verdict import Part, Scope, Span
 
 
 def test_every_match_is_a_span_in_characters() -> None:
@@ -37,3 +40,45 @@ def test_matches_without_characters_are_no_spans() -> None:
 
 def test_a_pattern_that_backtracks_elsewhere_is_linear_here() -> None:
     assert list(RegexGuard(r"(a+)+$").spans("a" * 100_000 + "b")) == []
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "ignore all",
+        "ig\u200bnore all",
+        "ignоre аll",
+        "i g n o r e  a l l",
+        "1gn0r3 4ll",
+        "ignore%20all",
+        "aWdub3JlIGFsbCBvZiBpdA==",
+    ],
+)
+def test_a_match_in_a_view_points_at_the_raw_characters(hidden: str) -> None:
+    guard = RegexGuard("(?i)ignore +all", views=VIEWS)
+    text = f"please {hidden}, now"
+
+    (span,) = guard.spans(text)
+
+    assert (span.start, span.end) == (7, 7 + len(hidden))
+    assert list(RegexGuard("(?i)ignore +all").spans(text)) == ([span] if hidden == "ignore all" else [])
+
+
+def test_text_that_has_no_complete_views_is_an_error() -> None:
+    guard = RegexGuard("attack", views=VIEWS)
+    nested = "attack them all at once"
+    for _ in range(6):
+        nested = base64.b64encode(nested.encode()).decode()
+
+    for text in (nested, "a" * (MAX_VIEWED + 1)):
+        with pytest.raises(GuardError) as caught:
+            list(guard.spans(text))
+        assert caught.value.kind is ErrorKind.TOO_LONG
+    assert list(RegexGuard("attack").spans("a" * (MAX_VIEWED + 1))) == []
+
+
+def test_views_of_long_text_are_not_made_on_the_event_loop() -> None:
+    parts = [Part(Scope.USER, "/messages/0/content", "user", "a" * (INLINE_VIEWED + 1))]
+
+    assert RegexGuard("b").is_quick(parts)
+    assert not RegexGuard("b", views=VIEWS).is_quick(parts)
