@@ -92,8 +92,11 @@ class Memory(Generic[V]):
         waits = [self._joined(tenant, flight) for flight in flights]
         if missing:
             waits.append(self._wait(tenant, self._start(tenant, missing, places, ask)))
-        for found in [await waits[0]] if len(waits) == 1 else await asyncio.gather(*waits):
-            known |= found
+        if len(waits) == 1:
+            known |= await waits[0]
+        elif waits:
+            for found in await asyncio.gather(*waits):
+                known |= found
         # What another's call did not bring is asked for again, by ourselves.
         if lost := [key for key in places if key not in known]:
             known |= await self._wait(tenant, self._start(tenant, lost, places, ask))
