@@ -39,6 +39,11 @@ class PeerClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
         try:
             response = await self._peer.handle_async_request(request)
+        except httpx.ConnectTimeout as exc:
+            # The transport's name for every lost connection, also for one that was refused at once.
+            if isinstance(exc.__cause__, aiohttp.ServerTimeoutError):
+                raise
+            raise httpx.ConnectError(f"no connection to the peer: {type(exc.__cause__).__name__}") from None
         except aiohttp.ClientError as exc:
             # The transport leaves some of these as they are. Their message quotes what the peer sent: not passed on.
             raise httpx.RemoteProtocolError(f"the peer does not speak HTTP: {type(exc).__name__}") from None

@@ -179,3 +179,5 @@ def test_a_server_that_goes_away_makes_the_gateway_unready(scripted: str, tmp_pa
     finally:
         gateway.stop()
     assert "guard.down" in {record["type"] for record in records(gateway)}
+    refused = next(record for record in records(gateway) if record["type"] == "request.refuse")
+    assert refused["decision"]["errors"] == [{"detector": "harm", "kind": "unavailable"}], "not slow: away"

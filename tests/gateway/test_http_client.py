@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -84,6 +85,49 @@ async def test_a_peer_that_speaks_badly_is_an_http_error_without_its_words(
         with pytest.raises(httpx.HTTPError) as error:
             await client.get(server.url, timeout=2)
     assert CANARY.decode() not in str(error.value)
+
+
+async def test_a_peer_that_is_not_there_is_no_timeout(tmp_path: Path) -> None:
+    """The transport calls a refused connection, a missing socket and a hang-up `ConnectTimeout`."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
+        async with make_client() as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    async with make_client(str(tmp_path / "missing.sock")) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(HOST_URL + "/health")
+
+
+async def test_a_peer_that_does_not_take_connections_is_a_timeout() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]  # more than the queue has places
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        async with make_client(connect_s=0.2) as client:
+            with pytest.raises(httpx.ConnectTimeout):
+                await client.get(f"http://127.0.0.1:{full.getsockname()[1]}/")
+        for one in waiting:
+            one.close()
+
+
+@pytest.mark.parametrize("script", [(), (RESET,)])
+async def test_a_peer_that_hangs_up_is_no_timeout(server: RawServer, script: tuple[Step, ...]) -> None:
+    server.answers(*script)
+    async with make_client() as client:
+        with pytest.raises(httpx.NetworkError):
+            await client.get(server.url)
+
+
+@pytest.mark.parametrize("script", [(http(b"half", length=100),), (http(b"half", length=100), RESET)])
+async def test_a_peer_that_hangs_up_in_its_answer_is_no_timeout(server: RawServer, script: tuple[Step, ...]) -> None:
+    server.answers(*script)
+    async with make_client() as client, client.stream("GET", server.url) as response:
+        with pytest.raises(httpx.NetworkError):
+            await response.aread()
 
 
 async def test_a_slow_peer_is_a_timeout(server: RawServer) -> None:
