@@ -79,8 +79,12 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         sources = await open_sources(config.guards, host, stack)
         policy = PolicyInForce(config.policy, config.guards, sources, records, metrics)
         await policy.load_first()
-        judging = needed(config.guards, policy.current().policy)
-        health = Health(_probes(upstream, host) | remote_probes(judging, sources), records, metrics)
+        health = Health(
+            _probes(upstream, host),
+            records,
+            metrics,
+            more=lambda: remote_probes(needed(config.guards, policy.current().policy), sources),
+        )
         gate = Gate(
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency),

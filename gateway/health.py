@@ -19,6 +19,7 @@ from gateway.records import Records
 PROBE_EVERY_S: Final = 1.0
 PATIENCE_S: Final = 3.0
 """A probe without an answer for this long has failed; the others must not wait for it."""
+NOT_PROBED: Final = "not probed yet"
 log = structlog.get_logger()
 Probe = Callable[[], Awaitable[None]]
 """Returns when the thing works, raises GatewayError when it does not."""
@@ -33,18 +34,21 @@ class Health:
         records: Records,
         metrics: Metrics,
         *,
+        more: Callable[[], Mapping[str, Probe]] = dict,
         every_s: float = PROBE_EVERY_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._probes, self._records, self._metrics = probes, records, metrics
+        """`more`: what an exchange needs besides with the policy in force, asked each time."""
+        self._probes, self._records, self._metrics, self._more = probes, records, metrics, more
         self._every_s, self._patience_s = every_s, patience_s
-        self._state: dict[str, str] = dict.fromkeys(probes, "not probed yet")
+        self._state: dict[str, str] = {}
         self.draining = False
 
     def state(self) -> dict[str, str]:
         """Name of each thing an exchange needs -> `ok`, or why not."""
         audit = "ok" if self._records.healthy else "audit_unavailable"
-        return {**self._state, "audit": audit, **({"process": "draining"} if self.draining else {})}
+        probed = {name: self._state.get(name, NOT_PROBED) for name in (*self._probes, *self._more())}
+        return {**probed, "audit": audit, **({"process": "draining"} if self.draining else {})}
 
     @property
     def ready(self) -> bool:
@@ -54,7 +58,8 @@ class Health:
     async def watch(self) -> None:
         """Probe for ever. One task of the process."""
         while True:
-            await asyncio.gather(*(self._look(name, probe) for name, probe in self._probes.items()))
+            probes = {**self._probes, **self._more()}
+            await asyncio.gather(*(self._look(name, probe) for name, probe in probes.items()))
             self._metrics.ready.set(self.ready)
             await asyncio.sleep(self._every_s)
 
@@ -74,7 +79,7 @@ class Health:
 
     async def _look(self, name: str, probe: Probe) -> None:
         said = await self._ask(probe)
-        if said == self._state[name]:
+        if said == self._state.get(name, NOT_PROBED):
             return
         self._state[name] = said
         log.info("probe_changed", probe=name, state=said)

@@ -119,3 +119,27 @@ async def test_the_metric_follows() -> None:
         await becomes(health, engine="loading")
         await asyncio.sleep(0.05)
         assert metrics.registry.get_sample_value("gatehouse_ready") == 0
+
+
+async def test_what_a_new_policy_needs_is_probed_from_then_on_and_what_it_does_not_is_forgotten() -> None:
+    """A guard on a server joins with a reload: the gateway is not ready before that server was seen."""
+    metrics, needs = Metrics(), dict[str, Probe]()
+    records = Records(MemoryLog(), metrics)  # type: ignore[arg-type] # a double
+    health = Health({"engine": Thing().probe}, records, metrics, more=lambda: needs, every_s=0.01)
+    task = asyncio.create_task(health.watch())
+    try:
+        await becomes(health, engine="ok")
+        assert health.ready
+        server = Thing()
+        server.failure = Unavailable("unreachable", "scripted")
+        needs["guard_far"] = server.probe
+        assert health.state()["guard_far"] == "not probed yet"
+        assert not health.ready
+        await becomes(health, guard_far="unreachable")
+        server.failure = None
+        await becomes(health, guard_far="ok")
+        needs.clear()
+        assert "guard_far" not in health.state()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -18,7 +18,9 @@ import pytest
 
 from gateway.config import Address, Config, load_config
 from gateway.errors import ConfigError
+from gateway.guard_settings import facts
 from gateway.supervisor import Programs, Supervisor
+from policies.errors import FileErrors
 from policies.load import parse_policy
 from tests.doubles import eventually
 
@@ -62,12 +64,18 @@ def free_port() -> int:
 class Site:
     """A configuration whose children are stand-ins that write down what happens to them."""
 
-    def __init__(self, directory: Path, engine: str = "{url: 'http://127.0.0.1:9/v1'}", policy: str = BY_RULES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        engine: str = "{url: 'http://127.0.0.1:9/v1'}",
+        policy: str = BY_RULES,
+        guards: str = "{}",
+    ) -> None:
         self.directory, self.policy = directory, policy
         (directory / "policy.yaml").write_text(policy)
         (directory / "gatehouse.yaml").write_text(
             "gatehouse: config/v1\nkeys: [{id: k, tenant: t, key: gatehouse-demo-key}]\n"
-            f"policy: policy.yaml\nengine: {engine}\ndrain: 0s\n"
+            f"policy: policy.yaml\nengine: {engine}\nguards: {guards}\ndrain: 0s\n"
             f"listen: {{api: '127.0.0.1:{free_port()}', admin: '127.0.0.1:{free_port()}'}}\n"
         )
         self.config: Config = load_config(directory / "gatehouse.yaml", directory / "var")
@@ -78,7 +86,7 @@ class Site:
         program = [sys.executable, "-S", "-c", CHILD]
         return Supervisor(
             replace(self.config, **config),
-            parse_policy(self.policy.encode(), "policy.yaml"),
+            parse_policy(self.policy.encode(), "policy.yaml", facts(self.config.guards)),
             Programs(model_host=(*program, "host", str(self.lives_at)), front=(*program, "front", str(self.lives_at))),
         )
 
@@ -144,6 +152,63 @@ async def test_models_run_in_one_host_and_the_front_stops_first(tmp_path: Path) 
         assert directory.stat().st_mode & 0o077 == 0, "other users must not reach the model host"
     assert site.told() == ["front SIGTERM", "host SIGTERM"]
     assert not directory.exists()
+
+
+HOUSE = "{path: house, profile: label_classifier, labels: [ok, bad], flagged: [bad], precision: fp32}"
+
+
+def with_house(tmp_path: Path, use: str) -> Site:
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / "manifest.json").write_text("{}")
+    return Site(tmp_path, policy=BY_MODEL.replace("starter_injection", use), guards=f"{{{use}: {HOUSE}}}")
+
+
+async def test_a_guard_of_ones_own_runs_where_its_directory_is(tmp_path: Path) -> None:
+    site = with_house(tmp_path, "house")
+    async with site.running():
+        [host] = await site.lives("host", 1)
+    assert json.loads(option(host, "--models")) == [
+        {"name": "house", "path": str(tmp_path / "house"), "task": "classify", "precision": "fp32"}
+    ]
+
+
+async def test_a_guard_that_no_rule_uses_is_not_started_and_the_log_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(tmp_path, policy=BY_MODEL, guards=f"{{spare: {HOUSE}}}")
+    async with site.running():
+        [host] = await site.lives("host", 1)
+    assert [model["name"] for model in json.loads(option(host, "--models"))] == ["starter_injection"]
+    said = capsys.readouterr().out
+    assert "guard_not_used" in said
+    assert "spare" in said
+
+
+def environment_of(pid: int) -> set[bytes]:
+    return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+
+
+async def test_no_library_of_a_child_may_look_for_files_elsewhere(tmp_path: Path) -> None:
+    site = Site(tmp_path, policy=BY_MODEL)
+    async with site.running():
+        [host] = await site.lives("host", 1)
+        variables = environment_of(host["pid"])
+    assert {b"HF_HUB_OFFLINE=1", b"TRANSFORMERS_OFFLINE=1", b"HF_HUB_DISABLE_TELEMETRY=1"} <= variables
+
+
+async def test_a_guard_whose_directory_is_gone_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    site = with_house(tmp_path, "house")
+    (tmp_path / "house" / "manifest.json").unlink()
+    with pytest.raises(FileErrors, match="gatehouse models add"):
+        await site.supervisor().run()
+    assert list(site.lives_at.iterdir()) == []
+
+
+def test_a_policy_whose_guard_nobody_configured_is_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path, policy=BY_MODEL.replace("starter_injection", "prompt_guard_2_86m"))
+    with pytest.raises(ConfigError) as error:
+        site.supervisor()
+    assert error.value.code == "guard_not_configured"
 
 
 @pytest.mark.parametrize("name", ["front", "host"])
