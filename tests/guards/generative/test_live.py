@@ -131,20 +131,33 @@ def _listed(live: Live, ids: list[int]) -> dict[str, float]:
     return found
 
 
-async def test_a_growing_answer_costs_what_is_new(live: Live) -> None:
-    """The host counts the tokens it really ran: the prompt once, then the new text and what comes after it."""
+async def test_a_growing_answer_costs_what_is_new_and_scores_as_if_computed_anew(live: Live) -> None:
+    """The host counts the tokens it really ran: the text once, and for each window what comes after the text."""
     computed: list[int] = []
 
     async def count(response: httpx.Response) -> None:
         await response.aread()
         computed.append(response.json()["usage"]["computed_tokens"])
 
-    text = "".join(f"word{i} " for i in range(60))
+    context = Context((Turn("user", "/messages/0", "what is it?"),))
+    text, step = "".join(f"word{i} " for i in range(60)), 60
     async with live.guard(categories_from=1.0) as guard:
+        await guard.judge([answer("x")], context)
         guard._endpoint.client.event_hooks["response"] = [count]
-        for end in range(60, len(text), 60):
-            part = Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", text[end - 60 : end], text[: end - 60])
-            await guard.judge([part], CONTEXT)
+        live.calls.clear()
+        verdicts = [
+            (await guard.judge([answer(text[at : at + step], text[:at])], context))[0]
+            for at in range(0, len(text) - step, step)
+        ]
 
-    sent = sum(sum(map(len, call["prompt"])) for call in live.calls[-len(computed) :])
-    assert sum(computed) < sent / 3
+    prompts = [call["prompt"] for call in live.calls]
+    assert all(len(pair) == 2 for pair in prompts)
+    for verdict, (prompt, blank) in zip(verdicts, prompts, strict=True):
+        assert verdict.score_ppm / 1e6 == pytest.approx(live.score(prompt, blank), abs=1e-4)
+    whole = live.tokenizer.encode(text[: len(verdicts) * step], add_special_tokens=False).ids
+    suffix = len(prompts[0][0]) - prompts[0][0].index(live.tokenizer.token_to_id("<"), -400)
+    assert sum(computed) <= len(whole) + len(verdicts) * (suffix + 16)
+
+
+def answer(text: str, preceding: str = "") -> Part:
+    return Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", text, preceding)
