@@ -54,14 +54,25 @@ class CompletionsEndpoint:
     asks_ids: bool = True
     """Whether the server knows `logprob_token_ids` and tells those tokens, however unlikely."""
 
-    async def next_tokens(self, prompts: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[dict[int, float]]:
-        """For each prompt, the probabilities of the wanted tokens, or GuardError."""
+    is_ours: bool = False
+    """Whether it is a model host of ours, which keeps the beginnings of different salts apart."""
+
+    async def next_tokens(
+        self, prompts: Sequence[Sequence[int]], wanted: Sequence[int], salt: str = ""
+    ) -> list[dict[int, float]]:
+        """For each prompt, the probabilities of the wanted tokens, or GuardError.
+
+        What the server remembers of prompts is only used for those of the same salt, so that how fast an answer comes
+        tells nothing about what others have asked.
+        """
         rows: list[dict[int, float]] = []
         for low in range(0, len(prompts), MAX_PROMPTS):
             batch = prompts[low : low + MAX_PROMPTS]
             question: dict[str, object] = {"max_tokens": 1, "logprobs": TOP, "return_tokens_as_token_ids": True}
             if self.asks_ids:
                 question["logprob_token_ids"] = list(wanted)
+            if self.is_ours and salt:
+                question["cache_salt"] = salt
             choices = await self._choices(batch, question, TOP + len(wanted) + 1)
             rows += [self._probabilities(choice, index, wanted) for index, choice in enumerate(choices)]
         return rows

@@ -8,6 +8,7 @@ GuardError for the whole batch. Neither texts nor prompts nor answers are logged
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class GenerativeGuard:
             raise GuardError(self.identity.use, ErrorKind.BAD_ANSWER, "this guard reads text and was given an image")
         asked = await self._asked(parts, context)
         prompts = list(dict.fromkeys(prompt for one in asked for prompt in one.prompts))
-        by_prompt = dict(zip(prompts, await self._judged(prompts), strict=True))
+        by_prompt = dict(zip(prompts, await self._judged(prompts, _salt(context.tenant)), strict=True))
         return [self._verdict(one, by_prompt) for one in asked]
 
     async def _asked(self, parts: Sequence[Part], context: Context) -> list[Asked]:
@@ -75,19 +76,19 @@ class GenerativeGuard:
             return [self._prompter.asked(part, context) for part in parts]
         return await asyncio.to_thread(lambda: [self._prompter.asked(part, context) for part in parts])
 
-    async def _judged(self, prompts: Sequence[Prompt]) -> list[Judged]:
+    async def _judged(self, prompts: Sequence[Prompt], salt: str) -> list[Judged]:
         if not prompts:
             return []
         rows = list(dict.fromkeys((prompt.ids, prompt.side) for prompt in prompts))
         work = self._written if self._options.mode is Mode.GENERATE else self._scored
-        found = dict(zip(rows, await work(rows), strict=True))
+        found = dict(zip(rows, await work(rows, salt), strict=True))
         return [found[prompt.ids, prompt.side] for prompt in prompts]
 
-    async def _scored(self, rows: Sequence[tuple[Ids, int]]) -> list[Judged]:
+    async def _scored(self, rows: Sequence[tuple[Ids, int]], salt: str) -> list[Judged]:
         guard, floor = self.identity.use, self._options.mass_floor
         asked = [[ids + node.ids for node in self._trees[side].nodes] for ids, side in rows]
         wanted = sorted({token for _, side in rows for token in self._trees[side].wanted})
-        answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted))
+        answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted, salt))
         found = [[next(answers) for _ in some] for some in asked]
         scores = [score(guard, self._trees[side], told, floor) for (_, side), told in zip(rows, found, strict=True)]
         readings: dict[int, Reading] = {}
@@ -95,18 +96,18 @@ class GenerativeGuard:
             for i, ((ids, side), told) in enumerate(zip(rows, found, strict=True)):
                 if scores[i] >= self._options.categories_from:
                     readings[i] = Reading(guard, self._trie, ids + likeliest(self._trees[side], told), floor)
-            await self._read(list(readings.values()), self._trie.wanted)
+            await self._read(list(readings.values()), self._trie.wanted, salt)
         return [Judged(value, readings[i].found if i in readings else {}) for i, value in enumerate(scores)]
 
-    async def _read(self, readings: Sequence[Reading], wanted: Sequence[int]) -> None:
+    async def _read(self, readings: Sequence[Reading], wanted: Sequence[int], salt: str) -> None:
         """All lists one code further, in one call, until all are read."""
         while readings := [reading for reading in readings if not reading.is_done]:
             asked = [reading.prompts() for reading in readings]
-            answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted))
+            answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted, salt))
             for reading, some in zip(readings, asked, strict=True):
                 reading.take([next(answers) for _ in some])
 
-    async def _written(self, rows: Sequence[tuple[Ids, int]]) -> list[Judged]:
+    async def _written(self, rows: Sequence[tuple[Ids, int]], _salt: str) -> list[Judged]:
         texts = await self._endpoint.texts([ids for ids, _ in rows], ANSWER_TOKENS)
         judged = []
         for text in texts:
@@ -129,6 +130,10 @@ class GenerativeGuard:
             return Verdict(0, categories, windows=0)
         worst, one = max(found, key=lambda pair: pair[1].score)  # the first of equals, so `alone` before the others
         return Verdict(to_ppm(one.score), categories, windows=asked.windows, view=worst.view)
+
+
+def _salt(tenant: str) -> str:
+    return hashlib.blake2b(tenant.encode(), digest_size=16).hexdigest() if tenant else ""
 
 
 class Source(Protocol):
@@ -160,6 +165,7 @@ def build(profile: GenerativeProfile, options: Mapping[str, object], source: Sou
         model=source.model,
         weights=files.digest,
         weights_required=source.weights_required,
+        is_ours=source.weights_required,
         asks_ids=source.weights_required if chosen.token_ids is None else chosen.token_ids,
     )
     cited = template_digest(files.template)

@@ -74,6 +74,17 @@ async def test_all_verdicts_take_one_call_and_harmless_text_no_more(host: Comple
     assert len(call["logprob_token_ids"]) == 3
 
 
+async def test_what_the_host_keeps_of_prompts_is_kept_apart_for_each_tenant(host: CompletionsHost) -> None:
+    made = guard(host)
+    for tenant in ("clinic", "school", ""):
+        await made.judge([user("a cake")], Context(tenant=tenant))
+
+    first, second, without = (call.get("cache_salt") for call in host.calls)
+    assert first != second
+    assert "clinic" not in first
+    assert without is None
+
+
 async def test_lists_of_several_prompts_are_read_in_the_same_calls(host: CompletionsHost) -> None:
     made = guard(host)
     await made.judge([user("a bomb")])

@@ -9,7 +9,7 @@ import string
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.generative.template import PROBE, GuardTemplate
@@ -141,6 +141,38 @@ def test_truncation_that_a_file_asks_for_is_switched_off() -> None:
 
 def test_a_lone_surrogate_is_judged_as_a_replacement_character() -> None:
     assert GUARD.encode(STRETCHES, ("a\ud800b",)) == GUARD.encode(STRETCHES, ("a?b",))
+
+
+def sentencepiece_like(scheme: str) -> str:
+    """A vocabulary of Llama 2's kind: a blank is a letter, and one is put before a text."""
+    letters = [*string.ascii_letters, *string.digits, *string.punctuation, "\u2581", "\n", "<0x0A>", "<unk>"]
+    made = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[], unk_token="<unk>"))
+    if scheme == "prepend":
+        parts = [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+        made.normalizer = normalizers.Sequence(parts)
+    else:
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    made.add_special_tokens(["<s>", "</s>"])
+    return str(made.to_str())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "is_same"), [("prepend", True), ("always", True), ("never", True), ("first", False)]
+)
+def test_a_vocabulary_in_which_a_blank_is_a_letter_is_used_only_if_its_borders_are_kept(
+    scheme: str, is_same: bool
+) -> None:
+    """One that puts the blank before the first stretch only reads a stretch alone differently, and is refused."""
+    shape = GuardTemplate("g", template_of("llama_guard_1"), Content.STRING, {"bos_token": "<s>"}).shape(1)
+    guard = GuardTokenizer("g", sentencepiece_like(scheme), "<s>")
+    stretches = guard.split(shape)
+    assert not any(isinstance(piece, tuple) for literal in stretches.literals for piece in literal)
+
+    if is_same:
+        guard.check(stretches, ("How?",), shape.filled(("How?",)))
+        return
+    with pytest.raises(GuardSetupError, match="in another way"):
+        guard.check(stretches, ("How?",), shape.filled(("How?",)))
 
 
 def test_a_tokenizer_that_reads_borders_of_control_tokens_differently_is_refused() -> None:
