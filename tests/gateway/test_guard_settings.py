@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.guard_settings import Guards, GuardSettings, facts, guards_in, read_guards, shipped
+from guards.profiles.configured import NAMES, options_of
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Kind, Profile, Task
 from guards.registry import RULES, STARTER_DIRECTORIES
@@ -134,6 +138,30 @@ def test_a_policy_may_use_what_is_configured() -> None:
     assert known["house"].categories == ("bad",)
     assert known["llama_guard_4"].categories[0] == "S1"
     assert not known["secrets"].is_model
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-3, 10**7) | st.floats(-1, 2) | st.sampled_from(["", "a", "on", "S1"])
+KEYS = st.sampled_from(["a", "C1", "S1", "?"])
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=4
+)
+OPTIONS = sorted({"path", "url", "model", "timeout", *(option for name in NAMES for option in options_of(name))})
+
+
+@given(
+    profile=st.sampled_from(sorted(NAMES)),
+    options=st.dictionaries(st.sampled_from(OPTIONS), VALUES, max_size=6),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_an_entry_says_it_is_read_or_refused_and_never_a_crash(
+    profile: str, options: dict[str, object]
+) -> None:
+    entry = json.dumps({"house": {"path": "x", **options, "profile": profile}})
+    try:
+        guards = read(entry)
+    except FileErrors:
+        return
+    assert guards["house"].profile.window > 0
 
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from guards.profiles.configured import configured
 from guards.profiles.known import PROFILES
@@ -134,3 +137,22 @@ def test_rules_are_checked_against_the_taxonomy_that_is_left() -> None:
 def test_every_profile_has_options_of_its_own_kind(use: str) -> None:
     assert "memory" in option_keys(KNOWN_GUARDS[use]) or "max_windows" in option_keys(KNOWN_GUARDS[use])
     assert option_keys(KNOWN_GUARDS["secrets"]) == ()
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-3, 200) | st.floats(0, 1) | st.sampled_from(["", "raw", "on", "S1"])
+KEYS = st.sampled_from(["C1", "S1", "O1", "?"])
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=4
+)
+OPTIONS = sorted({"categories", *(key for guard in KNOWN.values() for key in option_keys(guard))})
+
+
+@given(use=st.sampled_from(sorted(KNOWN)), options=st.dictionaries(st.sampled_from(OPTIONS), VALUES, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_detector_says_it_is_read_or_refused_and_never_a_crash(use: str, options: dict[str, object]) -> None:
+    written = ", ".join(f"{key}: {json.dumps(value)}" for key, value in options.items())
+    try:
+        loaded = policy(f"use: {use}, {written}" if written else f"use: {use}")
+    except PolicyErrors:
+        return
+    assert loaded.digest == policy(f"use: {use}, {written}" if written else f"use: {use}").digest
