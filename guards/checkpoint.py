@@ -16,6 +16,8 @@ from guards.profiles.profile import ModelProfile, Profile
 
 Json: TypeAlias = Any
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+MLLAMA_ROWS = 8
+"""What Llama 3.2 Vision's embedding has beyond its `vocab_size`: the token that stands for an image, and spare ones."""
 MAX_HEADER_BYTES = 100 * 1024 * 1024
 
 
@@ -49,11 +51,17 @@ def _tokenizer_problems(directory: Path) -> Iterator[str]:
     if tokenizer is None:
         yield f"`{path}` is missing or is not a JSON object; a `tokenizer.model` alone is not enough"
         return
-    inner = config.get("text_config")
-    rows = (inner if isinstance(inner, dict) else config).get("vocab_size")
-    highest = _highest_id(tokenizer)
-    if type(rows) is int and highest >= rows:
+    rows, highest = embedding_rows(config), _highest_id(tokenizer)
+    if rows and highest >= rows:
         yield f"`{path}` has a token {highest}, the model in `config.json` has {rows}: it is another model's tokenizer"
+
+
+def embedding_rows(config: Mapping[str, Json]) -> int:
+    """How many tokens the embedding of the text model has; 0 where the config does not say."""
+    inner = config.get("text_config")
+    stated = (inner if isinstance(inner, dict) else config).get("vocab_size")
+    extra = MLLAMA_ROWS if config.get("architectures") == ["MllamaForConditionalGeneration"] else 0
+    return stated + extra if type(stated) is int else 0
 
 
 def _highest_id(tokenizer: Mapping[str, Json]) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from guards.checkpoint import embedding_rows
 from guards.errors import GuardSetupError
 from guards.model_files import FORMAT
 from guards.profiles.generative import GenerativeProfile
@@ -55,7 +56,7 @@ def read_checkpoint(profile: GenerativeProfile, directory: Path, sealed: bool, t
         {name: token for name in _NAMED if (token := _token(settings.get(name)))},
         reader.digest,
         _size(config, "max_position_embeddings"),
-        _size(config, "vocab_size"),
+        embedding_rows(config),
         tuple(id_ for id_ in ends if type(id_) is int) if isinstance(ends, list) else (),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guards.checkpoint import problems_of
+from guards.checkpoint import embedding_rows, problems_of
 from guards.profiles.known import PROFILES
 from tests.gateway.model_files import CLASSIFIER, GENERATIVE, classifier, generative, safetensors
 
@@ -111,3 +111,18 @@ def test_weights_in_another_number_format_are_refused(tmp_path: Path) -> None:
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert len(found(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "rows"),
+    [
+        ({"vocab_size": 7}, 7),
+        ({"vocab_size": 7, "text_config": {"vocab_size": 9}}, 9),
+        ({"architectures": ["MllamaForConditionalGeneration"], "text_config": {"vocab_size": 128_256}}, 128_264),
+        ({"text_config": {}}, 0),
+        ({"vocab_size": "many"}, 0),
+    ],
+)
+def test_a_vision_models_embedding_has_room_for_its_image_token(config: dict[str, object], rows: int) -> None:
+    """Llama Guard 3 11B Vision: 128,256 words, and an image token with exactly that number."""
+    assert embedding_rows(config) == rows
