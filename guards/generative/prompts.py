@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
-from guards.generative.conversation import Texts, alone, judged_text, latest, side_of, turns_before, without_oldest
+from guards.generative.conversation import Texts, alone, judged_text, latest, turns_before, without_oldest
 from guards.generative.sanitise import Sanitiser
 from guards.generative.template import GuardTemplate
 from guards.generative.tokens import GuardTokenizer, Ids, Stretches
@@ -91,15 +91,15 @@ class Prompter:
         if found.is_cut:
             raise GuardError(self._profile.use, ErrorKind.TOO_LONG, "a part hides more text than is decoded")
         before = self._clean(alone(part, context))
-        clean = {form.view: self._sanitiser.clean(form.text) for form in reversed(found.forms)}
+        clean = [(form.view, self._sanitiser.clean(form.text)) for form in found.forms]  # the raw text first
         prompts: list[Prompt] = []
         count = 0
-        for view, judged in reversed(clean.items()):
+        for view, judged in clean:
             cut = list(self._windows(before, judged))
             count = count or len(cut)
             name = ALONE if view == "raw" else view
             prompts += [self._prompt(piece, subject, name) for piece in cut for subject in self._subjects]
-        prompts += self._in_conversation(part, context, before, clean["raw"])
+        prompts += self._in_conversation(part, context, before, clean[0][1])
         return Asked(tuple(prompts), count)
 
     def _in_conversation(self, part: Part, context: Context, before: Texts, text: str) -> Iterator[Prompt]:
@@ -163,8 +163,3 @@ class Prompter:
         if len(text) > MAX_CHARS:
             problem = f"a part has {len(text)} characters, the cap is {MAX_CHARS}"
             raise GuardError(self._profile.use, ErrorKind.TOO_LONG, problem)
-
-
-def side(part: Part) -> int:
-    """0 for a user's side, 1 for an agent's, as in Prompt."""
-    return int(side_of(part))

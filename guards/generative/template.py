@@ -88,7 +88,7 @@ class GuardTemplate:
         if found is None:
             found = self._cut(turns, variables or {})
             if len(self._shapes) >= MAX_SHAPES:
-                self._shapes.pop(next(iter(self._shapes)))
+                self._shapes.clear()  # not one by one: several threads may be here
             self._shapes[turns, key] = found
         return found
 

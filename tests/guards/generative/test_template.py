@@ -100,5 +100,5 @@ def test_a_long_conversation_does_not_keep_a_shape_for_each_length() -> None:
     for turns in range(1, 300):
         made.shape(turns)
 
-    assert len(made._shapes) == 256
+    assert len(made._shapes) <= 256
     assert made.shape(1).filled((PROBE,)) == f"[user]{PROBE}\n>"
