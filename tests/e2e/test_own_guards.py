@@ -134,6 +134,15 @@ def test_a_directory_without_a_manifest_is_named_with_the_command_that_mends_it(
     assert "gatehouse.yaml:10:3" in gateway.log()
 
 
+def test_a_model_that_was_never_trained_is_found_by_asking_it(site: Site) -> None:
+    """Its files are whole, tokenizer and template are right, every tensor is there: only its verdicts mean nothing."""
+    arguments = ("models", "add", "models/lg3", "--profile", "llama_guard_3_1b", "--probe")
+    status, said = site.command(*arguments)
+    assert status == 1
+    assert "does not behave like `llama_guard_3_1b`" in said
+    assert not (site.directory / "models" / "lg3" / "manifest.json").exists()
+
+
 def test_one_flipped_byte_stops_the_start(site: Site) -> None:
     site.add()
     weights = site.directory / "models" / "lg3" / "model.safetensors"

@@ -167,7 +167,7 @@ def test_whatever_an_entry_says_it_is_read_or_refused_and_never_a_crash(
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = [
     (path.name, block)
-    for path in sorted(DOCS.glob("*.md"))
+    for path in [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]
     for block in map(dedent, re.findall(r"```yaml\n(.*?)^ *```", path.read_text(), re.S | re.M))
     if re.search(r"^guards:", block, re.M)
 ]
