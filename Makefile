@@ -4,7 +4,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 STAMP = .venv/.installed
 TEST_STAMP = .venv/.installed-test
 
-.PHONY: run test check bench-front bench-guards bench-guard-latency bench-quality wheel constraints clean
+.PHONY: run test check bench-front bench-guards bench-guard-latency bench-prefix bench-quality wheel constraints clean
 
 run: $(STAMP)
 	@. .venv/bin/activate && exec gatehouse serve --config deploy/gatehouse.quickstart.yaml
@@ -36,6 +36,9 @@ bench-guards: $(TEST_STAMP)
 
 bench-guard-latency: $(TEST_STAMP)
 	.venv/bin/python -m bench.guard_latency
+
+bench-prefix: $(TEST_STAMP)
+	.venv/bin/python -m bench.prefix
 
 bench-quality: $(TEST_STAMP)
 	.venv/bin/python -m bench.guard_quality
