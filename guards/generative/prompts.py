@@ -31,6 +31,8 @@ RESERVE = 64
 SLACK = 16
 """By how many tokens a window may grow when it is read in its place."""
 ALONE, CONVERSATION = "alone", "conversation"
+Known = dict[tuple[Texts, str], Ids]
+"""Prompts of one part that are encoded already. It ends with the part: no text is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +95,41 @@ class Prompter:
         before = self._clean(alone(part, context))
         clean = [(form.view, self._sanitiser.clean(form.text)) for form in found.forms]  # the raw text first
         prompts: list[Prompt] = []
+        known: Known = {}
         count = 0
         for view, judged in clean:
-            cut = list(self._windows(before, judged))
+            cut = list(self._windows(before, judged, known))
             count = count or len(cut)
             name = ALONE if view == "raw" else view
-            prompts += [self._prompt(piece, subject, name) for piece in cut for subject in self._subjects]
-        prompts += self._in_conversation(part, context, before, clean[0][1])
+            prompts += [self._prompt(piece, subject, name, known) for piece in cut for subject in self._subjects]
+        prompts += self._in_conversation(part, context, before, clean[0][1], known)
         return Asked(tuple(prompts), count)
 
-    def _in_conversation(self, part: Part, context: Context, before: Texts, text: str) -> Iterator[Prompt]:
+    def _in_conversation(
+        self, part: Part, context: Context, before: Texts, text: str, known: Known
+    ) -> Iterator[Prompt]:
         turns = self._clean(latest(turns_before(part, context), (self._profile.turns or MAX_TURNS) - 1))
         for subject in self._subjects:
-            fitting = self._fitting(turns, text, subject)
+            fitting = self._fitting(turns, text, subject, known)
             if fitting is not None and fitting != before:
-                yield self._prompt((*fitting, text), subject, CONVERSATION)
+                yield self._prompt((*fitting, text), subject, CONVERSATION, known)
 
-    def _fitting(self, turns: Texts, text: str, subject: Subject) -> Texts | None:
+    def _fitting(self, turns: Texts, text: str, subject: Subject, known: Known) -> Texts | None:
         """As many of the last turns as fit; None if the text itself does not."""
         if sum(map(len, turns)) + len(text) > self._limit // 2:  # few are certain to fit, and need not be counted
             sizes = [len(self._tokenizer.words(turn)) for turn in turns]
             room = self._limit - len(self._tokenizer.words(text))
             while sum(sizes) > room and len(turns) >= 2:
                 turns, sizes = without_oldest(turns), sizes[2:]
-        while len(self._encode((*turns, text), subject)) > self._limit:
+        while len(self._encode((*turns, text), subject, known)) > self._limit:
             if len(turns) < 2:
                 return None
             turns = without_oldest(turns)
         return turns
 
-    def _windows(self, before: Texts, text: str) -> Iterator[Texts]:
+    def _windows(self, before: Texts, text: str, known: Known) -> Iterator[Texts]:
         """The conversation that judges the text alone, as often as its length needs."""
-        if all(len(self._encode((*before, text), subject)) <= self._limit for subject in self._subjects):
+        if all(len(self._encode((*before, text), subject, known)) <= self._limit for subject in self._subjects):
             yield (*before, text)
             return
         size = min(self._room((*before, ""), subject) for subject in self._subjects)
@@ -137,16 +142,19 @@ class Prompter:
 
     def _room(self, texts: Texts, subject: Subject) -> int:
         """Tokens left for a text that takes the place of the last of these, which is empty."""
-        return self._limit - SLACK - len(self._encode(texts, subject))
+        return self._limit - SLACK - len(self._encode(texts, subject, {}))
 
-    def _prompt(self, texts: Texts, subject: Subject, view: str) -> Prompt:
-        ids = self._encode(texts, subject)
+    def _prompt(self, texts: Texts, subject: Subject, view: str, known: Known) -> Prompt:
+        ids = self._encode(texts, subject, known)
         if len(ids) > self._limit + SLACK:
             raise GuardError(self._profile.use, ErrorKind.TOO_LONG, f"a prompt has {len(ids)} tokens")
         return Prompt(ids, (len(texts) - 1) % 2, view, subject.code)
 
-    def _encode(self, texts: Texts, subject: Subject) -> Ids:
-        return self._tokenizer.encode(self.stretches(len(texts), subject), texts)
+    def _encode(self, texts: Texts, subject: Subject, known: Known) -> Ids:
+        ids = known.get((texts, subject.code))
+        if ids is None:
+            ids = known[texts, subject.code] = self._tokenizer.encode(self.stretches(len(texts), subject), texts)
+        return ids
 
     def stretches(self, turns: int, subject: Subject) -> Stretches:
         """The template for so many turns, ready for texts."""
