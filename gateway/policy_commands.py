@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from gateway.audit_location import Locate
+from gateway.diff_command import add_diff
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_files import (
     OK,
@@ -60,6 +61,7 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     test.add_argument("--require-tests", action="store_true", help="fail if an enforcing rule decides in no test")
     test.set_defaults(run=run_test)
     add_replay(commands, locate).set_defaults(run=run_replay)
+    add_diff(commands)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

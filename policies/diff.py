@@ -1,0 +1,230 @@
+"""What differs between two policies in what they mean, each difference with the way it goes.
+
+A pure function of two loaded policies, so spelling, comments and the order of rules do not show. It compares what is
+decided when every guard answers, and errs to one side only: a change that is not shown to be harmless is `weaker`
+(policies/changes.py). What passes because some rule looks at it is compared by scope, since the rules share that work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from guards.verdict import Scope
+from policies.changes import Change, Effect, renamed
+from policies.compare import NEVER, coverage, covers, region
+from policies.diff_defaults import diff_limits, diff_streams
+from policies.diff_detectors import diff_detectors, follows
+from policies.errors import Place
+from policies.matchers import ALWAYS, Matcher
+from policies.model import Action, Do, Mode, Policy, Rule
+from policies.read_rules import SEVERITIES
+from policies.spoken import condition, doing, said
+
+_NOWHERE = Place("", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All changes from one policy to another, sorted."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def is_weaker(self) -> bool:
+        """Whether something may pass that did not."""
+        return any(change.effect is Effect.WEAKER for change in self.changes)
+
+    def count(self, effect: Effect) -> int:
+        return sum(change.effect is effect for change in self.changes)
+
+
+def diff(before: Policy, after: Policy) -> Difference:
+    """From `before` to `after`."""
+    was, now = ({rule.id: rule for rule in policy.rules} for policy in (before, after))
+    both = [(was[id_], now[id_]) for id_ in sorted(was.keys() & now.keys())]
+    changes = [
+        *_identity(before, after),
+        *diff_limits(before.limits, after.limits),
+        *diff_streams(before.stream, after.stream),
+        *diff_detectors(before.detectors, after.detectors, both),
+        *_coverage(before, after),
+        *_tests(before, after),
+    ]
+    shared = before.detectors.keys() & after.detectors.keys()
+    moved = {name: (before.detectors[name], after.detectors[name]) for name in shared}
+    for rule, edited in both:
+        changes += _edited(follows(rule, moved), edited)
+    added = [now[id_] for id_ in sorted(now.keys() - was.keys())]
+    changes += [_removed(was[id_], added) for id_ in sorted(was.keys() - now.keys())]
+    changes += [_added(rule) for rule in added]
+    return Difference(tuple(sorted(changes)))
+
+
+def _identity(before: Policy, after: Policy) -> list[Change]:
+    told = "informative"
+    was, now = (", ".join(policy.regimes) for policy in (before, after))
+    return [
+        *renamed("policy", "name", "name", before.name, after.name, told),
+        *renamed("policy", "version", "version", before.version, after.version, told),
+        *renamed("policy", "owner", "owner", before.owner, after.owner, told),
+        *renamed("policy", "regimes", "regimes", was, now, told),
+    ]
+
+
+def _tests(before: Policy, after: Policy) -> list[Change]:
+    was, now = ({case.name: replace(case, place=_NOWHERE) for case in policy.cases} for policy in (before, after))
+    changed = [name for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)]
+    words = {(True, True): "changed", (True, False): "removed", (False, True): "added"}
+    reason = "a test decides nothing"
+    return [Change("test", name, words[name in was, name in now], "", "", Effect.OTHER, reason) for name in changed]
+
+
+# --- scopes ---
+
+
+def _coverage(before: Policy, after: Policy) -> list[Change]:
+    """What may pass at all: a part that no enforcing rule looks at is refused."""
+    changes = []
+    for scope in Scope:
+        was, now = coverage(before.plan(scope).enforcing), coverage(after.plan(scope).enforcing)
+        more, less = covers(now, was), covers(was, now)
+        if more and less:
+            continue
+        effect = Effect.STRONGER if less else Effect.WEAKER
+        reason = "less of it may pass" if less else "parts may pass that no rule looked at"
+        changes.append(Change("scope", str(scope), "covered", _covered(was), _covered(now), effect, reason))
+    return changes
+
+
+def _covered(matcher: Matcher) -> str:
+    if matcher == NEVER:
+        return "no rule, refused"
+    return "always" if covers(matcher, ALWAYS) else said(matcher)
+
+
+# --- rules ---
+
+
+def _decides(rule: Rule) -> bool:
+    """`allow` only covers, and what is covered is compared by scope."""
+    return rule.mode is Mode.ENFORCE and rule.do.action is not Action.ALLOW
+
+
+def _idle(rule: Rule) -> str:
+    """Why a rule that does not decide decides nothing."""
+    return "a shadow rule decides nothing" if rule.mode is Mode.SHADOW else "`allow` only covers: see the scopes"
+
+
+def _described(rule: Rule) -> str:
+    shadow = "shadow: " if rule.mode is Mode.SHADOW else ""
+    return f"{shadow}{doing(rule.do)} on {', '.join(sorted(rule.scopes))} when {condition(rule)}"
+
+
+def _added(rule: Rule) -> Change:
+    told = ("it decides more", Effect.STRONGER) if _decides(rule) else (_idle(rule), Effect.OTHER)
+    return Change("rule", rule.id, "added", "", _described(rule), told[1], told[0])
+
+
+def _removed(rule: Rule, added: list[Rule]) -> Change:
+    """Renaming a rule is no weakening: an added one may do all that it did."""
+    told = (f"nothing does what it did: {doing(rule.do)}", Effect.WEAKER)
+    if not _decides(rule):
+        told = (_idle(rule), Effect.OTHER)
+    elif heirs := [other.id for other in added if _does_all_of(other, rule)]:
+        told = (f"added rule `{heirs[0]}` does at least as much", Effect.OTHER)
+    return Change("rule", rule.id, "removed", _described(rule), "", told[1], told[0])
+
+
+def _does_all_of(rule: Rule, other: Rule) -> bool:
+    return (
+        _decides(rule)
+        and other.scopes <= rule.scopes
+        and rule.do.action >= other.do.action
+        and _flag_rank(rule.do) >= _flag_rank(other.do)
+        and covers(region(rule), region(other))
+    )
+
+
+def _edited(before: Rule, after: Rule) -> list[Change]:
+    """`before` is the old rule under the new thresholds, so that what a detector moved is not told twice."""
+    turns = [*_mode(before, after), *_action(before, after)]
+    rest = [*_on(before, after), *_when(before, after), *_do(before.id, before.do, after.do)]
+    if not _decides(before):
+        rest = _without_effect(rest, "it decided nothing before")
+    if not _decides(after):
+        rest = _without_effect(rest, _idle(after))
+        turns = turns if _decides(before) else _without_effect(turns, _idle(after))
+    return [*turns, *rest]
+
+
+def _without_effect(changes: list[Change], reason: str) -> list[Change]:
+    return [replace(change, effect=Effect.OTHER, reason=reason) for change in changes]
+
+
+def _action(before: Rule, after: Rule) -> list[Change]:
+    was, now = before.do.action, after.do.action
+    if was is now:
+        return []
+    effect = Effect.STRONGER if now > was else Effect.WEAKER
+    reason = f"`{now.name.lower()}` is {'stricter' if now > was else 'less strict'} than `{was.name.lower()}`"
+    return [Change("rule", before.id, "action", was.name.lower(), now.name.lower(), effect, reason)]
+
+
+def _mode(before: Rule, after: Rule) -> list[Change]:
+    if before.mode is after.mode:
+        return []
+    enforces = after.mode is Mode.ENFORCE
+    effect = Effect.STRONGER if enforces else Effect.WEAKER
+    reason = "it acts now" if enforces else "it only leaves a note now"
+    return [Change("rule", before.id, "mode", str(before.mode), str(after.mode), effect, reason)]
+
+
+def _on(before: Rule, after: Rule) -> list[Change]:
+    changes = []
+    lost, gained = sorted(before.scopes - after.scopes), sorted(after.scopes - before.scopes)
+    if lost:
+        reason = "it no longer looks there"
+        changes.append(Change("rule", before.id, "scopes lost", ", ".join(lost), "", Effect.WEAKER, reason))
+    if gained:
+        reason = "it looks there as well"
+        changes.append(Change("rule", before.id, "scopes gained", "", ", ".join(gained), Effect.STRONGER, reason))
+    return changes
+
+
+def _when(before: Rule, after: Rule) -> list[Change]:
+    was, now = region(before), region(after)
+    more, less = covers(now, was), covers(was, now)
+    if more and less:
+        return []
+    effect = Effect.STRONGER if more else Effect.WEAKER
+    reason = "it matches more" if more else "it matches less" if less else "what it matched it may match no longer"
+    return [Change("rule", before.id, "condition", condition(before), condition(after), effect, reason)]
+
+
+def _do(id_: str, before: Do, after: Do) -> list[Change]:
+    changes = []
+    if _flag_rank(before) != _flag_rank(after):
+        is_louder = _flag_rank(after) > _flag_rank(before)
+        effect = Effect.STRONGER if is_louder else Effect.WEAKER
+        words = _flag(before), _flag(after)
+        reason = "people hear of it with more urgency" if is_louder else "people hear of it with less urgency, or not"
+        changes.append(Change("rule", id_, "flag", *words, effect, reason))
+    elif before.queue != after.queue:
+        changes += renamed("rule", id_, "queue", before.queue, after.queue, "who hears of it")
+    texts: Mapping[str, tuple[str, str, str]] = {
+        "code": (before.code, after.code, "what the client's program reads"),
+        "message": (before.message, after.message, "what the client reads"),
+        "replacement": (before.replacement, after.replacement, "what stands where something was removed"),
+    }
+    for aspect, (was, now, reason) in texts.items():
+        changes += renamed("rule", id_, aspect, was, now, reason)
+    return changes
+
+
+def _flag_rank(do: Do) -> int:
+    return 1 + SEVERITIES.index(do.severity) if do.queue else 0
+
+
+def _flag(do: Do) -> str:
+    return f"{do.queue} {do.severity}" if do.queue else "none"

@@ -1,0 +1,193 @@
+"""What a reviewer is told of an edit, and that no weakening hides in it."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guards.verdict import PPM, Finding, Scope, Verdict
+from policies.changes import Effect
+from policies.decide import decide
+from policies.diff import diff
+from policies.load import load_policy, parse_policy
+from policies.model import Action, Mode, Policy
+from tests.policies.build import facts, part, policy_of
+
+LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+FILES = sorted(LIBRARY.glob("*.yaml"))
+
+
+def loaded(text: str) -> Policy:
+    return parse_policy(text.encode(), "p.yaml")
+
+
+def without_rule(policy: Policy, rule_id: str) -> Policy:
+    """Without what only this rule asked as well."""
+    rules = tuple(rule for rule in policy.rules if rule.id != rule_id)
+    asked = frozenset().union(*(rule.detectors() for rule in rules))
+    kept = {name: spec for name, spec in policy.detectors.items() if name in asked}
+    return replace(policy, rules=rules, detectors=kept)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_policy_does_not_differ_from_itself_in_whatever_order(file: Path) -> None:
+    text = file.read_text()
+    policy = loaded(text)
+    assert diff(policy, policy).changes == ()
+    head, rules = text.split("\nrules:\n")
+    listed = re.split(r"(?m)^(?=  - id:)", rules.split("\ntests:")[0] + "\n")
+    shuffled = listed[1:]
+    random.Random(7).shuffle(shuffled)
+    other = loaded(f"{head}\nrules:\n{listed[0]}{''.join(shuffled)}")
+    assert {change.subject for change in diff(policy, other).changes} <= {"test"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_without_any_one_enforcing_rule_that_acts_a_policy_is_weaker(file: Path) -> None:
+    policy = load_policy(file)
+    acting = [rule.id for rule in policy.rules if rule.mode is Mode.ENFORCE and rule.do.action is not Action.ALLOW]
+    assert len(acting) > 2
+    for rule_id in acting:
+        edited = without_rule(policy, rule_id)
+        found = diff(policy, edited)
+        removed = [change for change in found.changes if change.subject == "rule"]
+        assert [(change.name, change.aspect, change.effect) for change in removed] == [
+            (rule_id, "removed", Effect.WEAKER)
+        ]
+        assert found.is_weaker
+        assert not diff(edited, policy).is_weaker
+
+
+THRESHOLD = re.compile(r"(?<=threshold: )0\.\d+")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_raising_any_threshold_is_weaker_and_lowering_it_is_not(file: Path) -> None:
+    text = file.read_text()
+    policy, found = loaded(text), list(THRESHOLD.finditer(text))
+    assert found
+    for place in found:
+        edited = loaded(text[: place.start()] + "0.999" + text[place.end() :])
+        (change,) = diff(policy, edited).changes
+        assert (change.subject, change.aspect, change.effect) == ("detector", "threshold", Effect.WEAKER)
+        assert change.rules
+
+
+ONE = "- {id: own, on: [user, history], when: {inject: {score: {gte: 0.5}}}, do: {block: {code: x}}}\n"
+PASS = "- {id: pass, on: [user, history], do: allow}\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "aspect", "effect"),
+    [
+        (ONE.replace("[user, history]", "[user]"), "scopes lost", Effect.WEAKER),
+        (ONE.replace("[user, history]", "[user, history, output]"), "scopes gained", Effect.STRONGER),
+        (ONE.replace("gte: 0.5", "gte: 0.6"), "condition", Effect.WEAKER),
+        (ONE.replace("gte: 0.5", "gte: 0.4"), "condition", Effect.STRONGER),
+        (ONE.replace("when: {", "when: {tenant: clinic, "), "condition", Effect.WEAKER),
+        (ONE.replace("do:", "unless: {harm: {only: [S6]}}, do:"), "condition", Effect.WEAKER),
+        (ONE.replace("do:", "mode: shadow, do:"), "mode", Effect.WEAKER),
+        (ONE.replace("{block: {code: x}}", "flag"), "action", Effect.WEAKER),
+        (ONE.replace("code: x}", "code: x}, flag: {severity: high}"), "flag", Effect.STRONGER),
+        (ONE.replace("code: x", "code: y"), "code", Effect.OTHER),
+        (ONE.replace("code: x", "code: x, message: hello"), "message", Effect.OTHER),
+    ],
+)
+def test_an_edit_of_a_rule_is_told_with_the_way_it_goes(rules: str, aspect: str, effect: Effect) -> None:
+    found = diff(policy_of(ONE + PASS), policy_of(rules + PASS))
+    told = [(change.aspect, change.effect) for change in found.changes if change.subject == "rule"]
+    assert (aspect, effect) in told
+    assert found.is_weaker or effect is not Effect.WEAKER
+
+
+def test_a_rule_under_another_name_is_not_missed() -> None:
+    found = diff(policy_of(ONE + PASS), policy_of(ONE.replace("id: own", "id: renamed") + PASS))
+    assert [(change.name, change.aspect, change.effect) for change in found.changes] == [
+        ("own", "removed", Effect.OTHER),
+        ("renamed", "added", Effect.STRONGER),
+    ]
+    assert not found.is_weaker
+
+
+def test_shadow_rules_decide_nothing_until_they_enforce() -> None:
+    shadow = ONE.replace("do:", "mode: shadow, do:")
+    assert not diff(policy_of(shadow + PASS), policy_of(PASS)).is_weaker
+    edited = shadow.replace("gte: 0.5", "gte: 0.9").replace("[user, history]", "[user]")
+    assert not diff(policy_of(shadow + PASS), policy_of(edited + PASS)).is_weaker
+    found = diff(policy_of(shadow + PASS), policy_of(ONE + PASS))
+    assert [(change.aspect, change.effect) for change in found.changes] == [("mode", Effect.STRONGER)]
+
+
+@pytest.mark.parametrize("added", ["do: allow", "do: flag", "when: {inject: {unsafe: true}}, do: {block: {code: x}}"])
+def test_whatever_lets_a_scope_pass_that_was_refused_is_weaker(added: str) -> None:
+    """Also a rule that blocks: parts that it does not match were refused before, and pass now."""
+    found = diff(policy_of(ONE + PASS), policy_of(ONE + PASS + f"- {{id: more, on: [output], {added}}}"))
+    scopes = [(change.name, change.effect, change.before) for change in found.changes if change.subject == "scope"]
+    assert scopes == [("output", Effect.WEAKER, "no rule, refused")]
+    assert (
+        not diff(policy_of(ONE + PASS + f"- {{id: more, on: [output], {added}}}"), policy_of(ONE + PASS)).count(
+            Effect.WEAKER
+        )
+        or "allow" not in added
+    )
+
+
+GENERATED = st.builds(
+    lambda scope, detector, bound, unless, action, mode: (
+        f"on: [{scope}], when: {{{detector}: {{score: {{gte: 0.{bound}}}}}}}{unless}, do: {action}, mode: {mode}"
+    ),
+    st.sampled_from(("user", "output", "user, output")),
+    st.sampled_from(("inject", "harm")),
+    st.sampled_from((3, 5, 7)),
+    st.sampled_from(("", ", unless: {harm: {score: {gte: 0.6}}}", ", unless: {tenant: t}")),
+    st.sampled_from(("allow", "flag", "{block: {code: x}}")),
+    st.sampled_from(("enforce", "enforce", "shadow")),
+)
+
+
+@given(
+    st.lists(GENERATED, min_size=1, max_size=3),
+    st.lists(GENERATED, min_size=1, max_size=3),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=5, max_size=5),
+    st.sampled_from((Scope.USER, Scope.OUTPUT)),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_not_weaker_never_decides_less(
+    before: list[str], after: list[str], is_added: bool, scores: list[tuple[int, int]], scope: Scope
+) -> None:
+    """The promise of the whole comparison, against the decisions themselves."""
+    was, now = (
+        policy_of("\n".join(f"- {{id: r{index}, {text}}}" for index, text in enumerate(rules)))
+        for rules in (before, before + after if is_added else after)
+    )
+    if diff(was, now).is_weaker:
+        return
+    one = part(scope=scope)
+    for inject, harm in scores:
+        findings = [
+            Finding("inject", one, Verdict(inject * PPM // 10)),
+            Finding("harm", one, Verdict(harm * PPM // 10)),
+            *(Finding(name, one, Verdict(0)) for name in ("hidden", "creds")),
+        ]
+        for tenant in ("t", "u"):
+            asked = facts(one, tenant=tenant)
+            assert decide(now, findings, asked).action >= decide(was, findings, asked).action
+
+
+def test_names_tests_and_owners_are_told_and_weaken_nothing() -> None:
+    text = (LIBRARY / "default.yaml").read_text()
+    edited = text.replace("name: default\n", "name: mine\n").replace("name: talk about", "name: words about")
+    found = diff(load_policy(LIBRARY / "default.yaml"), loaded(edited))
+    assert [(change.subject, change.aspect) for change in found.changes] == [
+        ("policy", "name"),
+        ("test", "removed"),
+        ("test", "added"),
+    ]
+    assert not found.is_weaker
