@@ -23,6 +23,7 @@ _ESCAPE = re.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-
 _ONE_ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{2}))")
 _QUOTED = re.compile(r"(?:=[0-9A-F]{2})+|=\r?\n")
 _ONE_QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\udc80-\udcff]")
 _LEAST_QUOTED = 3
 
 
@@ -64,7 +65,7 @@ def _quoted(base: Mapped) -> Mapped | None:
     """Quoted-printable; a few `=AB` in a row of them are assignments, not mail."""
     if "=" not in base.text or len(list(islice(_ONE_QUOTED.finditer(base.text), _LEAST_QUOTED))) < _LEAST_QUOTED:
         return None
-    return _each(_QUOTED, base, lambda code: "" if code[1] in "\r\n" else _utf8(bytes.fromhex(code.replace("=", ""))))
+    return _each(_QUOTED, base, _from_quoted)
 
 
 def _each(pattern: re.Pattern[str], base: Mapped, plain: Callable[[str], str]) -> Mapped | None:
@@ -84,6 +85,14 @@ def _from_escapes(run: str) -> str:
     chars = "".join(chr(code) for code in codes if code <= 0x10FFFF)
     # Escapes outside the basic plane come as pairs of surrogates.
     return chars.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _from_quoted(run: str) -> str:
+    """Bytes that make no character stay as they are written: `id=805086272` is a number."""
+    if run[1] in "\r\n":
+        return ""
+    plain = bytes.fromhex(run.replace("=", "")).decode("utf-8", "surrogateescape")
+    return _NO_TEXT.sub(lambda match: f"={ord(match.group()) & 0xFF:02X}", plain)
 
 
 def _utf8(data: bytes) -> str:

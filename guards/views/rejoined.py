@@ -13,13 +13,31 @@ from guards.views.mapped import Edits, Mapped
 from guards.views.words import words
 
 _PIECE = re.compile(r"(?<![^\W_])[A-Za-z]{1,14}(?![^\W_])")
-_GAP = re.compile(r"[ \-._*/|~·\u00ad]|\n")
+_GAP = re.compile(r" {1,3}|\n|([\-._*/|~·])\1{0,2}")
+_EMPTY = re.compile(
+    r"(?<=[A-Za-z])(?:<!--[^<>]{0,200}-->|<(?P<tag>[A-Za-z]{1,10})(?: [^<>]{0,100})?></(?P=tag)>)+(?=[A-Za-z])"
+)
+"""Markup inside a word that shows nothing."""
 _SHORTEST = 5
 _LEAST_PLACES = 2
 
 
 def rejoined(base: Mapped) -> Mapped | None:
     """None when no words are broken."""
+    current = _without_markup(base) or base
+    current = _together(current) or current
+    return current if current is not base else None
+
+
+def _without_markup(base: Mapped) -> Mapped | None:
+    edits = Edits(base)
+    if "><" in base.text or "<!--" in base.text:
+        for match in _EMPTY.finditer(base.text):
+            edits.replace(*match.span(), "")
+    return edits.done()
+
+
+def _together(base: Mapped) -> Mapped | None:
     found = list(_broken(base.text))
     if len(found) < _LEAST_PLACES:
         return None

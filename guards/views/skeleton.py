@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from guards.views.confusables import LOOKALIKES, STYLED, TURNED
+from guards.views.confusables import LOOKALIKES, REGIONS, STYLED, TURNED
 from guards.views.mapped import Edits, Mapped
 from guards.views.normalised import PICTURES
 from guards.views.words import words
@@ -23,7 +23,7 @@ _DECORATION = re.compile(
 )
 _DECORATING = re.compile(f"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff{PICTURES}]")
 _TURKISH = re.compile("[şğŞĞİ]")
-_LONE_INDICATOR = re.compile("(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff](?![\U0001f1e6-\U0001f1ff])")
+_INDICATORS = re.compile("[\U0001f1e6-\U0001f1ff]+")
 _LETTER = re.compile(f"[{_STYLED}]")
 _WORD = re.compile(f"[{_LATIN}{_LOOKALIKE}]+")
 _HAS_LATIN, _HAS_LOOKALIKE = re.compile(f"[{_LATIN}]"), re.compile(f"[{_LOOKALIKE}]")
@@ -61,8 +61,11 @@ def _lettered(base: Mapped) -> Mapped | None:
         edits.replace(*match.span(), table[match.group()])
     found = edits.done() or base
     flags = Edits(found)
-    for match in _LONE_INDICATOR.finditer(found.text):
-        flags.replace(*match.span(), chr(ord(match.group()) - 0x1F1E6 + ord("a")))
+    for match in _INDICATORS.finditer(found.text):
+        letters = [chr(ord(char) - 0x1F1E6 + ord("A")) for char in match.group()]
+        pairs = {"".join(letters[at : at + 2]) for at in range(0, len(letters), 2)}
+        for at, letter in enumerate(letters, match.start()) if not pairs <= REGIONS else ():
+            flags.replace(at, at + 1, letter.lower())
     return flags.done() or (found if found is not base else None)
 
 

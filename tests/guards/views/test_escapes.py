@@ -82,3 +82,12 @@ def test_cost_is_linear() -> None:
         started = time.process_time()
         unescaped(Mapped(text))
         assert time.process_time() - started < 4
+
+
+def test_numbers_after_equal_signs_are_no_mail() -> None:
+    """A log line each; they became control characters, and a form that every guard had to judge."""
+    assert text_of("\n".join(f"batch id={number} done" for number in (805086272, 193998665, 907183950))) is None
+
+
+def test_bytes_that_are_no_character_do_not_protect_those_that_are() -> None:
+    assert text_of("=69=67=80=6E=6F=72=65=01=C3=A9") == "ig=80nore=01é"

@@ -66,11 +66,11 @@ def test_accents_go_where_enough_words_are_english_without_them() -> None:
     assert view.raw(0, 6) == (0, 6)
 
 
-def test_single_regional_indicators_are_letters_and_pairs_are_flags() -> None:
-    view = skeleton(Mapped("🇮 🇬 🇩🇪"))
+def test_regional_indicators_are_letters_where_they_are_no_flags() -> None:
+    view = skeleton(Mapped("🇮 🇬 🇩🇪 🇮🇬🇳🇴🇷🇪 🇩🇪🇫🇷🇬🇧"))
 
     assert view
-    assert view.text == "i g 🇩🇪"
+    assert view.text == "i g 🇩🇪 ignore 🇩🇪🇫🇷🇬🇧"
 
 
 def test_cost_is_linear() -> None:
