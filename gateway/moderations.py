@@ -73,9 +73,9 @@ def read_inputs(body: bytes, max_chars: int) -> list[Part]:
 def _text(item: Json, where: str) -> str:
     if isinstance(item, str):
         return item
-    piece = fields.known_keys(item, where, {"type": None, "text": None})
-    if piece.get("type") != "text":
+    if not isinstance(item, dict) or item.get("type") != "text":
         raise BadRequest("unsupported_content", f"`{where}.type` is not `text`; images cannot be judged yet", where)
+    piece = fields.known_keys(item, where, {"type": None, "text": None})
     return fields.text(piece.get("text"), f"{where}.text")
 
 

@@ -132,6 +132,13 @@ def test_inputs_that_cannot_be_judged_are_refused_and_recorded(live: Live, body:
     assert (record["type"], record["http"]["route"]) == ("request.refuse", "/v1/moderations")
 
 
+@pytest.mark.parametrize("item", [5, None, ["x"], {}, {"type": "image_url", "image_url": {"url": "https://a.example"}}])
+def test_an_input_that_is_no_text_is_told_as_one(live: Live, item: object) -> None:
+    """A field that only pictures have is not unknown: it cannot be judged, and the code says so."""
+    error = live.post({"input": ["fine", item]}, "/v1/moderations").json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_content", "input[1]")
+
+
 def test_records_hold_scores_and_no_text(live: Live) -> None:
     ask(live, [f"BAD {CANARY}"])
     assert CANARY not in json.dumps(live.records)
