@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_key(commands)
-    add_policy_commands(commands, _locate)
+    add_policy_commands(commands, _locate, quickstart)
     add_audit_commands(commands, _locate)
     add_models_commands(commands, quickstart)
     add_evaluate_commands(commands, quickstart)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from gateway.audit_location import Locate
 from gateway.diff_command import add_diff
+from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_files import (
     OK,
@@ -33,8 +36,13 @@ from gateway.replay_command import add_replay, replay_log
 from policies.model import Mode, Policy
 
 
-def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
-    """Adds `policy` with its subcommands. Each sets `run`: (args, out) -> exit status. `locate` finds the audit log."""
+def add_policy_commands(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate, quickstart: Callable[[], Path]
+) -> None:
+    """Adds `policy` with its subcommands. Each sets `run`: (args, out) -> exit status.
+
+    `locate` finds the audit log, `quickstart` the configuration that runs the starter guards.
+    """
     policy = subparsers.add_parser("policy", help="check and test policy files")
     commands = policy.add_subparsers(dest="policy_command", metavar="COMMAND", required=True)
     check = commands.add_parser(
@@ -62,6 +70,7 @@ def add_policy_commands(subparsers: argparse._SubParsersAction[argparse.Argument
     test.set_defaults(run=run_test)
     add_replay(commands, locate).set_defaults(run=run_replay)
     add_diff(commands)
+    add_explain(commands, locate, quickstart)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

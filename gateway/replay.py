@@ -23,6 +23,8 @@ REPLAYED: Final = ("request.admit", "request.refuse", "response.progress", "resp
 FINDINGS: Final = "request.findings"
 """Rows that the record after them had no room for."""
 EXAMPLES: Final = 5
+CLEAN: Final = "/clean/"
+"""Where the paths of parts begin that no detector found anything in: a record counts them and does not name them."""
 
 
 class NotReplayable(Exception):
@@ -98,6 +100,18 @@ def _flip(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any
 
 def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]] | None = None) -> Decision:
     """What the policy says of a recorded exchange, or NotReplayable. `earlier` are rows of its `request.findings`."""
+    findings, facts = evidence(policy, record, earlier)
+    decision = decide(policy, findings, facts)
+    missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
+    if missing and decision.code == "guard_unavailable":
+        raise NotReplayable(f"detector `{missing[0]}` was not run then")
+    return decision
+
+
+def evidence(
+    policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]] | None = None
+) -> tuple[list[Finding], Facts]:
+    """What a record says was found, as far as it answers what the policy asks; or NotReplayable."""
     rows = [(str(row.get("detector")), row) for row in earlier or ()]
     guards = [_object(guard) for guard in _list(record.get("guards"))]
     rows += [(str(guard.get("name")), row) for guard in guards for row in _rows(guard)]
@@ -113,11 +127,7 @@ def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, 
         str(record.get("app", "")),
         str(target.get("model_req", "")),
     )
-    decision = decide(policy, findings, facts)
-    missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
-    if missing and decision.code == "guard_unavailable":
-        raise NotReplayable(f"detector `{missing[0]}` was not run then")
-    return decision
+    return findings, facts
 
 
 def _parts(record: Mapping[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> dict[str, Part]:
@@ -133,7 +143,7 @@ def _parts(record: Mapping[str, Any], rows: list[tuple[str, dict[str, Any]]]) ->
     named = Counter(str(part.scope) for part in parts.values())
     for name, number in counted.items():
         for index in range(int(number) - named[name]):
-            path = f"/clean/{name}/{index}"
+            path = f"{CLEAN}{name}/{index}"
             parts[path] = Part(_scope(name), path, "", "")
     return parts
 

@@ -51,7 +51,7 @@ def decide(policy: Policy, findings: Sequence[Finding], facts: Facts) -> Decisio
             raise ValueError("two parts have the same path, expected one part for each place in the request")
         paths.add(part.path)
         plan = policy.plan(part.scope)
-        tally.judge(part, plan, _verdicts(part, plan, by_path.get(part.path, ()), tally.errors))
+        tally.judge(part, plan, verdicts_of(part, plan, by_path.get(part.path, ()), tally.errors))
     return tally.decision()
 
 
@@ -66,7 +66,7 @@ def _by_path(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     return by_path
 
 
-def _verdicts(
+def verdicts_of(
     part: Part, plan: Plan, findings: Iterable[Finding], errors: set[tuple[str, str]]
 ) -> Mapping[str, Verdict]:
     """By detector. Whatever a rule of the scope asks for and does not get is added to `errors`."""
@@ -123,6 +123,7 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         shadow=_all(decision.shadow for decision in decisions),
         errors=_all(decision.errors for decision in decisions),
         uncovered=_all(decision.uncovered for decision in decisions),
+        exempt=_all(decision.exempt for decision in decisions),
     )
 
 
@@ -145,12 +146,15 @@ class _Tally:
     shadow: set[tuple[str, str]] = field(default_factory=set)
     errors: set[tuple[str, str]] = field(default_factory=set)
     uncovered: set[str] = field(default_factory=set)
+    exempt: set[str] = field(default_factory=set)
 
     def judge(self, part: Part, plan: Plan, verdicts: Mapping[str, Verdict]) -> None:
         facts = self.facts
         covered = plan.is_covered
+        needs_verdict = False
         for rule in plan.enforcing:
             matched = rule.matches(verdicts, facts)
+            needs_verdict = needs_verdict or matched is None
             if matched:
                 covered = True
                 self._enforce(rule, part, verdicts)
@@ -161,6 +165,8 @@ class _Tally:
                 covered = rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
         if not covered:
             self.uncovered.add(part.path)
+        elif not verdicts and not needs_verdict:
+            self.exempt.add(part.path)
         for rule in plan.shadow:
             matched = rule.matches(verdicts, facts)
             if matched is not False:
@@ -205,6 +211,7 @@ class _Tally:
             shadow=tuple(sorted(self.shadow)),
             errors=tuple(sorted(self.errors)),
             uncovered=tuple(sorted(self.uncovered)),
+            exempt=tuple(sorted(self.exempt)),
         )
 
 

@@ -70,7 +70,7 @@ async def evaluate(
     policy, wanted = _wanted(asked, config)
     if asked.is_for_one and len(wanted) > 1:
         raise EvaluationError(f"there are {len(wanted)} detectors, expected one: name it with `--detector`")
-    async with _sources([one.use for one in wanted], config, asked.program) as sources:
+    async with model_sources([one.use for one in wanted], config, asked.program) as sources:
         benches = [bench(one, sources, asked.threshold_ppm) for one in wanted]
         subjects, rows = await judge_set(labelled, benches, asked.pace, progress)
     _refuse_silence(subjects, rows)
@@ -112,7 +112,7 @@ def _wanted(asked: Asked, config: Config) -> tuple[Policy | None, list[Wanted]]:
 
 
 @contextlib.asynccontextmanager
-async def _sources(
+async def model_sources(
     uses: Sequence[str], config: Config, program: Sequence[str] | None
 ) -> AsyncGenerator[Mapping[str, ModelSource]]:
     """Where the models of these guards are asked. A host is started only if one of them has to run here."""

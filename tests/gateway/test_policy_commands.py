@@ -23,7 +23,7 @@ def nowhere(config: Path) -> AuditLocation:
 
 def run(*arguments: str | Path) -> tuple[int, str]:
     parser = argparse.ArgumentParser()
-    add_policy_commands(parser.add_subparsers(), nowhere)
+    add_policy_commands(parser.add_subparsers(), nowhere, Path)
     args = parser.parse_args(["policy", *map(str, arguments)])
     out = io.StringIO()
     return args.run(args, out), out.getvalue()
