@@ -33,7 +33,8 @@ def test_a_policy_with_typos_is_refused_with_all_of_them_and_their_places(direct
         RULES_ONLY.replace("use: secrets", "use: secretz").replace("- id: forged", "- idd: x")
     )
     log = refused(directory, write_config(directory, policy="policy.yaml", engine=ENGINE))
-    assert "policy.yaml:10:" in log
+    line = RULES_ONLY.split("use: secrets")[0].count("\n") + 1
+    assert f"policy.yaml:{line}:" in log
     assert "did you mean `secrets`?" in log
     assert "problems" in log
     assert "Traceback" not in log
