@@ -284,15 +284,20 @@ class Log:
 
 
 def covered(record, where):
-    """What was not scanned must not have passed."""
+    """What was neither scanned nor exempted by a rule must not have passed."""
     coverage, decision = record.get("coverage"), record.get("decision")
     if coverage is None or record["type"] == REFUSE:
         return
     is_object = isinstance(coverage, dict)
     whole = is_object and not coverage.get("uncovered")
-    whole = whole and all(coverage.get(unit) == coverage.get(f"{unit}_scanned") for unit in ("parts", "bytes"))
+    whole = whole and all(accounted(coverage, unit) for unit in ("parts", "bytes"))
     blocked = is_object and isinstance(decision, dict) and decision.get("action") == "block"
     require(whole or blocked, "coverage", where, "a part that was not scanned was let through")
+
+
+def accounted(coverage, unit):
+    total, scanned, exempt = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
+    return all(type(n) is int and n >= 0 for n in (total, scanned, exempt)) and total == scanned + exempt
 
 
 def continues(path):

@@ -165,7 +165,8 @@ def _row(finding: Finding) -> Record:
 def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Decision) -> Json:
     seen = {finding.part.path for finding in findings if finding.verdict is not None}
     sizes = {part.path: part.bytes for part in parts}
-    return {
+    exempt = {path for path in decision.exempt if path not in seen}
+    coverage: Record = {
         "parts": len(parts),
         "parts_scanned": sum(path in seen for path in sizes),
         "scopes": dict(sorted(Counter(str(part.scope) for part in parts).items())),
@@ -174,6 +175,9 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
         "uncovered": list(decision.uncovered[:50]),
         "uncovered_n": len(decision.uncovered),
     }
+    if exempt:
+        coverage |= {"parts_exempt": len(exempt), "bytes_exempt": sum(sizes[path] for path in exempt)}
+    return coverage
 
 
 def _decision(decision: Decision) -> Json:

@@ -309,3 +309,5 @@ class Decision:
     """(detector, kind) for every verdict that a rule asked for and did not get, sorted."""
     uncovered: tuple[str, ...] = ()
     """Paths of parts that no enforcing rule looked at, sorted."""
+    exempt: tuple[str, ...] = ()
+    """Paths of parts that rules let pass without any verdict, because none of those that apply asks for one; sorted."""

@@ -157,22 +157,26 @@ def check_order(before: Moment | None, leaf: bytes, moment: Moment) -> Problem |
 
 
 def _check_coverage(record: dict[str, Json]) -> Problem | None:
-    """What was not scanned must not have passed."""
+    """What was neither scanned nor exempted by a rule must not have passed."""
     coverage = record.get("coverage")
     if coverage is None or record["type"] == REFUSE:
         return None
     if not isinstance(coverage, dict):
         return Problem("coverage", "an object", "another kind")
-    gap = coverage.get("parts") != coverage.get("parts_scanned") or coverage.get("bytes") != coverage.get(
-        "bytes_scanned"
-    )
-    if not gap and not coverage.get("uncovered"):
+    if not coverage.get("uncovered") and all(_is_accounted_for(coverage, unit) for unit in ("parts", "bytes")):
         return None
     decision = record.get("decision")
     action = decision.get("action") if isinstance(decision, dict) else None
     if action == "block":
         return None
-    return Problem("coverage", "all parts and bytes scanned, or action block", "a gap that was let through")
+    return Problem("coverage", "all parts and bytes scanned or exempt, or action block", "a gap that was let through")
+
+
+def _is_accounted_for(coverage: dict[str, Json], unit: str) -> bool:
+    total, scanned, exempt = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
+    if type(total) is not int or type(scanned) is not int or type(exempt) is not int:
+        return False
+    return scanned >= 0 and exempt >= 0 and total == scanned + exempt
 
 
 def _continues(record: dict[str, Json]) -> tuple[int, int] | None:

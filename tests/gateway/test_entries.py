@@ -80,6 +80,15 @@ def test_coverage_says_what_nobody_judged() -> None:
     ]["rows"]
 
 
+def test_coverage_says_what_a_rule_let_pass_unjudged() -> None:
+    """A picture that an `allow` covers: no detector can see it, and no verifier shall take that for a gap."""
+    text, picture = part(0, "öö"), Part(Scope.IMAGE, "/messages/1/content/0/image_url/url", "user", "")
+    decision = Decision(Action.ALLOW, ("pass",), exempt=(picture.path,))
+    _, fields = record_of(both(text, Verdict(0)), [text, picture], decision)
+    counts = {key: fields["coverage"][key] for key in ("parts", "parts_scanned", "parts_exempt", "bytes_exempt")}
+    assert counts == {"parts": 2, "parts_scanned": 1, "parts_exempt": 1, "bytes_exempt": 0}
+
+
 def test_redactions_are_counted_by_place_and_rule() -> None:
     cuts = (Redaction("/a", 0, 1, "x", "r1"), Redaction("/a", 2, 3, "x", "r1"), Redaction("/b", 0, 1, "x", "r2"))
     _, fields = record_of([], [], Decision(Action.REDACT, ("r1",), redactions=cuts, flags=(Flag("r1", "q", "high"),)))

@@ -30,7 +30,7 @@ def concluded(rules: str, *findings: Finding, app: str = "a") -> Decision:
 
 
 def test_nothing_to_stop_it_passes_by_the_rule_that_covers_it() -> None:
-    assert concluded(PASS) == Decision(Action.ALLOW, ("pass",))
+    assert concluded(PASS) == Decision(Action.ALLOW, ("pass",), exempt=(ASK.path,))
 
 
 def test_score_at_the_threshold_blocks_and_one_millionth_below_passes() -> None:
@@ -102,7 +102,7 @@ def test_error_on_a_part_without_rules_for_the_detector_is_not_asked_for() -> No
     answer = part("an answer", Scope.OUTPUT, "/choices/0/message/content")
     policy = policy_of(f"{BLOCK_ATTACK}\n{PASS}")
     decision = decide(policy, [fails("inject", answer)], facts(answer))
-    assert decision == Decision(Action.ALLOW, ("pass",))
+    assert decision == Decision(Action.ALLOW, ("pass",), exempt=(answer.path,))
 
 
 def test_part_that_no_rule_looks_at_is_refused() -> None:
@@ -129,6 +129,19 @@ def test_rule_for_one_app_does_not_cover_another_app() -> None:
     rules = "- {id: r, on: [user], when: {app: staff, inject: {unsafe: true}}, do: {block: {code: c}}}"
     assert concluded(rules, says("inject", ASK, 1), app="staff").action is Action.ALLOW
     assert concluded(rules, says("inject", ASK, 1), app="public").code == "uncovered_part"
+
+
+def test_a_part_is_exempt_where_no_rule_that_applies_needs_a_verdict() -> None:
+    """The audit log has to tell a part that nobody had to judge from one that was forgotten."""
+    staff = (
+        f"- {{id: r, on: [user], when: {{app: staff, inject: {{unsafe: true}}}}, do: {{block: {{code: c}}}}}}\n{PASS}"
+    )
+    shadow = f"- {{id: trial, mode: shadow, on: [user], when: {{inject: {{unsafe: true}}}}, do: flag}}\n{PASS}"
+    for rules in (staff, shadow):
+        assert concluded(rules, fails("inject", ASK)).exempt == (ASK.path,)
+        assert concluded(rules, says("inject", ASK, 1)).exempt == (), "judged all the same"
+    assert concluded(staff, app="staff").exempt == (), "blocked, for want of a verdict"
+    assert concluded(f"{BLOCK_ATTACK}\n{PASS}", says("inject", ASK, 1)).exempt == ()
 
 
 def test_rule_that_looked_and_found_nothing_covers() -> None:
