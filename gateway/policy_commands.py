@@ -33,6 +33,7 @@ from gateway.policy_files import (
 )
 from gateway.rehearsal import Rehearsal, Rehearsed
 from gateway.replay_command import add_replay, replay_log
+from gateway.schema_command import add_schema
 from policies.model import Mode, Policy
 
 
@@ -71,6 +72,7 @@ def add_policy_commands(
     add_replay(commands, locate).set_defaults(run=run_replay)
     add_diff(commands)
     add_explain(commands, locate, quickstart)
+    add_schema(commands)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

@@ -62,7 +62,7 @@ def _diff(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Rule, Ru
         )
     else:
         for key in sorted(before.options.keys() | after.options.keys()):
-            changes += _option(name, key, before.options.get(key), after.options.get(key))
+            changes += _option(before, key, before.options.get(key), after.options.get(key))
     timeouts = duration(before.timeout_ms), duration(after.timeout_ms)
     return [*changes, *renamed("detector", name, "timeout", *timeouts, "how long its verdict is waited for")]
 
@@ -105,12 +105,12 @@ def _told_thresholds(spec: DetectorSpec) -> str:
     return share(spec.threshold_ppm) + (f", {own}" if own else "")
 
 
-def _option(name: str, key: str, before: Option | None, after: Option | None) -> list[Change]:
+def _option(spec: DetectorSpec, key: str, before: Option | None, after: Option | None) -> list[Change]:
     if before == after and (not isinstance(before, Mapping) or list(before) == list(_pairs(after))):
         return []
-    shown = _told(before), _told(after)
+    name, shown = spec.name, (_told(before), _told(after))
     if key in _MORE_IS_MORE or key in _FEWER_IS_MORE:
-        return _names(name, key, before, after)
+        return _names(spec, key, before, after)
     if key in _NUMBERS and _is_known(key, before) and _is_known(key, after):
         more_is, reasons = _NUMBERS[key]
         return moved("detector", name, key, (_number(before), _number(after)), shown, more_is, reasons)
@@ -124,22 +124,22 @@ def _pairs(option: Option | None) -> Iterable[str]:
     return option if isinstance(option, Mapping) else ()
 
 
-def _names(name: str, key: str, before: Option | None, after: Option | None) -> list[Change]:
-    was, now = (frozenset(_all(key, option)) for option in (before, after))
+def _names(spec: DetectorSpec, key: str, before: Option | None, after: Option | None) -> list[Change]:
+    was, now = (frozenset(_all(spec.use, key, option)) for option in (before, after))
     more = Effect.WEAKER if key in _FEWER_IS_MORE else Effect.STRONGER
     changes = []
     if lost := ", ".join(sorted(was - now)):
-        changes.append(Change("detector", name, f"{key} lost", lost, "", more.turned, _FINDS[more.turned]))
+        changes.append(Change("detector", spec.name, f"{key} lost", lost, "", more.turned, _FINDS[more.turned]))
     if gained := ", ".join(sorted(now - was)):
-        changes.append(Change("detector", name, f"{key} gained", "", gained, more, _FINDS[more]))
+        changes.append(Change("detector", spec.name, f"{key} gained", "", gained, more, _FINDS[more]))
     return changes
 
 
-def _all(key: str, option: Option | None) -> tuple[str, ...]:
-    """A classifier's views are left out where they are all of them."""
+def _all(use: str, key: str, option: Option | None) -> tuple[str, ...]:
+    """What leaving it out means: a classifier has all views, a pattern is looked for in the raw text."""
     if isinstance(option, tuple):
         return option
-    return VIEWS if key == "views" else ()
+    return () if key != "views" else VIEWS[:1] if use == "regex" else VIEWS
 
 
 def _is_known(key: str, option: Option | None) -> bool:

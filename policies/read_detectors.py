@@ -87,13 +87,17 @@ def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]
     return None
 
 
-def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -> Declared | None:
+def detector_keys(guard: GuardFacts) -> list[str]:
+    """What a detector with this guard may say."""
     keys = ["use", "timeout", "on_error", *guard.names]
     keys += ["pattern", "label", "engine", "views"] if guard.takes_pattern else []
     keys += ["threshold"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
-    keys += option_keys(guard)
-    section = Section.open(entry.value, f"detector `{entry.key}`", problems, keys, words.LATER_DETECTOR)
+    return [*keys, *option_keys(guard)]
+
+
+def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -> Declared | None:
+    section = Section.open(entry.value, f"detector `{entry.key}`", problems, detector_keys(guard), words.LATER_DETECTOR)
     if section is None:
         return None
     threshold = section.get("threshold", ppm, PPM)

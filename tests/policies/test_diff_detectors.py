@@ -31,6 +31,12 @@ UNSAFE, COUNT = "{unsafe: true}", "{count: {gte: 1}}"
     [
         ("use: unicode, find: [tags, bidi]", "use: unicode, find: [tags]", COUNT, ("find lost", Effect.WEAKER)),
         (f"{CLASSIFIER}, views: [raw]", CLASSIFIER, UNSAFE, ("views gained", Effect.STRONGER)),
+        (
+            "use: regex, pattern: abc",
+            "use: regex, pattern: abc, views: [raw, leet]",
+            COUNT,
+            ("views gained", Effect.STRONGER),
+        ),
         (CLASSIFIER, f"{CLASSIFIER}, length_aware: on", UNSAFE, ("length_aware", Effect.WEAKER)),
         (
             f"{CLASSIFIER}, overlap: 10",

@@ -1,0 +1,307 @@
+"""The form of a policy file as JSON Schema (draft 2020-12), for editors and for whoever writes policies by program.
+
+It is made from the tables that the loader reads by, so that it follows them: guards with their options and categories,
+limits, scopes, words of conditions. A schema sees one place at a time. That a rule asks a detector which exists, that
+a threshold is there where it is needed, that a test expects a rule of the file: that is for `policy check`. What the
+loader accepts, the schema accepts; a key that no table has is refused by both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from guards.errors import ErrorKind
+from guards.options import MAX_OVERLAP, MAX_WINDOWS, MEMORY_OPTION, VIEWS
+from guards.verdict import Scope
+from policies import vocabulary as words
+from policies.cases import ACTIONS as OUTCOMES
+from policies.cases import ROLES
+from policies.fields import DURATION_UNITS, SIZE_UNITS
+from policies.load import FORMAT
+from policies.model import Limits, Mode
+from policies.read_detectors import NAME, detector_keys
+from policies.read_rules import CODE, MAX_RULES, RULE_ID, SEVERITIES
+from policies.vocabulary import KNOWN_GUARDS, GuardFacts
+
+Schema: TypeAlias = "dict[str, Schema] | list[Schema] | str | int | bool"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
+    """The schema, for these guards."""
+    return {
+        "$schema": DIALECT,
+        "title": f"Gatehouse policy ({FORMAT})",
+        **_object(
+            {
+                "gatehouse": {"const": FORMAT},
+                "name": _pattern(r"[a-z][a-z0-9-]{0,63}"),
+                "version": _pattern(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}"),
+                "owner": _pattern(r"[^\x00-\x1f]{1,200}"),
+                "regimes": _list(_pattern(r"[a-z0-9][a-z0-9-]{0,39}")),
+                "defaults": _defaults(),
+                "detectors": {
+                    "type": "object",
+                    "propertyNames": _pattern(NAME),
+                    "additionalProperties": {"anyOf": [_ref(f"guard_{use}") for use in known]},
+                },
+                "rules": {"type": "array", "minItems": 1, "maxItems": MAX_RULES, "items": _ref("rule")},
+                "tests": {"type": "array", "items": _ref("test")},
+            },
+            ("gatehouse", "name", "version", "detectors", "rules"),
+        ),
+        "$defs": {
+            "share": {"type": "number", "minimum": 0, "maximum": 1},
+            "scopes": _list(_enum(Scope), least=1),
+            "rule": _rule(),
+            "condition": _condition(),
+            "asked": _asked(),
+            "fake": _fake(),
+            "test": _test(),
+            **{f"guard_{use}": _detector(use, guard) for use, guard in known.items()},
+        },
+    }
+
+
+# --- small forms ---
+
+
+def _object(properties: Mapping[str, Schema], required: Iterable[str] = ()) -> dict[str, Schema]:
+    """With these keys and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list[Schema](required),
+        "additionalProperties": False,
+    }
+
+
+def _pattern(pattern: str) -> dict[str, Schema]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+def _enum(names: Iterable[str]) -> dict[str, Schema]:
+    return {"enum": [str(name) for name in names]}
+
+
+def _list(items: Schema, least: int = 0) -> dict[str, Schema]:
+    return {"type": "array", "items": items, "minItems": least, "uniqueItems": True}
+
+
+def _one_or_more(items: Schema) -> dict[str, Schema]:
+    return {"anyOf": [items, _list(items, least=1)]}
+
+
+def _whole(least: int, most: int) -> dict[str, Schema]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _ref(name: str) -> dict[str, Schema]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _unit(digits: int, units: Iterable[str]) -> dict[str, Schema]:
+    return _pattern(f"[0-9]{{1,{digits}}}({'|'.join(units)})")
+
+
+_TEXT: dict[str, Schema] = {"type": "string", "minLength": 1}
+_DURATION = _unit(9, DURATION_UNITS)
+_AMOUNT = _pattern("[0-9]{1,5} (tokens|characters)")
+_SWITCH: dict[str, Schema] = {"enum": ["on", "off", True, False]}
+
+
+# --- defaults ---
+
+
+def _defaults() -> dict[str, Schema]:
+    bounds: dict[str, Schema] = {"min": _AMOUNT, "max": _AMOUNT}
+    window: dict[str, Schema] = {
+        "mode": {"const": "window"},
+        "window": {"anyOf": [_AMOUNT, _object(bounds, bounds)]},
+        "holdback": _AMOUNT,
+        "max_wait": _DURATION,
+        "max_delay": _DURATION,
+    }
+    streams: list[Schema] = [_object({"mode": {"const": "buffer"}}, ["mode"]), _object(window, ["mode", "window"])]
+    return _object(
+        {
+            "uncovered": {"const": "deny"},
+            "on_error": {"const": "closed"},
+            "stream": {"anyOf": streams},
+            "limits": _object({name: _limit(name) for name in Limits.__dataclass_fields__}),
+        }
+    )
+
+
+_LIMITS: Mapping[str, tuple[int, int]] = {
+    "depth": (4, 256),
+    "messages": (1, 10_000),
+    "images": (0, 0),
+    "tools": (0, 1_000),
+    "input_chars": (1, 10_000_000),
+    "output_chars": (1, 10_000_000),
+    "n": (1, 16),
+}
+"""Bounds as in policies/load.py; a test compares them with what it accepts."""
+
+
+def _limit(name: str) -> dict[str, Schema]:
+    if name in _LIMITS:
+        return _whole(*_LIMITS[name])
+    return _unit(12, SIZE_UNITS) if name == "body" else {"type": "boolean"}
+
+
+# --- detectors ---
+
+
+def _detector(use: str, guard: GuardFacts) -> dict[str, Schema]:
+    return _object(
+        {key: {"const": use} if key == "use" else _option(key, guard) for key in detector_keys(guard)},
+        ["use", "pattern"] if guard.takes_pattern else ["use"],
+    )
+
+
+def _option(key: str, guard: GuardFacts) -> Schema:
+    if key in guard.names:
+        names = guard.names[key]
+        return _list(_enum((*names.known, *names.groups)), least=1)
+    if key == "categories":
+        by_code = _object({code: _ref("share") for code in guard.categories})
+        return {"anyOf": [{"const": "all"}, by_code, _list(_TEXT)]}
+    return _OPTIONS.get(key, True)
+
+
+_OPTIONS: Mapping[str, Schema] = {
+    "timeout": _DURATION,
+    "on_error": {"const": "closed"},
+    "threshold": _ref("share"),
+    "pattern": _TEXT,
+    "label": _pattern(NAME),
+    "engine": {"const": "re2"},
+    "views": {"type": "array", "items": _enum(VIEWS)},
+    "length_aware": _SWITCH,
+    "overlap": _whole(0, MAX_OVERLAP),
+    "max_windows": _whole(1, MAX_WINDOWS),
+    MEMORY_OPTION: _SWITCH,
+    "exclude": _list(_TEXT),
+    "custom": {"type": "object", "additionalProperties": _TEXT},
+    "mode": _enum(("score", "generate")),
+}
+"""Options whose values the guard's own reader judges further; one that is not here may be anything."""
+
+
+# --- rules ---
+
+
+def _rule() -> dict[str, Schema]:
+    return _object(
+        {
+            "id": _pattern(RULE_ID),
+            "on": _ref("scopes"),
+            "when": _ref("condition"),
+            "unless": _ref("condition"),
+            "do": _do(),
+            "mode": _enum(Mode),
+            "on_error": {"const": "closed"},
+        },
+        ("id", "on", "do"),
+    )
+
+
+def _do() -> dict[str, Schema]:
+    flag = _object({"queue": _pattern(RULE_ID), "severity": _enum(SEVERITIES)})
+    block = _object({"code": _pattern(CODE), "message": _pattern(r"[^\x00-\x1f\x7f]{1,500}")}, ["code"])
+    redact = _object({"as": {"type": "string", "minLength": 1, "maxLength": 100}}, ["as"])
+    return {
+        "anyOf": [
+            _enum(("allow", "flag")),
+            _object({"flag": flag}, ["flag"]),
+            _object({"block": block, "flag": flag}, ["block"]),
+            _object({"redact": redact, "flag": flag}, ["redact"]),
+        ]
+    }
+
+
+def _condition() -> dict[str, Schema]:
+    """Words of the language, and names of detectors."""
+    listed: Schema = {"type": "array", "minItems": 1, "items": _ref("condition")}
+    known: dict[str, Schema] = {name: _one_or_more(_pattern(r"[^\s\x00-\x1f]{1,200}")) for name in words.FACTS}
+    known |= {name: _ref("condition") if name == "not" else listed for name in words.COMBINATIONS}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": known,
+        "propertyNames": _pattern(NAME),
+        "additionalProperties": _ref("asked"),
+    }
+
+
+def _asked() -> dict[str, Schema]:
+    """What a rule may ask a detector."""
+    names = _list(_TEXT, least=1)
+    asked: dict[str, Schema] = {
+        "score": _bounds(_ref("share")),
+        "unsafe": {"type": "boolean"},
+        "category": names,
+        "only": names,
+        "count": _bounds(_whole(0, 1_000_000_000)),
+        "entity": _one_or_more(_TEXT),
+    }
+    return _object(asked) | {"minProperties": 1}
+
+
+def _bounds(number: Schema) -> dict[str, Schema]:
+    return _object(dict.fromkeys(("gte", "gt", "lt", "lte"), number)) | {"minProperties": 1}
+
+
+# --- tests ---
+
+
+def _test() -> dict[str, Schema]:
+    message: dict[str, Schema] = {"anyOf": [_object({role: _TEXT}, [role]) for role in ROLES]}
+    messages: Schema = {"type": "array", "minItems": 1, "items": message}
+    send: dict[str, Schema] = {"messages": messages, "stream": {"type": "boolean"}}
+    send |= dict.fromkeys(("model", "tenant", "app"), _TEXT)
+    chunks: Schema = {"type": "array", "minItems": 1, "items": _TEXT}
+    upstream: Schema = {"anyOf": [_object({"text": _TEXT}, ["text"]), _object({"chunks": chunks}, ["chunks"])]}
+    by_scope: Schema = _object(dict.fromkeys(map(str, Scope), _ref("fake"))) | {"minProperties": 1}
+    fakes: Schema = {
+        "type": "object",
+        "properties": {"upstream": upstream},
+        "propertyNames": _pattern(NAME),
+        "additionalProperties": {"anyOf": [_ref("fake"), by_scope]},
+    }
+    return _object(
+        {
+            "name": _pattern(r"[^\x00-\x1f]{1,200}"),
+            "send": _object(send, ["messages"]),
+            "fake": fakes,
+            "expect": _expect(),
+        },
+        ("name", "send", "expect"),
+    )
+
+
+def _fake() -> dict[str, Schema]:
+    error = _object({"error": _enum(ErrorKind)}, ["error"])
+    said = _object({"score": _ref("share"), "unsafe": _list(_TEXT, least=1)}) | {"minProperties": 1}
+    return {"anyOf": [error, said]}
+
+
+def _expect() -> dict[str, Schema]:
+    rule, texts = _pattern(RULE_ID), _one_or_more(_TEXT)
+    return _object(
+        {
+            "action": _enum(OUTCOMES),
+            "rule": rule,
+            "rules": _list(rule),
+            "code": _pattern(CODE),
+            "status": _whole(200, 599),
+            "upstream_calls": _whole(0, 1),
+            "shadow": _list(rule),
+            "client_never_sees": texts,
+            "upstream_sees": texts,
+        },
+        ["action"],
+    )
