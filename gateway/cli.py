@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import os
 import secrets
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -24,12 +26,20 @@ from policies.errors import FileErrors
 from policies.load import load_policy
 
 CANNOT_WORK = 2
+CUT_OFF = 128 + signal.SIGPIPE
+"""Nobody read the output to its end, so that no verdict may be taken from the status."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     args = make_parser().parse_args(argv)
-    status: int = args.run(args)
+    status = CUT_OFF
+    try:
+        status = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has seen enough. What is left would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 

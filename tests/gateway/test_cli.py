@@ -125,3 +125,38 @@ def test_the_same_front_end_is_the_installed_command() -> None:
         pytest.skip("the package is not installed here")
     done = subprocess.run([installed, "--version"], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("gatehouse ")
+
+
+def _buffered() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("models", "list"), 0), (("policy", "schema"), 0), (("policy", "check", "absent"), 2), (("key", "new"), 0)],
+)
+def test_a_reader_that_has_seen_enough_is_no_traceback(arguments: tuple[str, ...], status: int) -> None:
+    """`gatehouse models list | head -1`: the status stays what the command came to."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, timeout=60, stdin=subprocess.DEVNULL, env=_buffered(),
+        )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (status, False, False)
+
+
+def test_a_command_that_is_cut_off_reports_no_success(tmp_path: Path) -> None:
+    files = []
+    for number in range(300):  # more output than a buffer holds, so that writing fails in the middle
+        files.append(tmp_path / f"policy-{number}.yaml")
+        files[-1].write_text(POLICY)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway.cli", "policy", "check", *map(str, files)], stdout=stdout,
+            stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, stdin=subprocess.DEVNULL, env=_buffered(),
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, "")
