@@ -19,6 +19,7 @@ from gateway.audit_location import Locate
 from gateway.diff_command import add_diff
 from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json, dumps
+from gateway.lint_command import add_lint
 from gateway.policy_files import (
     OK,
     PROBLEMS,
@@ -73,6 +74,7 @@ def add_policy_commands(
     add_diff(commands)
     add_explain(commands, locate, quickstart)
     add_schema(commands)
+    add_lint(commands)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

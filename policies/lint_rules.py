@@ -1,0 +1,157 @@
+"""Checks of rules: which can never act, which act where nobody meant it, which nobody has tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from guards.verdict import Scope
+from policies.compare import covers, region
+from policies.matchers import All, Any, Fact, Matcher, Not
+from policies.model import Action, Mode, Rule
+from policies.remarks import Remarks
+from policies.sheet import Sheet
+from policies.vocabulary import TEXT_SCOPES
+
+
+def never_matches(sheet: Sheet) -> Iterator[Remarks]:
+    """`unless` holds wherever `when` does."""
+    for rule in sheet.policy.rules:
+        if rule.unless is not None and covers(rule.unless, rule.when):
+            told = f"rule `{rule.id}` can never match: its `unless` holds wherever its `when` does"
+            yield sheet.rule(rule, "unless"), told, "narrow `unless`"
+
+
+def never_decides(sheet: Sheet) -> Iterator[Remarks]:
+    """A stricter rule matches wherever this one does, and it leaves no flag."""
+    for rule in sheet.acting():
+        stricter = [one for one in sheet.acting() if one.do.action > rule.do.action and _goes_wherever(one, rule)]
+        if stricter and not rule.do.queue:
+            told = f"rule `{rule.id}` never decides: `{stricter[0].id}` is stricter and matches wherever it does"
+            yield sheet.rule(rule), told, "remove it, or narrow the other"
+
+
+def repeated(sheet: Sheet) -> Iterator[Remarks]:
+    """Another rule does the same wherever this one does."""
+    for rule in sheet.acting():
+        same = [
+            one
+            for one in sheet.acting()
+            if one is not rule
+            and one.do.action is rule.do.action
+            and (one.do.queue, one.do.severity) == (rule.do.queue, rule.do.severity)
+            and _goes_wherever(one, rule)
+            and (not _goes_wherever(rule, one) or one.id < rule.id)
+        ]
+        if same:
+            told = f"rule `{rule.id}` does what `{same[0].id}` does wherever it matches"
+            yield sheet.rule(rule), told, "remove it, or say with `code` why it is apart and narrow the other"
+
+
+def shadow_tells_nothing(sheet: Sheet) -> Iterator[Remarks]:
+    """A trial of what an enforcing rule does already."""
+    for rule in sheet.policy.rules:
+        if rule.mode is not Mode.SHADOW:
+            continue
+        done = [one for one in sheet.acting() if one.do.action >= rule.do.action and _goes_wherever(one, rule)]
+        if done:
+            told = f"shadow rule `{rule.id}` can show nothing: `{done[0].id}` does as much wherever it matches"
+            yield sheet.rule(rule, "mode"), told, "remove it"
+
+
+def _goes_wherever(rule: Rule, other: Rule) -> bool:
+    return other.scopes <= rule.scopes and covers(region(rule), region(other))
+
+
+def only_allowed(sheet: Sheet) -> Iterator[Remarks]:
+    """Text that passes because a rule allows it and no other looks."""
+    for scope in sorted(TEXT_SCOPES):
+        allowing = [rule for rule in sheet.policy.plan(scope).enforcing if rule.do.action is Action.ALLOW]
+        if allowing and not any(sheet.acting(scope)):
+            told = f"`{scope}` passes unread: only rule `{allowing[0].id}` covers it, and it allows"
+            yield sheet.rule(allowing[0], "on"), told, f"look at `{scope}` with a detector, or leave it out"
+
+
+def refused_scope(sheet: Sheet) -> Iterator[Remarks]:
+    """Text of which every part is refused."""
+    for scope in sorted(TEXT_SCOPES):
+        if not sheet.policy.plan(scope).enforcing:
+            told = f"no enforcing rule looks at `{scope}`, so every request or answer with it is refused"
+            yield sheet.start, told, "cover it if it is meant to pass"
+
+
+def reasoning_unread(sheet: Sheet) -> Iterator[Remarks]:
+    """What is looked for in answers and not in the reasoning that a client may read as well."""
+    read = frozenset[str]().union(*(rule.detectors() for rule in sheet.acting(Scope.REASONING)))
+    if not sheet.policy.plan(Scope.REASONING).enforcing:
+        return
+    for rule in sheet.acting(Scope.OUTPUT):
+        if missing := sorted(rule.detectors() - read):
+            told = f"rule `{rule.id}` asks `{missing[0]}` about `output`, and no acting rule asks it about `reasoning`"
+            yield sheet.rule(rule, "on"), told, "add `reasoning`"
+
+
+def without_message(sheet: Sheet) -> Iterator[Remarks]:
+    """The client is told a code and nothing that a person could read."""
+    for rule in sheet.acting():
+        if rule.do.action is Action.BLOCK and not rule.do.message:
+            yield sheet.rule(rule, "do"), f"rule `{rule.id}` blocks without a `message`", "say what the client reads"
+
+
+def untested(sheet: Sheet) -> Iterator[Remarks]:
+    """No test names the rule."""
+    cases = sheet.policy.cases
+    if not cases:
+        yield sheet.start, "the policy has no tests", "write one that passes and one that does not for each rule"
+        return
+    named = {case.expect.rule for case in cases} | {id_ for case in cases for id_ in case.expect.rules or ()}
+    shadow = {id_ for case in cases for id_ in case.expect.shadow or ()}
+    for rule in sheet.policy.rules:
+        if rule.id not in (named if rule.mode is Mode.ENFORCE else named | shadow):
+            yield sheet.rule(rule), f"no test expects rule `{rule.id}`", "write one"
+
+
+def flag_can_stop(sheet: Sheet) -> Iterator[Remarks]:
+    """`on_error: closed` holds for notes, too."""
+    for rule in sheet.acting():
+        if rule.do.action is not Action.FLAG:
+            continue
+        for scope in sorted(rule.scopes):
+            stricter = [one for one in sheet.acting(scope) if one.do.action > Action.FLAG]
+            alone = sorted(rule.detectors() - frozenset[str]().union(*(one.detectors() for one in stricter)))
+            models = [name for name in alone if sheet.known[sheet.policy.detectors[name].use].is_model]
+            if models:
+                told = f"rule `{rule.id}` only flags, yet no verdict of `{models[0]}` on `{scope}` stops the exchange"
+                yield sheet.rule(rule), told, "mean it, or use mode `shadow`"
+                break
+
+
+def client_chooses(sheet: Sheet) -> Iterator[Remarks]:
+    """`model` is what the client asks for; tenant and app come from the key."""
+    for rule in sheet.acting():
+        if _asks_model(region(rule)):
+            told = f"rule `{rule.id}` depends on `model`, which the client chooses"
+            yield sheet.rule(rule), told, "use `tenant` or `app`, or hold for every model"
+
+
+def _asks_model(matcher: Matcher) -> bool:
+    if isinstance(matcher, All | Any):
+        return any(_asks_model(child) for child in matcher.children)
+    if isinstance(matcher, Not):
+        return _asks_model(matcher.child)
+    return isinstance(matcher, Fact) and matcher.name == "model"
+
+
+RULE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
+    "never-matches": never_matches,
+    "never-decides": never_decides,
+    "repeated": repeated,
+    "shadow-tells-nothing": shadow_tells_nothing,
+    "only-allowed": only_allowed,
+    "refused-scope": refused_scope,
+    "reasoning-unread": reasoning_unread,
+    "without-message": without_message,
+    "untested": untested,
+    "flag-can-stop": flag_can_stop,
+    "client-chooses": client_chooses,
+}

@@ -1,0 +1,86 @@
+"""A policy beside the text it was read from, so that what is said about it can point at a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from guards.verdict import Scope
+from policies.errors import Place, Problems
+from policies.model import Action, Mode, Policy, Rule
+from policies.vocabulary import GuardFacts
+from policies.yaml_strict import Entry, Listing, Node, Scalar, Table, parse
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A loaded policy, its guards, and the places of what it says."""
+
+    policy: Policy
+    data: bytes = field(repr=False)
+    known: Mapping[str, GuardFacts] = field(repr=False)
+
+    @cached_property
+    def _top(self) -> Node:
+        return parse(self.data, self.policy.file, Problems())
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.data.decode().splitlines()
+
+    @cached_property
+    def _rules(self) -> Mapping[str, Table]:
+        listed = _value(self._top, "rules")
+        tables = [item for item in listed.items if isinstance(item, Table)] if isinstance(listed, Listing) else []
+        return {_text(_value(table, "id")): table for table in tables}
+
+    def rule(self, rule: Rule, key: str = "id") -> Place:
+        """Of a key of the rule, or of the rule."""
+        return _place(self._rules[rule.id], key)
+
+    def detector(self, name: str, key: str = "use") -> Place:
+        """Of a key of the detector, or of the detector."""
+        return _place(_value(_value(self._top, "detectors"), name) or self._top, key)
+
+    def says(self, name: str, key: str) -> bool:
+        """Whether the detector has this key."""
+        return _entry(_value(_value(self._top, "detectors"), name), key) is not None
+
+    def stream(self, key: str) -> Place:
+        """Of a key of `defaults.stream`, or of the stream."""
+        return _place(_value(_value(self._top, "defaults"), "stream") or self._top, key)
+
+    @property
+    def start(self) -> Place:
+        return Place(self.policy.file, 1, 1)
+
+    def comment(self, place: Place) -> str:
+        """What stands behind a `#` in the line."""
+        return self._lines[place.line - 1].partition("#")[2]
+
+    def acting(self, scope: Scope | None = None) -> Iterator[Rule]:
+        """Enforcing rules that do more than allow, of one scope or of all."""
+        for rule in self.policy.rules:
+            is_there = scope is None or scope in rule.scopes
+            if is_there and rule.mode is Mode.ENFORCE and rule.do.action is not Action.ALLOW:
+                yield rule
+
+
+def _entry(node: Node | None, key: str) -> Entry | None:
+    entries = node.entries if isinstance(node, Table) else ()
+    return next((entry for entry in entries if entry.key == key), None)
+
+
+def _value(node: Node | None, key: str) -> Node | None:
+    found = _entry(node, key)
+    return found.value if found else None
+
+
+def _place(node: Node, key: str) -> Place:
+    found = _entry(node, key)
+    return found.place if found else node.place
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""
