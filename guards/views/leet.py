@@ -31,12 +31,13 @@ def leet(base: Mapped) -> Mapped | None:
     if _MIX.search(base.text) is None:
         return None
     edits = Edits(base)
-    coded = list(_CODED.finditer(base.text))
+    coded = [match.span() for match in _CODED.finditer(base.text) if _is_noise(match.group())]
+    coded.reverse()
     for match in _TOKEN.finditer(base.text):
         token = match.group()
-        while coded and coded[0].end() <= match.start():
-            coded.pop(0)
-        if coded and coded[0].start() <= match.start() and _is_noise(coded[0].group()):
+        while coded and coded[-1][1] <= match.start():
+            coded.pop()
+        if coded and coded[-1][0] <= match.start():
             continue
         plain = _read(token)
         if plain is not None:
