@@ -20,6 +20,7 @@ from gateway.diff_command import add_diff
 from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json, dumps
 from gateway.lint_command import add_lint
+from gateway.new_command import add_new
 from gateway.policy_files import (
     OK,
     PROBLEMS,
@@ -75,6 +76,7 @@ def add_policy_commands(
     add_explain(commands, locate, quickstart)
     add_schema(commands)
     add_lint(commands)
+    add_new(commands)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

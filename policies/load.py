@@ -60,10 +60,11 @@ def _read(
     stream, limits = _read_defaults(top)
     if "detectors" not in top or "rules" not in top:
         problems.add(top.place, "policy needs `detectors` and `rules`")
-    detectors = read_detectors(top.node("detectors"), problems, known_guards)
     before = len(problems)
+    detectors = read_detectors(top.node("detectors"), problems, known_guards)
     rules = RuleReader(detectors, stream, problems).read(top.node("rules"))
-    # With rules missing from the list, every case that names one of them would be reported as well.
+    # With rules missing from the list (a rule that asks a detector with problems is, too), every case that names one of
+    # them would be reported as well.
     ids = frozenset(rule.id for rule in rules) if len(problems) == before else frozenset[str]()
     cases = CaseReader(detectors, ids, problems).read(top.node("tests"))
     name, version = top.require("name", _name, ""), top.require("version", _version, "")

@@ -386,3 +386,8 @@ def test_removed_key_is_refused_or_was_optional() -> None:
             continue
         else:
             assert path[-1] not in REQUIRED or path[0] == "tests", path
+
+
+def test_a_mistake_in_a_detector_is_told_once_and_not_again_in_rules_and_tests() -> None:
+    (problem,) = problems_in(DEFAULT.read_text().replace("threshold: 0.545", "treshold: 0.545"))
+    assert problem.endswith("unknown key `treshold` in detector `inject` (did you mean `threshold`?)")
