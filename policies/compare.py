@@ -47,19 +47,35 @@ def _whatever_is_found(matcher: Matcher, is_asserted: bool) -> Matcher:
 
 def covers(wide: Matcher, narrow: Matcher) -> bool:
     """Whether `wide` provably holds wherever `narrow` does."""
-    if wide in (narrow, ALWAYS) or narrow == NEVER:
-        return True
-    if isinstance(narrow, Any):
-        return all(covers(wide, child) for child in narrow.children)
-    if isinstance(wide, All):
-        return all(covers(child, narrow) for child in wide.children)
-    if isinstance(wide, Any) and any(covers(child, narrow) for child in wide.children):
-        return True
-    if isinstance(narrow, All):
-        return any(covers(wide, child) for child in narrow.children)
-    if isinstance(wide, Not) and isinstance(narrow, Not):
-        return covers(narrow.child, wide.child)
-    return _leaf_covers(wide, narrow)
+    return _Proof().of(wide, narrow)
+
+
+class _Proof:
+    """One comparison. Each pair of conditions is looked at once, so deep nesting costs no more than its size."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def of(self, wide: Matcher, narrow: Matcher) -> bool:
+        pair = (id(wide), id(narrow))
+        if pair not in self._known:
+            self._known[pair] = self._found(wide, narrow)
+        return self._known[pair]
+
+    def _found(self, wide: Matcher, narrow: Matcher) -> bool:
+        if wide in (narrow, ALWAYS) or narrow == NEVER:
+            return True
+        if isinstance(narrow, Any):
+            return all(self.of(wide, child) for child in narrow.children)
+        if isinstance(wide, All):
+            return all(self.of(child, narrow) for child in wide.children)
+        if isinstance(wide, Any) and any(self.of(child, narrow) for child in wide.children):
+            return True
+        if isinstance(narrow, All):
+            return any(self.of(wide, child) for child in narrow.children)
+        if isinstance(wide, Not) and isinstance(narrow, Not):
+            return self.of(narrow.child, wide.child)
+        return _leaf_covers(wide, narrow)
 
 
 def _leaf_covers(wide: Matcher, narrow: Matcher) -> bool:

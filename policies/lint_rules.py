@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from guards.verdict import Scope
-from policies.compare import covers, region
+from policies.compare import covers
 from policies.matchers import All, Any, Fact, Matcher, Not
 from policies.model import Action, Mode, Rule
 from policies.remarks import Remarks
@@ -25,7 +25,9 @@ def never_matches(sheet: Sheet) -> Iterator[Remarks]:
 def never_decides(sheet: Sheet) -> Iterator[Remarks]:
     """A stricter rule matches wherever this one does, and it leaves no flag."""
     for rule in sheet.acting():
-        stricter = [one for one in sheet.acting() if one.do.action > rule.do.action and _goes_wherever(one, rule)]
+        stricter = [
+            one for one in sheet.acting() if one.do.action > rule.do.action and _goes_wherever(sheet, one, rule)
+        ]
         if stricter and not rule.do.queue:
             told = f"rule `{rule.id}` never decides: `{stricter[0].id}` is stricter and matches wherever it does"
             yield sheet.rule(rule), told, "remove it, or narrow the other"
@@ -40,8 +42,8 @@ def repeated(sheet: Sheet) -> Iterator[Remarks]:
             if one is not rule
             and one.do.action is rule.do.action
             and (one.do.queue, one.do.severity) == (rule.do.queue, rule.do.severity)
-            and _goes_wherever(one, rule)
-            and (not _goes_wherever(rule, one) or one.id < rule.id)
+            and _goes_wherever(sheet, one, rule)
+            and (not _goes_wherever(sheet, rule, one) or one.id < rule.id)
         ]
         if same:
             told = f"rule `{rule.id}` does what `{same[0].id}` does wherever it matches"
@@ -53,14 +55,14 @@ def shadow_tells_nothing(sheet: Sheet) -> Iterator[Remarks]:
     for rule in sheet.policy.rules:
         if rule.mode is not Mode.SHADOW:
             continue
-        done = [one for one in sheet.acting() if one.do.action >= rule.do.action and _goes_wherever(one, rule)]
+        done = [one for one in sheet.acting() if one.do.action >= rule.do.action and _goes_wherever(sheet, one, rule)]
         if done:
             told = f"shadow rule `{rule.id}` can show nothing: `{done[0].id}` does as much wherever it matches"
             yield sheet.rule(rule, "mode"), told, "remove it"
 
 
-def _goes_wherever(rule: Rule, other: Rule) -> bool:
-    return other.scopes <= rule.scopes and covers(region(rule), region(other))
+def _goes_wherever(sheet: Sheet, rule: Rule, other: Rule) -> bool:
+    return other.scopes <= rule.scopes and covers(sheet.regions[rule.id], sheet.regions[other.id])
 
 
 def only_allowed(sheet: Sheet) -> Iterator[Remarks]:
@@ -129,7 +131,7 @@ def flag_can_stop(sheet: Sheet) -> Iterator[Remarks]:
 def client_chooses(sheet: Sheet) -> Iterator[Remarks]:
     """`model` is what the client asks for; tenant and app come from the key."""
     for rule in sheet.acting():
-        if _asks_model(region(rule)):
+        if _asks_model(sheet.regions[rule.id]):
             told = f"rule `{rule.id}` depends on `model`, which the client chooses"
             yield sheet.rule(rule), told, "use `tenant` or `app`, or hold for every model"
 

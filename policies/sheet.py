@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from guards.verdict import Scope
+from policies.compare import region
 from policies.errors import Place, Problems
+from policies.matchers import Matcher
 from policies.model import Action, Mode, Policy, Rule
 from policies.vocabulary import GuardFacts
 from policies.yaml_strict import Entry, Listing, Node, Scalar, Table, parse
@@ -34,6 +36,11 @@ class Sheet:
         listed = _value(self._top, "rules")
         tables = [item for item in listed.items if isinstance(item, Table)] if isinstance(listed, Listing) else []
         return {_text(_value(table, "id")): table for table in tables}
+
+    @cached_property
+    def regions(self) -> Mapping[str, Matcher]:
+        """By rule: when it matches."""
+        return {rule.id: region(rule) for rule in self.policy.rules}
 
     def rule(self, rule: Rule, key: str = "id") -> Place:
         """Of a key of the rule, or of the rule."""

@@ -122,3 +122,18 @@ def test_coverage_is_what_facts_leave_of_the_rules() -> None:
     assert coverage([rules["clinic"]]) == Fact("tenant", frozenset(("clinic",)))
     assert coverage([rules["pass"]]) == ALWAYS
     assert coverage([]) == NEVER
+
+
+def _nested(depth: int, least: int) -> Matcher:
+    matcher: Matcher = Score("a", least, PPM)
+    for level in range(depth):
+        kind = Any if level % 2 else All
+        matcher = kind((Score("a", least + level, PPM), matcher, Score("b", least + level, PPM)))
+    return matcher
+
+
+def test_deep_nesting_is_compared_in_no_time() -> None:
+    """As deep as a file may nest. By every way down each of the two, this would not end."""
+    low, high = _nested(30, 5), _nested(30, 5_000)
+    assert covers(low, high)
+    assert not covers(high, low)
