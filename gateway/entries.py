@@ -10,6 +10,7 @@ import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from gateway.exchange import Caller, ChatRequest
@@ -18,8 +19,12 @@ from guards.verdict import Finding, GuardIdentity, Part, Verdict
 from policies.model import Action, Decision, Policy
 
 Record = dict[str, Json]
+RECORD_BYTES: Final = 27_000
+"""What one record may say of guards and decision; the rest of its 32 KiB is for what the log and the exchange add."""
 ROW_BYTES: Final = 20_000
-"""Room for finding rows in one record. More go into `request.findings` records before it: no record outgrows 32 KiB."""
+"""Room for finding rows in one record, or what its other fields leave of it. More go into `request.findings` before."""
+LIST_BYTES: Final = 2_000
+"""Room for each list of a decision. What is longer is cut, with its whole length under `…_n`: rules by the hundred."""
 TRANSFORM_BYTES: Final = 4_000
 """Room for what was redacted. Which characters it was follows from the finding rows and the policy."""
 _CLEAN: Final = Verdict(0)
@@ -71,30 +76,24 @@ def judged(
     identities: Mapping[str, GuardIdentity],
 ) -> tuple[list[list[Json]], Record]:
     """(rows for earlier `request.findings` records, the fields `guards`, `coverage`, `decision`, `transform`)."""
-    rows, overflow = _guards(findings, policy, identities)
-    fields: Record = {
-        "guards": rows,
-        "coverage": _coverage(findings, parts, decision),
-        "decision": _decision(decision),
-    }
+    fields: Record = {"coverage": _coverage(findings, parts, decision), "decision": _decision(decision)}
     if decision.redactions:
         fields |= _transforms(decision)
-    return overflow, fields
+    rows, overflow = _guards(findings, policy, identities, RECORD_BYTES - len(dumps(fields)))
+    return overflow, fields | {"guards": rows}
 
 
 def _guards(
-    findings: Sequence[Finding], policy: Policy, identities: Mapping[str, GuardIdentity]
+    findings: Sequence[Finding], policy: Policy, identities: Mapping[str, GuardIdentity], space: int
 ) -> tuple[list[Json], list[list[Json]]]:
     by_detector: dict[str, list[Finding]] = {}
     for finding in findings:
         by_detector.setdefault(finding.detector, []).append(finding)
-    guards: list[Json] = []
-    room = _Room()
+    heads: list[Record] = []
     for name in sorted(by_detector):
         found = by_detector[name]
-        rows, spilled = room.seat(name, (_row(finding) for finding in found if finding.verdict != _CLEAN))
         identity, spec = identities[name], policy.detectors[name]
-        guards.append(
+        heads.append(
             {
                 "name": name,
                 **_identity(identity),
@@ -103,11 +102,16 @@ def _guards(
                 "threshold_ppm": spec.threshold_ppm,
                 "us": max(finding.us for finding in found),
                 "parts": len(found),
-                "rows": rows,
-                "rows_before": spilled,
+                "rows": [],
+                "rows_before": 0,
             }
         )
-    return guards, room.overflow
+    room = _Room(min(ROW_BYTES, space - len(dumps(list[Json](heads)))))
+    for head in heads:
+        name = str(head["name"])
+        shown = (_row(finding) for finding in by_detector[name] if finding.verdict != _CLEAN)
+        head["rows"], head["rows_before"] = room.seat(name, shown)
+    return list[Json](heads), room.overflow
 
 
 def _identity(identity: GuardIdentity) -> Record:
@@ -120,26 +124,27 @@ def _identity(identity: GuardIdentity) -> Record:
 class _Room:
     """Seats finding rows in the main record while there is room, and the rest in batches of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: int) -> None:
         self.overflow: list[list[Json]] = []
-        self._left, self._left_there = ROW_BYTES, 0
+        self._left, self._left_there = left, 0
 
     def seat(self, detector: str, rows: Iterable[Record]) -> tuple[list[Json], int]:
         """(rows for the main record, how many went elsewhere)."""
         seated: list[Json] = []
         spilled = 0
         for row in rows:
-            size = len(dumps(row))
+            size = len(dumps(row)) + 1  # with the comma after it
             if size <= self._left:
                 self._left -= size
                 seated.append(row)
             else:
                 self._left = 0  # later rows follow, so that their order stays
                 spilled += 1
-                self._spill({"detector": detector, **row}, size)
+                self._spill({"detector": detector, **row})
         return seated, spilled
 
-    def _spill(self, row: Record, size: int) -> None:
+    def _spill(self, row: Record) -> None:
+        size = len(dumps(row)) + 1
         if size > self._left_there or not self.overflow:
             self.overflow.append([])
             self._left_there = ROW_BYTES
@@ -181,15 +186,28 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
 
 
 def _decision(decision: Decision) -> Json:
-    return {
-        "outcome": _OUTCOMES[decision.action],
-        "action": decision.action.name.lower(),
+    lists: dict[str, list[Json]] = {
         "rules": list(decision.rules),
-        "code": decision.code,
         "flags": [{"rule": flag.rule, "queue": flag.queue, "severity": flag.severity} for flag in decision.flags],
         "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
         "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
     }
+    said: Record = {
+        "outcome": _OUTCOMES[decision.action],
+        "action": decision.action.name.lower(),
+        "code": decision.code,
+    }
+    for name, rows in lists.items():
+        said[name] = shown = _first(rows, LIST_BYTES)
+        if len(shown) < len(rows):
+            said[f"{name}_n"] = len(rows)
+    return said
+
+
+def _first(rows: Sequence[Json], room: int) -> list[Json]:
+    """As many as there is room for."""
+    sizes = accumulate(len(dumps(row)) + 1 for row in rows)
+    return [row for row, size in zip(rows, sizes, strict=True) if size <= room]
 
 
 def choice_rows(decisions: Mapping[int, Decision]) -> list[Json]:

@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.record import canonical
-from gateway.entries import Exchange, judged, keyed_digest, overflow_records, refusal, request_fields
+from gateway.audit.record import MAX_BYTES, canonical
+from gateway.entries import Exchange, choice_rows, judged, keyed_digest, overflow_records, refusal, request_fields
 from gateway.exchange import Caller, ChatRequest
 from guards.errors import ErrorKind
-from guards.verdict import PPM, Finding, Part, Scope, Span, Verdict
+from guards.verdict import PPM, Finding, GuardIdentity, Part, Scope, Span, Verdict
 from policies.decide import decide
+from policies.load import parse_policy
 from policies.model import Action, Decision, Facts, Flag, Redaction
 from tests.gateway.live import in_force, policy
 
@@ -156,3 +157,30 @@ def test_any_number_of_redactions_fits_into_a_record() -> None:
     assert len(canonical(EXCHANGE.record("request.admit", "admit") | fields)) < 30_000
     assert fields["transform_n"] == 256
     assert fields["transform"][0]["n"] == 1
+
+
+def test_records_fit_whatever_the_policy_holds() -> None:
+    """With forty detectors the records were longer than the log takes, and the exchange ended in a 500."""
+    lines = ["gatehouse: policy/v1", "name: many", "version: 1.0.0", "owner: tests@gatehouse.example", "detectors:"]
+    lines += [f"  detector_number_{i:02}: {{use: regex, pattern: w{i}}}" for i in range(64)]
+    action = "{redact: {as: x}, flag: {queue: security, severity: high}}"
+    lines += ["rules:"]
+    lines += [
+        f"  - {{id: rule-of-a-name-{i}, on: [user], when: {{detector_number_{i % 64:02}: {{count: {{gte: 1}}}}}}, "
+        f"do: {action}}}"
+        for i in range(300)
+    ]
+    many = parse_policy("\n".join(lines).encode(), "many.yaml")
+    parts = [part(number, "w1 w2") for number in range(200)]
+    hit = Verdict(PPM, spans=(Span(0, 2, "match"),))
+    findings = [Finding(name, one, hit) for name in many.detectors for one in parts]
+    decision = decide(many, findings, Facts(tuple(parts), "t", "a", "m"))
+    identities = dict.fromkeys(many.detectors, GuardIdentity("regex", "regex/1"))
+    overflow, fields = judged(findings, parts, decision, many, identities)
+    record = EXCHANGE.record("response.complete", "complete") | fields | {"choices": choice_rows({0: decision})}
+    for one in [record, *overflow_records(EXCHANGE, overflow)]:
+        assert len(canonical(one)) < MAX_BYTES - 2_000, "what the log adds has room, too"
+    told = sum(len(guard["rows"]) + guard["rows_before"] for guard in fields["guards"])
+    assert told == len(findings) == sum(len(guard["rows"]) for guard in fields["guards"]) + sum(map(len, overflow))
+    assert fields["decision"]["rules_n"] == fields["decision"]["flags_n"] == 300
+    assert 0 < len(fields["decision"]["rules"]) < 300
