@@ -25,6 +25,8 @@ from policies.yaml_strict import Entry, Listing, Node, Scalar
 NAME = r"[a-z][a-z0-9_]{0,39}"
 DEFAULT_TIMEOUT_MS = 2_000
 LONGEST_TIMEOUT_MS = 60_000
+MAX_DETECTORS = 64
+"""Each has a row in every record of an exchange, and a record is at most 32 KiB."""
 DEFAULT_LABEL = "match"
 
 
@@ -46,6 +48,8 @@ Detectors = Mapping[str, Declared | None]
 
 def read_detectors(node: Node | None, problems: Problems, known: Mapping[str, GuardFacts]) -> Detectors:
     found = table(node, "`detectors`", problems) if node else None
+    if found and len(found.entries) > MAX_DETECTORS:
+        problems.add(found.place, f"`detectors` has {len(found.entries)} entries, expected at most {MAX_DETECTORS}")
     return {entry.key: _detector(entry, problems, known) for entry in (found.entries if found else ())}
 
 

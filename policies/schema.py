@@ -20,7 +20,7 @@ from policies.cases import ROLES
 from policies.fields import DURATION_UNITS, SIZE_UNITS
 from policies.load import FORMAT
 from policies.model import Limits, Mode
-from policies.read_detectors import NAME, detector_keys
+from policies.read_detectors import MAX_DETECTORS, NAME, detector_keys
 from policies.read_rules import CODE, MAX_RULES, RULE_ID, SEVERITIES
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
@@ -44,6 +44,7 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
                 "detectors": {
                     "type": "object",
                     "propertyNames": _pattern(NAME),
+                    "maxProperties": MAX_DETECTORS,
                     "additionalProperties": {"anyOf": [_ref(f"guard_{use}") for use in known]},
                 },
                 "rules": {"type": "array", "minItems": 1, "maxItems": MAX_RULES, "items": _ref("rule")},

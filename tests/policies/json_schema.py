@@ -81,6 +81,9 @@ class Schema:
     def _propertyNames(self, said: Any, _schema: Any, value: Any) -> bool:
         return not isinstance(value, dict) or all(self.accepts(key, said) for key in value)
 
+    def _maxProperties(self, said: int, _schema: Any, value: Any) -> bool:
+        return not isinstance(value, dict) or len(value) <= said
+
     def _minProperties(self, said: int, _schema: Any, value: Any) -> bool:
         return not isinstance(value, dict) or len(value) >= said
 

@@ -96,3 +96,17 @@ def test_name_that_could_be_misread_is_refused(name: str) -> None:
 def test_detector_that_no_rule_asks_is_refused_because_it_looks_like_protection() -> None:
     text = HEAD + "detectors: {d: {use: unicode}}\nrules: [{id: pass, on: [user], do: allow}]\n"
     assert problems_in(text) == ["4:13: detector `d` is asked by no rule (use it or remove it)"]
+
+
+def test_more_detectors_than_a_record_can_name_are_refused() -> None:
+    def text(count: int) -> str:
+        lines = "".join(f"  d{number}: {{use: unicode}}\n" for number in range(count))
+        rules = "".join(
+            f"  - {{id: r{n}, on: [user], when: {{d{n}: {{count: {{gte: 1}}}}}}, do: flag}}\n" for n in range(count)
+        )
+        return f"{HEAD}detectors:\n{lines}rules:\n{rules}"
+
+    assert len(parse_policy(text(64).encode(), "p").detectors) == 64
+    assert [problem.split(": ", 1)[1] for problem in problems_in(text(65))] == [
+        "`detectors` has 65 entries, expected at most 64"
+    ]
