@@ -8,12 +8,12 @@ configuration names and are neither logged nor kept here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import httpx
 
-from guards.errors import ErrorKind, GuardError
+from guards.asking import ask, bad
+from guards.errors import GuardError
 from guards.model_files import to_ppm
 from guards.profiles.moderation_api import ModerationProfile
 from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Verdict
@@ -22,12 +22,6 @@ from guards.windows import windows
 TEXTS_PER_CALL = 32
 MAX_WINDOWS = 64
 MAX_ANSWER_BYTES = 1 << 20
-_KINDS = {
-    429: ErrorKind.OVERLOAD,
-    502: ErrorKind.UNAVAILABLE,
-    503: ErrorKind.UNAVAILABLE,
-    504: ErrorKind.TIMEOUT,
-}
 Scores = dict[str, float]
 
 
@@ -63,12 +57,9 @@ class ModerationGuard:
         return Verdict(to_ppm(score), tuple((code, to_ppm(worst[code])) for code in codes), windows=len(found))
 
     async def _asked(self, texts: Sequence[str]) -> list[Scores]:
-        body = await self._post({"model": self._model, "input": [_encodable(text) for text in texts]})
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise self._bad("the answer is not JSON") from exc
-        results = answer.get("results") if isinstance(answer, dict) else None
+        message = {"model": self._model, "input": [_encodable(text) for text in texts]}
+        answer = await ask(self._profile.use, self._client, self._url, message, MAX_ANSWER_BYTES)
+        results = answer.get("results")
         if not isinstance(results, list) or len(results) != len(texts):
             raise self._bad(f"the answer has not {len(texts)} results")
         return [self._scores(result, index) for index, result in enumerate(results)]
@@ -86,28 +77,8 @@ class ModerationGuard:
             raise self._bad(f"result {index} is flagged with no score above 0")
         return {str(code): float(score) for code, score in found.items()}
 
-    async def _post(self, message: object) -> bytes:
-        guard = self._profile.use
-        try:
-            async with self._client.stream("POST", self._url, json=message) as response:
-                if response.status_code != 200:
-                    kind = _KINDS.get(response.status_code, ErrorKind.BAD_ANSWER)
-                    raise GuardError(guard, kind, f"the service answered {response.status_code}")
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise self._bad(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-                return bytes(body)
-        except httpx.TimeoutException as exc:
-            raise GuardError(guard, ErrorKind.TIMEOUT, "the service did not answer in time") from exc
-        except httpx.DecodingError as exc:
-            raise self._bad("the answer cannot be decompressed") from exc
-        except httpx.TransportError as exc:
-            raise GuardError(guard, ErrorKind.UNAVAILABLE, f"no connection: {type(exc).__name__}") from exc
-
     def _bad(self, problem: str) -> GuardError:
-        return GuardError(self._profile.use, ErrorKind.BAD_ANSWER, problem)
+        return bad(self._profile.use, problem)
 
 
 def _is_probability(value: object) -> bool:

@@ -8,15 +8,15 @@ the mass that scoring.py checks), except where the server was asked for it by id
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import httpx
 
-from guards.errors import ErrorKind, GuardError
+from guards.asking import ask, bad, check_source
+from guards.errors import GuardError
 
 Json: TypeAlias = Any
 """A parsed JSON value: looked at before use."""
@@ -28,13 +28,6 @@ _NAME = "token_id:"
 _ROUNDING = 1e-3
 """How far above 0 rounding may carry the logarithm of a probability."""
 _BYTES, _BYTES_PER_TOKEN, _BYTES_PER_ROW = 16_384, 96, 16_384
-
-_STATUS_KINDS = {
-    429: ErrorKind.OVERLOAD,
-    503: ErrorKind.UNAVAILABLE,
-    502: ErrorKind.UNAVAILABLE,
-    504: ErrorKind.TIMEOUT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +82,8 @@ class CompletionsEndpoint:
     async def _choices(self, prompts: Sequence[Sequence[int]], question: dict[str, object], tokens: int) -> list[Json]:
         message = {"model": self.model, "prompt": [list(ids) for ids in prompts], "temperature": 0, **question}
         limit = _BYTES + len(prompts) * (_BYTES_PER_ROW + tokens * _BYTES_PER_TOKEN)
-        answer = self._object(await self._post(message, limit))
-        self._check_source(answer)
+        answer = await ask(self.guard, self.client, f"{self.url}/completions", message, limit)
+        check_source(self.guard, answer, self.model, self.weights, required=self.weights_required)
         self._check_usage(answer.get("usage"), sum(map(len, prompts)))
         choices = answer.get("choices")
         if not isinstance(choices, list) or len(choices) != len(prompts):
@@ -99,43 +92,6 @@ class CompletionsEndpoint:
             if not isinstance(choice, dict) or type(choice.get("index")) is not int or choice["index"] != index:
                 raise self._bad(f"choice {index} is not at its index")
         return choices
-
-    async def _post(self, message: object, limit: int) -> bytes:
-        try:
-            async with self.client.stream("POST", f"{self.url}/completions", json=message) as response:
-                if response.status_code != 200:
-                    kind = _STATUS_KINDS.get(response.status_code, ErrorKind.BAD_ANSWER)
-                    raise GuardError(self.guard, kind, f"the endpoint answered {response.status_code}")
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > limit:
-                        raise self._bad(f"the answer is longer than {limit} bytes")
-                return bytes(body)
-        except httpx.TimeoutException as exc:
-            raise GuardError(self.guard, ErrorKind.TIMEOUT, "the endpoint did not answer in time") from exc
-        except httpx.DecodingError as exc:
-            raise self._bad("the answer cannot be decompressed") from exc
-        except httpx.TransportError as exc:
-            raise GuardError(self.guard, ErrorKind.UNAVAILABLE, f"no connection: {type(exc).__name__}") from exc
-
-    def _object(self, body: bytes) -> dict[str, Json]:
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise self._bad("the answer is not JSON") from exc
-        if not isinstance(answer, dict):
-            raise self._bad("the answer is not a JSON object")
-        return answer
-
-    def _check_source(self, answer: Mapping[str, Json]) -> None:
-        if answer.get("model") != self.model:
-            raise self._bad(f"the answer is not from model `{self.model}`")
-        named = answer.get("weights")
-        if named is None and not self.weights_required:
-            return
-        if named != self.weights:
-            raise self._bad("the answer names other weights than the manifest")
 
     def _check_usage(self, usage: Json, sent: int) -> None:
         read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
@@ -174,4 +130,4 @@ class CompletionsEndpoint:
         return text
 
     def _bad(self, problem: str) -> GuardError:
-        return GuardError(self.guard, ErrorKind.BAD_ANSWER, problem)
+        return bad(self.guard, problem)
