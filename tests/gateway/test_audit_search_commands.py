@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from gateway.audit_commands import add_audit_commands
-from gateway.audit_location import AuditLocation
+from gateway.cli import main
 from tests.gateway.audit.harness import lines_in, small_log
 
 
 def run(*words: object) -> int:
-    def nowhere(config: Path) -> AuditLocation:
-        raise FileNotFoundError(2, "No such file or directory", str(config))
-
-    parser = argparse.ArgumentParser(prog="gatehouse")
-    add_audit_commands(parser.add_subparsers(), nowhere)
-    arguments = parser.parse_args(["audit", *map(str, words)])
-    return int(arguments.run(arguments))
+    return main(["audit", *map(str, words)])
 
 
 @pytest.fixture
