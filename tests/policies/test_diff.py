@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guards.verdict import PPM, Finding, Scope, Verdict
+from guards.verdict import Finding, Scope, Verdict
 from policies.changes import Effect
 from policies.decide import decide
 from policies.diff import diff
@@ -138,45 +138,75 @@ def test_whatever_lets_a_scope_pass_that_was_refused_is_weaker(added: str) -> No
     )
 
 
+CONDITIONS = (
+    "inject: {unsafe: true}",
+    "inject: {unsafe: false}",
+    "inject: {score: {gte: 0.6}}",
+    "harm: {category: [S1, S9]}",
+    "harm: {category: [S9]}",
+    "harm: {only: [S1, S6]}",
+    "tenant: t",
+    "any: [{harm: {unsafe: true}}, {tenant: [t, u]}]",
+    "not: {harm: {unsafe: true}}, inject: {score: {gte: 0.2}}",
+)
+DOING = ("allow", "flag", "{block: {code: x}}", "{block: {code: x}}")
 GENERATED = st.builds(
-    lambda scope, detector, bound, unless, action, mode: (
-        f"on: [{scope}], when: {{{detector}: {{score: {{gte: 0.{bound}}}}}}}{unless}, do: {action}, mode: {mode}"
+    lambda scope, when, unless, action, mode: (
+        f"on: [{scope}], when: {{{when}}}{unless and f', unless: {{{unless}}}'}, do: {action}, mode: {mode}"
     ),
     st.sampled_from(("user", "output", "user, output")),
-    st.sampled_from(("inject", "harm")),
-    st.sampled_from((3, 5, 7)),
-    st.sampled_from(("", ", unless: {harm: {score: {gte: 0.6}}}", ", unless: {tenant: t}")),
-    st.sampled_from(("allow", "flag", "{block: {code: x}}")),
+    st.sampled_from(CONDITIONS),
+    st.one_of(st.just(""), st.sampled_from(CONDITIONS)),
+    st.sampled_from(DOING),
     st.sampled_from(("enforce", "enforce", "shadow")),
 )
+THRESHOLDS = st.builds(
+    "inject: {{use: starter_injection, threshold: {}}}\n"
+    "harm: {{use: starter_hazard, threshold: {}, categories: {{S9: {}}}}}".format,
+    st.sampled_from((0.3, 0.7)),
+    st.sampled_from((0.4, 0.6)),
+    st.sampled_from((0.2, 0.4, 0.6)),
+)
+ASKED = "{any: [{inject: {unsafe: true}}, {harm: {unsafe: true}}]}"
+WATCH = f"- {{id: watch, mode: shadow, on: [system], when: {ASKED}, do: flag}}"
+LEVELS = (100_000, 250_000, 350_000, 450_000, 650_000, 900_000)
+SAID = st.tuples(
+    st.sampled_from(LEVELS), st.dictionaries(st.sampled_from(("S1", "S2", "S6", "S9")), st.sampled_from(LEVELS))
+)
+
+
+def made(rules: dict[int, str], detectors: str) -> Policy:
+    listed = [f"- {{id: r{index}, {text}}}" for index, text in rules.items()]
+    return policy_of("\n".join([*listed, WATCH]), detectors=detectors, watch=False)
 
 
 @given(
-    st.lists(GENERATED, min_size=1, max_size=3),
-    st.lists(GENERATED, min_size=1, max_size=3),
-    st.booleans(),
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=5, max_size=5),
+    st.dictionaries(st.integers(0, 3), GENERATED, min_size=1),
+    st.dictionaries(st.integers(0, 5), GENERATED, max_size=2),
+    st.tuples(THRESHOLDS, THRESHOLDS),
+    st.lists(SAID, min_size=8, max_size=8),
     st.sampled_from((Scope.USER, Scope.OUTPUT)),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_what_is_not_weaker_never_decides_less(
-    before: list[str], after: list[str], is_added: bool, scores: list[tuple[int, int]], scope: Scope
+    before: dict[int, str],
+    edits: dict[int, str],
+    detectors: tuple[str, str],
+    said: list[tuple[int, dict[str, int]]],
+    scope: Scope,
 ) -> None:
     """The promise of the whole comparison, against the decisions themselves."""
-    was, now = (
-        policy_of("\n".join(f"- {{id: r{index}, {text}}}" for index, text in enumerate(rules)))
-        for rules in (before, before + after if is_added else after)
-    )
+    was, now = made(before, detectors[0]), made(before | edits, detectors[1])
     if diff(was, now).is_weaker:
         return
     one = part(scope=scope)
-    for inject, harm in scores:
+    for inject, harm in said:
+        categories = tuple(sorted(harm.items()))
         findings = [
-            Finding("inject", one, Verdict(inject * PPM // 10)),
-            Finding("harm", one, Verdict(harm * PPM // 10)),
-            *(Finding(name, one, Verdict(0)) for name in ("hidden", "creds")),
+            Finding("inject", one, Verdict(inject)),
+            Finding("harm", one, Verdict(max(harm.values(), default=0), categories)),
         ]
-        for tenant in ("t", "u"):
+        for tenant in "tuv":
             asked = facts(one, tenant=tenant)
             assert decide(now, findings, asked).action >= decide(was, findings, asked).action
 
