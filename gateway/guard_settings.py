@@ -30,7 +30,7 @@ from policies.yaml_strict import Entry, Node, Scalar, Table, parse
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "int8")
 _COMMON: Final = ("profile", "path")
-_LOCAL: Final = ("precision", "deterministic")
+_LOCAL: Final = ("precision", "deterministic", "kv")
 _REMOTE: Final = ("url", "model", "api_key_file", "timeout")
 _MODEL_NAME: Final = fields.matching(r"[^\s\x00-\x1f]{1,200}", "a name without spaces")
 
@@ -55,6 +55,8 @@ class GuardSettings:
     precision: str = "auto"
     is_deterministic: bool = False
     """Scores do not depend on what else is in a batch, at the price of speed. For replays."""
+    kv_bytes: int = 0
+    """Memory for keys and values of a generative guard; 0: as the model host has it."""
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What the profile leaves to the configuration and the guard has to be told."""
 
@@ -167,6 +169,7 @@ class _Reader:
             connect_s=section.get("timeout", fields.duration_ms(1, 60_000), 2000) / 1000,
             precision=section.get("precision", fields.choice(PRECISIONS), "auto"),
             is_deterministic=section.get("deterministic", fields.boolean, False),
+            kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             options=configured.options,
         )
 
@@ -175,6 +178,8 @@ class _Reader:
             if key in section:
                 where = "the server decides it" if remote else "there is no `url`"
                 self.problems.add(section.place_of(key), f"`{key}` has no meaning: {where}")
+        if "kv" in section and not remote and profile.task is not Task.GENERATE:
+            self.problems.add(section.place_of("kv"), "`kv` has no meaning: a classifier keeps no keys and values")
         if profile.task is Task.MODERATE:
             if not remote:
                 self.problems.add(section.place, f"{section.what} has no `url`; no model host runs `{profile.use}`")

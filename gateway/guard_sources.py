@@ -63,6 +63,8 @@ def _host_model(guard: GuardSettings) -> dict[str, object]:
         said["precision"] = guard.precision
     if guard.is_deterministic:
         said["deterministic"] = True
+    if guard.kv_bytes:
+        said["kv_bytes"] = guard.kv_bytes
     return said
 
 
