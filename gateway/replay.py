@@ -1,7 +1,7 @@
 """Recorded decisions made again under another policy, from the scores in the log: what would an edit have changed?
 
 No model runs and no text is needed. A record holds what every detector said of every part, so the decision follows
-again, exactly, from findings and facts. Where it does not (the new policy asks a detector that was not run then, or a
+again, exactly, from findings and facts. Where it does not (the new policy asks a detector that was not asked this then, or a
 record from before scopes were counted) the decision counts as unknown and is never guessed. Redactions are compared by
 whether there are any, as the log does not hold the text that their places refer to.
 """
@@ -104,7 +104,7 @@ def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, 
     decision = decide(policy, findings, facts)
     missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
     if missing and decision.code == "guard_unavailable":
-        raise NotReplayable(f"detector `{missing[0]}` was not run then")
+        raise NotReplayable(f"detector `{missing[0]}` was not asked this then")
     return decision
 
 

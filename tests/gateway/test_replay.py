@@ -136,7 +136,7 @@ def test_a_detector_that_asks_something_else_is_not_answered_by_old_findings(tmp
     result = replay(other, [scored(1_000)])
     assert result.decisions == 0
     assert sum(result.unknown.values()) == 1
-    assert "was not run then" in next(iter(result.unknown))
+    assert "was not asked this then" in next(iter(result.unknown))
 
 
 def test_a_block_for_sure_is_one_whatever_else_is_unknown(tmp_path: Path) -> None:
