@@ -1,9 +1,9 @@
 """Recorded decisions made again under another policy, from the scores in the log: what would an edit have changed?
 
 No model runs and no text is needed. A record holds what every detector said of every part, so the decision follows
-again, exactly, from findings and facts. Where it does not (the new policy asks a detector that was not asked this then, or a
-record from before scopes were counted) the decision counts as unknown and is never guessed. Redactions are compared by
-whether there are any, as the log does not hold the text that their places refer to.
+again, exactly, from findings and facts. Where it does not (the new policy asks a detector that was not asked this then,
+or a record from before scopes were counted) the decision counts as unknown and is never guessed. Redactions are
+compared by whether there are any, as the log does not hold the text that their places refer to.
 """
 
 from __future__ import annotations
