@@ -6,6 +6,7 @@
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
       HeadConflict    another process signed heads of this log; nothing is signed or written any more
     NoteError         a signed note or checkpoint does not hold
+      EpochError      a certificate of an epoch key is missing or does not hold; `.code` says which
     TrustError        the trust root given by the caller cannot be read
     QueryError        a search asks for what there is not
     ProofError        a record cannot be proved, or a proof does not hold; `.code` says why
@@ -50,6 +51,14 @@ class HeadConflict(AuditUnavailable):
 
 class NoteError(ValueError):
     """A signed note that is malformed, or not signed by the expected key."""
+
+
+class EpochError(NoteError):
+    """The chain of epoch keys does not hold. Codes: epoch_missing (a gap), epoch_certificate (one that is wrong)."""
+
+    def __init__(self, code: str, file: str, problem: str) -> None:
+        super().__init__(f"`{file}`: {problem}")
+        self.code, self.file, self.problem = code, file, problem
 
 
 class TrustError(ValueError):

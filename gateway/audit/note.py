@@ -98,20 +98,24 @@ class Signer:
     def sign(self, text: str) -> bytes:
         """The complete note. The text ends with a newline."""
         body = text.encode()
-        signature = self.verifier.key_id + self._private.sign(body)
-        return body + b"\n" + self._mark + b64encode(signature) + b"\n"
+        return body + b"\n" + self._line(body)
+
+    def cosign(self, note: bytes) -> bytes:
+        """The note with our signature line added."""
+        return note + self._line(note.rpartition(b"\n\n")[0] + b"\n")
+
+    def sign_bytes(self, data: bytes) -> bytes:
+        """The bare signature, 64 bytes. Only for texts whose first line can be that of no note."""
+        return self._private.sign(data)
+
+    def _line(self, body: bytes) -> bytes:
+        return self._mark + b64encode(self.verifier.key_id + self._private.sign(body)) + b"\n"
 
 
 def open_note(note: bytes, key: VerifierKey) -> str:
     """The text of a note that carries a valid signature of this key."""
-    try:
-        text, found, lines = note.decode().rpartition("\n\n")
-    except UnicodeDecodeError:
-        raise NoteError("note is not UTF-8") from None
-    if not found or not lines.endswith("\n"):
-        raise NoteError("note is incomplete")
-    body = text + "\n"
-    signatures = [_signature(line, key) for line in lines[:-1].split("\n")]
+    body, lines = _parts(note)
+    signatures = [_signature(line, key) for line in lines]
     own = [signature for signature in signatures if signature is not None]
     if not own:
         raise NoteError(f"note carries no signature by `{key.name}+{key.key_id.hex()}`")
@@ -120,20 +124,39 @@ def open_note(note: bytes, key: VerifierKey) -> str:
     return body
 
 
+def signing_ids(note: bytes, name: str) -> set[bytes]:
+    """Ids of the keys of this name that the note says it was signed by. Nothing is verified yet."""
+    return {raw[:4] for line in _parts(note)[1] if (raw := _blob(line, name)[1])}
+
+
+def _parts(note: bytes) -> tuple[str, list[str]]:
+    """Text and signature lines."""
+    try:
+        text, found, lines = note.decode().rpartition("\n\n")
+    except UnicodeDecodeError:
+        raise NoteError("note is not UTF-8") from None
+    if not found or not lines.endswith("\n"):
+        raise NoteError("note is incomplete")
+    return text + "\n", lines[:-1].split("\n")
+
+
 def _signature(line: str, key: VerifierKey) -> bytes | None:
     """The signature if the line is by this key, None if by another."""
+    blob, raw = _blob(line, key.name)
+    return strict_b64(blob, 68)[4:] if raw[:4] == key.key_id else None
+
+
+def _blob(line: str, name: str) -> tuple[str, bytes]:
+    """What a signature line carries, as text and decoded; nothing if it is of another name."""
     if not line.startswith(_MARK) or line.count(" ") != 2:
         raise NoteError("note has a malformed signature line")
-    _, name, blob = line.split(" ")
-    if name != key.name:
-        return None
+    _, signed_by, blob = line.split(" ")
+    if signed_by != name:
+        return "", b""
     try:
-        raw = b64decode(blob, validate=True)
+        return blob, b64decode(blob, validate=True)
     except ValueError:
         raise NoteError("signature cannot be decoded") from None
-    if raw[:4] != key.key_id:
-        return None
-    return strict_b64(blob, 68)[4:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +174,16 @@ class Checkpoint:
 
 def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
     """A checkpoint whose signature and origin hold."""
-    lines = open_note(note, key).split("\n")
+    return parse_checkpoint(open_note(note, key), key.name)
+
+
+def parse_checkpoint(text: str, name: str) -> Checkpoint:
+    """Read the text of a note that was verified."""
+    lines = text.split("\n")
     if len(lines) != 5 or lines[4]:
         raise NoteError("checkpoint does not have the four lines origin, size, root and time")
     origin, size, root, time_line = lines[:4]
     time = _TIME.fullmatch(time_line)
-    if origin != key.name or _SIZE.fullmatch(size) is None or time is None:
+    if origin != name or _SIZE.fullmatch(size) is None or time is None:
         raise NoteError("checkpoint lines are malformed")
     return Checkpoint(origin, int(size), strict_b64(root, 32), int(time[1]))
