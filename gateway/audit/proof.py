@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.audit.checkpoints import NEWEST
 from gateway.audit.errors import NoteError, ProofError
-from gateway.audit.merkle import Tree, leaf_hash, node_hash
+from gateway.audit.merkle import Tree, leaf_hash, neighbours, node_hash
 from gateway.audit.note import VerifierKey, open_checkpoint, strict_b64
 from gateway.audit.segments import claimed_end, list_segments, raw_lines
 
@@ -66,17 +66,6 @@ def check_proof(line: bytes, proof: Proof, key: VerifierKey) -> int:
     if node != head.root:
         raise ProofError("not_proved", "the record and the path do not lead to the signed root")
     return head.time_ns
-
-
-def neighbours(index: int, size: int) -> list[tuple[int, int]]:
-    """The subtrees [start, end) beside the way from a leaf to the root, from the leaf upwards (RFC 6962, 2.1.1)."""
-    found: list[tuple[int, int]] = []
-    start, end = 0, size
-    while end - start > 1:
-        middle = start + (1 << (end - start - 1).bit_length() - 1)
-        found.append((middle, end) if index < middle else (start, middle))
-        start, end = (start, middle) if index < middle else (middle, end)
-    return found[::-1]
 
 
 def prove(directory: Path, key: VerifierKey, indexes: Sequence[int]) -> list[tuple[bytes, Proof]]:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
 from gateway.audit.errors import ProofError
-from gateway.audit.merkle import Tree, leaf_hash, node_hash
+from gateway.audit.merkle import Tree, leaf_hash, neighbours, node_hash
 from gateway.audit.note import Checkpoint
-from gateway.audit.proof import Proof, check_proof, neighbours, parse_proof, prove, stored_lines
+from gateway.audit.proof import Proof, check_proof, parse_proof, prove, stored_lines
 from tests.gateway.audit.harness import ORIGIN, lines_in, opened, segments_in, signer_in, small_log, trust_in
 
 DOCS = Path(__file__).parents[3] / "docs"
