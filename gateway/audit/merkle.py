@@ -53,7 +53,7 @@ class Tree:
 
 
 def split(start: int, end: int) -> int:
-    """Where a subtree of more than one leaf is divided: its left part holds the largest power of two that is smaller."""
+    """Where a subtree of more than one leaf is divided: the left part holds the largest power of two below its size."""
     return start + (1 << (end - start - 1).bit_length() - 1)
 
 
