@@ -7,7 +7,7 @@ There is no route that passes a body on without the pipeline: a path that is not
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -148,9 +148,9 @@ def make_app(gate: Gate) -> Edge:
     return Edge(app)
 
 
-def make_admin_app(health: Health, metrics: Metrics) -> Edge:
-    """The admin listener's application: what an operator's probes and scrapers read."""
-    app = Starlette(routes=health_routes(health, metrics), exception_handlers={HTTPException: _no_route})
+def make_admin_app(health: Health, metrics: Metrics, routes: Iterable[Route] = ()) -> Edge:
+    """The admin listener's application: what probes and scrapers read, and the operators' routes (gateway/admin)."""
+    app = Starlette(routes=[*health_routes(health, metrics), *routes], exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
     return Edge(app)
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway import logs
+from gateway.admin.whoami_command import add_whoami_command
 from gateway.audit.keys import trust_path
 from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_key(commands)
+    add_whoami_command(commands)
     add_policy_commands(commands, _locate, quickstart)
     add_audit_commands(commands, _locate)
     add_models_commands(commands, quickstart)

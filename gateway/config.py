@@ -20,6 +20,7 @@ from gateway.audit.note import is_origin
 from gateway.auth import KeyEntry
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
+from gateway.operators import OperatorEntry, read_operators
 from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
@@ -61,6 +62,8 @@ class Config:
     api: Address
     admin: Address
     keys: tuple[KeyEntry, ...]
+    operators: tuple[OperatorEntry, ...]
+    """Who may use the routes under `/admin`; none: nobody."""
     policy: Path
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
@@ -101,6 +104,7 @@ _TOP: Final = (
     "gatehouse",
     "listen",
     "keys",
+    "operators",
     "policy",
     "engine",
     "guards",
@@ -127,6 +131,7 @@ class _Reader:
             api=api,
             admin=admin,
             keys=keys,
+            operators=read_operators(top.node("operators"), self.problems),
             policy=self._policy(top),
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),

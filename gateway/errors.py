@@ -3,9 +3,11 @@
     GatewayError          a step did not happen; carries status, code and a message without user text
       BadRequest          400 the body is not a request we accept: `param` names the field
       Unauthenticated     401 no key, or not one of ours
+      Forbidden           403 an operator without the role that this needs
       NotFound            404 no such route, or no such model
       MethodNotAllowed    405 the route exists, the method does not
       Slow                408 the body did not arrive in time
+      Conflict            409 something that holds now forbids it, such as a legal hold
       TooLarge            413 the body is over the limit
       EncodingRefused     415 a content-encoding or media type we do not read
       InternalError       500 a bug of ours
@@ -47,6 +49,13 @@ class Unauthenticated(GatewayError):
     type = "authentication_error"
 
 
+class Forbidden(GatewayError):
+    """We know who asks, and the role for this is not theirs."""
+
+    status = 403
+    type = "permission_error"
+
+
 class NotFound(GatewayError):
     """No such route or model."""
 
@@ -65,6 +74,13 @@ class Slow(GatewayError):
     """The body did not arrive in time."""
 
     status = 408
+    type = "invalid_request_error"
+
+
+class Conflict(GatewayError):
+    """Something that holds now forbids it."""
+
+    status = 409
     type = "invalid_request_error"
 
 

@@ -27,6 +27,8 @@ import uvicorn
 import uvloop
 
 from gateway import logs
+from gateway.admin.desk import Desk
+from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
 from gateway.app import Gate, make_admin_app, make_app
 from gateway.audit.errors import AuditError
@@ -40,6 +42,7 @@ from gateway.health import Health, Probe
 from gateway.http_client import HOST_URL, make_client
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.metrics import Metrics
+from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
 from gateway.policy_in_force import PolicyInForce
 from gateway.records import Records
@@ -99,7 +102,9 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         stack.callback(watching.cancel)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.reload_soon)
         _set_aside_start()
-        await _listen(gate, health, metrics, (api, admin), config.drain_s)
+        desk = Desk(OperatorRing(config.operators), records)
+        apps = make_app(gate), make_admin_app(health, metrics, admin_routes(desk))
+        await _listen(apps, health, (api, admin), config.drain_s)
 
 
 def _set_aside_start() -> None:
@@ -142,9 +147,9 @@ async def _answers_200(client: httpx.AsyncClient, path: str) -> None:
 
 
 async def _listen(
-    gate: Gate, health: Health, metrics: Metrics, sockets: tuple[socket.socket, socket.socket], drain_s: float
+    apps: tuple[Edge, Edge], health: Health, sockets: tuple[socket.socket, socket.socket], drain_s: float
 ) -> None:
-    servers = [_Server(_uvicorn(app, drain_s)) for app in (make_app(gate), make_admin_app(health, metrics))]
+    servers = [_Server(_uvicorn(app, drain_s)) for app in apps]
 
     def stop() -> None:
         health.draining = True

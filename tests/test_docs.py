@@ -16,7 +16,7 @@ DOCS = {
     path.relative_to(ROOT).as_posix(): path.read_text() for path in [*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]
 }
 ERROR = re.compile(
-    r"(?:BadRequest|TooMany|Unauthenticated|NotFound|MethodNotAllowed|Slow|TooLarge|EncodingRefused|UpstreamFailed|Unavailable"
+    r"(?:BadRequest|TooMany|Unauthenticated|Forbidden|Conflict|NotFound|MethodNotAllowed|Slow|TooLarge|EncodingRefused|UpstreamFailed|Unavailable"
     r'|UpstreamTimeout|ConfigError|AuditError|_Refused)\(\s*"([a-z_]+)"'
 )
 

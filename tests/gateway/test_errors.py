@@ -14,9 +14,11 @@ GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
 TABLE = {
     "BadRequest": (400, "invalid_request_error"),
     "Unauthenticated": (401, "authentication_error"),
+    "Forbidden": (403, "permission_error"),
     "NotFound": (404, "invalid_request_error"),
     "MethodNotAllowed": (405, "invalid_request_error"),
     "Slow": (408, "invalid_request_error"),
+    "Conflict": (409, "invalid_request_error"),
     "TooLarge": (413, "invalid_request_error"),
     "EncodingRefused": (415, "invalid_request_error"),
     "TooMany": (429, "rate_limit_error"),
