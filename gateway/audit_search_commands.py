@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.audit.errors import QueryError
 from gateway.audit.index import open_index, read_line
-from gateway.audit.search import EXACT, GROUPS, Query, count, find, moment, tally
+from gateway.audit.search import FILTERS, GROUPS, Query, count, find, moment, tally
 from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
 
@@ -47,7 +47,7 @@ def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     stats.add_argument("--by", choices=GROUPS, default="type", help="what to count by (default: type)")
     for parser, run in ((search, _search), (stats, _stats)):
         parser.add_argument("words", nargs="*", metavar="WORD", help="names and codes that the record must hold")
-        for column in EXACT:
+        for column in FILTERS:
             option = _OPTIONS.get(column, column)
             parser.add_argument(f"--{option}", dest=column, metavar="NAME", help=f"{option} is NAME")
         parser.add_argument("--since", metavar="TIME", help="2026-11-20, 2026-11-20T10:30:00Z, or 36h for so long ago")
@@ -112,7 +112,7 @@ def _query(arguments: argparse.Namespace) -> Query:
         raise UsageError(f"`--since`, `--until`: {exc}") from exc
     return Query(
         words=tuple(arguments.words),
-        exact=tuple((column, value) for column in EXACT if (value := getattr(arguments, column)) is not None),
+        exact=tuple((column, value) for column in FILTERS if (value := getattr(arguments, column)) is not None),
         since_ns=since,
         until_ns=until,
         detector=arguments.detector,

@@ -2,43 +2,49 @@
 
 It is a cache. The log does not know it, nothing is proved with it, and it may be deleted at any time: what it lacks is
 read from the log before each search, and an index that does not fit the log (another origin, rewritten segments, an
-older layout) is made anew. What a search shows is read from the log itself.
+older layout) is made anew. What a search shows is read from the log itself. A first build that was interrupted goes on
+where its last batch ended; memory stays at one batch, however long the log is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.audit.index_fields import COLUMNS, EXACT, Indexed, day_of, indexed, tallied
 from gateway.audit.merkle import leaf_hash
-from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines
+from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 _BATCH: Final = 20_000
 """Records between two commits of a first build; an interrupted one goes on where it was."""
-_WORDS: Final = "unicode61 tokenchars '-_/.:@'"
-"""Names such as `no-phi`, `acme/front-1` and `chat:write` are one word each."""
-
-_SCHEMA: Final = f"""
-CREATE TABLE place(layout INTEGER, origin TEXT, next INTEGER, segment INTEGER, offset INTEGER, leaf BLOB);
-CREATE TABLE record(
-    seq INTEGER PRIMARY KEY, ts INTEGER, segment INTEGER, offset INTEGER, type TEXT, req TEXT,
-    tenant TEXT, app TEXT, actor TEXT, model TEXT, action TEXT, code TEXT, policy TEXT
-);
-CREATE TABLE score(detector TEXT, ppm INTEGER, seq INTEGER, PRIMARY KEY(detector, ppm, seq)) WITHOUT ROWID;
-CREATE INDEX by_ts ON record(ts);
-CREATE INDEX by_req ON record(req) WHERE req IS NOT NULL;
-CREATE INDEX by_tenant ON record(tenant, action, seq) WHERE tenant IS NOT NULL;
-CREATE INDEX by_code ON record(code, seq) WHERE code IS NOT NULL;
-CREATE INDEX by_action ON record(action, seq) WHERE action IS NOT NULL AND action <> 'allow';
-CREATE INDEX by_type ON record(type, seq);
-CREATE VIRTUAL TABLE word USING fts5(words, content='', columnsize=0, tokenize="{_WORDS}");
-"""
+_SPAN: Final = 10_000
+"""Records, at least, for which one row says the earliest and latest time: a time is found through a few rows."""
+_TOKENIZE: Final = "ascii tokenchars '-_/.:@'"
+"""Names such as `no-phi`, `acme/front-1` and `chat:write` are one word each; see index_fields.tokens."""
+_TABLES: Final = ("word", "score", "rule", "record", "span", "daily", "place")
+_SCHEMA: Final = """
+CREATE TABLE place(layout INTEGER, next INTEGER, segment INTEGER, offset INTEGER, leaf BLOB);
+CREATE TABLE record(seq INTEGER PRIMARY KEY, ts INTEGER, segment INTEGER, offset INTEGER, req TEXT, {exact});
+CREATE TABLE score(seq INTEGER, detector TEXT, ppm INTEGER, PRIMARY KEY(seq, detector)) WITHOUT ROWID;
+CREATE TABLE rule(seq INTEGER, rule TEXT, PRIMARY KEY(seq, rule)) WITHOUT ROWID;
+CREATE TABLE span(first INTEGER PRIMARY KEY, last INTEGER, low INTEGER, high INTEGER);
+CREATE TABLE daily(heading TEXT, value TEXT, day TEXT, n INTEGER, PRIMARY KEY(heading, value, day)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE word USING fts5({words}, content='', columnsize=0, detail=column, tokenize="{tokenize}");
+INSERT INTO word(word, rank) VALUES ('hashsize', 33554432);
+""".format(exact=", ".join(EXACT), words=", ".join(COLUMNS), tokenize=_TOKENIZE)
+_AFTER_THE_FIRST_BUILD: Final = "CREATE INDEX IF NOT EXISTS by_req ON record(req) WHERE req IS NOT NULL"
+_INSERT_RECORD: Final = "INSERT OR REPLACE INTO record VALUES ({})".format(",".join("?" * (5 + len(EXACT))))  # noqa: S608 - names only
+_INSERT_WORDS: Final = "INSERT INTO word(rowid, {}) VALUES ({})".format(  # noqa: S608 - names only
+    ", ".join(COLUMNS), ",".join("?" * (1 + len(COLUMNS)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,74 +56,88 @@ class Line:
     raw: bytes
 
 
-def open_index(path: Path, directory: Path) -> sqlite3.Connection:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Up to where the log was read."""
+
+    next: int
+    segment: int
+    offset: int
+    leaf: bytes
+
+
+Told = Callable[[int], None]
+"""Is called with the number of records that were read, after each batch of a build."""
+
+
+def open_index(path: Path, directory: Path, told: Told | None = None) -> sqlite3.Connection:
     """The index, brought up to date with the log. Raises OSError, or sqlite3.Error when the file cannot be used."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-65536")
         path.chmod(0o600)
         place = _place(connection)
         if place is None or not _fits(place, directory):
             _begin_anew(connection)
             place = None
-        _catch_up(connection, directory, place)
+        _catch_up(connection, directory, place, told)
+        connection.execute(_AFTER_THE_FIRST_BUILD)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _place(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
-    """Up to where the log was read; None for a new file or one of another layout."""
+def _place(connection: sqlite3.Connection) -> _Place | None:
+    """None for a new file or one of another layout."""
     with closing(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'")) as found:
         if found.fetchone() is None:
             return None
-    with closing(connection.execute("SELECT layout, next, segment, offset, leaf FROM place")) as rows:
+    with closing(connection.execute("SELECT * FROM place")) as rows:
         row = rows.fetchone()
-    return tuple(row[1:]) if row is not None and row[0] == LAYOUT else None
+    return _Place(*row[1:]) if row is not None and row[0] == LAYOUT else None
 
 
-def _fits(place: tuple[Any, ...], directory: Path) -> bool:
+def _fits(place: _Place, directory: Path) -> bool:
     """Whether the last record that was read is still where it was, with the same bytes."""
-    _, segment, offset, leaf = place
     try:
-        return bool(leaf_hash(read_line(directory, segment, offset)) == leaf)
+        return bool(leaf_hash(read_line(directory, place.segment, place.offset)) == place.leaf)
     except OSError:
         return False
 
 
 def _begin_anew(connection: sqlite3.Connection) -> None:
-    with closing(connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")) as rows:
-        names = {name for (name,) in rows.fetchall()}
-    for name in ("word", "score", "record", "place"):
-        if name in names:
-            connection.execute(f"DROP TABLE {name}")
+    for name in _TABLES:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
     connection.executescript(_SCHEMA)
 
 
-def _catch_up(connection: sqlite3.Connection, directory: Path, place: tuple[Any, ...] | None) -> None:
-    batch: list[tuple[Line, dict[str, Any]]] = []
+def _catch_up(connection: sqlite3.Connection, directory: Path, place: _Place | None, told: Told | None) -> None:
+    batch = _Batch(place.next if place else 0)
+    first = place is not None
     for line in _lines_after(directory, place):
-        record = _parsed(line.raw)
-        if place is not None and not batch and _seq(record) != place[0]:
+        item = indexed(_parsed(line.raw))
+        if first and place is not None and item is not None and item.seq != place.next:
             # Numbers were given out again after a segment was lost: what stood under them before does not count.
             _begin_anew(connection)
-            return _catch_up(connection, directory, None)
-        batch.append((line, record))
-        if len(batch) == _BATCH:
-            _write(connection, batch)
-            batch, place = [], None
-    if batch:
-        _write(connection, batch)
+            return _catch_up(connection, directory, None, told)
+        first = False
+        batch.add(line, item)
+        if batch.lines == _BATCH:
+            _write(connection, batch, told)
+            batch = _Batch(batch.next)
+    if batch.lines:
+        _write(connection, batch, told)
     return None
 
 
-def _lines_after(directory: Path, place: tuple[Any, ...] | None) -> Iterator[Line]:
+def _lines_after(directory: Path, place: _Place | None) -> Iterator[Line]:
     """Complete lines that count and were not read yet."""
     segments = list_segments(directory)
-    _, last, offset, _ = place if place is not None else (0, -1, 0, b"")
+    last, offset = (place.segment, place.offset) if place is not None else (-1, 0)
     for segment in segments:
         if segment.first < last:
             continue
@@ -137,7 +157,7 @@ def _lines_of(segment: Segment, start: int, stop: int | None) -> Iterator[Line]:
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
-    """The record, or an empty one: an unreadable line is `audit verify`'s business, and is shown as it is."""
+    """The record, or an empty one: an unreadable line is `audit verify`'s business."""
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
@@ -145,111 +165,68 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _write(connection: sqlite3.Connection, batch: list[tuple[Line, dict[str, Any]]]) -> None:
+class _Batch:
+    """Rows between two commits."""
+
+    def __init__(self, following: int) -> None:
+        self.lines, self.next = 0, following
+        self.last = Line(0, 0, b"")
+        self.records: list[tuple[Any, ...]] = []
+        self.words: list[tuple[Any, ...]] = []
+        self.scores: list[tuple[int, str, int]] = []
+        self.rules: list[tuple[int, str]] = []
+        self.daily: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, line: Line, item: Indexed | None) -> None:
+        self.lines, self.last = self.lines + 1, line
+        if item is None:
+            return
+        self.next = item.seq + 1
+        self.records.append((item.seq, item.ts, line.segment, line.offset, item.req, *item.exact))
+        self.words.append((item.seq, *item.words()))
+        self.scores.extend((item.seq, detector, ppm) for detector, ppm in item.scores)
+        self.rules.extend((item.seq, rule) for rule in item.rules)
+        day = day_of(item.ts)
+        self.daily.update((heading, value, day) for heading, value in tallied(item))
+
+
+def _write(connection: sqlite3.Connection, batch: _Batch, told: Told | None) -> None:
     with connection:
+        connection.executemany(_INSERT_RECORD, batch.records)
+        connection.executemany(_INSERT_WORDS, batch.words)
+        connection.executemany("INSERT OR IGNORE INTO score VALUES (?,?,?)", batch.scores)
+        connection.executemany("INSERT OR IGNORE INTO rule VALUES (?,?)", batch.rules)
         connection.executemany(
-            "INSERT OR REPLACE INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            [_row(line, record) for line, record in batch],
+            "INSERT INTO daily VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            [(*key, number) for key, number in batch.daily.items()],
         )
-        connection.executemany(
-            "INSERT INTO word(rowid, words) VALUES (?, ?)",
-            [(_seq(record), " ".join(words_of(record))) for _, record in batch if _seq(record) >= 0],
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO score VALUES (?,?,?)",
-            [(detector, ppm, _seq(record)) for _, record in batch for detector, ppm in _scores(record)],
-        )
-        line, record = batch[-1]
+        if batch.records:
+            _widen_spans(connection, [row[0] for row in batch.records], [row[1] for row in batch.records])
         connection.execute("DELETE FROM place")
-        values = (LAYOUT, _text(record.get("origin")), _seq(record) + 1, line.segment, line.offset, leaf_hash(line.raw))
-        connection.execute("INSERT INTO place VALUES (?,?,?,?,?,?)", values)
+        values = (LAYOUT, batch.next, batch.last.segment, batch.last.offset, leaf_hash(batch.last.raw))
+        connection.execute("INSERT INTO place VALUES (?,?,?,?,?)", values)
+    if told is not None:
+        told(batch.next)
 
 
-def _row(line: Line, record: dict[str, Any]) -> tuple[Any, ...]:
-    decision, target, policy, actor = (_object(record.get(key)) for key in ("decision", "target", "policy", "actor"))
-    ts = str(record.get("ts", ""))
-    return (
-        _seq(record) if _seq(record) >= 0 else None,
-        int(ts) if ts.isascii() and ts.isdigit() and len(ts) < 19 + 1 else 0,
-        line.segment,
-        line.offset,
-        _text(record.get("type")),
-        _text(record.get("req")),
-        _text(record.get("tenant")),
-        _text(record.get("app")),
-        _text(actor.get("key_id")),
-        _text(target.get("model_req")),
-        _text(decision.get("action")),
-        _text(decision.get("code") or _object(record.get("err")).get("code")),
-        _text(policy.get("name")),
-    )
-
-
-def words_of(record: dict[str, Any]) -> Iterable[str]:
-    """What free words of a search find: names and codes that stand in the record, each once."""
-    decision = _object(record.get("decision"))
-    found: dict[str, None] = {}
-    for key in ("type", "tenant", "app", "stage"):
-        found[str(record.get(key, ""))] = None
-    for part in ("target", "policy", "actor", "err"):
-        for value in _object(record.get(part)).values():
-            if isinstance(value, str):
-                found[value] = None
-    for rule in _list(decision.get("rules")):
-        found[str(rule)] = None
-    for key, of in (("flags", "rule"), ("shadow", "rule"), ("errors", "detector"), ("errors", "kind")):
-        for item in _list(decision.get(key)):
-            found[str(_object(item).get(of, ""))] = None
-    for key in ("action", "outcome", "code"):
-        found[str(decision.get(key) or "")] = None
-    for guard in map(_object, _list(record.get("guards"))):
-        for value in (guard.get("name"), guard.get("use"), *_categories(guard)):
-            found[str(value or "")] = None
-    return [word for word in found if word]
-
-
-def _categories(guard: dict[str, Any]) -> Iterator[str]:
-    """Hazard codes whose score reached the detector's threshold, and error kinds."""
-    limit = guard.get("threshold_ppm")
-    for row in map(_object, _list(guard.get("rows"))):
-        if row.get("error"):
-            yield str(row["error"])
-        for entry in _list(row.get("cats")):
-            code, score = entry if isinstance(entry, list) and len(entry) == 2 else ("", None)
-            if isinstance(limit, int) and type(score) is int and score >= limit:
-                yield str(code)
-
-
-def _scores(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """The highest score of each detector in a record, where it found anything."""
-    for guard in map(_object, _list(record.get("guards"))):
-        scores = [row.get("score_ppm") for row in map(_object, _list(guard.get("rows")))]
-        best = max((score for score in scores if type(score) is int), default=0)
-        if best > 0 and _seq(record) >= 0:
-            yield str(guard.get("name", "")), best
+def _widen_spans(connection: sqlite3.Connection, seqs: list[int], times: list[int]) -> None:
+    """Add a row that says when these records were written, or widen the last one while it has few records."""
+    first, last, low, high = min(seqs), max(seqs), min(times), max(times)
+    with closing(connection.execute("SELECT * FROM span ORDER BY first DESC LIMIT 1")) as rows:
+        before = rows.fetchone()
+    if before is not None and before[1] - before[0] < _SPAN:
+        first, last, low, high = before[0], max(last, before[1]), min(low, before[2]), max(high, before[3])
+    connection.execute("INSERT OR REPLACE INTO span VALUES (?,?,?,?)", (first, last, low, high))
 
 
 def read_line(directory: Path, segment: int, offset: int) -> bytes:
     """The stored line at a place the index names; OSError if there is none."""
     path = directory / "seg" / f"{segment:016d}.jsonl"
-    raw = next(raw_lines(path, offset), b"")
-    if not raw.endswith(b"\n"):
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        raw, ended, _ = os.pread(file, LONGEST, offset).partition(b"\n")
+    finally:
+        os.close(file)
+    if not ended:
         raise OSError(0, "no complete line at that place", str(path))
-    return raw[:-1]
-
-
-def _seq(record: dict[str, Any]) -> int:
-    seq = record.get("seq")
-    return seq if type(seq) is int and 0 <= seq < 2**53 else -1
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return raw

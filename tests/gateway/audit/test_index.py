@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.index import open_index, read_line, words_of
+from gateway.audit.index import open_index, read_line
 from tests.gateway.audit.harness import exchange, lines_in, opened, segments_in, small_log
 
 
@@ -83,7 +83,11 @@ def test_a_line_that_is_no_record_stops_nothing(tmp_path: Path) -> None:
     with segments_in(tmp_path)[-1].open("ab") as file:
         file.write(b"not json\n[1]\n")
     with closing(open_index(tmp_path / "index.sqlite", tmp_path / "log")) as index:
-        assert index.execute("SELECT count(*) FROM record WHERE type IS NOT NULL").fetchone() == (28,)
+        assert index.execute("SELECT count(*) FROM record").fetchone() == (28,)
+    with (tmp_path / "log" / "seg" / "0000000000000028.jsonl").open("ab") as file:
+        file.write(b"more of it\n")
+    with closing(open_index(tmp_path / "index.sqlite", tmp_path / "log")) as index:
+        assert index.execute("SELECT count(*) FROM record").fetchone() == (28,)
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
@@ -100,19 +104,33 @@ def test_a_file_that_is_no_index_is_an_error_and_stays(tmp_path: Path) -> None:
     assert (tmp_path / "index.sqlite").read_bytes().startswith(b"something else")
 
 
-def test_words_are_names_and_codes_over_the_threshold() -> None:
-    guard = {
-        "name": "harm",
-        "use": "starter_hazard",
-        "threshold_ppm": 500_000,
-        "rows": [{"cats": [["S1", 499_999], ["S9", 500_000]]}, {"error": "timeout"}],
-    }
-    record = {
-        "type": "request.admit",
-        "tenant": "clinic",
-        "guards": [guard],
-        "decision": {"rules": ["no-weapons"], "errors": [{"detector": "inject", "kind": "overload"}]},
-    }
-    found = set(words_of(record))
-    assert {"harm", "S9", "timeout", "no-weapons", "inject", "overload", "clinic"} <= found
-    assert "S1" not in found
+def test_a_build_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Killed after any batch: what was committed stays, and the whole is the same as if nothing had happened."""
+    small_log(tmp_path)
+    with closing(open_index(tmp_path / "whole.sqlite", tmp_path / "log")) as index:
+        whole = contents(index)
+
+    class Killed(Exception):
+        pass
+
+    def kill(_: int) -> None:
+        raise Killed
+
+    log = opened(tmp_path)
+    told = list[int]()
+    for number in range(4):
+        log.writer.write(exchange(f"more-{number}"))
+        with pytest.raises(Killed):
+            open_index(tmp_path / "index.sqlite", tmp_path / "log", kill)
+    log.writer.write(exchange("last"))
+    log.close()
+    with closing(open_index(tmp_path / "index.sqlite", tmp_path / "log", told.append)) as index:
+        assert told == [len(lines_in(tmp_path))]
+        with closing(open_index(tmp_path / "whole.sqlite", tmp_path / "log")) as other:
+            assert contents(index) == contents(other) != whole
+
+
+def contents(index: sqlite3.Connection) -> list[list[object]]:
+    tables = ("record", "score", "rule", "daily")
+    found: list[list[object]] = [index.execute(f"SELECT * FROM {name}").fetchall() for name in tables]
+    return [*found, index.execute("SELECT rowid FROM word WHERE word MATCH 'complete OR admit'").fetchall()]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.audit.errors import QueryError
 from gateway.audit.index import open_index, read_line
 from gateway.audit.record import parse_line
-from gateway.audit.search import Query, count, find, moment, tally
+from gateway.audit.search import Query, count, daily, each, find, moment, tally
 from tests.gateway.audit.harness import opened, put_test_key
 
 TENANTS, CODES, RULES = ("clinic", "bank"), ("hazard", "prompt_attack"), ("no-weapons", "no-phi")
@@ -59,13 +59,20 @@ def requests(log: Path, index: sqlite3.Connection, query: Query, limit: int = 10
     tenant=st.none() | st.sampled_from(TENANTS),
     code=st.none() | st.sampled_from(CODES),
     word=st.none() | st.sampled_from(RULES),
+    rule=st.none() | st.sampled_from(RULES),
     least=st.none() | st.integers(1, 400_000),
 )
 @settings(max_examples=60, deadline=None)
 def test_a_search_finds_exactly_what_reading_everything_finds(
-    log: Path, index: sqlite3.Connection, tenant: str | None, code: str | None, word: str | None, least: int | None
+    log: Path,
+    index: sqlite3.Connection,
+    tenant: str | None,
+    code: str | None,
+    word: str | None,
+    rule: str | None,
+    least: int | None,
 ) -> None:
-    exact = tuple((name, value) for name, value in (("tenant", tenant), ("code", code)) if value)
+    exact = tuple((name, value) for name, value in (("tenant", tenant), ("code", code), ("rule", rule)) if value)
     words, detector = (word,) if word else (), "harm" if least else None
     query = Query(words=words, exact=(("type", "request.refuse"), *exact), detector=detector, least_ppm=least or 1)
     expected = [
@@ -74,10 +81,14 @@ def test_a_search_finds_exactly_what_reading_everything_finds(
         if (tenant is None or TENANTS[n % 2] == tenant)
         and (code is None or CODES[n % 3 % 2] == code)
         and (word is None or RULES[n % 2] == word)
+        and (rule is None or RULES[n % 2] == rule)
         and (least is None or n * 10_000 >= least)
     ]
     assert requests(log, index, query) == expected
+    assert list(each(index, query)) == find(index, query, 100)
     assert count(index, query) == len(expected)
+    assert count(index, query, most=3) == min(3, len(expected))
+    assert sum(number for _, number in tally(index, query, "tenant")) == len(expected)
 
 
 def test_the_newest_come_when_there_are_too_many_and_in_order(log: Path, index: sqlite3.Connection) -> None:
@@ -111,8 +122,38 @@ def test_counts_add_up(index: sqlite3.Connection) -> None:
     assert dict(tally(index, query, "code")) == {"hazard": 27, "prompt_attack": 13}
     assert dict(tally(index, query, "detector")) == {"harm": 39}
     assert sum(number for _, number in tally(index, query, "day")) == 40
+    assert dict(tally(index, query, "rule")) == {"no-phi": 20, "no-weapons": 20}
     with pytest.raises(QueryError, match="cannot count by `shoe`"):
         list(tally(index, query, "shoe"))
+
+
+@pytest.mark.parametrize("group", ["type", "tenant", "rule", "code", "detector", "action", "day"])
+def test_what_was_counted_by_day_is_what_counting_now_finds(index: sqlite3.Connection, group: str) -> None:
+    """Whole days come from counters that are kept; a question with a filter that leaves all in does not."""
+    assert Query().is_of_whole_days
+    [(low,)] = index.execute("SELECT min(ts) FROM record").fetchall()
+    kept, now = (list(daily(index, query, group)) for query in (Query(), Query(since_ns=low - 1)))
+    day = 86_400 * 10**9
+    within = Query(since_ns=low // day * day, until_ns=low // day * day + 2 * day)
+    assert within.is_of_whole_days
+    if group == "day":
+        assert [(day, number) for day, _, number in kept] == [(day, number) for day, _, number in now]
+    else:
+        assert kept == now == list(daily(index, within, group)) != []
+    assert list(daily(index, Query(until_ns=low // day * day), group)) == []
+
+
+def test_a_name_is_compared_as_it_is_written(log: Path, index: sqlite3.Connection) -> None:
+    """The text index knows no case and no order of words; the columns do."""
+    assert count(index, Query(words=("CLINIC",))) == 20
+    assert count(index, Query(exact=(("tenant", "CLINIC"),))) == 0
+    assert count(index, Query(exact=(("tenant", "clinic bank"),))) == 0
+    assert count(index, Query(exact=(("rule", "NO-PHI"),))) == 0
+
+
+def test_a_request_is_found_with_words_beside_it(log: Path, index: sqlite3.Connection) -> None:
+    assert requests(log, index, Query(words=("no-phi",), exact=(("req", "r3"),))) == ["r3"]
+    assert requests(log, index, Query(words=("no-weapons",), exact=(("req", "r3"),))) == []
 
 
 def test_times_are_read_as_people_write_them() -> None:
