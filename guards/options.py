@@ -42,6 +42,13 @@ class Options:
             raise GuardSetupError(self.use, "missing" if value is None else "expected a string", key)
         return value
 
+    def texts(self, key: str) -> dict[str, str]:
+        """A mapping of names to texts; empty when it is left out."""
+        value = self.values.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in (*value, *value.values())):
+            raise GuardSetupError(self.use, "expected a mapping of names to texts", key)
+        return dict(value)
+
     def among(self, key: str, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
         """A list of names out of a fixed set, in the order of that set."""
         found = self.strings(key, default)

@@ -22,18 +22,13 @@ from guards.generative.options import read_options as generative_options
 from guards.memory import Remembering, everything
 from guards.model_files import read_model
 from guards.moderation_api import ModerationGuard
-from guards.options import MEMORY_OPTION, VIEWS, Options, classifier_options, is_remembered
+from guards.options import MEMORY_OPTION, classifier_options, is_remembered
 from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.profiles.moderation_api import ModerationProfile
 from guards.profiles.profile import Activation, ModelProfile, Profile
 from guards.rules.base import RuleGuard
-from guards.rules.regex import RAW, RegexGuard
-from guards.rules.secret_patterns import LABELS as SECRET_LABELS
-from guards.rules.secrets import SecretsGuard
-from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
-from guards.rules.unicode import LABELS as UNICODE_LABELS
-from guards.rules.unicode import UnicodeGuard
+from guards.rules.known import KINDS, make
 from guards.verdict import Guard, GuardIdentity
 
 STARTER_DIRECTORIES = {
@@ -82,7 +77,7 @@ def check(use: str, options: Mapping[str, object]) -> None:
 
 def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSource]) -> Guard:
     """The guard, ready to judge. `sources` is by `use`."""
-    if use in _RULES:
+    if use in KINDS:
         return _rule(use, options)
     source = sources.get(use)
     profile = (source.profile if source else None) or PROFILES.get(use)
@@ -110,7 +105,7 @@ def _remembering(guard: Guard, profile: ModelProfile, options: Mapping[str, obje
 def identity(use: str, guard: Guard, sources: Mapping[str, ModelSource]) -> GuardIdentity:
     """What records cite: the guard's own identity, under the name that the policy used, and where a server runs it."""
     source = sources.get(use)
-    if use in _RULES or source is None:
+    if use in KINDS or source is None:
         return guard.identity
     model = source.model if source.is_remote else ""
     profile = source.profile.use if source.profile else use
@@ -142,28 +137,12 @@ _BUILDERS: tuple[tuple[type[Any], Callable[[Any, Mapping[str, object], ModelSour
 
 
 def _rule(use: str, options: Mapping[str, object]) -> RuleGuard:
-    if use not in _RULES:
+    if use not in KINDS:
         raise GuardSetupError(use, f"there is no such guard, expected one of {', '.join(USES)}")
-    keys, make = _RULES[use]
-    return make(Options(use, options, keys))
+    return make(use, options)
 
 
-def _regex(options: Options) -> RuleGuard:
-    if options.values.get("engine", "re2") != "re2":
-        raise GuardSetupError("regex", "expected `re2`, the only engine", "engine")
-    return RegexGuard(options.string("pattern"), options.string("label", "match"), options.among("views", VIEWS, RAW))
-
-
-_RULES: Mapping[str, tuple[set[str], Callable[[Options], RuleGuard]]] = {
-    "unicode": ({"find"}, lambda o: UnicodeGuard(o.strings("find", UNICODE_LABELS))),
-    "special_tokens": (
-        {"families", "extra"},
-        lambda o: SpecialTokensGuard(o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ())),
-    ),
-    "secrets": ({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS))),
-    "regex": ({"pattern", "label", "engine", "views"}, _regex),
-}
-RULES = tuple(_RULES)
+RULES = tuple(KINDS)
 """Names of the guards without a model: nothing else may be called so."""
 USES = (*PROFILES, *RULES)
 """Every name that a policy may write after `use:` without a configuration."""

@@ -12,12 +12,15 @@ from types import MappingProxyType
 from guards.errors import GuardSetupError
 from guards.options import VIEWS
 from guards.profiles.known import PROFILES
+from guards.rules.base import RuleGuard
+from guards.rules.known import make
 from guards.rules.regex import RegexGuard
 from guards.verdict import PPM
 from policies import vocabulary as words
 from policies.errors import Place, Problems, did_you_mean
 from policies.fields import Section, choice, described, duration_ms, list_of, matching, ppm, table, text
 from policies.model import DetectorSpec, Option
+from policies.options import read_options
 from policies.read_model import option_keys, read_model_options
 from policies.vocabulary import GuardFacts
 from policies.yaml_strict import Entry, Listing, Node, Scalar
@@ -40,6 +43,8 @@ class Declared:
     has_threshold: bool
     labels: tuple[str, ...]
     """What its spans can be labelled with; empty for guards without spans."""
+    known_after: float = 0
+    """Characters after which a guard that reads its options itself knows a find for one."""
 
 
 Detectors = Mapping[str, Declared | None]
@@ -97,6 +102,7 @@ def detector_keys(guard: GuardFacts) -> list[str]:
     keys += ["pattern", "label", "engine", "views"] if guard.takes_pattern else []
     keys += ["threshold"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
+    keys += sorted(guard.rule.keys) if guard.rule else []
     return [*keys, *option_keys(guard)]
 
 
@@ -108,6 +114,9 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
     asked = read_model_options(section, guard)
     guard = replace(guard, categories=asked.categories)
     options = {**_options(section, guard), **asked.options}
+    rule = _rule(section, use, guard)
+    if rule is not None:
+        options |= rule.settings
     spec = DetectorSpec(
         name=entry.key,
         use=use,
@@ -118,7 +127,13 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
         options=MappingProxyType(options),
         configured=() if guard.profile is None or use in PROFILES else (guard.profile.use, *guard.categories),
     )
-    return Declared(entry.place, spec, guard, "threshold" in section, _labels(guard, options))
+    labels, known_after = (_labels(guard, options), 0.0) if rule is None else (rule.labels, rule.known_after)
+    return Declared(entry.place, spec, guard, "threshold" in section, labels, known_after)
+
+
+def _rule(section: Section, use: str, guard: GuardFacts) -> RuleGuard | None:
+    """The guard itself, where it reads its own options; None for others, and after a problem, then reported."""
+    return read_options(section, guard.rule.keys, lambda values: make(use, values)) if guard.rule else None
 
 
 def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:

@@ -134,7 +134,8 @@ class RuleReader:
             pattern = options.get("pattern")
             # A match in a view may stand for any number of raw characters.
             needed = math.inf if "views" in options else reach(pattern) if isinstance(pattern, str) else 0
-            if isinstance(pattern, str) and needed > held:
+            needed = max(needed, declared.known_after if declared else 0)
+            if needed > held:
                 many = "any number of" if math.isinf(needed) else str(int(needed))
                 problem = (
                     f"a match of `{name}` may take {many} characters to be known as one, and `holdback` keeps {held}"

@@ -188,6 +188,9 @@ _OPTIONS: Mapping[str, Schema] = {
     "exclude": _list(_TEXT),
     "custom": {"type": "object", "additionalProperties": _TEXT},
     "mode": _enum(("score", "generate")),
+    "find": _list(_TEXT, least=1),
+    "locales": _list(_TEXT, least=1),
+    "patterns": {"type": "object", "additionalProperties": _TEXT},
 }
 """Options whose values the guard's own reader judges further; one that is not here may be anything."""
 

@@ -14,13 +14,15 @@ from typing import Final
 
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import ModelProfile
+from guards.rules import known
+from guards.rules.known import RuleKind
 from guards.rules.secret_patterns import GROUPS as SECRET_GROUPS
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
 from guards.rules.unicode import LABELS as UNICODE_LABELS
 from guards.verdict import Scope
 
-TEXT_SCOPES: Final = frozenset(Scope) - {Scope.IMAGE}
+TEXT_SCOPES: Final = known.TEXT_SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class GuardFacts:
     """The option whose names its spans are labelled with."""
     takes_pattern: bool = False
     scopes: frozenset[Scope] = TEXT_SCOPES
+    rule: RuleKind | None = None
+    """Of a guard without a model that reads its options itself: they, and what its places are called, come from it."""
     profile: ModelProfile | None = None
     """What the model is; None for a guard without one."""
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
@@ -59,6 +63,10 @@ class GuardFacts:
 
 def _finder(option: str, names: Names) -> GuardFacts:
     return GuardFacts(is_model=False, gives_spans=True, names=MappingProxyType({option: names}), labels_from=option)
+
+
+def _own(kind: RuleKind) -> GuardFacts:
+    return GuardFacts(is_model=False, gives_spans=True, rule=kind, scopes=kind.scopes)
 
 
 def facts_of(profile: ModelProfile, options: Mapping[str, object] = MappingProxyType({})) -> GuardFacts:
@@ -73,11 +81,12 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
         "special_tokens": _finder("families", Names(tuple(FAMILIES), DEFAULT_FAMILIES)),
         "secrets": _finder("find", Names(SECRET_LABELS, SECRET_LABELS, MappingProxyType(SECRET_GROUPS))),
         "regex": GuardFacts(is_model=False, gives_spans=True, takes_pattern=True),
+        **{use: _own(kind) for use, kind in known.KINDS.items() if kind.is_own_reader},
     }
 )
 """By the name after `use:`."""
 
-LATER_GUARDS: Final = ("entities", "near", "terms")
+LATER_GUARDS: Final = ("near", "terms")
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
 LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
@@ -88,7 +97,6 @@ LATER_DETECTOR: Final = (
     "reduce",
     "retries",
     "context",
-    "locales",
     "check",
     "term",
     "value",

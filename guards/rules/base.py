@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import re2
 
@@ -33,6 +34,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 class RuleGuard(ABC):
     """A guard that finds characters. Subclasses give `spans`; the rest follows."""
+
+    labels: tuple[str, ...] = ()
+    """What its spans may be labelled with, and …"""
+    settings: Mapping[str, str | int | tuple[str, ...] | Mapping[str, str]] = MappingProxyType({})
+    """… its options in one spelling, of a guard that reads them itself (policies/read_detectors.py)."""
+    known_after: float = 0
+    """Characters after which a find is known to be one: what a stream has to hold back to redact it whole."""
 
     def __init__(self, use: str, version: int) -> None:
         self.identity = GuardIdentity(use, f"{use}/{version}")

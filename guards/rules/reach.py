@@ -47,12 +47,21 @@ _UNKNOWN: Final = _Width(math.inf, math.inf)
 
 def reach(pattern: str) -> float:
     """Characters, or infinity when a match may be known only any number of characters after its beginning."""
+    return _width(pattern).known_after
+
+
+def longest(pattern: str) -> float:
+    """Characters of the longest match: what it takes where only the whole of it can be checked."""
+    return _width(pattern).most
+
+
+def _width(pattern: str) -> _Width:
     try:
         reader = _Reader(pattern)
         width = reader.alternatives()
     except (IndexError, ValueError, RecursionError):
-        return math.inf
-    return width.known_after if reader.is_done else math.inf
+        return _UNKNOWN
+    return width if reader.is_done else _UNKNOWN
 
 
 class _Reader:

@@ -32,16 +32,7 @@ class RegexGuard(RuleGuard):
         self._label, self._views = label, tuple(views)
         if not label:
             raise GuardSetupError("regex", "the label is empty", "label")
-        if not 0 < len(pattern) <= MAX_PATTERN:
-            raise GuardSetupError(
-                "regex", f"the pattern has {len(pattern)} characters, expected 1 to {MAX_PATTERN}", "pattern"
-            )
-        try:
-            self._pattern = compile_re2(pattern)
-        except (re2.error, UnicodeEncodeError) as exc:
-            raise GuardSetupError("regex", f"not a pattern that RE2 accepts: {_reason(exc)}", "pattern") from exc
-        if self._pattern.search("") is not None:
-            raise GuardSetupError("regex", "the pattern matches empty text, so it would match everywhere", "pattern")
+        self._pattern = checked_pattern("regex", pattern)
 
     def is_quick(self, parts: Sequence[Part]) -> bool:
         size = sum(len(part.text) for part in parts)
@@ -65,6 +56,20 @@ class RegexGuard(RuleGuard):
             for span in self._found(form.text)
         }
         return sorted(Span(*one) for one in found)
+
+
+def checked_pattern(use: str, pattern: str, option: str = "pattern") -> re2._Regexp:
+    """A pattern of a policy, compiled; GuardSetupError when it cannot be used."""
+    if not 0 < len(pattern) <= MAX_PATTERN:
+        told = f"the pattern has {len(pattern)} characters, expected 1 to {MAX_PATTERN}"
+        raise GuardSetupError(use, told, option)
+    try:
+        compiled = compile_re2(pattern)
+    except (re2.error, UnicodeEncodeError) as exc:
+        raise GuardSetupError(use, f"not a pattern that RE2 accepts: {_reason(exc)}", option) from exc
+    if compiled.search("") is not None:
+        raise GuardSetupError(use, "the pattern matches empty text, so it would match everywhere", option)
+    return compiled
 
 
 def _reason(exc: Exception) -> str:

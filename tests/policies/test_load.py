@@ -215,7 +215,6 @@ def test_feature_of_a_later_version_is_refused_in_rules(rule: str, feature: str)
 @pytest.mark.parametrize(
     ("detector", "feature"),
     [
-        ("{use: entities}", "entities"),
         ("{use: starter_injection, segment: 512}", "segment"),
         ("{use: starter_injection, endpoint: x}", "endpoint"),
         ("{use: starter_injection, on_error: open}", "open"),

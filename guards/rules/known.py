@@ -1,0 +1,70 @@
+"""The guards without a model: their names, their options, and how each is made from them.
+
+A policy is checked by making the guard, so its options have one definition: the guard's own reader. Nothing else lists
+these guards; the registry builds by this table and the policy language takes its words from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from guards.errors import GuardSetupError
+from guards.options import VIEWS, Options
+from guards.rules import entities
+from guards.rules.base import RuleGuard
+from guards.rules.entities import EntitiesGuard
+from guards.rules.regex import RAW, RegexGuard
+from guards.rules.secret_patterns import LABELS as SECRET_LABELS
+from guards.rules.secrets import SecretsGuard
+from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
+from guards.rules.unicode import LABELS as UNICODE_LABELS
+from guards.rules.unicode import UnicodeGuard
+from guards.verdict import Scope
+
+TEXT_SCOPES: Final = frozenset(Scope) - {Scope.IMAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleKind:
+    """One guard without a model."""
+
+    keys: Set[str]
+    """Its options."""
+    make: Callable[[Options], RuleGuard]
+    is_own_reader: bool = True
+    """Whether the policy loader takes options and labels from the guard; older guards are in its own tables."""
+    scopes: frozenset[Scope] = TEXT_SCOPES
+    """What it can judge."""
+    needs_whole: bool = False
+    """Whether a part of an answer means nothing to it: then an answer has to be judged at its end."""
+
+
+def _regex(options: Options) -> RuleGuard:
+    if options.values.get("engine", "re2") != "re2":
+        raise GuardSetupError("regex", "expected `re2`, the only engine", "engine")
+    return RegexGuard(options.string("pattern"), options.string("label", "match"), options.among("views", VIEWS, RAW))
+
+
+KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
+    {
+        "unicode": RuleKind({"find"}, lambda o: UnicodeGuard(o.strings("find", UNICODE_LABELS)), is_own_reader=False),
+        "special_tokens": RuleKind(
+            {"families", "extra"},
+            lambda o: SpecialTokensGuard(o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ())),
+            is_own_reader=False,
+        ),
+        "secrets": RuleKind({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS)), is_own_reader=False),
+        "regex": RuleKind({"pattern", "label", "engine", "views"}, _regex, is_own_reader=False),
+        "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
+    }
+)
+"""By the name after `use:`."""
+
+
+def make(use: str, options: Mapping[str, object]) -> RuleGuard:
+    """The guard, ready to judge. Raises GuardSetupError with the option that cannot be used."""
+    kind = KINDS[use]
+    return kind.make(Options(use, options, kind.keys))
