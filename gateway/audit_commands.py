@@ -25,6 +25,7 @@ from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
 from gateway.audit_search_commands import add_search_commands
+from gateway.audit_tile_commands import add_tile_commands
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below this, starting processes takes longer than the verification."""
@@ -80,6 +81,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=guarded(run), locate=locate)
     add_proof_commands(commands, locate)
+    add_tile_commands(commands, locate)
     add_search_commands(commands, locate)
 
 

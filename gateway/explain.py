@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.proof import stored_lines
+from gateway.audit.lookup import stored_lines
 from gateway.config import load_config
 from gateway.evaluate.detectors import bench, of_policy
 from gateway.evaluate.session import model_sources

@@ -44,6 +44,7 @@ from gateway.http_protocol import BoundedHttpProtocol
 from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
+from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.records import Records
 from gateway.secret import digest_key
@@ -80,7 +81,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
         upstream = Upstream(config.engine or _starter(), remote)
         sources = await open_sources(config.guards, host, stack)
-        policy = PolicyInForce(config.policy, config.guards, sources, records, metrics)
+        copies = config.state / POLICIES
+        policy = PolicyInForce(config.policy, config.guards, sources, records, metrics, copies=copies)
         await policy.load_first()
         health = Health(
             _probes(upstream, host),

@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.guard_settings import Guards, facts
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
+from gateway.policy_copies import keep_copy
 from gateway.records import Records
 from guards.errors import GuardSetupError
 from guards.memory import Counts
@@ -34,11 +35,20 @@ class PolicyInForce:
     """Holds the one pointer."""
 
     def __init__(
-        self, path: Path, guards: Guards, sources: Mapping[str, ModelSource], records: Records, metrics: Metrics
+        self,
+        path: Path,
+        guards: Guards,
+        sources: Mapping[str, ModelSource],
+        records: Records,
+        metrics: Metrics,
+        *,
+        copies: Path | None = None,
     ) -> None:
-        """`guards` is what the configuration names, `sources` where those that can be asked are."""
+        """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each
+        policy's text is kept for those who read the records later."""
         self._path, self._records, self._metrics = path, records, metrics
         self._guards, self._known, self._sources = guards, facts(guards), dict(sources)
+        self._copies = copies
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -106,6 +116,8 @@ class PolicyInForce:
     def _built(self) -> InForce:
         policy = load_policy(self._path, self._known)
         self._check_running(policy)
+        if self._copies is not None:
+            keep_copy(self._copies, self._path.read_bytes(), policy.source_digest)
         specs, sources = policy.detectors, self._sources
         guards = {name: build(spec.use, spec.options, sources) for name, spec in specs.items()}
         return InForce(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gateway.audit.errors import QueryError
-from gateway.audit.proof import stored_lines
+from gateway.audit.lookup import stored_lines
 from gateway.audit.search import moment
 from gateway.audit_location import Locate
 from gateway.jsonstrict import Json, dumps

@@ -5,14 +5,16 @@
     AuditUnavailable  a record could not be made durable; what it would have permitted must not happen
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
       HeadConflict    another process signed heads of this log; nothing is signed or written any more
+      EpochMissing    no key may sign at this time; the log goes on for some seconds without a signed head
     NoteError         a signed note or checkpoint does not hold
       EpochError      a certificate of an epoch key is missing or does not hold; `.code` says which
     TrustError        the trust root given by the caller cannot be read
     QueryError        a search asks for what there is not
+    TileError         a tile is missing, torn or wrong; the records say what it should hold
     ProofError        a record cannot be proved, or a proof does not hold; `.code` says why
 
 Codes of AuditError, stable: audit_dir_unwritable, audit_locked, audit_corrupt, audit_rollback, audit_key_missing,
-audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_head_store, audit_settings.
+audit_key_unsafe, audit_key_mismatch, audit_origin_mismatch, audit_head_store, audit_epoch_missing, audit_settings.
 Messages name files, lines and sizes. They never carry the content of a record.
 """
 
@@ -49,6 +51,12 @@ class HeadConflict(AuditUnavailable):
     """The head store holds a head that this process did not put there: a fork, which must not grow."""
 
 
+class EpochMissing(AuditUnavailable):
+    """There is no certified key for this time, and the log key is not here to certify one."""
+
+    code = "audit_epoch_missing"
+
+
 class NoteError(ValueError):
     """A signed note that is malformed, or not signed by the expected key."""
 
@@ -75,3 +83,7 @@ class ProofError(Exception):
 
 class QueryError(Exception):
     """A search that cannot be answered as it is asked."""
+
+
+class TileError(Exception):
+    """The cache of hashes cannot be used. Nothing is lost: it is made again from the records."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from tests.gateway.audit.harness import lines_in, small_log
+from gateway.policy_copies import digest_of, keep_copy
+from tests.gateway.audit.harness import exchange, lines_in, opened, small_log
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_proof.py"
 
@@ -73,3 +74,30 @@ def test_files_that_are_not_there_or_not_proofs_are_named(
     record.with_suffix(".tlog-proof").write_bytes(b"\xff")
     assert run("check-proof", record, "--trust", where[3]) == 2
     assert "proof_malformed" in capsys.readouterr().err
+
+
+def test_the_bundle_holds_the_policy_that_decided_and_says_how_to_check_it(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, gone = b"gatehouse: policy/v1\n", digest_of(b"another")
+    keep_copy(tmp_path / "policies", source, digest_of(source))
+    log = opened(tmp_path)
+    cited = [{"policy": {"src_digest": digest}, "req": "r"} for digest in (digest_of(source), gone)]
+    log.writer.write([record | more for record, more in zip(exchange("r"), [*cited, {}], strict=True)])
+    log.writer.sign_head()
+    log.close()
+    assert run("prove", "r", *where, "--out", tmp_path / "out") == 0
+    policies = list((tmp_path / "out/policies").iterdir())
+    assert [file.read_bytes() for file in policies] == [source]
+    readme = (tmp_path / "out/README.txt").read_text()
+    assert f"no copy was found: {gone}" in readme
+    assert "python verify_proof.py record-N.json record-N.tlog-proof test-one-audit.vkey" in readme
+    assert "`gatehouse audit tiles` makes this quick" in capsys.readouterr().err
+
+
+def test_with_tiles_nothing_is_said_of_reading_the_log(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("tiles", *where) == 0
+    assert run("prove", 5, *where, "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""

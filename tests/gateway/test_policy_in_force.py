@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import ConfigError, Unavailable
 from gateway.guard_settings import Guards, GuardSettings, shipped
 from gateway.metrics import Metrics
+from gateway.policy_copies import copy_of
 from gateway.policy_in_force import PolicyInForce
 from gateway.records import Records
 from guards.profiles.known import PROFILES
@@ -47,7 +48,9 @@ class Site:
         self.write("1.0.0")
         records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
         local = {use: ModelSource(one.path, host, use) for use, one in shipped().items() if host and one.path}
-        self.policy = PolicyInForce(self.path, guards, {**local, **sources}, records, self.metrics)
+        self.policy = PolicyInForce(
+            self.path, guards, {**local, **sources}, records, self.metrics, copies=tmp_path / "policies"
+        )
 
     def write(self, version: str) -> None:
         self.path.write_text(POLICY.replace("VERSION", version))
@@ -300,3 +303,14 @@ async def test_what_its_guards_remember_is_in_the_metrics_and_gone_after_a_reloa
     assert seen("entries", "window") == 1
     await site.policy.reload()
     assert (seen("hits_total", "part"), seen("entries", "part")) == (0, 0)
+
+
+async def test_every_policy_that_was_in_force_is_kept_by_its_digest(site: Site, tmp_path: Path) -> None:
+    """And only those: one that was rejected never decided anything."""
+    site.write("2.0.0")
+    await site.policy.reload()
+    site.path.write_text("gatehouse: policy/v1\n")
+    await site.policy.reload()
+    loaded = [record["policy"]["src_digest"] for record in site.log.records if record["type"] == "policy.load"]
+    assert all(copy_of(tmp_path / "policies", digest) for digest in loaded)
+    assert len(list((tmp_path / "policies").iterdir())) == len(loaded) == 2

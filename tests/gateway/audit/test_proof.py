@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
+from gateway.audit.epochs import endless_chain
 from gateway.audit.errors import ProofError
 from gateway.audit.merkle import Tree, leaf_hash, neighbours, node_hash
-from gateway.audit.note import Checkpoint
-from gateway.audit.proof import Proof, check_proof, parse_proof, prove, stored_lines
+from gateway.audit.note import Checkpoint, VerifierKey
+from gateway.audit.proof import Proof, newest_head, parse_proof
+from gateway.audit.proof import check_proof as check_with
+from gateway.audit.proof import prove as prove_under
 from tests.gateway.audit.harness import ORIGIN, lines_in, opened, segments_in, signer_in, small_log, trust_in
 
 DOCS = Path(__file__).parents[3] / "docs"
 Alone = Callable[[bytes, bytes, str], tuple[int, str]]
+
+
+def prove(directory: Path, key: VerifierKey, indexes: Sequence[int]) -> list[tuple[bytes, Proof]]:
+    return prove_under(directory, newest_head(directory, key), indexes)
+
+
+def check_proof(line: bytes, proof: Proof, key: VerifierKey) -> int:
+    return check_with(line, proof, endless_chain(key))
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +147,3 @@ def test_a_head_by_another_key_proves_nothing(log: Path) -> None:
     foreign = signer_in(seed=7).sign(Checkpoint(ORIGIN, 1, leaf_hash(line), 5).text())
     with pytest.raises(ProofError, match="the head in the proof"):
         check_proof(line, Proof(0, (), foreign), trust_in(log))
-
-
-def test_stored_lines_are_those_that_count(tmp_path: Path) -> None:
-    small_log(tmp_path)
-    with segments_in(tmp_path)[-1].open("ab") as file:
-        file.write(b'{"unfinished')
-    assert list(stored_lines(tmp_path / "log")) == lines_in(tmp_path)[:28]
