@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.audit.errors import RecordError
+from gateway.audit.export.view import printable
 from gateway.audit.record import Json, parse_line
 from gateway.audit.report import iso
 
@@ -33,8 +34,7 @@ def one_line(record: dict[str, Json]) -> str:
         if decision.get("code"):
             fields.append(f"code={decision['code']}")
     fields.extend(_scores(record.get("guards")))
-    # What a corrupt or hostile record holds must not reach the terminal as a control sequence.
-    return "".join(char if char.isprintable() else "?" for char in "  ".join(fields))
+    return printable("  ".join(fields))
 
 
 def _scores(guards: Json) -> Iterator[str]:

@@ -1,25 +1,26 @@
-"""`gatehouse audit search | stats`: which records, and how many, by names and codes.
+"""`gatehouse audit search | stats | index`: which records, and how many, by names and codes.
 
-Both bring a rebuildable index beside the log up to date first, and show lines of the log, not of the index. They take
-no lock and can run beside a gateway that writes; two at a time wait for each other.
+All bring a rebuildable index beside the log up to date first, and show lines of the log, not of the index. They take
+no lock on the log and can run beside a gateway that writes; two at a time wait for each other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
+import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
-from gateway.audit.errors import QueryError
-from gateway.audit.index import open_index, read_line
-from gateway.audit.search import FILTERS, GROUPS, Query, count, find, moment, tally
+from gateway.audit.export.view import printable
+from gateway.audit.index import read_line
+from gateway.audit.search import GROUPS, count, daily, find, tally
 from gateway.audit_lines import print_line
-from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
+from gateway.audit_location import Locate, UsageError, guarded, location_of
+from gateway.audit_query_options import add_index_options, add_query_options, index_file, index_of, query_of
 
-_INDEX = "audit-index.sqlite"
+_COUNTED = 10_000
+"""Counting what is not shown ends here."""
 
 
 def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
@@ -45,76 +46,80 @@ def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         formatter_class=raw,
     )
     stats.add_argument("--by", choices=GROUPS, default="type", help="what to count by (default: type)")
-    for parser, run in ((search, _search), (stats, _stats)):
-        parser.add_argument("words", nargs="*", metavar="WORD", help="names and codes that the record must hold")
-        for column in FILTERS:
-            option = _OPTIONS.get(column, column)
-            parser.add_argument(f"--{option}", dest=column, metavar="NAME", help=f"{option} is NAME")
-        parser.add_argument("--since", metavar="TIME", help="2026-11-20, 2026-11-20T10:30:00Z, or 36h for so long ago")
-        parser.add_argument("--until", metavar="TIME", help="before this time")
-        parser.add_argument("--detector", metavar="NAME", help="this detector found something")
-        parser.add_argument("--score", type=float, metavar="P", help="with --detector: at least P (0 to 1)")
-        parser.add_argument("--index", type=Path, metavar="FILE", help="index to use (default: beside DIR)")
-        parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the log")
-        parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=CONFIG_HELP)
-        parser.add_argument("--json", action="store_true", help="print JSON")
+    stats.add_argument("--daily", action="store_true", help="for each UTC day apart")
+    build = commands.add_parser(
+        "index",
+        help="bring the search index up to date",
+        description="Read into the search index what the log has and it lacks. Search, stats and export do so by "
+        "themselves;\nthis is for a long log's first time. It can be interrupted and goes on where it was.",
+        epilog="exit status: 0 done, 5 the log could not be read or the index not be written\n\n"
+        "example: gatehouse audit index --rebuild",
+        formatter_class=raw,
+    )
+    build.add_argument("--rebuild", action="store_true", help="throw the index away first")
+    add_index_options(build)
+    for parser, run in ((search, _search), (stats, _stats), (build, _build)):
+        if parser is not build:
+            add_query_options(parser)
+            parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(run=guarded(run), locate=locate)
-
-
-_OPTIONS = {"req": "request", "actor": "key"}
 
 
 def _search(arguments: argparse.Namespace) -> int:
     if arguments.n < 1:
         raise UsageError("`-n` is a positive number")
-    directory = location_of(arguments).directory
-    with closing(_index(arguments, directory)) as index:
-        places = find(index, _query(arguments), arguments.n)
-        rest = count(index, _query(arguments)) - len(places) if len(places) == arguments.n else 0
+    directory, query = location_of(arguments).directory, query_of(arguments)
+    with closing(index_of(arguments, directory)) as index:
+        places = find(index, query, arguments.n)
+        most = len(places) + _COUNTED
+        rest = count(index, query, most) - len(places) if len(places) == arguments.n else 0
     for segment, offset in places:
         print_line(read_line(directory, segment, offset), arguments.json)
     if rest and not arguments.json:
-        print(f"({rest} older records match as well; `-n` shows more)")
+        number = f"{rest} or more" if rest == _COUNTED else str(rest)
+        print(f"({number} older records match as well; `-n` shows more)")
     return 0 if places else 1
 
 
 def _stats(arguments: argparse.Namespace) -> int:
-    directory = location_of(arguments).directory
-    with closing(_index(arguments, directory)) as index:
-        rows = list(tally(index, _query(arguments), arguments.by))
-        total = count(index, _query(arguments))
+    directory, query = location_of(arguments).directory, query_of(arguments)
+    with closing(index_of(arguments, directory)) as index:
+        if arguments.daily:
+            return _print_daily(list(daily(index, query, arguments.by)), arguments)
+        rows = list(tally(index, query, arguments.by))
+        total = sum(number for _, number in tally(index, query, "day"))
     if arguments.json:
         print(json.dumps({"by": arguments.by, "records": total, "counts": dict(rows)}, indent=2))
         return 0
     for value, number in rows:
-        print(f"{number:>10}  {''.join(char if char.isprintable() else '?' for char in value)}")
+        print(f"{number:>10}  {printable(value)}")
     print(f"{total:>10}  records")
     return 0
 
 
-def _index(arguments: argparse.Namespace, directory: Path) -> sqlite3.Connection:
-    path: Path = arguments.index or directory.parent / _INDEX
-    try:
-        return open_index(path, directory)
-    except sqlite3.OperationalError as exc:
-        raise UsageError(f"the index `{path}` cannot be used ({exc}): name another with `--index`") from exc
-    except sqlite3.DatabaseError as exc:
-        raise UsageError(f"the index `{path}` is damaged ({exc}): delete it, it is made anew") from exc
+def _print_daily(rows: list[tuple[str, str, int]], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        days: dict[str, dict[str, int]] = {}
+        for day, value, number in rows:
+            days.setdefault(day, {})[value] = number
+        print(json.dumps({"by": arguments.by, "days": days}, indent=2))
+        return 0
+    for day, value, number in rows:
+        print(f"{day}  {number:>10}  {printable(value)}")
+    return 0
 
 
-def _query(arguments: argparse.Namespace) -> Query:
-    now = time.time_ns()
-    if arguments.score is not None and (arguments.detector is None or not 0.0 <= arguments.score <= 1.0):
-        raise UsageError("`--score` is a number from 0 to 1 and needs `--detector`")
-    try:
-        since, until = (moment(text, now) if text else None for text in (arguments.since, arguments.until))
-    except QueryError as exc:
-        raise UsageError(f"`--since`, `--until`: {exc}") from exc
-    return Query(
-        words=tuple(arguments.words),
-        exact=tuple((column, value) for column in FILTERS if (value := getattr(arguments, column)) is not None),
-        since_ns=since,
-        until_ns=until,
-        detector=arguments.detector,
-        least_ppm=max(1, round((arguments.score or 0.0) * 1_000_000)),
-    )
+def _build(arguments: argparse.Namespace) -> int:
+    directory, path = location_of(arguments).directory, index_file(arguments)
+    if arguments.rebuild:
+        for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            name.unlink(missing_ok=True)
+    begun = time.monotonic()
+
+    def told(read: int) -> None:
+        print(f"{read} records, {time.monotonic() - begun:.0f} s", file=sys.stderr)
+
+    with closing(index_of(arguments, directory, told)) as index:
+        [(records,)] = index.execute("SELECT count(*) FROM record").fetchall()
+    print(f"`{path}`: {records} records, {path.stat().st_size} bytes")
+    return 0

@@ -71,3 +71,22 @@ def test_a_damaged_index_is_named_and_not_overwritten(
     assert run("search", *where, "x") == 5
     assert "audit-index.sqlite" in capsys.readouterr().err
     assert run("search", *where, "request.admit", "--index", tmp_path / "fresh.sqlite") == 0
+
+
+def test_stats_count_days_apart(where: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("stats", *where, "--by", "type", "--daily", "--json") == 0
+    [(day, counts)] = json.loads(capsys.readouterr().out)["days"].items()
+    assert day == "2027-01-15"
+    assert counts["request.admit"] == 8
+    assert run("stats", *where, "--by", "type", "--daily") == 0
+    assert "2027-01-15           8  request.admit" in capsys.readouterr().out
+
+
+def test_the_index_can_be_built_and_rebuilt(
+    tmp_path: Path, where: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("index", *where) == 0
+    assert "28 records" in capsys.readouterr().out
+    (tmp_path / "audit-index.sqlite").write_bytes(b"not a database" * 100)
+    assert run("index", "--rebuild", *where) == 0
+    assert "28 records" in capsys.readouterr().out
