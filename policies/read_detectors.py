@@ -13,6 +13,7 @@ from guards.errors import GuardSetupError
 from guards.options import VIEWS
 from guards.profiles.known import PROFILES
 from guards.rules.base import RuleGuard
+from guards.rules.checksums import CHECKS
 from guards.rules.known import make
 from guards.rules.regex import RegexGuard
 from guards.verdict import PPM
@@ -99,7 +100,7 @@ def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]
 def detector_keys(guard: GuardFacts) -> list[str]:
     """What a detector with this guard may say."""
     keys = ["use", "timeout", "on_error", *guard.names]
-    keys += ["pattern", "label", "engine", "views"] if guard.takes_pattern else []
+    keys += ["pattern", "label", "engine", "views", "check"] if guard.takes_pattern else []
     keys += ["threshold"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
     keys += sorted(guard.rule.keys) if guard.rule else []
@@ -147,6 +148,8 @@ def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:
         options["pattern"] = pattern
         options["label"] = section.get("label", matching(NAME, "a name of small letters"), DEFAULT_LABEL)
         _check_pattern(section, pattern)
+        if "check" in section:
+            options["check"] = section.get("check", choice(CHECKS), "luhn")
         if "views" in section:
             views: tuple[str, ...] = VIEWS
             options["views"] = section.get("views", list_of(choice(VIEWS), least=1), views)

@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from guards.rules.reach import reach
+from guards.rules.reach import longest, reach
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.errors import Place, Problems
@@ -133,8 +133,9 @@ class RuleReader:
             options = declared.spec.options if declared else {}
             pattern = options.get("pattern")
             # A match in a view may stand for any number of raw characters.
-            needed = math.inf if "views" in options else reach(pattern) if isinstance(pattern, str) else 0
-            needed = max(needed, declared.known_after if declared else 0)
+            needed = declared.known_after if declared else 0
+            if isinstance(pattern, str):
+                needed = math.inf if "views" in options else (longest if "check" in options else reach)(pattern)
             if needed > held:
                 many = "any number of" if math.isinf(needed) else str(int(needed))
                 problem = (

@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 from guards.errors import ErrorKind
 from guards.options import MAX_OVERLAP, MAX_WINDOWS, MEMORY_OPTION, VIEWS
+from guards.rules.checksums import CHECKS
+from guards.rules.near import MOST
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
@@ -159,7 +161,7 @@ def _limit(name: str) -> dict[str, Schema]:
 def _detector(use: str, guard: GuardFacts) -> dict[str, Schema]:
     return _object(
         {key: {"const": use} if key == "use" else _option(key, guard) for key in detector_keys(guard)},
-        ["use", "pattern"] if guard.takes_pattern else ["use"],
+        ["use", "pattern"] if guard.takes_pattern else ["use", *(sorted(guard.rule.required) if guard.rule else ())],
     )
 
 
@@ -190,6 +192,10 @@ _OPTIONS: Mapping[str, Schema] = {
     "mode": _enum(("score", "generate")),
     "find": _list(_TEXT, least=1),
     "locales": _list(_TEXT, least=1),
+    "term": _TEXT,
+    "value": _TEXT,
+    "within": _whole(0, MOST),
+    "check": _enum(CHECKS),
     "patterns": {"type": "object", "additionalProperties": _TEXT},
 }
 """Options whose values the guard's own reader judges further; one that is not here may be anything."""

@@ -86,7 +86,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 )
 """By the name after `use:`."""
 
-LATER_GUARDS: Final = ("near", "terms")
+LATER_GUARDS: Final = ("terms",)
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
 LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
@@ -97,10 +97,6 @@ LATER_DETECTOR: Final = (
     "reduce",
     "retries",
     "context",
-    "check",
-    "term",
-    "value",
-    "within",
     "list",
     "accept_risk",
     "languages",

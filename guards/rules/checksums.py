@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 _NOT_ALNUM: Final = re.compile(r"[^0-9A-Za-z]")
+_GROUP: Final = re.compile(r"[0-9A-Za-z]+")
+_LONGEST: Final = 64
+_MOST_GROUPS: Final = 8
+"""So many can be tried in all ways for each match of a pattern without the text's author choosing the cost."""
 _VERHOEFF_STEPS: Final = (
     "0123456789",
     "1576283094",
@@ -161,6 +165,24 @@ def in_aadhaar(text: str) -> bool:
     """Twelve digits, the first one 2 to 9, with Verhoeff's check digit; palindromes are not given out."""
     digits = plain(text)
     return len(digits) == 12 and digits[0] in "23456789" and digits != digits[::-1] and verhoeff(digits)
+
+
+def held(check: Callable[[str], bool], text: str) -> tuple[int, int] | None:
+    """Where in the text the check holds: all of it, or else the most of its groups that stand together.
+
+    A pattern for numbers in groups also takes the group that happens to stand beside them.
+    """
+    if check(text):
+        return 0, len(text)
+    groups = [match.span() for match in _GROUP.finditer(text[:_LONGEST])]
+    if len(text) > _LONGEST or not 1 < len(groups) <= _MOST_GROUPS:
+        return None
+    for count in range(len(groups) - 1, 0, -1):
+        for first in range(len(groups) - count + 1):
+            start, end = groups[first][0], groups[first + count - 1][1]
+            if check(text[start:end]):
+                return start, end
+    return None
 
 
 CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {

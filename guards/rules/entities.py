@@ -92,10 +92,20 @@ class _Reader:
             start, end = match.span()
             if self.label == "iban":
                 end = _iban_end(text, start, end)
-            elif self._check is not None and not self._check(text[start:end]):
-                continue
+            elif self._check is not None:
+                found = self._held(text[start:end])
+                if found is None:
+                    continue
+                start, end = start + found[0], start + found[1]
             if end > start and (self._near is None or self._is_told(text, words, ends, start, end)):
                 yield start, end
+
+    def _held(self, text: str) -> tuple[int, int] | None:
+        """Where the check holds; a guess holds as it stands or not at all."""
+        assert self._check is not None
+        if self.label in _GUESSED:
+            return (0, len(text)) if self._check(text) else None
+        return checksums.held(self._check, text)
 
     def _is_told(self, text: str, words: list[tuple[int, int]], ends: list[int], start: int, end: int) -> bool:
         """Whether a word says what the value is. Of what could be anything, only the first value after the word is."""

@@ -13,9 +13,10 @@ from typing import Final
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS, Options
-from guards.rules import entities
+from guards.rules import entities, near
 from guards.rules.base import RuleGuard
 from guards.rules.entities import EntitiesGuard
+from guards.rules.near import NearGuard
 from guards.rules.regex import RAW, RegexGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
@@ -36,6 +37,8 @@ class RuleKind:
     make: Callable[[Options], RuleGuard]
     is_own_reader: bool = True
     """Whether the policy loader takes options and labels from the guard; older guards are in its own tables."""
+    required: Set[str] = frozenset()
+    """Options that it cannot be without."""
     scopes: frozenset[Scope] = TEXT_SCOPES
     """What it can judge."""
     needs_whole: bool = False
@@ -45,7 +48,8 @@ class RuleKind:
 def _regex(options: Options) -> RuleGuard:
     if options.values.get("engine", "re2") != "re2":
         raise GuardSetupError("regex", "expected `re2`, the only engine", "engine")
-    return RegexGuard(options.string("pattern"), options.string("label", "match"), options.among("views", VIEWS, RAW))
+    views, check = options.among("views", VIEWS, RAW), options.string("check", "")
+    return RegexGuard(options.string("pattern"), options.string("label", "match"), views, check)
 
 
 KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
@@ -57,8 +61,9 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
             is_own_reader=False,
         ),
         "secrets": RuleKind({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS)), is_own_reader=False),
-        "regex": RuleKind({"pattern", "label", "engine", "views"}, _regex, is_own_reader=False),
+        "regex": RuleKind({"pattern", "label", "engine", "views", "check"}, _regex, is_own_reader=False),
         "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
+        "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
     }
 )
 """By the name after `use:`."""

@@ -15,6 +15,7 @@ import re2
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.rules.base import RuleGuard, compile_re2, matches
+from guards.rules.checksums import CHECKS, held
 from guards.verdict import Part, Span
 from guards.views.forms import forms
 
@@ -25,13 +26,12 @@ INLINE_VIEWED, MAX_VIEWED = 2_048, 1 << 19
 
 
 class RegexGuard(RuleGuard):
-    """Every match of the pattern becomes a span with the label."""
+    """Every match of the pattern, and of the check if one is named, becomes a span with the label."""
 
-    def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW) -> None:
+    def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW, check: str = "") -> None:
         super().__init__("regex", 1)
-        self._label, self._views = label, tuple(views)
-        if not label:
-            raise GuardSetupError("regex", "the label is empty", "label")
+        self._label, self._views = checked_label("regex", label), tuple(views)
+        self._check = CHECKS[checked_name("regex", check)] if check else None
         self._pattern = checked_pattern("regex", pattern)
 
     def is_quick(self, parts: Sequence[Part]) -> bool:
@@ -43,8 +43,13 @@ class RegexGuard(RuleGuard):
 
     def _found(self, text: str) -> Iterator[Span]:
         for match in matches(self._pattern, text):
-            if match.end() > match.start():  # `\b` matches nothing in empty text and still matches without characters
-                yield Span(match.start(), match.end(), self._label)
+            if match.end() == match.start():  # `\b` matches nothing in empty text and still matches without characters
+                continue
+            start, end = match.span()
+            if self._check is None:
+                yield Span(start, end, self._label)
+            elif found := held(self._check, text[start:end]):
+                yield Span(start + found[0], start + found[1], self._label)
 
     def _found_in_views(self, text: str) -> list[Span]:
         made = forms(text, self._views) if len(text) <= MAX_VIEWED else None
@@ -56,6 +61,19 @@ class RegexGuard(RuleGuard):
             for span in self._found(form.text)
         }
         return sorted(Span(*one) for one in found)
+
+
+def checked_label(use: str, label: str) -> str:
+    if not label:
+        raise GuardSetupError(use, "the label is empty", "label")
+    return label
+
+
+def checked_name(use: str, check: str) -> str:
+    """Of a check, or GuardSetupError."""
+    if check not in CHECKS:
+        raise GuardSetupError(use, f"expected one of {', '.join(CHECKS)}", "check")
+    return check
 
 
 def checked_pattern(use: str, pattern: str, option: str = "pattern") -> re2._Regexp:

@@ -102,3 +102,19 @@ def test_an_iban_with_computed_check_digits_holds_where_stdnum_says_so(country: 
     if stdnum.iban.is_valid(number, check_country=False):
         assert checksums.iban(number.lower())
     assert not checksums.iban(number + "0")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("4111 1111 1111 1111 22", "4111 1111 1111 1111"),
+        ("12 4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("4111 1111 1111 1112", None),
+        ("1 " * 40, None),
+        ("4" * 80, None),
+    ],
+)
+def test_a_number_beside_the_number_does_not_hide_it(text: str, found: str | None) -> None:
+    at = checksums.held(checksums.card, text)
+    assert (at and text[slice(*at)]) == found

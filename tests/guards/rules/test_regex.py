@@ -82,3 +82,11 @@ def test_views_of_long_text_are_not_made_on_the_event_loop() -> None:
 
     assert RegexGuard("b").is_quick(parts)
     assert not RegexGuard("b", views=VIEWS).is_quick(parts)
+
+
+def test_a_match_counts_only_where_its_check_holds() -> None:
+    guard = RegexGuard(r"\b(?:\d[ -]?){13,19}\b", "pan", check="luhn")
+    assert list(guard.spans("4111 1111 1111 1111, 4111 1111 1111 1112")) == [Span(0, 19, "pan")]
+    with pytest.raises(GuardSetupError, match="expected one of luhn") as caught:
+        RegexGuard("a", check="mod7")
+    assert caught.value.option == "check"

@@ -1,0 +1,65 @@
+"""A value with a term close by: three digits are nothing, three digits beside `security code` are one.
+
+Both patterns are RE2's. A value counts when a match of the term ends at most `within` characters before it or begins at
+most as many behind it; the span is the value's. Each pattern reads the text once, and their matches are gone through
+side by side, so the cost is linear in the text.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final
+
+import re2
+
+from guards.errors import GuardSetupError
+from guards.options import Options
+from guards.rules.base import RuleGuard, matches
+from guards.rules.checksums import CHECKS, held
+from guards.rules.reach import longest, reach
+from guards.rules.regex import checked_label, checked_name, checked_pattern
+from guards.verdict import Span
+
+OPTIONS: Final = frozenset(("term", "value", "within", "label", "check"))
+MOST: Final = 1_000
+
+
+class NearGuard(RuleGuard):
+    """`term` and `value` are patterns, `within` is in characters, `check` holds the value to its check digits."""
+
+    def __init__(self, term: str, value: str, within: int, label: str = "match", check: str = "") -> None:
+        super().__init__("near", 1)
+        self._term, self._value = checked_pattern("near", term, "term"), checked_pattern("near", value, "value")
+        self._within, self._label = within, checked_label("near", label)
+        self._check = CHECKS[checked_name("near", check)] if check else None
+        if not 0 <= within <= MOST:
+            raise GuardSetupError("near", f"expected a whole number from 0 to {MOST}", "within")
+        self.labels = (label,)
+        self.settings = {"term": term, "value": value, "within": within, "label": label}
+        self.settings |= {"check": check} if check else {}
+        self.known_after = (longest if check else reach)(value) + within + reach(term)
+
+    @classmethod
+    def of(cls, options: Options) -> NearGuard:
+        term, value = options.string("term"), options.string("value")
+        within = options.integer("within", 0, MOST, -1)
+        return cls(term, value, within, options.string("label", "match"), options.string("check", ""))
+
+    def spans(self, text: str) -> Iterator[Span]:
+        terms = _places(self._term, text)
+        if not terms:
+            return
+        starts, ends = [start for start, _ in terms], sorted(end for _, end in terms)
+        for start, end in _places(self._value, text):
+            before = bisect_left(ends, start - self._within)
+            behind = bisect_left(starts, end)
+            is_near = (before < len(ends) and ends[before] <= start) or (
+                behind < len(starts) and starts[behind] <= end + self._within
+            )
+            if is_near and (found := (0, end - start) if self._check is None else held(self._check, text[start:end])):
+                yield Span(start + found[0], start + found[1], self._label)
+
+
+def _places(pattern: re2._Regexp, text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in matches(pattern, text) if match.end() > match.start()]
