@@ -20,6 +20,7 @@ from gateway.admission import Admission
 from gateway.auth import KeyRing
 from gateway.body import read_body
 from gateway.chat import Conversation
+from gateway.claims import claimed
 from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.edge import Edge
 from gateway.entries import Exchange, refusal
@@ -28,6 +29,7 @@ from gateway.exchange import Caller
 from gateway.health import Health
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json, dumps
+from gateway.ledger import RECEIPT, Ledger
 from gateway.logs import log_bug
 from gateway.metrics import Metrics
 from gateway.moderations import moderate, read_inputs
@@ -61,7 +63,7 @@ class _Call:
         self.id = exchange_id()
         self.caller: Caller | None = None
         self.bytes_in = 0
-        self.recorded = False
+        self.ledger = Ledger(gate.records)
         self._begun = time.perf_counter()
         self._open = True
         self._admitted = False
@@ -71,11 +73,13 @@ class _Call:
         self.caller = self.gate.keys.caller(self.request.headers.get("authorization"))
         self.gate.admission.enter(self.caller.key_id)
         self._admitted = True
+        self.caller = claimed(self.caller, self.request.headers)
         return self.caller
 
     def exchange(self, in_force: InForce) -> Exchange:
         assert self.caller is not None
-        return Exchange(self.id, self.caller, self.route, self.gate.upstream.settings.name, in_force.policy)
+        upstream = self.gate.upstream.settings
+        return Exchange(self.id, self.caller, self.route, upstream.name, in_force.policy, upstream.class_)
 
     def end(self, outcome: str, code: str) -> None:
         """Count the exchange, once."""
@@ -90,22 +94,26 @@ class _Call:
     async def refuse(self, exc: GatewayError) -> Response:
         """The answer to a request that failed, after its record."""
         self.end("error", exc.code)
-        if not self.recorded:
+        if not self.ledger.opened:
             exc = await self._record_refusal(exc)
-        headers = {"x-request-id": self.id}
+        headers = self.headers()
         if isinstance(exc, Unauthenticated):
             headers["www-authenticate"] = "Bearer"
         if exc.status in (429, 503):
             headers["retry-after"] = "1"
         return Response(error_body(exc, self.id), exc.status, headers, "application/json")
 
+    def headers(self) -> dict[str, str]:
+        """Of every answer: the call's id and, once its last record is durable, the receipt for that."""
+        return {"x-request-id": self.id} | ({RECEIPT: self.ledger.receipt} if self.ledger.receipt else {})
+
     async def _record_refusal(self, exc: GatewayError) -> GatewayError:
         record = refusal(self.id, self.caller, self.route, exc.code, exc.status, self.bytes_in)
         try:
             if self.caller is None:
-                await self.gate.records.append_failed_login(record)
+                await self.ledger.append_failed_login(record)
             else:
-                await self.gate.records.append(record)
+                await self.ledger.append(record)
         except GatewayError as unavailable:
             return unavailable
         return exc
@@ -161,11 +169,9 @@ async def _chat(call: _Call) -> Response:
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
     request = parse_chat(body, in_force.policy.limits)
-    conversation = Conversation(call.gate.pipeline, call.exchange(in_force), in_force, request, call.end)
-    try:
-        return await conversation.respond(call.request)
-    finally:
-        call.recorded = conversation.recorded
+    exchange = call.exchange(in_force)
+    conversation = Conversation(call.gate.pipeline, call.ledger, exchange, in_force, request, call.end)
+    return await conversation.respond(call.request)
 
 
 async def _moderations(call: _Call) -> Response:
@@ -175,14 +181,10 @@ async def _moderations(call: _Call) -> Response:
     call.bytes_in = len(body)
     parts = read_inputs(body, in_force.policy.limits.input_chars)
     client = Client()
-    work = moderate(call.exchange(in_force), in_force, parts, call.gate.records, client)
-    try:
-        answer = await unless_gone(call.request.receive, work, client)
-    except GatewayError as exc:
-        call.recorded = exc.code == "guard_unavailable"
-        raise
+    work = moderate(call.exchange(in_force), in_force, parts, call.ledger, client)
+    answer = await unless_gone(call.request.receive, work, client)
     call.end("allow", "")
-    return Response(answer, 200, {"x-request-id": call.id}, "application/json")
+    return Response(answer, 200, call.headers(), "application/json")
 
 
 async def _models(call: _Call) -> Response:

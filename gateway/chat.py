@@ -18,6 +18,7 @@ from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.entries import Exchange
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ChatRequest
+from gateway.ledger import RECEIPT, Ledger
 from gateway.logs import log_bug
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
 from gateway.render import GUARD_UNAVAILABLE, StreamedAnswer, UnaryAnswer, blocked_request, error_body
@@ -30,18 +31,19 @@ class Conversation:
     """One chat exchange and the response it becomes."""
 
     def __init__(
-        self, pipeline: Pipeline, exchange: Exchange, in_force: InForce, request: ChatRequest, ended: Ending
+        self,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        exchange: Exchange,
+        in_force: InForce,
+        request: ChatRequest,
+        ended: Ending,
     ) -> None:
-        self._exchange, self._request, self._ended = exchange, request, ended
+        self._ledger, self._exchange, self._request, self._ended = ledger, exchange, request, ended
         self._client = Client()
-        self._steps = pipeline.run(exchange, in_force, request, self._client)
+        self._steps = pipeline.run(ledger, exchange, in_force, request, self._client)
         self._record = -1
         self._outcome = ("allow", "")
-
-    @property
-    def recorded(self) -> bool:
-        """Whether the log knows this exchange. From then on the pipeline writes its closing record, too."""
-        return self._record >= 0
 
     async def respond(self, http: Request) -> Response:
         """The response; for a stream, one whose body is still to come. Raises GatewayError and ClientGone."""
@@ -95,17 +97,23 @@ class Conversation:
                     is_over = isinstance(step, Blocked) and step.choice is None
                     step = None if is_over else await anext(steps, None)
                 self._ended(*self._outcome)
-                if not is_over:
-                    yield sse.DONE
             except GatewayError as exc:
                 # The status line is out. An error event makes every OpenAI SDK raise, and no [DONE] follows it.
-                self._ended("error", exc.code)
-                yield sse.event(error_body(exc, self._exchange.id))
+                yield self._failed(exc)
             # A bug gets the same ending; let through, it would be a traceback in the server's log.
             except Exception as exc:  # noqa: BLE001
                 log_bug(self._exchange.id, exc)
-                self._ended("error", InternalError().code)
-                yield sse.event(error_body(InternalError(), self._exchange.id))
+                yield self._failed(InternalError())
+        if self._ledger.receipt:
+            yield sse.comment(f"{RECEIPT} {self._ledger.receipt}")
+        if self._outcome[0] != "error":
+            yield sse.DONE
+
+    def _failed(self, exc: GatewayError) -> bytes:
+        """The event that ends a stream that cannot go on."""
+        self._outcome = ("error", exc.code)
+        self._ended(*self._outcome)
+        return sse.event(error_body(exc, self._exchange.id))
 
     def _event_bytes(self, answer: StreamedAnswer, step: Step) -> list[bytes]:
         if isinstance(step, Admitted):
@@ -128,7 +136,8 @@ class Conversation:
         return Response(body, status, self._headers(), "application/json")
 
     def _headers(self) -> dict[str, str]:
-        return {"x-request-id": self._exchange.id, "gatehouse-record": str(self._record)}
+        headers = {"x-request-id": self._exchange.id, "gatehouse-record": str(self._record)}
+        return headers | ({RECEIPT: self._ledger.receipt} if self._ledger.receipt else {})
 
 
 class _Streaming(Response):

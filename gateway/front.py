@@ -94,7 +94,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency),
             in_force=policy.current,
-            pipeline=Pipeline(records, upstream, digest_key(config.key_dir)),
+            pipeline=Pipeline(upstream, digest_key(config.key_dir)),
             upstream=upstream,
             records=records,
             health=health,

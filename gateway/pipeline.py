@@ -13,15 +13,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
-from gateway.answering import Answer
+from gateway.answering import Answer, from_template
 from gateway.disconnect import Client, unbroken
 from gateway.entries import Exchange, judged, overflow_records, refusal, request_fields
 from gateway.errors import GatewayError
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
+from gateway.restoring import restored
 from gateway.rewrite import with_redactions
 from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServer, Step
+from gateway.tokens import Vault
 from guards.verdict import Context, Finding
 from policies.decide import unredactable
 from policies.model import Action, Decision
@@ -30,16 +33,16 @@ __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServer", "Pipeline",
 
 
 class Pipeline:
-    """Runs exchanges. Holds no state of any of them."""
+    """Runs exchanges, each with a place of its own for its records. Holds no state of any of them."""
 
-    def __init__(self, audit: Audit, server: ModelServer, digest_key: bytes) -> None:
-        self._audit, self._server, self._digest_key = audit, server, digest_key
+    def __init__(self, server: ModelServer, digest_key: bytes) -> None:
+        self._server, self._digest_key = server, digest_key
 
     async def run(
-        self, exchange: Exchange, in_force: InForce, request: ChatRequest, client: Client | None = None
+        self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, client: Client | None = None
     ) -> AsyncGenerator[Step]:
         """Yield what may leave, in order. Closing the iterator early writes the closing record of an abort."""
-        client = client or Client()
+        client, exchange = client or Client(), exchange.concerning(request)
         try:
             served = await self._server.served_as(request.model)
             context = Context.of(request.parts, exchange.caller.tenant)
@@ -49,20 +52,31 @@ class Pipeline:
             status = 499 if client.is_gone else 503
             gone = refusal(exchange.id, exchange.caller, exchange.route, code, status, request.bytes_in)
             with suppress(GatewayError):  # nobody is left who could be told
-                await unbroken(self._audit.append(gone))
+                await unbroken(audit.append(gone))
             raise
         canonical = dumps(request.body | {"model": served})
+        vault = Vault(self._digest_key, exchange.caller.tenant)
+        decision = replace(decision, redactions=vault.tokens_in(request.parts, decision.redactions))
         body, decision = _rewritten(request, served, canonical, decision)
         blocked = decision.action is Action.BLOCK
+        sent = b"" if blocked or decision.template is not None else body
         admission = self._record_admission(
-            exchange, in_force, request, findings, decision, (canonical, b"" if blocked else body), served
+            audit, exchange, in_force, request, findings, decision, (canonical, sent), served
         )
         if blocked:
             yield Blocked(await unbroken(admission), decision, on_answer=False)
             return
-        answer = Answer(self._audit, exchange, in_force, request, context, client)
+        if decision.template is not None:
+            yield Admitted(await unbroken(admission), decision)
+            for choice in range(request.n):
+                for said in from_template(in_force.policy, decision, choice):
+                    yield said
+            return
+        answer = Answer(audit, exchange, in_force, request, context, client)
         async with (
-            aclosing(self._server.answer(body, stream=request.stream, choices=request.n)) as events,
+            aclosing(
+                restored(self._server.answer(body, stream=request.stream, choices=request.n), vault.originals)
+            ) as events,
             aclosing(answer.steps(admission, decision, events)) as steps,
         ):
             async for step in steps:
@@ -70,6 +84,7 @@ class Pipeline:
 
     async def _record_admission(
         self,
+        audit: Audit,
         exchange: Exchange,
         in_force: InForce,
         request: ChatRequest,
@@ -78,16 +93,16 @@ class Pipeline:
         bodies: tuple[bytes, bytes],
         served: str,
     ) -> int:
-        blocked = decision.action is Action.BLOCK
+        ends = decision.action is Action.BLOCK or decision.template is not None
         canonical, body = bodies
         overflow, fields = judged(findings, request.parts, decision, in_force.policy, in_force.identities)
         for earlier in overflow_records(exchange, overflow):
-            await self._audit.append(earlier)
-        record = exchange.record("request.refuse", "complete") if blocked else exchange.record("request.admit", "admit")
+            await audit.append(earlier)
+        record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
         record |= fields | request_fields(request, body, canonical, self._digest_key)
         target: Json = {"upstream": exchange.upstream, "model_req": request.model, "model_served": served}
         record["target"] = target
-        return await self._audit.append(record)
+        return await audit.append(record)
 
 
 def _rewritten(request: ChatRequest, served: str, canonical: bytes, decision: Decision) -> tuple[bytes, Decision]:

@@ -1,4 +1,4 @@
-"""The audit log as the routes use it: numbers instead of receipts, and its outage as an answer to the client."""
+"""The audit log as the routes use it: every record counted, and its outage as an answer to the client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final, cast
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.log import AuditLog
 from gateway.audit.record import Json as RecordJson
+from gateway.audit.writer import Receipt
 from gateway.entries import Record
 from gateway.errors import Unavailable
 from gateway.jsonstrict import Json
@@ -32,15 +33,19 @@ class Records:
         self._allowance, self._refilled = _AUTH_BURST, time.monotonic()
         self._suppressed = 0
 
-    async def append(self, record: Record) -> int:
-        """The number of the record, once it is durable."""
+    async def append(self, record: Record) -> Receipt:
+        """The record's place in the log, once it is durable."""
         try:
             receipt = await self._log.append(_without_floats(record))
         except AuditUnavailable as exc:
             raise Unavailable("audit_unavailable", "the audit log cannot record this exchange") from exc
         self._metrics.records.inc()
         self._count_guard_errors(record.get("decision"))
-        return receipt.seq
+        return receipt
+
+    def sign(self, receipt: Receipt) -> str:
+        """What a client may keep as proof that the record is in the log."""
+        return self._log.sign_receipt(receipt)
 
     def _count_guard_errors(self, decision: Json) -> None:
         errors = decision.get("errors") if isinstance(decision, dict) else None

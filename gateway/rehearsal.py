@@ -8,6 +8,7 @@ client would have got. Reports name places, rules and codes, and never the texts
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from gateway.exchange import (
     ReleasedCalls,
     ReleasedText,
     TextDelta,
+    ToolDelta,
 )
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Blocked, InForce, Pipeline
@@ -31,6 +33,7 @@ from guards.panel import Panel
 from guards.registry import RULES, build
 from guards.verdict import NO_CONTEXT, Context, Guard, GuardIdentity, Part, Verdict
 from policies.cases import Case, Expect, Fake, Message, Send
+from policies.cases import Upstream as Said
 from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
 
 _KEY = b"rehearsal keys protect no content"
@@ -48,6 +51,9 @@ class Outcome:
     status: int = 200
     upstream_calls: int = 0
     shadow: set[str] = field(default_factory=set)
+    flags: set[str] = field(default_factory=set)
+    annotations: set[str] = field(default_factory=set)
+    template: str | None = None
     client_saw: str = field(default="", repr=False)
     upstream_saw: tuple[str, ...] = field(default=(), repr=False)
 
@@ -77,12 +83,15 @@ class Rehearsal:
 
     async def run(self, case: Case) -> Rehearsed:
         """Run one case. Never raises for what is in it."""
-        outcome = await _played(self._policy, self._in_force(case.fakes), case)
+        outcome = await _played(self._policy, self._in_force(case), case)
         return Rehearsed(case, tuple(_differences(case.expect, outcome)), frozenset(outcome.rules))
 
-    def _in_force(self, fakes: Sequence[Fake]) -> InForce:
-        guards = {name: self._guard(spec, fakes) for name, spec in self._policy.detectors.items()}
-        return InForce(self._policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
+    def _in_force(self, case: Case) -> InForce:
+        guards = {name: self._guard(spec, case.fakes) for name, spec in self._policy.detectors.items()}
+        identities = {name: guard.identity for name, guard in guards.items()}
+        at = case.at
+        clock = time.time if at is None else lambda: float(at)
+        return InForce(self._policy, Panel(guards), identities, clock=clock)
 
     def _guard(self, spec: DetectorSpec, fakes: Sequence[Fake]) -> Guard:
         real = self._real.get(spec.name)
@@ -91,11 +100,12 @@ class Rehearsal:
 
 
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
-    outcome, records, server = Outcome(), _Records(), _Server(case.upstream.chunks)
-    exchange = Exchange("rehearsal", Caller("rehearsal", case.send.tenant, case.send.app), "", "rehearsal", policy)
+    outcome, records, server = Outcome(), _Records(), _Server(case.upstream)
+    caller = Caller("rehearsal", case.send.tenant, case.send.app, dict(case.send.claims))
+    exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, case.upstream.class_)
     try:
         request = _request(policy, case.send)
-        steps = Pipeline(records, server, _KEY).run(exchange, in_force, request)
+        steps = Pipeline(server, _KEY).run(records, exchange, in_force, request)
         async for step in steps:
             if isinstance(step, Blocked):
                 outcome.code, outcome.status = step.decision.code, _status(step, outcome)
@@ -126,6 +136,12 @@ def _differences(expect: Expect, outcome: Outcome) -> list[str]:
         found.append(("rules", _listed(outcome.rules), _listed(expect.rules)))
     if expect.shadow is not None:
         found.append(("shadow", _listed(outcome.shadow), _listed(expect.shadow)))
+    if expect.flags is not None:
+        found.append(("flags", _listed(outcome.flags), _listed(expect.flags)))
+    if expect.annotations is not None:
+        found.append(("annotations", _listed(outcome.annotations), _listed(expect.annotations)))
+    if expect.template is not None:
+        found.append(("template", outcome.template or "none", expect.template))
     if expect.upstream_calls is not None:
         found.append(("upstream_calls", outcome.upstream_calls, expect.upstream_calls))
     lines = [f"`{key}` is `{got}`, expected `{wanted}`" for key, got, wanted in found if got != wanted]
@@ -133,6 +149,8 @@ def _differences(expect: Expect, outcome: Outcome) -> list[str]:
         lines.append(f"`{expect.rule}` is not among the deciding rules: `{_listed(outcome.rules)}`")
     for number, text in enumerate(expect.client_never_sees, 1):
         lines += [f"the client saw item {number} of `client_never_sees`"] if text in outcome.client_saw else []
+    for number, text in enumerate(expect.client_sees, 1):
+        lines += [] if text in outcome.client_saw else [f"the client did not see item {number} of `client_sees`"]
     for number, text in enumerate(expect.upstream_sees, 1):
         was_seen = any(text in seen for seen in outcome.upstream_saw)
         lines += [] if was_seen else [f"the upstream did not see item {number} of `upstream_sees`"]
@@ -149,6 +167,8 @@ def _request(policy: Policy, send: Send) -> ChatRequest:
     body: dict[str, Json] = {"model": send.model, "messages": messages}
     if send.stream:
         body["stream"] = True
+    if send.n > 1:
+        body["n"] = send.n
     return parse_chat(dumps(body), policy.limits)
 
 
@@ -217,22 +237,33 @@ class _Records:
         shadow = decision["shadow"]
         assert isinstance(shadow, list)
         outcome.shadow.update(str(note["rule"]) for note in shadow if isinstance(note, dict))
+        outcome.flags.update(_each(decision.get("flags"), "queue"))
+        outcome.annotations.update(_each(decision.get("annotations"), "field"))
+        template = decision.get("template")
+        outcome.template = template if isinstance(template, str) else outcome.template
+
+
+def _each(rows: Json, key: str) -> list[str]:
+    return [str(row[key]) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 class _Server:
     """A model server that answers with the pieces of the case."""
 
-    def __init__(self, chunks: Sequence[str]) -> None:
+    def __init__(self, said: Said) -> None:
         self.bodies: list[Json] = []
-        self._chunks = chunks
+        self._said = said
 
     async def served_as(self, model: str) -> str:
         return model
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         self.bodies.append(loads(body, max_depth=_DEPTH))
-        for chunk in self._chunks:
-            yield TextDelta(0, Channel.CONTENT, chunk)
-            # Time for the other side to look; else all pieces arrive as one, and no window ends inside a case.
-            await asyncio.sleep(0)
-        yield Finish(0, "stop")
+        for choice in range(choices):
+            for chunk in self._said.chunks:
+                yield TextDelta(choice, Channel.CONTENT, chunk)
+                # Time for the other side to look; else all pieces arrive as one, and no window ends inside a case.
+                await asyncio.sleep(0)
+            for index, (name, arguments) in enumerate(self._said.tool_calls):
+                yield ToolDelta(choice, index, f"call-{index}", name, arguments)
+            yield Finish(choice, "tool_calls" if self._said.tool_calls else "stop")

@@ -186,8 +186,6 @@ class StreamedAnswer:
                 yield from self._opening(choice)
                 last: Json = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
                 yield self._event([last], {"gatehouse": _detail(self._exchange, step)})
-        if step.choice is None:
-            yield sse.DONE
 
     def _delta(self, released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
         if isinstance(released, ReleasedText):

@@ -77,6 +77,11 @@ class EventParser:
         return None
 
 
+def comment(text: str) -> bytes:
+    """A line that clients skip by the specification, for those who look."""
+    return b": %s\n\n" % text.encode()
+
+
 def event(data: bytes) -> bytes:
     """One event of ours. `data` is JSON written by us, so it holds no line break."""
     return b"data: %s\n\n" % data

@@ -182,6 +182,9 @@ class MemoryLog:
         self.records.append(json.loads(line))
         return Receipt(len(self.records) - 1, hashlib.sha256(line).digest())
 
+    def sign_receipt(self, receipt: Receipt) -> str:
+        return f"memory; i={receipt.seq}"
+
 
 class ScriptedServer:
     """A model server that sends the events it was given, and keeps the bodies it was sent.

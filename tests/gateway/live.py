@@ -116,7 +116,7 @@ class Live:
             admission=Admission(Concurrency(total=64, per_key=48)),
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),
             in_force=lambda: self.in_force,
-            pipeline=Pipeline(records, self.server, b"k" * 32),
+            pipeline=Pipeline(self.server, b"k" * 32),
             upstream=self.server,  # type: ignore[arg-type] # a double
             records=records,
             health=self.health,

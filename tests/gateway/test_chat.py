@@ -31,9 +31,18 @@ def live(running: Live) -> Live:
 
 def rows(text: str) -> list[dict[str, Any]]:
     """The events of a stream that ended properly."""
-    *events, done, rest = text.split("\n\n")
+    *events, receipt, done, rest = text.split("\n\n")
+    assert receipt.startswith(": gatehouse-receipt ")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+def ending(text: str) -> dict[str, Any]:
+    """The error that a stream ended with; the receipt of the record that says so follows it."""
+    *_, error, receipt, rest = text.split("\n\n")
+    assert receipt.startswith(": gatehouse-receipt ")
+    assert rest == ""
+    return dict(json.loads(error.removeprefix("data: "))["error"])
 
 
 def content(events: list[dict[str, Any]]) -> str:
@@ -51,6 +60,27 @@ def test_streamed_and_unary_answers_say_the_same(live: Live) -> None:
     assert content(events) == unary == "".join(LONG)
     assert events[-1]["usage"] == {"total_tokens": 3}
     assert {row["object"] for row in events} == {"chat.completion.chunk"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("says", "kind"), [("hello", "response.complete"), ("this is BAD", "request.refuse")])
+def test_an_answer_carries_the_receipt_of_the_record_that_ends_it(
+    live: Live, says: str, kind: str, stream: bool
+) -> None:
+    live.in_force = in_force(harm={"BAD": Verdict(PPM)})
+    answer = live.chat(says, stream=stream)
+    [number] = [number for number, record in enumerate(live.records) if record["stage"] == "complete"]
+    assert live.records[number]["type"] == kind
+    in_stream = kind == "response.complete" and stream
+    assert answer.headers.get("gatehouse-receipt") == f"memory; i={number}", "an answer this short is over at once"
+    assert (f": gatehouse-receipt memory; i={number}\n\n" in answer.text) == in_stream
+
+
+def test_a_long_stream_is_begun_before_there_is_a_receipt(live: Live) -> None:
+    live.server.events = (*say(*LONG)[:-2], 0.05, *say(*LONG))
+    answer = live.chat(stream=True)
+    assert "gatehouse-receipt" not in answer.headers
+    assert answer.text.count(": gatehouse-receipt ") == 1
 
 
 def test_a_stream_has_the_headers_that_clients_and_proxies_need(live: Live) -> None:
@@ -98,7 +128,7 @@ def test_a_guard_that_goes_down_in_the_middle_ends_the_stream_with_an_error_even
     text = live.chat(stream=True).text
     assert "LOST" not in text
     assert "[DONE]" not in text, "a client that only looks for [DONE] must not take this for a whole answer"
-    assert json.loads(text.split("\n\n")[-2].removeprefix("data: "))["error"]["code"] == "guard_unavailable"
+    assert ending(text)["code"] == "guard_unavailable"
 
 
 @pytest.mark.parametrize(
@@ -110,11 +140,10 @@ def test_a_failure_after_the_first_text_is_an_error_event_and_one_closing_record
 ) -> None:
     live.server.events = (*(TextDelta(0, Channel.CONTENT, text) for text in LONG), 0.05, failure)
     text = live.chat(stream=True).text
-    *sent, last, _ = text.split("\n\n")
-    assert sent
+    assert "0123456789" in text
     assert "[DONE]" not in text
     assert "canary" not in text
-    assert json.loads(last.removeprefix("data: "))["error"]["code"] == code
+    assert ending(text)["code"] == code
     assert [record["type"] for record in closings(live)] == ["response.abort"]
     until(lambda: live.metric("gatehouse_in_flight") == 0)
 

@@ -20,7 +20,7 @@ from guards.errors import ErrorKind
 from guards.panel import Panel
 from guards.verdict import PPM, Guard, Span, Verdict
 from policies.load import load_policy
-from policies.model import Limits
+from policies.settings import Limits
 from tests.doubles import MemoryAudit, ScriptedGuard, ScriptedServer
 
 POLICY = """
@@ -57,13 +57,13 @@ class Bench:
         guards: dict[str, Guard] = {"harm": self.harm, "keys": self.keys}
         self.in_force = InForce(self.policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
         self.server, self.audit = ScriptedServer(*events), audit or MemoryAudit()
-        self.pipeline = Pipeline(self.audit, self.server, b"k" * 32)
+        self.pipeline = Pipeline(self.server, b"k" * 32)
 
     def steps(self, text: str, client: Client | None = None, **fields: Any) -> Any:
         body = {"model": "m", "messages": [{"role": "user", "content": text}]} | fields
         request = parse_chat(json.dumps(body).encode(), _limits())
         exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/chat/completions", "engine", self.policy)
-        return self.pipeline.run(exchange, self.in_force, request, client)
+        return self.pipeline.run(self.audit, exchange, self.in_force, request, client)
 
     async def run(self, text: str = "hello", **fields: Any) -> list[Step]:
         return [step async for step in self.steps(text, **fields)]

@@ -51,7 +51,7 @@ class Attack:
     async def run(self, *script: Sent, first_byte_s: float = 2.0, **fields: Any) -> Attack:
         self.server.answers(STREAM_HEAD, *script)
         settings = UpstreamSettings(self.server.url, models=(("m", "served/m"),), first_byte_s=first_byte_s)
-        self.bench.pipeline = Pipeline(self.bench.audit, Upstream(settings, self.client), b"k" * 32)
+        self.bench.pipeline = Pipeline(Upstream(settings, self.client), b"k" * 32)
         try:
             async for step in self.bench.steps("hello", stream=True, **fields):
                 self.steps.append(step)
