@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.audit.checkpoints import newest_checkpoint
+from gateway.audit.epochs import load_chain
 from gateway.audit.files import OsFiles
 from gateway.audit.keys import trust_path
 from gateway.audit.log import AuditLog, AuditSettings
@@ -77,7 +78,9 @@ def read_back(settings: AuditSettings) -> None:
     for name in ("start", "verify"):
         cpu = time.process_time()
         if name == "start":
-            count = recover(settings.directory, newest_checkpoint(settings.directory, key), OsFiles()).tree.size
+            chain = load_chain(settings.directory, key)
+            signed = newest_checkpoint(settings.directory, chain)
+            count = recover(settings.directory, signed.head if signed else None, OsFiles(), chain).tree.size
         else:
             count = verify(settings.directory, key).records
         cpu = time.process_time() - cpu

@@ -13,10 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from gateway.audit.epoch_keys import EpochKeys
+from gateway.audit.epochs import EpochChain, SignedHead
 from gateway.audit.errors import AuditError, AuditUnavailable, NoteError
 from gateway.audit.files import Files, write_all, write_new_file
 from gateway.audit.head_store import Head, HeadStore
-from gateway.audit.note import Checkpoint, Signer, VerifierKey, open_checkpoint
+from gateway.audit.note import Checkpoint
 
 HISTORY, NEWEST = "checkpoints.log", "checkpoint"
 _MARK = "— ".encode()
@@ -62,21 +64,21 @@ def _tail(path: Path) -> tuple[bytes, int]:
         return b"", 0
 
 
-def newest_checkpoint(directory: Path, key: VerifierKey) -> Checkpoint | None:
+def newest_checkpoint(directory: Path, chain: EpochChain) -> SignedHead | None:
     """The larger of the two files' last heads. One that does not verify stops the start."""
     found = []
     history, _ = _tail(directory / HISTORY)
     note, _ = last_note(history)
     if note:
-        found.append(_opened(note, key, directory / HISTORY))
+        found.append(_opened(note, chain, directory / HISTORY))
     with suppress(FileNotFoundError):
-        found.append(_opened((directory / NEWEST).read_bytes(), key, directory / NEWEST))
-    return max(found, key=lambda checkpoint: (checkpoint.size, checkpoint.time_ns), default=None)
+        found.append(_opened((directory / NEWEST).read_bytes(), chain, directory / NEWEST))
+    return max(found, key=lambda signed: (signed.head.size, signed.head.time_ns), default=None)
 
 
-def _opened(note: bytes, key: VerifierKey, path: Path) -> Checkpoint:
+def _opened(note: bytes, chain: EpochChain, path: Path) -> SignedHead:
     try:
-        return open_checkpoint(note, key)
+        return chain.open_head(note)
     except NoteError as exc:
         raise AuditError("audit_corrupt", f"`{path}`: {exc}") from exc
 
@@ -85,19 +87,24 @@ class CheckpointFiles:
     """Appends signed heads. Owned by the writer thread."""
 
     def __init__(
-        self, files: Files, directory: Path, signer: Signer, last: Checkpoint | None, store: HeadStore | None = None
+        self, files: Files, directory: Path, keys: EpochKeys, last: SignedHead | None, store: HeadStore | None = None
     ) -> None:
-        self._files, self._directory, self._signer, self._store = files, directory, signer, store
+        self._files, self._directory, self._keys, self._store = files, directory, keys, store
         self._descriptor: int | None = None
-        self._time_ns = last.time_ns if last is not None else 0
+        self._time_ns = last.head.time_ns if last is not None else 0
+
+    def time_ns(self, now_ns: int) -> int:
+        """The time that a head would carry which is signed now. It never goes back, even if the clock did."""
+        return max(now_ns, self._time_ns)
 
     def write(self, size: int, root: bytes, now_ns: int) -> None:
-        """Sign and store the head, or raise AuditUnavailable. Times never go back, even if the clock did."""
+        """Sign and store the head, or raise AuditUnavailable."""
+        checkpoint = Checkpoint(self._keys.name, size, root, self.time_ns(now_ns))
+        signer = self._keys.require(checkpoint.time_ns)
         # The second place first: a signature that it does not know could be denied by setting the log back.
         if self._store is not None:
             self._store.swap(Head(size, root))
-        checkpoint = Checkpoint(self._signer.verifier.name, size, root, max(now_ns, self._time_ns))
-        note = self._signer.sign(checkpoint.text())
+        note = signer.sign(checkpoint.text())
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()

@@ -3,75 +3,34 @@
 Records from all exchanges wait in one queue; one thread takes whatever waits, makes it durable with a single sync, and
 wakes all callers with a single call into their event loop. `append` returns after the sync and never before. While
 the disk is bad every append fails at once, and a probe each second brings the log back; its first record then says
-how long it was away. A sync that hangs makes new appends fail; those already waiting stay, as nobody knows yet
-whether they are on disk.
+how long it was away. The same happens when too few second places (sinks/) hold a batch in time, where the settings
+demand them. A sync that hangs makes new appends fail; those already waiting stay, as nobody knows yet whether they are
+on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from gateway.audit.checkpoints import CheckpointFiles, newest_checkpoint
+from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
-from gateway.audit.errors import AuditError, AuditUnavailable, HeadConflict, RecordError
+from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, RecordError
 from gateway.audit.files import Files, OsFiles
-from gateway.audit.head_store import HeadStore
-from gateway.audit.note import Signer, is_origin
 from gateway.audit.origin import open_origin
 from gateway.audit.record import Json, check_value
-from gateway.audit.recover import recover
-from gateway.audit.store import Store
+from gateway.audit.settings import AuditSettings as AuditSettings
+from gateway.audit.sinks.group import QuorumLost, Sinks
+from gateway.audit.sinks.worker import SinkState
+from gateway.audit.start import MAX_BATCH, open_writer
 from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
-MAX_BATCH = 1000
 CHECKPOINT_PATIENCE_S = 30.0
 """How long records may be written without a signed head before the log counts as broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditSettings:
-    """Where the log lies and who writes it."""
-
-    directory: Path
-    origin: str
-    """Name of the log, `<site>/<instance>/<class>`; the key's name, and in every record."""
-    key_path: Path
-    """Private key, created at the first start. Not inside `directory`."""
-    version: Mapping[str, Json] = field(default_factory=dict)
-    """Which software writes, copied into every record as `inst`."""
-    segment_bytes: int = 256 * 1024 * 1024
-    checkpoint_interval_s: float = 0.1
-    idle_checkpoint_s: float = 60.0
-    probe_interval_s: float = 1.0
-    stall_s: float = 5.0
-    """A sync that takes longer makes new appends fail."""
-    head_store: Path | None = None
-    """Database with the newest head, on a path that does not travel with the log; see head_store.py."""
-
-    def __post_init__(self) -> None:
-        if not is_origin(self.origin):
-            raise ValueError(
-                f"origin is `{self.origin}`, expected names of letters, digits, `.`, `_`, `-` divided by `/`"
-            )
-        if self.key_path.resolve().is_relative_to(self.directory.resolve()):
-            raise ValueError(
-                f"key `{self.key_path}` is inside the log directory, where it would be copied with the log"
-            )
-        if self.head_store is not None and self.head_store.resolve().is_relative_to(self.directory.resolve()):
-            raise ValueError(
-                f"head store `{self.head_store}` is inside the log directory, and would be set back with it"
-            )
-        if self.segment_bytes < 1024 * 1024:
-            raise ValueError(f"segment_bytes is {self.segment_bytes}, expected at least 1048576")
-        check_value(dict(self.version), "version")
 
 
 class _Waiting(NamedTuple):
@@ -83,10 +42,13 @@ class _Waiting(NamedTuple):
 class AuditLog:
     """One open log. `append` may be called from any event loop; everything else happens on the writer thread."""
 
-    def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int) -> None:
+    def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int, sinks: Sinks) -> None:
         self._settings, self._writer, self._files, self._lock = settings, writer, files, lock
+        self._sinks = sinks
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._fault: str | None = None
+        self._where = "store"
+        """Where the fault lies: here, or at a sink of this name."""
         self._refused = 0
         self._forked = False
         """Another process goes on with this log: not even a probe may add to it."""
@@ -102,7 +64,11 @@ class AuditLog:
         files, clock = files or OsFiles(), clock or SystemClock()
         origin = open_origin(settings.directory, settings.origin, settings.key_path, files, clock)
         try:
-            writer = open_writer(settings, files, clock, origin.signer)
+            sinks = Sinks.open(settings.sinks, settings.directory, settings.origin, files)
+            writer = open_writer(settings, files, clock, origin)
+        except EpochMissing as exc:
+            files.close(origin.lock)
+            raise AuditError(exc.code, exc.problem) from exc
         except (OSError, AuditUnavailable) as exc:
             files.close(origin.lock)
             problem = exc.strerror if isinstance(exc, OSError) else str(exc)
@@ -110,7 +76,8 @@ class AuditLog:
         except AuditError:
             files.close(origin.lock)
             raise
-        log = cls(settings, writer, files, origin.lock)
+        log = cls(settings, writer, files, origin.lock, sinks)
+        sinks.start(writer.head[0])
         log._thread.start()
         return log
 
@@ -118,6 +85,11 @@ class AuditLog:
     def healthy(self) -> bool:
         """Whether the next append has a chance."""
         return self._trouble() is None
+
+    @property
+    def sinks(self) -> list[SinkState]:
+        """How each second place is doing."""
+        return self._sinks.states()
 
     @property
     def head(self) -> tuple[int, bytes]:
@@ -142,6 +114,10 @@ class AuditLog:
             self._fail_queue()
         return await future
 
+    def sign_receipt(self, receipt: Receipt) -> str:
+        """The value of the header `Gatehouse-Receipt` for a record that was appended. Any thread; 40 us."""
+        return receipts.sign(*self._writer.signing, receipt.seq, receipt.leaf)
+
     async def close(self) -> None:
         """Write what waits, `gateway.stop` and a last checkpoint; then release the log."""
         self._queue.put(None)
@@ -159,9 +135,11 @@ class AuditLog:
 
     def _run(self) -> None:
         try:
+            self._confirm()
             while self._turn():
                 pass
             self._finish()
+            self._sinks.stored(self._writer.head[0])
         except BaseException as exc:
             self._fault = f"writer thread failed: {type(exc).__name__}"
             raise
@@ -169,6 +147,7 @@ class AuditLog:
             self._fault = self._fault or "the log is closed"
             self._ended = True
             self._fail_queue()
+            self._sinks.close()
             self._writer.close()
             self._files.close(self._lock)
 
@@ -182,8 +161,11 @@ class AuditLog:
                 self._probe()
         elif batch:
             self._store(batch)
+        if self._fault is None and self._sinks:
+            self._report_sinks()
         if self._fault is None and time.monotonic() >= self._checkpoint_due():
             self._sign()
+        self._sinks.stored(self._writer.head[0])
         return go_on
 
     def _take(self) -> tuple[list[_Waiting], bool]:
@@ -202,7 +184,8 @@ class AuditLog:
     def _patience(self) -> float:
         if self._fault is not None:
             return self._settings.probe_interval_s
-        return max(0.0, self._checkpoint_due() - time.monotonic())
+        due = max(0.0, self._checkpoint_due() - time.monotonic())
+        return min(due, self._settings.probe_interval_s) if self._sinks else due
 
     def _checkpoint_due(self) -> float:
         if self._sign_tried_at > self._signed_at:
@@ -212,26 +195,55 @@ class AuditLog:
         return self._signed_at + self._settings.idle_checkpoint_s
 
     def _store(self, batch: list[_Waiting]) -> None:
+        """Make a batch durable, and only then tell those who wait for it. The one place where records count."""
         self._busy_since = time.monotonic()
         try:
             results = self._writer.write([waiting.record for waiting in batch])
+            # A sink that does not answer has its own deadline.
+            self._busy_since = None
+            self._sinks.confirm(self._writer.head[0])
         except AuditUnavailable as exc:
-            self._fault = exc.problem
+            self._break(exc)
             _fail(batch, exc.problem)
         else:
             _deliver(batch, results)
         finally:
             self._busy_since = None
 
+    def _break(self, exc: AuditUnavailable) -> None:
+        """Nothing is recorded any more until a probe says otherwise."""
+        self._where = exc.where if isinstance(exc, QuorumLost) else "store"
+        self._fault = exc.problem
+
+    def _confirm(self) -> None:
+        """Begin broken if the sinks do not get what the start has written."""
+        try:
+            self._sinks.confirm(self._writer.head[0])
+        except AuditUnavailable as exc:
+            self._break(exc)
+
+    def _report_sinks(self) -> None:
+        try:
+            for report in self._sinks.reports():
+                self._writer.write([report])
+        except AuditUnavailable as exc:
+            self._break(exc)
+
     def _probe(self) -> None:
         """Try to write what happened; when that is durable, the log is back."""
-        error: dict[str, Json] = {"code": AuditUnavailable.code, "where": "store", "refused": self._refused}
+        if (lost := self._sinks.lost(self._writer.head[0])) is not None:
+            # Nothing would come of a record; its place in the log would be one more try each second.
+            self._where, self._fault = lost.where, lost.problem
+            return
+        error: dict[str, Json] = {"code": AuditUnavailable.code, "where": self._where, "refused": self._refused}
         refused = self._refused
         try:
+            self._writer.require_key()
             self._writer.write([{"type": "audit.fail", "stage": "complete", "err": error}])
+            self._sinks.confirm(self._writer.head[0])
             self._writer.sign_head()
         except AuditUnavailable as exc:
-            self._fault = exc.problem
+            self._break(exc)
             return
         self._refused -= refused
         self._note_signed()
@@ -258,6 +270,7 @@ class AuditLog:
         try:
             self._writer.write([{"type": "gateway.stop", "stage": "complete"}])
             self._writer.sign_head()
+            self._writer.seal_segment()
         except AuditUnavailable as exc:
             # Nobody waits for this record; the next start finds a log that ended without it.
             self._fault = exc.problem
@@ -279,37 +292,6 @@ def _check_record(record: Mapping[str, Json]) -> None:
     if taken:
         raise RecordError(f"record sets `{min(taken)}`, which the log adds itself")
     check_value(record)
-
-
-def open_writer(settings: AuditSettings, files: Files, clock: Clock, signer: Signer) -> BatchWriter:
-    """Check and mend a locked log, and write what its start has to tell. The part of opening that has no thread."""
-    last = newest_checkpoint(settings.directory, signer.verifier)
-    heads = HeadStore(settings.head_store, settings.origin) if settings.head_store is not None else None
-    try:
-        found = recover(settings.directory, heads.expected(last) if heads is not None else last, files)
-        if heads is not None and heads.stored is None:
-            found.reports.append({"type": "audit.head_store", "stage": "complete", "head_store": {"state": "new"}})
-    except BaseException:
-        if heads is not None:
-            heads.close()
-        raise
-    store = Store(files, settings.directory, settings.segment_bytes)
-    constants: dict[str, Json] = {
-        "origin": settings.origin,
-        "boot": clock.new_boot(),
-        "inst": {"pid": os.getpid(), **settings.version},
-    }
-    checkpoints = CheckpointFiles(files, settings.directory, signer, last, heads)
-    writer = BatchWriter(store, checkpoints, clock, constants, found.tree, found.leaf, found.wall_ns)
-    reports: list[dict[str, Json]] = [*found.reports, {"type": "gateway.start", "stage": "complete"}]
-    try:
-        for start in range(0, len(reports), MAX_BATCH):
-            writer.write(reports[start : start + MAX_BATCH])
-        writer.sign_head()
-    except AuditUnavailable:
-        writer.close()
-        raise
-    return writer
 
 
 def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:

@@ -1,60 +1,58 @@
 """Opens the log directory: one process at a time, one name and one key for the whole life of the log.
 
 `LOG` is written once and signed. A directory that holds records but no readable `LOG` is refused, as is one that was
-written under another name or key: going on would join two histories that do not belong together.
+written under another name or key: going on would join two histories that do not belong together. New logs are of
+version 2; one that was begun as version 1 stays what it is.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.audit.birth import NAME, Adopts, Birth, named_origin, open_birth
 from gateway.audit.checkpoints import HISTORY, NEWEST
 from gateway.audit.clock import Clock
+from gateway.audit.epochs import DIRECTORY as CERTIFICATES
 from gateway.audit.errors import AuditError, NoteError
 from gateway.audit.files import Files, make_directories, write_all
-from gateway.audit.keys import create_signer, load_signer
-from gateway.audit.note import Signer, VerifierKey, open_note
+from gateway.audit.keys import create_signer, load_signer, load_trust_file
+from gateway.audit.note import Signer, VerifierKey
 
-FORMAT = "gatehouse-audit-log/v1"
-NAME = "LOG"
+VERSION = 2
+"""Of the logs that are begun now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A locked log directory and the key to it."""
 
-    signer: Signer
+    birth: Birth
+    signer: Signer | None
+    """None: the log key is kept elsewhere."""
     lock: int
 
 
-def open_origin(directory: Path, origin: str, key_path: Path, files: Files, clock: Clock) -> Origin:
-    """Lock the directory, or make a new log in it. Raises AuditError."""
+def open_origin(
+    directory: Path, origin: str, key_path: Path, files: Files, clock: Clock, adopts: Adopts | None = None
+) -> Origin:
+    """Lock the directory, or make a new log in it, which `adopts` another one. Raises AuditError."""
     try:
         lock = _lock(directory, files)
         try:
-            signer = _signer(directory, origin, key_path, files, clock, lock)
+            note = (directory / NAME).read_bytes()
+            if _is_blank(directory):
+                birth, signer = _begin(directory, note, (origin, adopts), key_path, files, clock, lock)
+            else:
+                birth, signer = _continue(directory, note, origin, key_path, files)
         except (AuditError, OSError):
             files.close(lock)
             raise
     except OSError as exc:
         raise AuditError("audit_dir_unwritable", f"`{directory}` cannot be written: {exc.strerror}") from exc
-    return Origin(signer, lock)
-
-
-def log_note(origin: str, key: VerifierKey, created_ns: int) -> str:
-    """The text of `LOG`."""
-    return f"{FORMAT}\n{origin}\ncreated {created_ns}\nhash sha256\nkey {key.vkey}\n"
-
-
-def check_log_note(note: bytes, key: VerifierKey) -> None:
-    """Raise NoteError unless the note is a log's birth certificate under this name and key."""
-    lines = open_note(note, key).split("\n")
-    if len(lines) != 6 or lines[0] != FORMAT or lines[3] != "hash sha256":
-        raise NoteError(f"note is not of the format `{FORMAT}`")
-    if lines[1] != key.name or lines[4] != f"key {key.vkey}":
-        raise NoteError("note names another log or key")
+    return Origin(birth, signer, lock)
 
 
 def _lock(directory: Path, files: Files) -> int:
@@ -71,23 +69,57 @@ def _lock(directory: Path, files: Files) -> int:
     return lock
 
 
-def _signer(directory: Path, origin: str, key_path: Path, files: Files, clock: Clock, lock: int) -> Signer:
-    note = (directory / NAME).read_bytes()
-    if _is_blank(directory):
-        # Nothing was ever recorded here, so a LOG that a crash cut short can be written again.
-        signer = load_signer(key_path, origin, files) if key_path.exists() else create_signer(key_path, origin, files)
-        if not _holds(note, signer.verifier):
-            _write_log(directory, log_note(origin, signer.verifier, clock.wall_ns()), signer, files, lock)
-        return signer
-    signer = load_signer(key_path, origin, files)
-    named = _named_origin(note)
+def _begin(
+    directory: Path,
+    note: bytes,
+    who: tuple[str, Adopts | None],
+    key_path: Path,
+    files: Files,
+    clock: Clock,
+    lock: int,
+) -> tuple[Birth, Signer | None]:
+    """Nothing was ever recorded here, so a LOG that a crash cut short can be written again."""
+    origin, adopts = who
+    signer, key = _log_key(key_path, origin, files)
+    if key is None:
+        signer = create_signer(key_path, origin, files)
+        key = signer.verifier
+    with suppress(NoteError):
+        return open_birth(note, key), signer
+    if signer is None:
+        told = "a new log needs its key, or a `LOG` that `gatehouse audit keys` brought from where the key is"
+        raise AuditError("audit_key_missing", f"`{key_path}` is not there: {told}")
+    birth = Birth(VERSION, key, clock.wall_ns(), adopts)
+    _forget_certificates(directory, files)
+    files.truncate(lock, 0)
+    write_all(files, lock, signer.sign(birth.text()))
+    files.datasync(lock)
+    files.sync_directory(directory)
+    return birth, signer
+
+
+def _continue(directory: Path, note: bytes, origin: str, key_path: Path, files: Files) -> tuple[Birth, Signer | None]:
+    signer, key = _log_key(key_path, origin, files)
+    if key is None:
+        raise AuditError("audit_key_missing", f"the log exists but its key `{key_path}` does not")
+    named = named_origin(note)
     if named != origin:
         raise AuditError("audit_origin_mismatch", f"`{directory}` is the log `{named}`, expected `{origin}`")
     try:
-        check_log_note(note, signer.verifier)
+        birth = open_birth(note, key)
     except NoteError as exc:
         raise AuditError("audit_key_mismatch", f"`{directory / NAME}`: {exc}") from exc
-    return signer
+    if birth.version == 1 and signer is None:
+        raise AuditError("audit_key_missing", f"the log is of version 1 and its key `{key_path}` is not there")
+    return birth, signer
+
+
+def _log_key(key_path: Path, origin: str, files: Files) -> tuple[Signer | None, VerifierKey | None]:
+    """The key if it is on this machine, and its public half."""
+    if key_path.exists():
+        signer = load_signer(key_path, origin, files)
+        return signer, signer.verifier
+    return None, load_trust_file(key_path, origin)
 
 
 def _is_blank(directory: Path) -> bool:
@@ -96,21 +128,10 @@ def _is_blank(directory: Path) -> bool:
     return not any(path.stat().st_size for path in (directory / "seg").iterdir())
 
 
-def _named_origin(note: bytes) -> str:
-    lines = note.decode(errors="replace").split("\n")
-    return lines[1] if len(lines) > 1 and lines[0] == FORMAT else "(unreadable)"
-
-
-def _holds(note: bytes, key: VerifierKey) -> bool:
-    try:
-        check_log_note(note, key)
-    except NoteError:
-        return False
-    return True
-
-
-def _write_log(directory: Path, text: str, signer: Signer, files: Files, lock: int) -> None:
-    files.truncate(lock, 0)
-    write_all(files, lock, signer.sign(text))
-    files.datasync(lock)
-    files.sync_directory(directory)
+def _forget_certificates(directory: Path, files: Files) -> None:
+    """Those of a key that is no longer there; nothing was signed under them."""
+    folder = directory / CERTIFICATES
+    if folder.is_dir():
+        for path in folder.iterdir():
+            files.unlink(path)
+        files.sync_directory(folder)

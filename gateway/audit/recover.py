@@ -14,14 +14,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
-from gateway.audit.errors import AuditError, RecordError
+from gateway.audit.epochs import EpochChain
+from gateway.audit.errors import AuditError, NoteError, RecordError
 from gateway.audit.files import Files, write_new_file
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.note import Checkpoint
 from gateway.audit.record import Json, parse_line
+from gateway.audit.seal import Seal, open_seal, seal_path
 from gateway.audit.segments import (
     LONGEST,
     Segment,
@@ -32,12 +34,13 @@ from gateway.audit.segments import (
     raw_lines,
     starts_with_record,
 )
+from gateway.audit.store import Closed
 from gateway.audit.writer import b64
 
 NO_LEAF = bytes(32)
 """Stands for the leaf before the first record."""
 TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", "response.orphan"})
-_START = b'"type":"gateway.start"'
+_START, _EPOCH = b'"type":"gateway.start"', b'"type":"key.epoch"'
 
 
 @dataclass(slots=True)
@@ -50,6 +53,10 @@ class Recovered:
     """Time of the last record, 0 in an empty log."""
     reports: list[dict[str, Json]] = field(default_factory=list)
     """Records to write before `gateway.start`: torn bytes, orphans."""
+    epoch: int = 0
+    """The last epoch that a record says has begun; a log begins in the first one without a record."""
+    unsealed: Closed | None = None
+    """The last segment, in a log whose segments have seals, if it has none yet."""
 
 
 @dataclass(slots=True)
@@ -66,6 +73,7 @@ class _Scan:
     """Segment and offset of the last `gateway.start`."""
     root_then: bytes | None = None
     """Root at the checkpoint's size."""
+    epoch: int = 0
 
     def segment(self, index: int, segment: Segment, stop: int | None) -> int:
         """Read a segment's lines up to `stop`; returns the offset after the last complete one."""
@@ -83,14 +91,21 @@ class _Scan:
             line = raw[:-1]
             if self.tree.size >= self.strict_from:
                 self._check(line, segment, number)
-            if _START in line and parse_line(line)["type"] == "gateway.start":
-                self.start = (index, offset)
+            if _START in line or _EPOCH in line:
+                self._note_event(parse_line(line), index, offset)
             self.leaf, self.last_line = leaf_hash(line), line
             self.tree.push(self.leaf)
             offset += len(raw)
             if self.tree.size == target:
                 self._note_root()
         return offset
+
+    def _note_event(self, record: dict[str, Json], index: int, offset: int) -> None:
+        kind, key = record["type"], record.get("key")
+        if kind == "gateway.start":
+            self.start = (index, offset)
+        elif kind == "key.epoch" and isinstance(key, dict) and type(key.get("epoch")) is int:
+            self.epoch = int(str(key["epoch"]))
 
     def _note_root(self) -> None:
         if self.checkpoint is not None and self.tree.size == self.checkpoint.size:
@@ -110,46 +125,78 @@ class _Scan:
         raise AuditError("audit_corrupt", f"`{segment.path}` line {number}: {problem}")
 
 
-def recover(directory: Path, checkpoint: Checkpoint | None, files: Files) -> Recovered:
-    """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError."""
+def recover(directory: Path, checkpoint: Checkpoint | None, files: Files, chain: EpochChain | None = None) -> Recovered:
+    """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError.
+
+    With the chain of its epoch keys, a seal over the last segment is heeded, and a missing one reported.
+    """
     segments = list_segments(directory)
     dropped: list[Segment] = []
     while segments and not starts_with_record(segments[-1]):
         dropped.insert(0, segments.pop())
-    scan, end = _scan(segments, checkpoint)
+    seal = _seal_of(segments[-1], chain) if segments and chain is not None else None
+    scan, end = _scan(segments, checkpoint, seal)
     reports = [report for segment in dropped if (report := _drop(segment, files))]
     if segments and (report := _cut(segments[-1], end, files)):
         reports.append(report)
     reports.extend(_orphans(segments, scan.start))
     wall_ns = int(str(parse_line(scan.last_line)["ts"])) if scan.last_line else 0
-    return Recovered(scan.tree, scan.leaf, wall_ns, reports)
+    unsealed = _closed(segments[-1], end) if segments and chain is not None and seal is None else None
+    return Recovered(scan.tree, scan.leaf, wall_ns, reports, scan.epoch, unsealed)
 
 
-def _scan(segments: list[Segment], checkpoint: Checkpoint | None) -> tuple[_Scan, int]:
+def _scan(segments: list[Segment], checkpoint: Checkpoint | None, seal: Seal | None) -> tuple[_Scan, int]:
     signed = checkpoint.size if checkpoint is not None else 0
     scan = _Scan(signed, checkpoint)
-    end = _walk(scan, segments)
-    if checkpoint is None:
-        return scan, end
-    if scan.tree.size < signed:
-        _walk(_Scan(0, None), segments)
-        problem = f"{scan.tree.size} records on disk, but a signed checkpoint covers {signed}: history is missing"
-        raise AuditError("audit_rollback", problem)
-    if scan.root_then != checkpoint.root:
-        _walk(_Scan(0, None), segments)
-        problem = f"the records are not those that the checkpoint of size {signed} was signed for"
-        raise AuditError("audit_corrupt", problem)
+    end = _walk(scan, segments, seal)
+    if checkpoint is not None:
+        _check_head(scan, checkpoint, segments, seal)
+    if seal is not None and (end, scan.tree.size, scan.tree.root()) != (seal.size, seal.last + 1, seal.root):
+        _walk(_Scan(0, None), segments, seal)
+        raise AuditError("audit_corrupt", f"`{segments[-1].path}` is not what its seal says")
     return scan, end
 
 
-def _walk(scan: _Scan, segments: list[Segment]) -> int:
+def _check_head(scan: _Scan, checkpoint: Checkpoint, segments: list[Segment], seal: Seal | None) -> None:
+    signed = checkpoint.size
+    if scan.tree.size < signed:
+        _walk(_Scan(0, None), segments, seal)
+        problem = f"{scan.tree.size} records on disk, but a signed checkpoint covers {signed}: history is missing"
+        raise AuditError("audit_rollback", problem)
+    if scan.root_then != checkpoint.root:
+        _walk(_Scan(0, None), segments, seal)
+        problem = f"the records are not those that the checkpoint of size {signed} was signed for"
+        raise AuditError("audit_corrupt", problem)
+
+
+def _walk(scan: _Scan, segments: list[Segment], seal: Seal | None) -> int:
     end = 0
     for index, segment in enumerate(segments):
         stop = claimed_end(segment, segments[index:])
+        if segment is segments[-1] and seal is not None:
+            # It was lost and sealed, and the segment that would have said so was never begun.
+            stop = seal.size
         end = scan.segment(index, segment, stop)
         if segment is not segments[-1] and end != (stop if stop is not None else segment.path.stat().st_size):
             raise AuditError("audit_corrupt", f"`{segment.path}` does not end with a complete line")
     return end
+
+
+def _seal_of(segment: Segment, chain: EpochChain) -> Seal | None:
+    """The seal of the last segment, which a crash may have left without one."""
+    path = seal_path(segment.path)
+    try:
+        seal, _ = open_seal(path.read_bytes(), chain)
+    except FileNotFoundError:
+        return None
+    except NoteError as exc:
+        raise AuditError("audit_corrupt", f"`{path}`: {exc}") from exc
+    return seal
+
+
+def _closed(segment: Segment, end: int) -> Closed:
+    with segment.path.open("rb") as file:
+        return Closed(segment.path, segment.first, end, file_digest(file, "sha256").digest())
 
 
 def _drop(segment: Segment, files: Files) -> dict[str, Json] | None:

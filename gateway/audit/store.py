@@ -12,13 +12,18 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gateway.audit.errors import AuditUnavailable, SegmentLost
-from gateway.audit.files import Files, FileState, write_all
+from gateway.audit.files import Files, FileState, write_all, write_new_file
+from gateway.audit.seal import seal_path
 from gateway.audit.segments import Continues, aside_path, segment_path
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 DAY_NS = 86_400 * 10**9
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,6 +40,18 @@ class _Open:
     day: int
     size: int = 0
     """Bytes that are synced. Everything behind them is not part of the log."""
+    digest: _Hash = field(default_factory=sha256)
+    """Over those bytes, kept up with them so that closing a large segment stops nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A segment that will not grow any more, and has no seal yet."""
+
+    path: Path
+    first: int
+    size: int
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +71,44 @@ class Store:
         self._open: _Open | None = None
         self.mishap: Mishap | None = None
         """Set while a segment was lost and no record says so yet."""
+        self.closed: Closed | None = None
+        """The segment before the next one, until somebody has sealed it."""
 
-    def commit(self, first: int, data: bytes, wall_ns: int) -> None:
-        """Append lines beginning with record `first`, and return when they are durable.
+    def make_room(self, size: int, wall_ns: int) -> None:
+        """End the open segment if so many bytes of that day belong into a new one."""
+        current = self._open
+        if current is None or current.size == 0:
+            return
+        if current.size + size > self._segment_bytes or current.day != wall_ns // DAY_NS:
+            self._close(current)
+
+    def end_segment(self) -> None:
+        """What comes next begins a new segment."""
+        if self._open is not None and self._open.size > 0:
+            self._close(self._open)
+
+    def seal(self, note: bytes) -> None:
+        """Put the seal of the closed segment beside it. AuditUnavailable: it is not there, and has to be."""
+        assert self.closed is not None  # the caller made the note from it
+        path = seal_path(self.closed.path)
+        try:
+            write_new_file(self._files, path, note)
+            self._files.sync_directory(path.parent)
+        except OSError as exc:
+            raise AuditUnavailable(f"seal `{path.name}` cannot be written: {exc.strerror}") from exc
+        self.closed = None
+
+    def commit(self, first: int, data: bytes, wall_ns: int, *, grow: bool = False) -> None:
+        """Append lines beginning with record `first`, and return when they are durable. `grow`: in the open segment,
+        however large it becomes.
 
         SegmentLost: try once more, with a record of the mishap in front. AuditUnavailable: nothing was added.
         """
-        segment = self._segment_for(first, len(data), wall_ns // DAY_NS)
+        if not grow:
+            self.make_room(len(data), wall_ns)
+        if self._open is None:
+            self._open = self._create(first, wall_ns // DAY_NS)
+        segment = self._open
         self._check_untouched(segment)
         self._append(segment, data)
         try:
@@ -68,20 +116,27 @@ class Store:
         except OSError as exc:
             self._abandon(segment, "sync", exc)
         segment.size += len(data)
+        segment.digest.update(data)
         self.mishap = None
+
+    def resume(self, first: int, size: int) -> None:
+        """Go on with a segment that is there, of which `size` bytes count; for copies of a log, as a log itself begins
+        a new one at each start. Raises OSError."""
+        self.close()
+        path = segment_path(self._directory, first)
+        descriptor = self._files.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            self._files.truncate(descriptor, size)
+            self._files.datasync(descriptor)
+            state = self._files.state(descriptor)
+        except OSError:
+            self._files.close(descriptor)
+            raise
+        self._open = _Open(path, first, descriptor, (state.device, state.inode), 0, size)
 
     def close(self) -> None:
         if self._open is not None:
             self._close(self._open)
-
-    def _segment_for(self, first: int, size: int, day: int) -> _Open:
-        current = self._open
-        full = current is not None and current.size > 0 and current.size + size > self._segment_bytes
-        if current is not None and (full or (current.size > 0 and current.day != day)):
-            self._close(current)
-        if self._open is None:
-            self._open = self._create(first, day)
-        return self._open
 
     def _create(self, first: int, day: int) -> _Open:
         path = segment_path(self._directory, first)
@@ -146,6 +201,8 @@ class Store:
 
     def _close(self, segment: _Open) -> None:
         self._open = None
+        if segment.size > 0:
+            self.closed = Closed(segment.path, segment.first, segment.size, segment.digest.digest())
         # What counts was synced; what a failing close could still lose does not count.
         with suppress(OSError):
             self._files.close(segment.descriptor)

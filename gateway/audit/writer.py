@@ -2,26 +2,33 @@
 
 One thread owns a BatchWriter. A batch that cannot be stored leaves no trace in the tree, so the next one takes the
 same numbers. The writer adds its own records where the story would otherwise have a gap: a clock that stepped, a
-segment that was lost.
+segment that was lost, an epoch key that took over, a head that came late. In a log with epochs a closed segment is
+sealed before the next one is begun.
 """
 
 from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.audit.checkpoints import CheckpointFiles
 from gateway.audit.clock import Clock
-from gateway.audit.errors import AuditUnavailable, RecordError, SegmentLost
+from gateway.audit.epoch_keys import EpochKeys, Signing
+from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, RecordError, SegmentLost
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.record import Json, encode_checked
+from gateway.audit.seal import Seal
 from gateway.audit.store import Store
 
 VERSION = 1
 STEP_NS = 500_000_000
 """A wall clock that moved this far from the monotonic one was set by somebody."""
+RETRY_NS = 1_000_000_000
+LATE_NS = 75_000_000_000
+"""Heads are signed every 60 s at least. A writer that finds its last one older says so; a verifier asks after 120 s."""
 RESERVED = frozenset({"v", "origin", "seq", "prev", "ts", "mono", "boot", "inst", "continues"})
 
 
@@ -30,6 +37,16 @@ class Receipt(NamedTuple):
 
     seq: int
     leaf: bytes
+
+
+class End(NamedTuple):
+    """Where a log ends when its writer begins."""
+
+    tree: Tree
+    leaf: bytes
+    wall_ns: int
+    epoch: int
+    """The last one that a record told of."""
 
 
 @dataclass(slots=True)
@@ -50,31 +67,38 @@ class BatchWriter:
         self,
         store: Store,
         checkpoints: CheckpointFiles,
+        keys: EpochKeys,
         clock: Clock,
         constants: Mapping[str, Json],
-        tree: Tree,
-        leaf: bytes,
-        wall_ns: int,
+        end: End,
     ) -> None:
-        self._store, self._checkpoints, self._clock = store, checkpoints, clock
+        self._store, self._checkpoints, self._keys, self._clock = store, checkpoints, keys, clock
         self._constants = {"v": VERSION, **constants}
-        self._tree, self._leaf = tree, leaf
-        self._wall_ns, self._mono_ns = wall_ns, clock.mono_ns()
+        self._tree, self._leaf, self._wall_ns = end.tree, end.leaf, end.wall_ns
+        self._told_epoch = end.epoch if keys.chain.version > 1 else keys.number
+        self._mono_ns = self._alive_ns = clock.mono_ns()
+        """`_alive_ns`: when the last head was signed, or a record said why there was none."""
+        self._epoch_tried_ns = 0
         self._drift_known = False
-        self.head = (tree.size, tree.root())
+        self.head = (end.tree.size, end.tree.root())
         """Size and root of what is durable. Replaced whole, so that other threads read a matching pair."""
+
+    @property
+    def signing(self) -> Signing:
+        """The key that signs now. Any thread."""
+        assert self._keys.current is not None  # a writer is not made before there is one
+        return self._keys.current
 
     def write(self, records: Sequence[Mapping[str, Json]]) -> list[Receipt | RecordError]:
         """Make records durable, in order. RecordError stands where one was refused; AuditUnavailable: none is kept."""
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
-        step = self._step_record(wall_ns, mono_ns)
         lost: SegmentLost | None = None
         for _ in range(2):
-            own = [*step, *self._mishap_record()]
+            own = self._own_records(wall_ns, mono_ns)
             batch = self._encode([*own, *records], wall_ns, mono_ns)
             try:
                 if batch.data:
-                    self._store.commit(self._tree.size, batch.data, wall_ns)
+                    self._commit(batch.data, wall_ns)
             except SegmentLost as exc:
                 lost = exc
                 continue
@@ -83,29 +107,102 @@ class BatchWriter:
         raise lost or AuditUnavailable("batch was not stored")
 
     def sign_head(self) -> None:
-        """Store a checkpoint over everything durable."""
-        self._checkpoints.write(*self.head, self._clock.wall_ns())
+        """Store a checkpoint over everything durable, by the key whose time it is."""
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
+        self._turn_epoch(self._checkpoints.time_ns(wall_ns), mono_ns)
+        if self._own_records(wall_ns, mono_ns):
+            self.write([])
+        self._checkpoints.write(*self.head, wall_ns)
+        self._alive_ns = mono_ns
+        # The key before has done its last. An old one that cannot be removed now is tried again with the next head.
+        with suppress(OSError):
+            self._keys.erase_earlier()
+
+    def require_key(self) -> None:
+        """EpochMissing if no head could be signed now, so that nothing is worth writing."""
+        time_ns = self._checkpoints.time_ns(self._clock.wall_ns())
+        self._turn_epoch(time_ns, self._clock.mono_ns())
+        self._keys.require(time_ns)
+
+    def seal_segment(self) -> None:
+        """End the segment that is open, and seal it."""
+        self._store.end_segment()
+        self._seal(self._checkpoints.time_ns(self._clock.wall_ns()))
 
     def close(self) -> None:
         self._store.close()
         self._checkpoints.close()
 
-    def _step_record(self, wall_ns: int, mono_ns: int) -> list[dict[str, Json]]:
-        drift = (wall_ns - self._wall_ns) - (mono_ns - self._mono_ns)
-        if wall_ns >= self._wall_ns and (not self._drift_known or abs(drift) < STEP_NS):
-            return []
-        clock: dict[str, Json] = {"from": str(self._wall_ns), "to": str(wall_ns)}
-        return [{"type": "clock.step", "stage": "complete", "clock": clock}]
+    def _turn_epoch(self, time_ns: int, mono_ns: int) -> None:
+        """Begin the next epoch when it is due. While the present key may still sign, a failure can wait."""
+        if not self._keys.is_due(time_ns) or mono_ns < self._epoch_tried_ns + RETRY_NS:
+            return
+        self._epoch_tried_ns = mono_ns
+        try:
+            following = self._keys.prepare(time_ns)
+        except (AuditError, EpochMissing, OSError) as exc:
+            if self._keys.can_sign(time_ns):
+                return
+            problem = exc.strerror if isinstance(exc, OSError) else exc.problem
+            raise EpochMissing(f"the next epoch cannot begin: {problem}") from exc
+        if self._keys.can_sign(time_ns):
+            # The key under which the segment was written seals it; else the next one does.
+            self._store.end_segment()
+            self._seal(time_ns)
+        self._keys.current = following
 
-    def _mishap_record(self) -> list[dict[str, Json]]:
+    def _commit(self, data: bytes, wall_ns: int) -> None:
+        time_ns = self._checkpoints.time_ns(wall_ns)
+        can_seal = self._keys.can_sign(time_ns)
+        if self._told_epoch != self._keys.number:
+            self._store.end_segment()
+        elif can_seal:
+            self._store.make_room(len(data), wall_ns)
+        self._seal(time_ns)
+        self._store.commit(self._tree.size, data, wall_ns, grow=not can_seal)
+
+    def _seal(self, time_ns: int) -> None:
+        """Seal the closed segment, if there is one. The tree ends with its last record."""
+        closed = self._store.closed
+        if closed is None:
+            return
+        if self._keys.chain.version == 1:
+            self._store.closed = None
+            return
+        size, root = self.head
+        seal = Seal(self._keys.name, closed.first, size - 1, root, closed.size, closed.digest, time_ns)
+        self._store.seal(self._keys.require(time_ns).sign(seal.text()))
+
+    def _own_records(self, wall_ns: int, mono_ns: int) -> list[dict[str, Json]]:
+        """What the log itself has to say before the next record."""
+        return [*self._break_record(wall_ns, mono_ns), *self._epoch_record(), *self._late_record(mono_ns)]
+
+    def _break_record(self, wall_ns: int, mono_ns: int) -> list[dict[str, Json]]:
+        """A clock that was set, a segment that was lost; both in one, as either has to be in the first record."""
+        record: dict[str, Json] = {}
         mishap = self._store.mishap
-        if mishap is None:
+        if mishap is not None:
+            record = {"type": "audit.fail", "stage": "complete", "err": {"code": "segment_lost", "where": mishap.where}}
+            if mishap.continues is not None:
+                record["continues"] = {"first": mishap.continues.first, "offset": mishap.continues.offset}
+        drift = (wall_ns - self._wall_ns) - (mono_ns - self._mono_ns)
+        if wall_ns < self._wall_ns or (self._drift_known and abs(drift) >= STEP_NS):
+            clock: dict[str, Json] = {"from": str(self._wall_ns), "to": str(wall_ns)}
+            record |= {"type": "clock.step", "stage": "complete", "clock": clock}
+        return [record] if record else []
+
+    def _epoch_record(self) -> list[dict[str, Json]]:
+        if self._told_epoch == self._keys.number:
             return []
-        record: dict[str, Json] = {"type": "audit.fail", "stage": "complete"}
-        record["err"] = {"code": "segment_lost", "where": mishap.where}
-        if mishap.continues is not None:
-            record["continues"] = {"first": mishap.continues.first, "offset": mishap.continues.offset}
-        return [record]
+        key: dict[str, Json] = {"epoch": self._keys.number, "id": self.signing.epoch.key.key_id.hex()}
+        return [{"type": "key.epoch", "stage": "complete", "key": key}]
+
+    def _late_record(self, mono_ns: int) -> list[dict[str, Json]]:
+        late_ns = mono_ns - self._alive_ns
+        if late_ns <= LATE_NS:
+            return []
+        error: dict[str, Json] = {"code": "head_late", "where": "head", "late_ms": late_ns // 10**6}
+        return [{"type": "audit.fail", "stage": "complete", "err": error}]
 
     def _encode(self, records: Sequence[Mapping[str, Json]], wall_ns: int, mono_ns: int) -> _Batch:
         seq, leaf = self._tree.size, self._leaf
@@ -135,4 +232,7 @@ class BatchWriter:
             self._tree.push(leaf)
         self._leaf = batch.leaves[-1]
         self._wall_ns, self._mono_ns, self._drift_known = wall_ns, mono_ns, True
+        self._told_epoch = self._keys.number
+        if mono_ns - self._alive_ns > LATE_NS:
+            self._alive_ns = mono_ns
         self.head = (self._tree.size, self._tree.root())

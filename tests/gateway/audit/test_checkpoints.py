@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.checkpoints import HISTORY, NEWEST, CheckpointFiles, last_note, newest_checkpoint, read_notes
+from gateway.audit.epoch_keys import EpochKeys
+from gateway.audit.epochs import SignedHead, endless_chain
 from gateway.audit.errors import AuditError, AuditUnavailable
 from gateway.audit.files import OsFiles
 from gateway.audit.note import open_checkpoint
@@ -21,7 +23,12 @@ def heads_in(path: Path) -> list[int]:
 
 
 def writer_in(path: Path, files: OsFiles | None = None) -> CheckpointFiles:
-    return CheckpointFiles(files or OsFiles(), path, SIGNER, newest_checkpoint(path, SIGNER.verifier))
+    files = files or OsFiles()
+    return CheckpointFiles(files, path, EpochKeys.endless(files, SIGNER), newest_in(path))
+
+
+def newest_in(path: Path) -> SignedHead | None:
+    return newest_checkpoint(path, endless_chain(SIGNER.verifier))
 
 
 def test_newest_is_also_the_last_of_the_history(tmp_path: Path) -> None:
@@ -38,9 +45,9 @@ def test_times_do_not_go_back_with_the_clock_even_across_a_restart(tmp_path: Pat
         writer = writer_in(tmp_path)
         writer.write(1, bytes(32), now)
         writer.close()
-    newest = newest_checkpoint(tmp_path, SIGNER.verifier)
+    newest = newest_in(tmp_path)
     assert newest is not None
-    assert newest.time_ns == 500
+    assert newest.head.time_ns == 500
 
 
 def test_note_cut_short_anywhere_is_removed_and_the_history_goes_on(tmp_path: Path) -> None:
@@ -66,7 +73,7 @@ def test_head_that_was_changed_stops_the_start(tmp_path: Path, name: str) -> Non
     file = tmp_path / name
     file.write_bytes(file.read_bytes().replace(b"\n1\n", b"\n0\n"))
     with pytest.raises(AuditError, match=name) as caught:
-        newest_checkpoint(tmp_path, SIGNER.verifier)
+        newest_in(tmp_path)
     assert caught.value.code == "audit_corrupt"
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.birth import open_birth
 from gateway.audit.errors import AuditError, NoteError
 from gateway.audit.files import OsFiles
+from gateway.audit.keys import load_signer
 from gateway.audit.note import open_note
-from gateway.audit.origin import check_log_note, open_origin
+from gateway.audit.origin import open_origin
 from tests.gateway.audit.harness import ORIGIN, FaultyFiles, FixedClock, nth, opened, small_log, trust_in
 
 
@@ -22,8 +24,8 @@ def test_log_file_is_a_note_that_names_the_log_and_its_key(tmp_path: Path) -> No
     small_log(tmp_path)
     note = (tmp_path / "log" / "LOG").read_bytes()
     text = open_note(note, trust_in(tmp_path))
-    assert text.split("\n")[:2] == ["gatehouse-audit-log/v1", ORIGIN]
-    check_log_note(note, trust_in(tmp_path))
+    assert text.split("\n")[:2] == ["gatehouse-audit-log/v2", ORIGIN]
+    assert open_birth(note, trust_in(tmp_path)).version == 2
 
 
 def test_directory_of_another_log_is_refused(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ def test_log_is_not_continued_without_its_key_nor_under_another(tmp_path: Path) 
     assert caught.value.code == "audit_key_mismatch"
 
 
-@pytest.mark.parametrize("data", [b"", b"gatehouse-audit-log/v1\ntest/one/audit\n", b"\xff\0"])
+@pytest.mark.parametrize("data", [b"", b"gatehouse-audit-log/v2\ntest/one/audit\n", b"\xff\0"])
 def test_records_without_a_readable_log_file_are_refused(tmp_path: Path, data: bytes) -> None:
     small_log(tmp_path)
     (tmp_path / "log" / "LOG").write_bytes(data)
@@ -88,5 +90,6 @@ def test_missing_directories_are_made_private(tmp_path: Path) -> None:
 
 def test_note_of_another_format_is_refused(tmp_path: Path) -> None:
     small_log(tmp_path)
-    with pytest.raises(NoteError, match="gatehouse-audit-log/v1"):
-        check_log_note((tmp_path / "log" / "checkpoint").read_bytes(), trust_in(tmp_path))
+    signer = load_signer(tmp_path / "keys" / "audit.pem", ORIGIN, OsFiles())
+    with pytest.raises(NoteError, match="gatehouse-audit-log/v2"):
+        open_birth(signer.sign("gatehouse-audit-log/v9\n"), trust_in(tmp_path))

@@ -94,5 +94,5 @@ def test_clock_that_went_back_while_the_process_was_down_is_told(tmp_path: Path)
     opened(tmp_path, clock=FixedClock(2_000 * 10**15)).close()
     opened(tmp_path, clock=FixedClock(1_900 * 10**15, boot=7)).close()
     assert types_in(tmp_path) == ["gateway.start", "clock.step", "gateway.start"]
-    assert records_in(tmp_path)[1]["clock"] == {"from": "2000000000002000000", "to": "1900000000001000000"}
+    assert records_in(tmp_path)[1]["clock"] == {"from": "2000000000003000000", "to": "1900000000002000000"}
     assert verified(tmp_path).exit == 0
