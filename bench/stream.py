@@ -25,7 +25,7 @@ from bench.processes import free_port, started
 from gateway.exchange import AnswerEvent, Channel, Finish, ReleasedText, TextDelta
 from gateway.holdback import Holdback, ReleaseRule, Window
 from gateway.streaming import Windows
-from policies.model import CHARS_PER_TOKEN, Amount, StreamSpec
+from policies.settings import CHARS_PER_TOKEN, Amount, StreamSpec
 
 TOKENS: Final = 600
 SPEEDS: Final = (20, 60, 200)

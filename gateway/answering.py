@@ -17,14 +17,15 @@ from typing import Any, Final
 from gateway.disconnect import Client, unbroken
 from gateway.entries import Exchange, choice_rows, judged, overflow_records
 from gateway.errors import GatewayError
-from gateway.exchange import AnswerEvent, ChatRequest, Released
-from gateway.holdback import Holdback, ReleaseRule, Window, keeps_json
+from gateway.exchange import AnswerEvent, Channel, ChatRequest, Ended, Released, ReleasedText
+from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
 from gateway.jsonstrict import Json
 from gateway.steps import Admitted, Audit, Blocked, InForce, Step
 from gateway.streaming import Windows
 from guards.verdict import Context, Finding
 from policies.decide import merged, unredactable
-from policies.model import GUARD_UNAVAILABLE, Action, Decision
+from policies.model import GUARD_UNAVAILABLE, Action, Decision, Policy
+from policies.streams import stream_for
 
 _WHERE: Final = {
     "client_gone": "client",
@@ -50,17 +51,18 @@ class Answer:
         self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
         self._context, self._client = context, client
         policy = in_force.policy
-        self._windowed = request.stream and policy.stream.mode == "window"
+        spec = stream_for(policy, exchange.facts(request.parts, request.model, None))
+        self._windowed = request.stream and spec.mode == "window"
         rule = ReleaseRule(
             mode="window" if self._windowed else "buffer",
-            window=policy.stream.window_chars,
-            holdback=policy.stream.holdback_chars,
+            window=spec.window_chars,
+            holdback=spec.holdback_chars,
             max_chars=policy.limits.output_chars,
             whole_runs=policy.redacts_answers,
             logprobs=request.logprobs,
         )
         self._held = Holdback(rule, request.n)
-        self._windows = Windows(self._held, policy.stream, windowed=self._windowed)
+        self._windows = Windows(self._held, spec, windowed=self._windowed)
         self._admission: int | None = None
         self._judgings = 0
         self._blocked: dict[int, Decision] = {}
@@ -109,6 +111,11 @@ class Answer:
         if failed:
             return [Blocked(number, merged(list(blocked.values())), on_answer=True)]
         steps: list[Blocked | Released] = list(self._ends(number, blocked))
+        for choice in [
+            choice for choice in decisions if choice not in blocked and decisions[choice].template is not None
+        ]:
+            self._held.drop(choice)
+            steps += from_template(self._in_force.policy, decisions.pop(choice), choice)
         passed = {choice: decision.redactions for choice, decision in decisions.items() if choice not in blocked}
         return [*steps, *self._held.release(window, passed)]
 
@@ -116,7 +123,9 @@ class Answer:
         parts = window.parts_of(choice)
         decision = self._in_force.decide(findings, parts, self._exchange, self._request.model)
         cuts = decision.redactions
-        if cuts and (not keeps_json(parts, cuts) or self._held.comes_too_late(window, cuts)):
+        if self._windowed and replaces_text(window, decision):
+            return unredactable(decision)  # no policy that loads comes here: such a rule has the answer held whole
+        if cuts and (not keeps_form(parts, cuts) or self._held.comes_too_late(window, cuts)):
             return unredactable(decision)
         return decision
 
@@ -142,7 +151,8 @@ class Answer:
             await self._audit.append(earlier)
         self._judgings += 1
         stream = self._stream(closing and len(self._blocked) == self._request.n)
-        record |= fields | {"admit": self._admission, "stream": stream}
+        target: Json = {"upstream": self._exchange.upstream, "model_req": self._request.model}
+        record |= fields | {"admit": self._admission, "stream": stream, "target": target}
         if self._request.n > 1:
             record["choices"] = choice_rows({**decisions, **self._blocked})
         if closing and self._windows.usage is not None:
@@ -172,3 +182,17 @@ class Answer:
         err: Json = {"code": code, "where": _WHERE.get(code, "upstream")}
         record |= {"admit": self._admission, "stream": self._stream(False), "err": err}
         await self._audit.append(record)
+
+
+def replaces_text(window: Window, decision: Decision) -> bool:
+    """Whether a whole answer, or all text of a channel, is to be replaced."""
+    paths = {stretch.path for stretch in window.stretches}
+    return decision.template is not None or any(
+        cut.kind == "replace" and cut.path in paths for cut in decision.redactions
+    )
+
+
+def from_template(policy: Policy, decision: Decision, choice: int) -> tuple[ReleasedText, Ended]:
+    """A choice whose answer is the policy's own."""
+    assert decision.template is not None
+    return ReleasedText(choice, Channel.CONTENT, policy.templates[decision.template]), Ended(choice, "stop")

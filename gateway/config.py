@@ -18,6 +18,7 @@ from gateway import peers
 from gateway.admission import Concurrency
 from gateway.audit.note import is_origin
 from gateway.auth import KeyEntry
+from gateway.claims import read_claims
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
@@ -29,6 +30,7 @@ from policies.yaml_strict import Broken, Listing, Node, Scalar, parse
 
 DEMO_KEY: Final = "gatehouse-demo-key"
 STARTER_MODEL: Final = "gatehouse-starter"
+_CLAIMS: Final = ("claims", "may_claim")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 
@@ -164,12 +166,11 @@ class _Reader:
         return tuple(entries)
 
     def _key(self, node: Node, addresses: Sequence[Address]) -> KeyEntry | None:
-        section = Section.open(node, "a key", self.problems, ("id", "tenant", "app", "key", "sha256"))
+        section = Section.open(node, "a key", self.problems, ("id", "tenant", "app", "key", "sha256", *_CLAIMS))
         if section is None:
             return None
-        caller = Caller(
-            section.require("id", _NAME, ""), section.require("tenant", _NAME, ""), section.get("app", _NAME, "default")
-        )
+        who = (section.require("id", _NAME, ""), section.require("tenant", _NAME, ""))
+        caller = Caller(*who, section.get("app", _NAME, "default"), *read_claims(section, self.problems))
         if ("key" in section) == ("sha256" in section):
             self.problems.add(section.place, "a key has either `key` or `sha256`")
             return None
@@ -207,6 +208,7 @@ class _Reader:
             "name",
             "api_key_file",
             "models",
+            "class",
             "first_byte_timeout",
             "connect_timeout",
             "total_timeout",
@@ -226,6 +228,7 @@ class _Reader:
             name=section.get("name", _NAME, "engine"),
             api_key=peers.api_key(section, self.path.parent),
             models=self._models(section),
+            class_=section.get("class", _NAME, "local" if peers.is_local(url) else "external"),
             connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
             total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
             first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,

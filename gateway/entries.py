@@ -9,14 +9,14 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Final
 
 from gateway.exchange import Caller, ChatRequest
 from gateway.jsonstrict import Json, dumps
-from guards.verdict import Finding, GuardIdentity, Part, Verdict
-from policies.model import Action, Decision, Policy
+from guards.verdict import Finding, GuardIdentity, Part, Scope, Verdict
+from policies.model import Action, Decision, Facts, Policy
 
 Record = dict[str, Json]
 RECORD_BYTES: Final = 27_000
@@ -39,6 +39,23 @@ class Exchange:
     route: str
     upstream: str
     policy: Policy
+    upstream_class: str = ""
+    """What kind of place the model server is: `local`, `external`, or a name of the site's."""
+    tool_context: str = "none"
+    """`untrusted` when the request holds results of tools."""
+
+    def concerning(self, request: ChatRequest) -> Exchange:
+        """The same, with what the request says about it."""
+        is_told = any(part.scope is Scope.TOOL_RESULT for part in request.parts)
+        return replace(self, tool_context="untrusted" if is_told else "none")
+
+    def facts(self, parts: Sequence[Part], model: str, at: int | None) -> Facts:
+        """What a policy may ask of these parts besides what detectors say."""
+        caller = self.caller
+        return Facts(
+            *(tuple(parts), caller.tenant, caller.app, model, caller.claims),
+            *(self.upstream, self.upstream_class, self.tool_context, at),
+        )
 
     def record(self, type_: str, stage: str) -> Record:
         """The fields that all its records share."""
@@ -50,7 +67,15 @@ class Exchange:
             "app": self.caller.app,
             "actor": {"type": "key", "key_id": self.caller.key_id},
             "policy": policy_identity(self.policy),
+            **self._facts(),
         }
+
+    def _facts(self) -> Record:
+        """Facts that a policy may ask and no other field holds, so that a replay knows them."""
+        said: dict[str, Json] = dict(sorted(self.caller.claims.items()))
+        said |= {"upstream_class": self.upstream_class} if self.upstream_class else {}
+        said |= {"tool_context": self.tool_context} if self.tool_context != "none" else {}
+        return {"facts": said} if said else {}
 
 
 def keyed_digest(key: bytes, data: bytes) -> str:
@@ -180,9 +205,15 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
         "uncovered": list(decision.uncovered[:50]),
         "uncovered_n": len(decision.uncovered),
     }
+    if tools := [_tool(part) for part in parts if part.tool]:
+        coverage |= {"tools": _first(tools, LIST_BYTES), "tools_n": len(tools)}
     if exempt:
         coverage |= {"parts_exempt": len(exempt), "bytes_exempt": sum(sizes[path] for path in exempt)}
     return coverage
+
+
+def _tool(part: Part) -> Json:
+    return {"part": part.path, "scope": str(part.scope), "tool": part.tool}
 
 
 def _decision(decision: Decision) -> Json:
@@ -192,11 +223,17 @@ def _decision(decision: Decision) -> Json:
         "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
         "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
     }
+    if decision.annotations:
+        lists["annotations"] = [{"rule": rule, "field": name} for rule, name in decision.annotations]
+    if decision.opened:
+        lists["opened"] = [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened]
     said: Record = {
         "outcome": _OUTCOMES[decision.action],
         "action": decision.action.name.lower(),
         "code": decision.code,
     }
+    if decision.template is not None:
+        said["template"] = decision.template
     for name, rows in lists.items():
         said[name] = shown = _first(rows, LIST_BYTES)
         if len(shown) < len(rows):
@@ -232,11 +269,11 @@ _OUTCOMES: Final[Mapping[Action, str]] = {
 
 def _transforms(decision: Decision) -> Record:
     """The first redactions, as many as there is room for, and the number of all places that have some."""
-    counts = Counter((cut.path, cut.rule) for cut in decision.redactions)
+    counts = Counter((cut.path, cut.rule, cut.kind) for cut in decision.redactions)
     rows: list[Json] = []
     room = TRANSFORM_BYTES
-    for (path, rule), count in sorted(counts.items()):
-        row: Json = {"part": path, "rule": rule, "kind": "redact", "n": count}
+    for (path, rule, kind), count in sorted(counts.items()):
+        row: Json = {"part": path, "rule": rule, "kind": kind, "n": count}
         room -= len(dumps(row))
         if room < 0:
             break

@@ -6,9 +6,10 @@ Both come from one walk over the caller's JSON (gateway/wire.py), so no text is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from gateway.jsonstrict import Json
 from guards.verdict import Part
@@ -21,6 +22,10 @@ class Caller:
     key_id: str
     tenant: str
     app: str
+    claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What is said of its requests, by name: set with the key, or by the client where the key lets it."""
+    may_claim: frozenset[str] = frozenset()
+    """What the client may say itself."""
 
 
 @dataclass(frozen=True, slots=True)

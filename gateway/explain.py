@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from typing import Any
 
 from gateway.audit.lookup import stored_lines
 from gateway.config import load_config
+from gateway.entries import Exchange
 from gateway.evaluate.detectors import bench, of_policy
 from gateway.evaluate.session import model_sources
-from gateway.exchange import ChatRequest
+from gateway.exchange import Caller, ChatRequest
 from gateway.given_scores import Given, given_findings
 from gateway.replay import FINDINGS, REPLAYED, evidence
 from gateway.wire import parse_chat
@@ -26,7 +28,7 @@ from guards.panel import Panel
 from guards.registry import RULES
 from guards.verdict import Context, Finding, Scope
 from policies.explain import Explanation, explain
-from policies.model import DetectorSpec, Facts, Policy
+from policies.model import DetectorSpec, Policy
 
 PATIENCE_S = 60.0
 """For one detector, whatever the policy says: its first call also warms a model that has just been started."""
@@ -51,12 +53,15 @@ class _Patient:
     timeout_s: float = PATIENCE_S
 
 
-async def explain_request(policy: Policy, body: bytes, tenant: str, app: str, guards: Guards) -> Explanation:
+async def explain_request(
+    policy: Policy, body: bytes, caller: Caller, upstream_class: str, guards: Guards
+) -> Explanation:
     """Raises BadRequest for a body that the gateway refuses, EvaluationError or FileErrors when a model cannot run."""
     request = parse_chat(body, policy.limits)
     findings = given_findings(guards.given, policy, request.parts)
-    findings += await _judged(policy, request, tenant, guards)
-    return explain(policy, findings, Facts(request.parts, tenant, app, request.model))
+    findings += await _judged(policy, request, caller.tenant, guards)
+    exchange = Exchange("", caller, "", "engine", policy, upstream_class).concerning(request)
+    return explain(policy, findings, exchange.facts(request.parts, request.model, int(time.time())))
 
 
 async def _judged(policy: Policy, request: ChatRequest, tenant: str, guards: Guards) -> list[Finding]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gateway.audit_location import Locate
 from gateway.errors import BadRequest, ConfigError, TooLarge
+from gateway.exchange import Caller
 from gateway.explain_report import as_json, as_text
 from gateway.given_scores import ScoresRefused, read_scores
 from gateway.jsonstrict import Json, dumps
@@ -59,8 +60,23 @@ def add_explain(
     parser.add_argument("--no-models", action="store_true", help="ask no guard model; what hangs on one stays unknown")
     parser.add_argument("--tenant", default="test", metavar="NAME", help="who sends the request (default: test)")
     parser.add_argument("--app", default="test", metavar="NAME", help="from which app (default: test)")
+    parser.add_argument(
+        "--fact",
+        action="append",
+        default=[],
+        type=_fact,
+        metavar="NAME=VALUE",
+        help="a claim such as desk=branch, or upstream_class=external; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object for each decision, one a line")
     parser.set_defaults(run=run_explain, locate=locate, quickstart=quickstart)
+
+
+def _fact(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals or not value:
+        raise argparse.ArgumentTypeError("expected NAME=VALUE")
+    return name, value
 
 
 def run_explain(args: argparse.Namespace, out: TextIO | None = None) -> int:
@@ -98,7 +114,10 @@ def _explain_request(args: argparse.Namespace, policy: Policy, out: TextIO) -> i
     config = (args.config or args.quickstart()) if asks_models else None
     try:
         body = _body(args.request, policy.limits.body)
-        explained = asyncio.run(explain_request(policy, body, args.tenant, args.app, Guards(config, given)))
+        facts = dict(args.fact)
+        upstream_class = facts.pop("upstream_class", "")
+        caller = Caller("", args.tenant, args.app, facts)
+        explained = asyncio.run(explain_request(policy, body, caller, upstream_class, Guards(config, given)))
     except (BadRequest, TooLarge) as exc:
         refused: Json = {"refused": {"code": exc.code, "status": exc.status, "message": exc.message}}
         words = f"refused before it is judged: {exc.code}, status {exc.status}: {exc.message}"

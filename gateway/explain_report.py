@@ -11,14 +11,16 @@ from policies.explain import Condition, Explanation, Heard, Outcome, PartSeen, R
 from policies.model import Mode
 from policies.spoken import doing, share
 
-_MARKS = {Outcome.MATCHED: "yes", Outcome.NOT_MATCHED: "no", Outcome.HANGS: "?"}
+_MARKS = {Outcome.MATCHED: "yes", Outcome.NOT_MATCHED: "no", Outcome.HANGS: "?", Outcome.GIVES_WAY: "~"}
 _HOLDS = {True: "yes", False: "no", None: "unknown"}
 
 
 def as_text(explained: Explanation) -> str:
     """The decision, then each part with the rules that look at it."""
     lines = [_headline(explained)]
-    lines += [f"shadow: `{rule}` would do {action}" for rule, action in explained.decision.shadow]
+    for rule, action in explained.decision.shadow:
+        lines.append(f"off: `{rule}`" if action == "off" else f"shadow: `{rule}` would do {action}")
+    lines += [f"accepted risk {ticket}: `{rule}` gives way" for rule, ticket in explained.decision.opened]
     for _, same in groupby(explained.parts, _looks):
         parts = list(same)
         lines += _part(parts[0], len(parts))
@@ -54,7 +56,7 @@ def _part(part: PartSeen, count: int) -> Iterator[str]:
 
 def _rule(seen: RuleSeen) -> str:
     rule = seen.rule
-    said = f"{'shadow ' if rule.mode is Mode.SHADOW else ''}{doing(rule.do)} when {_condition(seen.when)}"
+    said = f"{'' if rule.mode is Mode.ENFORCE else f'{rule.mode} '}{doing(rule.do)} when {_condition(seen.when)}"
     said += f", unless {_condition(seen.unless)}" if seen.unless else ""
     return said + ("   <- decides" if seen.decides else "")
 

@@ -29,6 +29,7 @@ from gateway.exchange import (
     ToolCall,
     ToolDelta,
 )
+from gateway.fields import IDENTIFIER
 from gateway.held_text import HeldText, Stretch
 from gateway.jsonstrict import is_json, without_escapes
 from guards.verdict import Part, Scope
@@ -205,9 +206,10 @@ class Holdback:
     def _call_parts(self) -> Iterable[Part]:
         for (choice, index), call in sorted(self._calls.items()):
             path = f"/choices/{choice}/message/tool_calls/{index}/function"
-            yield Part(Scope.TOOL_CALL, f"{path}/name", "tool", call.name or "")
+            name = call.name or ""
+            yield Part(Scope.TOOL_CALL, f"{path}/name", "tool", name, tool=name)
             if arguments := "".join(call.arguments):
-                yield Part(Scope.TOOL_CALL, f"{path}/arguments", "tool", arguments)
+                yield Part(Scope.TOOL_CALL, f"{path}/arguments", "tool", arguments, tool=name)
 
     def comes_too_late(self, window: Window, redactions: Sequence[Redaction]) -> bool:
         """Whether something to be redacted has left in part. Then the redaction is impossible: block."""
@@ -251,14 +253,20 @@ class Holdback:
             yield ReleasedCalls(choice, tuple(made))
 
 
-def keeps_json(parts: Iterable[Part], cuts: Sequence[Redaction]) -> bool:
-    """Whether tool arguments that were JSON still are once redacted. If not, the redaction is impossible: block."""
+def keeps_form(parts: Iterable[Part], cuts: Sequence[Redaction]) -> bool:
+    """Whether tool arguments that were JSON still are once redacted, and a tool's name is one. If not: block."""
     for part in parts:
-        if part.scope is Scope.TOOL_CALL and is_json(part.text):
-            mine = [cut for cut in cuts if cut.path == part.path]
-            if mine and not is_json(redacted(part.text, mine)):
-                return False
+        mine = [cut for cut in cuts if cut.path == part.path] if part.scope is Scope.TOOL_CALL else []
+        if mine and not is_same_form(part, redacted(part.text, mine)):
+            return False
     return True
+
+
+def is_same_form(part: Part, text: str) -> bool:
+    """Whether `text` can stand for the text of a part of a tool call."""
+    if part.path.endswith("/function/name"):
+        return IDENTIFIER.fullmatch(text) is not None
+    return is_json(text) or not is_json(part.text)
 
 
 def redacted(text: str, cuts: Sequence[Redaction]) -> str:

@@ -6,6 +6,7 @@ A key never stands in the configuration or the environment, and no message quote
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import re
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,15 @@ def url(node: Node, what: str, problems: Problems) -> str | None:
                 return node.value
     problems.add(node.place, f"{what} is not a URL, expected `http://host:port/v1` without user, query or fragment")
     return None
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine answers there."""
+    host = httpx.URL(address).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def api_base(address: str) -> str:

@@ -16,7 +16,9 @@ from typing import Any, Final
 from guards.errors import ErrorKind
 from guards.verdict import Finding, Part, Scope, Span, Verdict
 from policies.decide import NOT_RUN, decide
-from policies.model import Action, Decision, Facts, Policy
+from policies.matchers import asks
+from policies.model import Action, Decision, Facts, Policy, Rule
+from policies.read_matchers import TOOL_SCOPES
 
 REPLAYED: Final = ("request.admit", "request.refuse", "response.progress", "response.complete")
 """Types of records that hold a decision over parts."""
@@ -120,14 +122,38 @@ def evidence(
         raise NotReplayable("its findings begin before the stretch that was asked for")
     parts = _parts(record, rows)
     findings = list(_findings(policy, parts, rows, {str(guard.get("name")): guard for guard in guards}))
-    target = _object(record.get("target"))
-    facts = Facts(
-        tuple(parts.values()),
+    _check_tools(policy, record, parts)
+    return findings, _facts(record, tuple(parts.values()))
+
+
+def _facts(record: Mapping[str, Any], parts: tuple[Part, ...]) -> Facts:
+    target, said = _object(record.get("target")), _object(record.get("facts"))
+    time_ns = str(record.get("ts", ""))
+    return Facts(
+        parts,
         str(record.get("tenant", "")),
         str(record.get("app", "")),
         str(target.get("model_req", "")),
+        claims={name: str(value) for name, value in said.items() if name not in ("upstream_class", "tool_context")},
+        upstream=str(target.get("upstream", "")),
+        upstream_class=str(said.get("upstream_class", "")),
+        tool_context=str(said.get("tool_context", "none")),
+        at=int(time_ns) // 10**9 if time_ns.isdecimal() else None,
     )
-    return findings, facts
+
+
+def _check_tools(policy: Policy, record: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
+    """A rule about tools needs to know them all, and records begin to name them with the first such version."""
+    coverage = _object(record.get("coverage"))
+    told = _list(coverage.get("tools"))
+    is_whole = "tools" in coverage and len(told) == int(coverage.get("tools_n", len(told)))
+    for scope in {part.scope for part in parts.values()} & TOOL_SCOPES:
+        if not is_whole and any(_asks_tool(rule) for rule in policy.rules if scope in rule.scopes):
+            raise NotReplayable("it does not name all of its tools")
+
+
+def _asks_tool(rule: Rule) -> bool:
+    return asks(rule.when, ("tool",)) or (rule.unless is not None and asks(rule.unless, ("tool",)))
 
 
 def _parts(record: Mapping[str, Any], rows: list[tuple[str, dict[str, Any]]]) -> dict[str, Part]:
@@ -137,6 +163,9 @@ def _parts(record: Mapping[str, Any], rows: list[tuple[str, dict[str, Any]]]) ->
         path, scope = str(row.get("part")), _scope(row.get("scope"))
         parts.setdefault(path, Part(scope, path, "", ""))
     coverage = _object(record.get("coverage"))
+    for row in map(_object, _list(coverage.get("tools"))):
+        path = str(row.get("part"))
+        parts[path] = Part(_scope(row.get("scope")), path, "", "", tool=str(row.get("tool")))
     counted = _object(coverage.get("scopes"))
     if not counted and coverage.get("parts") != len(parts):
         raise NotReplayable("it was written before scopes were counted")

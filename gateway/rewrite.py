@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from gateway.holdback import redacted
-from gateway.jsonstrict import Json, is_json
+from gateway.holdback import is_same_form, redacted
+from gateway.jsonstrict import Json
 from guards.verdict import Part, Scope
 from policies.model import Redaction
 
@@ -24,7 +24,7 @@ def with_redactions(
     for path in sorted({cut.path for cut in redactions}):
         part = texts[path]
         text = redacted(part.text, [cut for cut in redactions if cut.path == path])
-        if part.scope is Scope.TOOL_CALL and is_json(part.text) and not is_json(text):
+        if part.scope is Scope.TOOL_CALL and not is_same_form(part, text):
             return None
         if part.scope is Scope.TOOL_SCHEMA or not _set(out, path, text):
             return None

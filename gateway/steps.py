@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from guards.panel import Panel
 from guards.profiles.profile import ModelProfile
 from guards.verdict import Context, Finding, GuardIdentity, Part
 from policies.decide import decide
-from policies.model import Decision, Facts, Policy
+from policies.model import Decision, Policy
 
 
 class Audit(Protocol):
@@ -39,6 +40,8 @@ class InForce:
     identities: Mapping[str, GuardIdentity]
     profiles: Mapping[str, ModelProfile] = field(default_factory=dict)
     """Of the detectors whose guard is a model: what its scores and codes mean."""
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970, for what is accepted or rests until a day."""
 
     @property
     def longest_wait_s(self) -> float:
@@ -59,8 +62,7 @@ class InForce:
 
     def decide(self, findings: Sequence[Finding], parts: Sequence[Part], exchange: Exchange, model: str) -> Decision:
         """What the policy concludes about these parts."""
-        facts = Facts(tuple(parts), exchange.caller.tenant, exchange.caller.app, model)
-        return decide(self.policy, findings, facts)
+        return decide(self.policy, findings, exchange.facts(parts, model, int(self.clock())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gateway.exchange import AnswerEvent, Usage
 from gateway.holdback import Holdback, Window
 from gateway.pace import Bounds, Pace
 from gateway.pump import Pump
-from policies.model import StreamSpec
+from policies.settings import StreamSpec
 
 
 class Windows:

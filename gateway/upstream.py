@@ -55,6 +55,8 @@ class UpstreamSettings:
     """The longest silence: before the first byte, and between two."""
     total_s: float = 900.0
     """From the request to the last byte of the answer."""
+    class_: str = "local"
+    """What kind of place it is, for policies: `local`, `external`, or a name of the site's."""
 
     def __repr__(self) -> str:
         return f"UpstreamSettings({self.name!r}, {self.base_url!r})"

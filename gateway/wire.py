@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -18,7 +19,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps, loads, without_escapes
 from guards.verdict import Part, Scope
-from policies.model import Limits
+from policies.settings import Limits
 
 _FORWARDED: Final[Mapping[str, fields.Reader]] = {
     "temperature": fields.number(0, 2),
@@ -59,6 +60,7 @@ _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
     "modalities": lambda value: value == ["text"],
 }
 """Values of unavailable fields that ask for nothing, which SDKs send as defaults."""
+_MOST_CHOICES: Final = 128
 _DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
 
@@ -81,7 +83,9 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     for name, read_judged in judged.items():
         if name in top:
             out[name] = read_judged(top[name])
-    n = fields.integer(1, limits.n)(top.get("n", 1), "n")
+    n = fields.integer(1, _MOST_CHOICES)(top.get("n", 1), "n")
+    if isinstance(n, int) and n > limits.n:
+        raise BadRequest("limit_n", f"the policy admits an `n` of at most {limits.n}", "n")
     if n != 1:
         out["n"] = n
     stream = fields.boolean(top.get("stream", False), "stream")
@@ -125,15 +129,17 @@ class _ChatReader:
         self._images = 0
         self._tool_names: set[str] = set()
         self._call_ids: dict[str, str] = {}
+        self._called: dict[str, str] = {}
+        """Our id of a call, with the tool that it calls."""
 
-    def _part(self, scope: Scope, path: str, role: str, text: str) -> None:
+    def _part(self, scope: Scope, path: str, role: str, text: str, tool: str = "") -> None:
         self._chars += len(text)
         if self._chars > self.limits.input_chars:
             raise BadRequest(
                 "input_too_long", f"the request holds more than {self.limits.input_chars} characters of text"
             )
         if text or scope is Scope.IMAGE:
-            self.parts.append(Part(scope, path, role, text))
+            self.parts.append(Part(scope, path, role, text, tool=tool))
 
     # --- messages ---
 
@@ -174,9 +180,12 @@ class _ChatReader:
         return self._plain(value, index, Scope.HISTORY if past else Scope.USER, _PLAIN_KEYS)
 
     def _tool(self, value: Json, index: int, past: bool) -> dict[str, Json]:
+        first = len(self.parts)
         out = self._plain(value, index, Scope.TOOL_RESULT, _TOOL_KEYS)
         call = value.get("tool_call_id") if isinstance(value, dict) else None
-        out["tool_call_id"] = self._call_id(call, f"messages[{index}].tool_call_id")
+        out["tool_call_id"] = answered = self._call_id(call, f"messages[{index}].tool_call_id")
+        tool = self._called.get(answered, "")
+        self.parts[first:] = [replace(part, tool=tool) for part in self.parts[first:]]
         return out
 
     def _assistant(self, value: Json, index: int, past: bool) -> dict[str, Json]:
@@ -218,9 +227,11 @@ class _ChatReader:
             function.get("name"), f"{where}.function.name", f"{base}/function/name", "tool", Scope.TOOL_CALL
         )
         arguments = without_escapes(fields.text(function.get("arguments", ""), f"{where}.function.arguments"))
-        self._part(Scope.TOOL_CALL, f"{base}/function/arguments", "tool", arguments)
+        self._part(Scope.TOOL_CALL, f"{base}/function/arguments", "tool", arguments, name)
+        id_ = self._call_id(call.get("id"), f"{where}.id")
+        self._called[id_] = name
         return {
-            "id": self._call_id(call.get("id"), f"{where}.id"),
+            "id": id_,
             "type": "function",
             "function": {"name": name, "arguments": arguments},
         }
@@ -233,7 +244,7 @@ class _ChatReader:
     def _named(self, value: Json, where: str, path: str, role: str, scope: Scope) -> str:
         name = fields.identifier(value, where)
         assert isinstance(name, str)
-        self._part(scope, path, role, name)
+        self._part(scope, path, role, name, name if scope is Scope.TOOL_CALL else "")
         return name
 
     # --- content ---

@@ -46,6 +46,8 @@ class Part:
     preceding: str = field(default="", repr=False)
     """In a window of a streamed answer: what was judged before and comes right before `text`. Guards that judge with
     the whole conversation read both; all others read `text`, which overlaps what was judged."""
+    tool: str = ""
+    """The tool that a part of a call names or gives arguments to, or whose result it is."""
 
     @property
     def bytes(self) -> int:

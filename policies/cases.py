@@ -7,6 +7,7 @@ and no more. Texts of cases are kept out of every message and every repr.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -28,14 +29,18 @@ from policies.fields import (
     table,
     text,
 )
+from policies.options import plain
+from policies.read_actions import CODE, QUEUE
 from policies.read_detectors import Declared, Detectors
-from policies.read_rules import CODE, RULE_ID
+from policies.read_rules import RULE_ID
+from policies.read_times import day_end
 from policies.yaml_strict import Broken, Entry, Listing, Node, Table
 
 ROLES = ("system", "user", "assistant", "tool")
-ACTIONS = ("allow", "flag", "redact", "block")
+ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"
+_NOON = 12 * 3600
 _SAYS_NOTHING = "says nothing, expected `score`, `unsafe` or `error`"
 
 
@@ -56,6 +61,9 @@ class Send:
     model: str = DEFAULT_MODEL
     tenant: str = DEFAULT_CALLER
     app: str = DEFAULT_CALLER
+    claims: tuple[tuple[str, str], ...] = ()
+    """What the key, or the client, says of the request; sorted."""
+    n: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,10 @@ class Upstream:
     """What the model answers: the pieces of its text, in order."""
 
     chunks: tuple[str, ...] = field(default=("A plain answer.",), repr=False)
+    tool_calls: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(name, arguments) of the calls that follow the text."""
+    class_: str = "local"
+    """What kind of place the model server is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,12 @@ class Expect:
     """Exactly the shadow rules that matched, sorted."""
     client_never_sees: tuple[str, ...] = field(default=(), repr=False)
     upstream_sees: tuple[str, ...] = field(default=(), repr=False)
+    client_sees: tuple[str, ...] = field(default=(), repr=False)
+    flags: tuple[str, ...] | None = None
+    """Exactly the queues that are told, sorted."""
+    annotations: tuple[str, ...] | None = None
+    """Exactly the fields that the record is marked with, sorted."""
+    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,8 @@ class Case:
     fakes: tuple[Fake, ...]
     upstream: Upstream
     expect: Expect
+    at: int | None = None
+    """When it is, in seconds since 1970; None: now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,7 @@ class CaseReader:
 
     detectors: Detectors
     rule_ids: frozenset[str]
+    claims: tuple[str, ...]
     problems: Problems
 
     def read(self, node: Node | None) -> tuple[Case, ...]:
@@ -131,10 +152,10 @@ class CaseReader:
         if name in names:
             self.problems.add(section.place_of("name"), f"test name is here twice, first in line {names[name].line}")
         names[name] = section.place_of("name")
-        fakes, upstream = self._fakes(section.node("fake"))
+        fakes, upstream, at = self._fakes(section.node("fake"))
         send = self._send(section)
         expect = self._expect(section)
-        return Case(section.place, name, send, fakes, upstream, expect) if send and expect else None
+        return Case(section.place, name, send, fakes, upstream, expect, at) if send and expect else None
 
     def _open(self, section: Section, key: str, known: Iterable[str], later: Iterable[str]) -> Section | None:
         node = section.node(key)
@@ -144,7 +165,8 @@ class CaseReader:
         return Section.open(node, f"`{key}`", self.problems, known, later)
 
     def _send(self, case: Section) -> Send | None:
-        known = ("messages", "stream", "model", "tenant", "app")
+        names = (*words.CLAIMS, *self.claims)
+        known = ("messages", "stream", "model", "tenant", "app", "n", *names)
         section = self._open(case, "send", known, words.LATER_SEND)
         if section is None:
             return None
@@ -154,31 +176,45 @@ class CaseReader:
             model=section.get("model", text, DEFAULT_MODEL),
             tenant=section.get("tenant", text, DEFAULT_CALLER),
             app=section.get("app", text, DEFAULT_CALLER),
+            claims=tuple(sorted((name, section.get(name, text, "")) for name in names if name in section)),
+            n=section.get("n", integer(1, 128), 1),
         )
 
-    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream]:
+    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream, int | None]:
         found = table(node, "`fake`", self.problems) if node else None
         fakes: list[Fake] = []
-        upstream = Upstream()
+        upstream, at = Upstream(), None
         for entry in found.entries if found else ():
             if entry.key == "upstream":
                 upstream = self._upstream(entry)
+            elif entry.key == "clock":
+                over = day_end(entry.value, "`clock`", self.problems)
+                at = None if over is None else over - _NOON
             elif entry.key in self.detectors:
                 declared = self.detectors[entry.key]
                 fakes.extend(self._detector(entry, declared) if declared else ())
             else:
-                known = dict.fromkeys([*self.detectors, "upstream"])
+                known = dict.fromkeys([*self.detectors, "upstream", "clock"])
                 Section.open(_alone(entry), "`fake`", self.problems, known, words.LATER_FAKE)
-        return tuple(fakes), upstream
+        return tuple(fakes), upstream, at
 
     def _upstream(self, entry: Entry) -> Upstream:
-        section = Section.open(entry.value, "`upstream`", self.problems, ("text", "chunks"), ("tool_calls",))
+        known = ("text", "chunks", "tool_calls", "class")
+        section = Section.open(entry.value, "`upstream`", self.problems, known)
         if section is None:
             return Upstream()
-        if ("text" in section) == ("chunks" in section):
-            self.problems.add(section.place, "`upstream` needs one of `text` and `chunks`")
-        whole = section.get("text", text, "")
-        return Upstream(section.get("chunks", list_of(text, least=1, may_repeat=True), (whole,)))
+        if "text" in section and "chunks" in section:
+            self.problems.add(section.place, "`upstream` has both `text` and `chunks`, expected one of them")
+        elif not any(key in section for key in known):
+            self.problems.add(
+                section.place, "`upstream` says nothing, expected `text`, `chunks`, `tool_calls` or `class`"
+            )
+        nothing: tuple[tuple[str, str], ...] = ()
+        calls = section.get("tool_calls", list_of(_call, least=1, may_repeat=True), nothing)
+        said = () if calls else Upstream().chunks
+        whole = (section.get("text", text, ""),) if "text" in section else said
+        chunks = section.get("chunks", list_of(text, least=1, may_repeat=True), whole)
+        return Upstream(chunks, calls, section.get("class", text, "local"))
 
     def _detector(self, entry: Entry, declared: Declared) -> list[Fake]:
         """By scope (`{output: {…}}`), or for every scope at once."""
@@ -225,6 +261,8 @@ class CaseReader:
             return None
         one_id: Reader[str] = choice(sorted(self.rule_ids)) if self.rule_ids else matching(RULE_ID, "a rule id")
         rule_ids = list_of(one_id)
+        names = list_of(matching(QUEUE, "a name"))
+        flags, annotations = section.get("flags", names, NO_TEXTS), section.get("annotations", names, NO_TEXTS)
         rules = section.get("rules", rule_ids, NO_TEXTS)
         shadow = section.get("shadow", rule_ids, NO_TEXTS)
         return Expect(
@@ -235,6 +273,10 @@ class CaseReader:
             status=section.get("status", integer(200, 599), 0) or None,
             upstream_calls=section.get("upstream_calls", integer(0, 1), 0) if "upstream_calls" in section else None,
             shadow=tuple(sorted(shadow)) if "shadow" in section else None,
+            flags=tuple(sorted(flags)) if "flags" in section else None,
+            annotations=tuple(sorted(annotations)) if "annotations" in section else None,
+            template=section.get("template", text, "") or None,
+            client_sees=section.get("client_sees", one_or_more(text), NO_TEXTS),
             client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
             upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),
         )
@@ -256,3 +298,14 @@ def _message(node: Node, what: str, problems: Problems) -> Message | None:
     role = found.entries[0]
     content = text(role.value, f"`{role.key}`", problems) if role.key in ROLES else None
     return None if content is None else Message(role.key, content)
+
+
+def _call(node: Node, what: str, problems: Problems) -> tuple[str, str] | None:
+    """`{lookup: {id: 7}}`: one key, the tool; its arguments as JSON."""
+    found = table(node, what, problems)
+    if found is None or len(found.entries) != 1:
+        if found is not None:
+            problems.add(found.place, "tool call needs exactly one key, its tool", "such as `{lookup: {id: 7}}`")
+        return None
+    [entry] = found.entries
+    return entry.key, json.dumps(plain(entry.value), separators=(",", ":"), ensure_ascii=False)

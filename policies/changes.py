@@ -29,7 +29,7 @@ class Change:
     """One difference. Sorted by what it is about."""
 
     subject: str
-    """`policy`, `scope`, `rule`, `detector`, `limit`, `stream` or `test`."""
+    """`policy`, `scope`, `rule`, `detector`, `limit`, `stream`, `template` or `test`."""
     name: str
     """Which of them."""
     aspect: str

@@ -75,7 +75,16 @@ class _Proof:
             return any(self.of(wide, child) for child in narrow.children)
         if isinstance(wide, Not) and isinstance(narrow, Not):
             return self.of(narrow.child, wide.child)
+        if isinstance(wide, Not):
+            return _exclude(wide.child, narrow)
         return _leaf_covers(wide, narrow)
+
+
+def _exclude(one: Matcher, other: Matcher) -> bool:
+    """Whether one fact rules the other out."""
+    if not isinstance(one, Fact) or not isinstance(other, Fact):
+        return False
+    return one.name == other.name and not one.values & other.values
 
 
 def _leaf_covers(wide: Matcher, narrow: Matcher) -> bool:

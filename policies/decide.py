@@ -8,8 +8,9 @@ The first two are certain: no guard that recovers would change them, so they are
 retry. Nothing is ever allowed because a verdict is missing. An error, a finding that was not made, and two findings
 that contradict each other are the same: no verdict.
 
-A rule looks at a part when its conditions on tenant, app and model let it; `allow` looks at a part when it matches it.
-Shadow rules change nothing and are listed with what they would have done.
+A rule looks at a part when its conditions on facts let it; `allow` looks at a part when it matches it.
+Shadow rules change nothing and are listed with what they would have done. A rule with `on_error: open` gives way to a
+missing verdict as long as somebody accepts that: then it is left out, and a flag says so.
 """
 
 from __future__ import annotations
@@ -27,16 +28,21 @@ from policies.model import (
     Decision,
     Facts,
     Flag,
+    Mode,
     Plan,
     Policy,
     Redaction,
+    Risk,
     Rule,
 )
+from policies.replacements import filled
 
 _T = TypeVar("_T", str, tuple[str, str], Flag, Redaction)
 NOT_RUN = "not_run"
 CONFLICT = "conflict"
 _NOTHING_KNOWN: Mapping[str, Verdict] = {}
+RISK_QUEUE = "accepted-risk"
+"""Where the flag goes that is left whenever a rule gives way."""
 _UNCOVERED_MESSAGE = "a part of the exchange is not covered by the policy"
 _UNAVAILABLE_MESSAGE = "a guard that the policy needs gave no verdict"
 
@@ -45,7 +51,7 @@ def decide(policy: Policy, findings: Sequence[Finding], facts: Facts) -> Decisio
     """What the policy says about these parts. Findings for other parts or detectors are not looked at."""
     by_path = _by_path(findings)
     paths: set[str] = set()
-    tally = _Tally(facts)
+    tally = _Tally(policy, facts)
     for part in facts.parts:
         if part.path in paths:
             raise ValueError("two parts have the same path, expected one part for each place in the request")
@@ -100,6 +106,7 @@ def unredactable(decision: Decision) -> Decision:
         message="a part to be redacted is structured text that would no longer be valid, or has left in part",
         status=400,
         redactions=(),
+        template=None,
     )
 
 
@@ -123,6 +130,9 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         shadow=_all(decision.shadow for decision in decisions),
         errors=_all(decision.errors for decision in decisions),
         uncovered=_all(decision.uncovered for decision in decisions),
+        annotations=_all(decision.annotations for decision in decisions),
+        template=first.template,
+        opened=_all(decision.opened for decision in decisions),
         exempt=_all(decision.exempt for decision in decisions),
     )
 
@@ -136,23 +146,29 @@ def _all(items: Iterable[tuple[_T, ...]]) -> tuple[_T, ...]:
 class _Tally:
     """Collects over the parts. Everything in it is a set or a maximum, so that no order can show."""
 
+    policy: Policy
     facts: Facts
     action: Action = Action.ALLOW
     rules: dict[str, Rule] = field(default_factory=dict)
     """Those that determine the action."""
+    answers: dict[str, Rule] = field(default_factory=dict)
+    """Those that put a template in place of the answer."""
     undecided: set[str] = field(default_factory=set)
     flags: set[Flag] = field(default_factory=set)
     cuts: set[Redaction] = field(default_factory=set)
+    annotations: set[tuple[str, str]] = field(default_factory=set)
+    opened: set[tuple[str, str]] = field(default_factory=set)
     shadow: set[tuple[str, str]] = field(default_factory=set)
     errors: set[tuple[str, str]] = field(default_factory=set)
     uncovered: set[str] = field(default_factory=set)
     exempt: set[str] = field(default_factory=set)
 
     def judge(self, part: Part, plan: Plan, verdicts: Mapping[str, Verdict]) -> None:
-        facts = self.facts
+        facts = self.facts.about(part)
         covered = plan.is_covered
         needs_verdict = False
-        for rule in plan.enforcing:
+        resting = [rule for rule in plan.suspended if not rule.acts(facts.at)]
+        for rule in (*plan.enforcing, *(rule for rule in plan.suspended if rule not in resting)):
             matched = rule.matches(verdicts, facts)
             needs_verdict = needs_verdict or matched is None
             if matched:
@@ -160,32 +176,54 @@ class _Tally:
                 self._enforce(rule, part, verdicts)
             elif matched is None:
                 covered = True
-                self.undecided.add(rule.id)
+                self._hangs(rule, verdicts)
             elif not covered:
                 covered = rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
         if not covered:
             self.uncovered.add(part.path)
         elif not verdicts and not needs_verdict:
             self.exempt.add(part.path)
-        for rule in plan.shadow:
-            matched = rule.matches(verdicts, facts)
-            if matched is not False:
-                self.shadow.add((rule.id, rule.do.action.name.lower() if matched else "error"))
+        for rule in (*plan.shadow, *resting):
+            self._note(rule, rule.matches(verdicts, facts))
+
+    def _note(self, rule: Rule, matched: bool | None) -> None:
+        if rule.mode is Mode.OFF:
+            self.shadow.add((rule.id, "off"))
+        elif matched is not False:
+            self.shadow.add((rule.id, rule.do.action.name.lower() if matched else "error"))
 
     def _enforce(self, rule: Rule, part: Part, verdicts: Mapping[str, Verdict]) -> None:
         do = rule.do
-        if do.action > self.action:
-            self.action = do.action
-            self.rules = {rule.id: rule}
-        elif do.action is self.action:
-            self.rules[rule.id] = rule
+        self._determines(rule, do.action)
         if do.queue:
             self.flags.add(Flag(rule.id, do.queue, do.severity))
+        if do.field:
+            self.annotations.add((rule.id, do.field))
+        if do.template:
+            self.answers[rule.id] = rule
+        elif do.action is Action.REPLACE:
+            self.cuts.add(Redaction(part.path, 0, len(part.text), do.replacement, rule.id, "replace"))
         if do.action is Action.REDACT:
             if not rule.when.detectors() <= verdicts.keys():
                 # It matched without this detector, but what the detector would have cut is not known.
-                self.undecided.add(rule.id)
-            self.cuts.update(_cuts(rule, part, verdicts, self.facts))
+                self._hangs(rule, verdicts)
+            self.cuts.update(_cuts(rule, part, verdicts, self.facts.about(part)))
+
+    def _determines(self, rule: Rule, action: Action) -> None:
+        if action > self.action:
+            self.action = action
+            self.rules = {rule.id: rule}
+        elif action is self.action:
+            self.rules[rule.id] = rule
+
+    def _hangs(self, rule: Rule, verdicts: Mapping[str, Verdict]) -> None:
+        risk = accepted(self.policy, rule, verdicts, self.facts.at)
+        if risk is None:
+            self.undecided.add(rule.id)
+            return
+        self.opened.add((rule.id, risk.ticket))
+        self.flags.add(Flag(rule.id, RISK_QUEUE, "high"))
+        self._determines(rule, Action.FLAG)
 
     def decision(self) -> Decision:
         if self.action is Action.BLOCK:
@@ -200,6 +238,7 @@ class _Tally:
     def _decision(
         self, action: Action, rules: Iterable[str], code: str | None, message: str | None, status: int
     ) -> Decision:
+        answered = bool(self.answers) and action is not Action.BLOCK
         return Decision(
             action=action,
             rules=tuple(sorted(rules)),
@@ -211,29 +250,59 @@ class _Tally:
             shadow=tuple(sorted(self.shadow)),
             errors=tuple(sorted(self.errors)),
             uncovered=tuple(sorted(self.uncovered)),
+            annotations=tuple(sorted(self.annotations)),
+            template=self.answers[min(self.answers)].do.template if answered else None,
+            opened=tuple(sorted(self.opened)),
             exempt=tuple(sorted(self.exempt)),
         )
 
 
+def accepted(policy: Policy, rule: Rule, verdicts: Mapping[str, Verdict], at: int | None) -> Risk | None:
+    """The accepted risk by which a rule gives way to the verdicts that are missing; None: it does not.
+
+    What the rule says counts, else what each silent detector says, else the policy's defaults. All have to be open, and
+    where several are, the one that ends first is named.
+    """
+    silent = sorted(rule.detectors() - verdicts.keys())
+    said = [(rule.on_error, rule.risk)] if rule.on_error else []
+    for name in () if said else silent:
+        spec = policy.detectors[name]
+        said.append((spec.on_error, spec.risk) if spec.on_error else (policy.on_error, policy.risk))
+    risks = [risk for kind, risk in said if kind == "open" and risk is not None and at is not None and at < risk.until]
+    return min(risks, key=lambda risk: (risk.until, risk.ticket)) if risks and len(risks) == len(said) else None
+
+
 def _cuts(rule: Rule, part: Part, verdicts: Mapping[str, Verdict], facts: Facts) -> list[Redaction]:
     """The spans that made the rule match. A span outside the text is a guard's mistake: then the whole text goes."""
-    length = len(part.text)
-    cuts = [
-        Redaction(part.path, span.start, span.end, rule.do.replacement.replace("{label}", span.label), rule.id)
-        for span in rule.when.spans(verdicts, facts)
-    ]
-    if not cuts or any(cut.end > length for cut in cuts):
-        return [Redaction(part.path, 0, length, rule.do.replacement.replace("{label}", "removed"), rule.id)]
-    return cuts
+    length, do = len(part.text), rule.do
+
+    def cut(start: int, end: int, label: str, found: str) -> Redaction:
+        placed = filled(do.replacement, label, found)
+        return Redaction(part.path, start, end, placed, rule.id, "redact", do.before_audit, do.reversible)
+
+    spans = list(rule.when.spans(verdicts, facts))
+    if not spans or any(span.end > length for span in spans):
+        return [cut(0, length, "removed", "")]
+    return [cut(span.start, span.end, span.label, part.text[span.start : span.end]) for span in spans]
 
 
 def _united(cuts: Iterable[Redaction]) -> tuple[Redaction, ...]:
-    """Overlapping cuts become one, with the replacement of the one that begins first (the longest, if several do)."""
+    """Overlapping cuts become one, with the replacement of the one that begins first (the longest, if several do).
+
+    One that must not come back, or must not be kept, stays so for all of it.
+    """
     united: list[Redaction] = []
-    for cut in sorted(cuts, key=lambda cut: (cut.path, cut.start, -cut.end, cut.rule, cut.replacement)):
+    for cut in sorted(cuts, key=lambda cut: (cut.path, cut.start, -cut.end, cut.kind != "replace", cut.rule, cut)):
         last = united[-1] if united else None
         if last is None or last.path != cut.path or last.end <= cut.start:
             united.append(cut)
-        elif cut.end > last.end:
-            united[-1] = Redaction(last.path, last.start, cut.end, last.replacement, last.rule)
+        else:
+            united[-1] = _joined(last, cut)
     return tuple(united)
+
+
+def _joined(first: Redaction, other: Redaction) -> Redaction:
+    """One cut for two that overlap."""
+    said = other if first.reversible and not other.reversible else first
+    end, before_audit = max(first.end, other.end), first.before_audit or other.before_audit
+    return replace(said, start=first.start, end=end, before_audit=before_audit)

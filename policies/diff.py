@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from guards.verdict import Scope
-from policies.changes import Change, Effect, renamed
+from policies.changes import Change, Effect, moved, renamed
 from policies.compare import NEVER, coverage, covers, region
-from policies.diff_defaults import diff_limits, diff_streams
+from policies.diff_defaults import diff_limits, diff_on_error, diff_streams
 from policies.diff_detectors import diff_detectors, follows
 from policies.errors import Place
 from policies.matchers import ALWAYS, Matcher
 from policies.model import Action, Do, Mode, Policy, Rule
-from policies.read_rules import SEVERITIES
+from policies.read_actions import SEVERITIES
+from policies.read_times import day_of
+from policies.replacements import shown as shown_of
 from policies.spoken import condition, doing, said
 
 _NOWHERE = Place("", 0, 0)
@@ -47,6 +49,8 @@ def diff(before: Policy, after: Policy) -> Difference:
         *_identity(before, after),
         *diff_limits(before.limits, after.limits),
         *diff_streams(before.stream, after.stream),
+        *diff_on_error(("policy", "on_error"), (before.on_error, before.risk), (after.on_error, after.risk)),
+        *_templates(before, after),
         *diff_detectors(before.detectors, after.detectors, both),
         *_coverage(before, after),
         *_tests(before, after),
@@ -70,6 +74,13 @@ def _identity(before: Policy, after: Policy) -> list[Change]:
         *renamed("policy", "owner", "owner", before.owner, after.owner, told),
         *renamed("policy", "regimes", "regimes", was, now, told),
     ]
+
+
+def _templates(before: Policy, after: Policy) -> list[Change]:
+    reason = "what stands in place of an answer"
+    names = sorted(name for name in before.templates.keys() & after.templates.keys())
+    changed = [name for name in names if before.templates[name] != after.templates[name]]
+    return [Change("template", name, "text", "", "edited", Effect.OTHER, reason) for name in changed]
 
 
 def _tests(before: Policy, after: Policy) -> list[Change]:
@@ -107,17 +118,17 @@ def _covered(matcher: Matcher) -> str:
 
 
 def _decides(rule: Rule) -> bool:
-    """`allow` only covers, and what is covered is compared by scope."""
-    return rule.mode is Mode.ENFORCE and rule.do.action is not Action.ALLOW
+    """`allow` only covers, and what is covered is compared by scope. A rule that rests decides from some day on."""
+    return (rule.mode is Mode.ENFORCE or rule.until is not None) and rule.do.action is not Action.ALLOW
 
 
 def _idle(rule: Rule) -> str:
     """Why a rule that does not decide decides nothing."""
-    return "a shadow rule decides nothing" if rule.mode is Mode.SHADOW else "`allow` only covers: see the scopes"
+    return "a shadow rule decides nothing" if rule.mode is not Mode.ENFORCE else "`allow` only covers: see the scopes"
 
 
 def _described(rule: Rule) -> str:
-    shadow = "shadow: " if rule.mode is Mode.SHADOW else ""
+    shadow = "" if rule.mode is Mode.ENFORCE else f"{_told_mode(rule)}: "
     return f"{shadow}{doing(rule.do)} on {', '.join(sorted(rule.scopes))} when {condition(rule)}"
 
 
@@ -143,13 +154,22 @@ def _does_all_of(rule: Rule, other: Rule) -> bool:
         and rule.do.action >= other.do.action
         and _flag_rank(rule.do) >= _flag_rank(other.do)
         and covers(region(rule), region(other))
+        and _acts_from(rule) <= _acts_from(other)
+        and rule.buffers >= other.buffers
+        and (other.do.action is not rule.do.action or not _weakens(other.do, rule.do))
+        and not any(change.effect is Effect.WEAKER for change in _on_error(other, rule))
     )
+
+
+def _weakens(before: Do, after: Do) -> bool:
+    return any(change.effect is Effect.WEAKER for change in _do("", before, after))
 
 
 def _edited(before: Rule, after: Rule) -> list[Change]:
     """`before` is the old rule under the new thresholds, so that what a detector moved is not told twice."""
     turns = [*_mode(before, after), *_action(before, after)]
     rest = [*_on(before, after), *_when(before, after), *_do(before.id, before.do, after.do)]
+    rest += [*_on_error(before, after), *_stream(before, after)]
     if not _decides(before):
         rest = _without_effect(rest, "it decided nothing before")
     if not _decides(after):
@@ -172,12 +192,35 @@ def _action(before: Rule, after: Rule) -> list[Change]:
 
 
 def _mode(before: Rule, after: Rule) -> list[Change]:
-    if before.mode is after.mode:
+    if before.mode is after.mode and before.until == after.until:
         return []
-    enforces = after.mode is Mode.ENFORCE
-    effect = Effect.STRONGER if enforces else Effect.WEAKER
-    reason = "it acts now" if enforces else "it only leaves a note now"
-    return [Change("rule", before.id, "mode", str(before.mode), str(after.mode), effect, reason)]
+    was, now = _acts_from(before), _acts_from(after)
+    effect = Effect.STRONGER if now < was else Effect.WEAKER if now > was else Effect.OTHER
+    reasons = {
+        Effect.STRONGER: "it acts now" if after.mode is Mode.ENFORCE else "it acts sooner",
+        Effect.WEAKER: "it only leaves a note now" if before.mode is Mode.ENFORCE else "it acts later",
+        Effect.OTHER: "it acts no sooner and no later",
+    }
+    return [Change("rule", before.id, "mode", _told_mode(before), _told_mode(after), effect, reasons[effect])]
+
+
+def _acts_from(rule: Rule) -> int:
+    """When it begins to act; a rule in shadow without a day never does."""
+    return 0 if rule.mode is Mode.ENFORCE else rule.until or 10**12
+
+
+def _told_mode(rule: Rule) -> str:
+    return f"{rule.mode} until {day_of(rule.until)}" if rule.until else str(rule.mode)
+
+
+def _on_error(before: Rule, after: Rule) -> list[Change]:
+    return diff_on_error(("rule", before.id), (before.on_error, before.risk), (after.on_error, after.risk))
+
+
+def _stream(before: Rule, after: Rule) -> list[Change]:
+    words, shown = ("answers leave whole", "answers leave as the defaults say"), ("buffer", "defaults")
+    numbers, told = (before.buffers, after.buffers), (shown[not before.buffers], shown[not after.buffers])
+    return moved("rule", before.id, "stream", numbers, told, Effect.STRONGER, words)
 
 
 def _on(before: Rule, after: Rule) -> list[Change]:
@@ -212,6 +255,8 @@ def _do(id_: str, before: Do, after: Do) -> list[Change]:
         changes.append(Change("rule", id_, "flag", *words, effect, reason))
     elif before.queue != after.queue:
         changes += renamed("rule", id_, "queue", before.queue, after.queue, "who hears of it")
+    changes += _note(id_, before.field, after.field)
+    changes += _removal(id_, before, after)
     texts: Mapping[str, tuple[str, str, str]] = {
         "code": (before.code, after.code, "what the client's program reads"),
         "message": (before.message, after.message, "what the client reads"),
@@ -219,6 +264,45 @@ def _do(id_: str, before: Do, after: Do) -> list[Change]:
     }
     for aspect, (was, now, reason) in texts.items():
         changes += renamed("rule", id_, aspect, was, now, reason)
+    return changes
+
+
+def _note(id_: str, before: str, after: str) -> list[Change]:
+    if before and not after:
+        return [Change("rule", id_, "annotate", before, "", Effect.WEAKER, "records are no longer marked with it")]
+    return renamed("rule", id_, "annotate", before, after, "what records are marked with")
+
+
+def _removal(id_: str, before: Do, after: Do) -> list[Change]:
+    """What stays of something that is removed, and where."""
+    yes = {True: "yes", False: "no"}
+    changes: list[Change] = []
+    if before.action is after.action is Action.REPLACE and bool(before.template) != bool(after.template):
+        told = ("the answer", "the part")
+        reasons = ("all of the answer is the policy's", "only the part is replaced")
+        numbers, shown = (
+            (bool(before.template), bool(after.template)),
+            (told[not before.template], told[not after.template]),
+        )
+        changes += moved("rule", id_, "replaces", numbers, shown, Effect.STRONGER, reasons)
+    if before.template and after.template:
+        changes += renamed("rule", id_, "template", before.template, after.template, "which text is the answer")
+    for aspect, was, now, more_is, reasons in (
+        (
+            *("before_audit", before.before_audit, after.before_audit, Effect.STRONGER),
+            ("it is kept nowhere", "it may be kept, sealed"),
+        ),
+        (
+            *("reversible", before.reversible, after.reversible, Effect.WEAKER),
+            ("it comes back in the answer", "it no longer comes back"),
+        ),
+    ):
+        changes += moved("rule", id_, aspect, (was, now), (yes[was], yes[now]), more_is, reasons)
+    counts = (shown_of(before.replacement), shown_of(after.replacement))
+    if before.action is after.action is Action.REDACT:
+        told = (f"{counts[0]} characters", f"{counts[1]} characters")
+        reasons = ("more of what is found is shown", "less of what is found is shown")
+        changes += moved("rule", id_, "shown", counts, told, Effect.WEAKER, reasons)
     return changes
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 from policies.changes import Change, Effect, moved, renamed
-from policies.model import Amount, Limits, StreamSpec
+from policies.model import Risk
+from policies.read_times import day_of
+from policies.settings import Amount, Limits, StreamSpec
 from policies.spoken import duration
 
 _MORE, _LESS = "requests that were refused are admitted", "requests that were admitted are refused"
@@ -58,3 +60,26 @@ def _shown(amount: Amount) -> str:
 def _window(stream: StreamSpec) -> str:
     least, most = stream.window_chars, stream.window_most_chars
     return f"{least} characters" if least == most else f"{least} to {most} characters"
+
+
+def diff_on_error(
+    what: tuple[str, str], before: tuple[str, Risk | None], after: tuple[str, Risk | None]
+) -> list[Change]:
+    """What follows from a missing verdict. Open, or open for longer, is weaker; so is what is no longer closed here."""
+    if before == after:
+        return []
+    shown = _told_error(*before), _told_error(*after)
+    now = after[1].until if after[1] else 0
+    is_weaker = now > (before[1].until if before[1] else 0) or (before[0] == "closed" and not after[0])
+    is_same = after[0] == before[0] and now == (before[1].until if before[1] else 0)
+    effect = Effect.WEAKER if is_weaker else Effect.OTHER if is_same else Effect.STRONGER
+    reasons = {
+        Effect.WEAKER: "what was not judged may pass",
+        Effect.STRONGER: "what was not judged stops sooner",
+        Effect.OTHER: "who accepts it",
+    }
+    return [Change(*what, "on_error", *shown, effect, reasons[effect])]
+
+
+def _told_error(kind: str, risk: Risk | None) -> str:
+    return f"{kind} until {day_of(risk.until)} ({risk.ticket})" if risk else kind or "inherited"

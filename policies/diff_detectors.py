@@ -8,16 +8,20 @@ changes its answers cannot be compared without measuring it, and counts as weake
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from guards.options import VIEWS
 from policies.changes import Change, Effect, moved, renamed
 from policies.compare import covers, region, under
+from policies.diff_defaults import diff_on_error
 from policies.model import Action, DetectorSpec, Mode, Option, Rule
 from policies.spoken import duration, share
 
 MEASURE = "what it finds cannot be compared without measuring it"
 _FINDS = {Effect.STRONGER: "it looks for more", Effect.WEAKER: "it looks for less"}
-_MORE_IS_MORE = ("find", "families", "views")
+_MORE_IS_MORE = ("find", "families", "views", "locales", "words")
+_SHOWN = 8
+"""Names that a reviewer is shown; of a list of terms there may be thousands."""
 _FEWER_IS_MORE = ("exclude",)
 _NUMBERS: Mapping[str, tuple[Effect, tuple[str, str]]] = {
     "overlap": (Effect.STRONGER, ("windows share more", "windows share less")),
@@ -63,6 +67,7 @@ def _diff(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Rule, Ru
     else:
         for key in sorted(before.options.keys() | after.options.keys()):
             changes += _option(before, key, before.options.get(key), after.options.get(key))
+    changes += diff_on_error(("detector", name), (before.on_error, before.risk), (after.on_error, after.risk))
     timeouts = duration(before.timeout_ms), duration(after.timeout_ms)
     return [*changes, *renamed("detector", name, "timeout", *timeouts, "how long its verdict is waited for")]
 
@@ -90,7 +95,7 @@ def _direction(moves: list[tuple[Rule, Rule]]) -> tuple[Effect, str]:
 def _moved(rule: Rule, before: DetectorSpec, after: DetectorSpec) -> Rule:
     """The rule under the new thresholds, itself unedited."""
     unless = None if rule.unless is None else under(rule.unless, before, after)
-    return Rule(rule.id, rule.scopes, under(rule.when, before, after), unless, rule.do, rule.mode, rule.on_error)
+    return replace(rule, when=under(rule.when, before, after), unless=unless)
 
 
 def follows(before: Rule, moved_by: Mapping[str, tuple[DetectorSpec, DetectorSpec]]) -> Rule:
@@ -128,11 +133,16 @@ def _names(spec: DetectorSpec, key: str, before: Option | None, after: Option | 
     was, now = (frozenset(_all(spec.use, key, option)) for option in (before, after))
     more = Effect.WEAKER if key in _FEWER_IS_MORE else Effect.STRONGER
     changes = []
-    if lost := ", ".join(sorted(was - now)):
+    if lost := _shown(was - now):
         changes.append(Change("detector", spec.name, f"{key} lost", lost, "", more.turned, _FINDS[more.turned]))
-    if gained := ", ".join(sorted(now - was)):
+    if gained := _shown(now - was):
         changes.append(Change("detector", spec.name, f"{key} gained", "", gained, more, _FINDS[more]))
     return changes
+
+
+def _shown(names: frozenset[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(sorted(names)[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _all(use: str, key: str, option: Option | None) -> tuple[str, ...]:

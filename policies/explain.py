@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guards.verdict import Finding, Part, Scope, Verdict
-from policies.decide import NOT_RUN, decide, verdicts_of
+from policies.decide import NOT_RUN, accepted, decide, verdicts_of
 from policies.matchers import ALWAYS, All, Any, AnyCategory, Count, Fact, Matcher, Not, OnlyCategories, Score
-from policies.model import GUARD_UNAVAILABLE, Action, Decision, Facts, Mode, Policy, Rule
+from policies.model import GUARD_UNAVAILABLE, Action, Decision, Facts, Policy, Rule
 from policies.spoken import leaf, share
 
 
@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     MATCHED = "matched"
     NOT_MATCHED = "not matched"
     HANGS = "hangs on a missing verdict"
+    GIVES_WAY = "gives way to a missing verdict"
 
 
 _OUTCOMES = {True: Outcome.MATCHED, False: Outcome.NOT_MATCHED, None: Outcome.HANGS}
@@ -108,7 +109,7 @@ def explain(policy: Policy, findings: Sequence[Finding], facts: Facts) -> Explan
 def _part(policy: Policy, part: Part, findings: Iterable[Finding], facts: Facts, decision: Decision) -> PartSeen:
     plan, errors = policy.plan(part.scope), set[tuple[str, str]]()
     verdicts = verdicts_of(part, plan, findings, errors)
-    asking = _Asking(verdicts, dict(errors), facts, decision)
+    asking = _Asking(policy, verdicts, dict(errors), facts.about(part), decision)
     return PartSeen(
         path=part.path,
         scope=part.scope,
@@ -125,6 +126,7 @@ def _part(policy: Policy, part: Part, findings: Iterable[Finding], facts: Facts,
 class _Asking:
     """What the conditions on one part are asked with."""
 
+    policy: Policy
     verdicts: Mapping[str, Verdict]
     errors: Mapping[str, str]
     facts: Facts
@@ -133,14 +135,17 @@ class _Asking:
     def rule(self, rule: Rule) -> RuleSeen:
         matched = rule.matches(self.verdicts, self.facts)
         unless = None if rule.unless is None else self.condition(rule.unless)
-        return RuleSeen(rule, _OUTCOMES[matched], self._decides(rule, matched), self.condition(rule.when), unless)
+        gives_way = matched is None and accepted(self.policy, rule, self.verdicts, self.facts.at) is not None
+        outcome = Outcome.GIVES_WAY if gives_way else _OUTCOMES[matched]
+        return RuleSeen(rule, outcome, self._decides(rule, matched), self.condition(rule.when), unless)
 
     def _decides(self, rule: Rule, matched: bool | None) -> bool:
         """A redaction whose places are not all known stops the exchange although its rule matched."""
         hangs = self.decision.code == GUARD_UNAVAILABLE
         partly = bool(matched) and rule.do.action is Action.REDACT and not rule.when.detectors() <= self.verdicts.keys()
-        counts = (matched is None or partly) if hangs else bool(matched)
-        return counts and rule.mode is Mode.ENFORCE and rule.id in self.decision.rules
+        gave_way = rule.id in {id_ for id_, _ in self.decision.opened}
+        counts = (matched is None or partly) if hangs else bool(matched) or (matched is None and gave_way)
+        return counts and rule.acts(self.facts.at) and rule.id in self.decision.rules
 
     def condition(self, matcher: Matcher) -> Condition:
         holds = matcher.holds(self.verdicts, self.facts)
@@ -155,8 +160,8 @@ class _Asking:
 
     def _value(self, matcher: Matcher) -> str:
         if isinstance(matcher, Fact):
-            own = str(getattr(self.facts, matcher.name))
-            return own if own in matcher.values else "another"
+            own = self.facts.value(matcher.name)
+            return own if own in matcher.values else "another" if own else "not said"
         name = str(getattr(matcher, "detector", ""))
         verdict = self.verdicts.get(name)
         return self.errors.get(name, NOT_RUN) if verdict is None else _found(matcher, verdict)

@@ -7,11 +7,11 @@ from typing import Final
 
 from guards.verdict import Scope
 from policies.compare import covers
-from policies.matchers import All, Any, Fact, Matcher, Not
+from policies.matchers import asks
 from policies.model import Action, Mode, Rule
 from policies.remarks import Remarks
 from policies.sheet import Sheet
-from policies.vocabulary import TEXT_SCOPES
+from policies.vocabulary import CLIENT_CLAIMS, TEXT_SCOPES
 
 
 def never_matches(sheet: Sheet) -> Iterator[Remarks]:
@@ -53,7 +53,7 @@ def repeated(sheet: Sheet) -> Iterator[Remarks]:
 def shadow_tells_nothing(sheet: Sheet) -> Iterator[Remarks]:
     """A trial of what an enforcing rule does already."""
     for rule in sheet.policy.rules:
-        if rule.mode is not Mode.SHADOW:
+        if rule.mode is not Mode.SHADOW or rule.until is not None:
             continue
         done = [one for one in sheet.acting() if one.do.action >= rule.do.action and _goes_wherever(sheet, one, rule)]
         if done:
@@ -129,19 +129,17 @@ def flag_can_stop(sheet: Sheet) -> Iterator[Remarks]:
 
 
 def client_chooses(sheet: Sheet) -> Iterator[Remarks]:
-    """`model` is what the client asks for; tenant and app come from the key."""
+    """What the client asks for, or may say of itself; tenant, app and claims of the site come from the key."""
     for rule in sheet.acting():
-        if _asks_model(sheet.regions[rule.id]):
-            told = f"rule `{rule.id}` depends on `model`, which the client chooses"
-            yield sheet.rule(rule), told, "use `tenant` or `app`, or hold for every model"
-
-
-def _asks_model(matcher: Matcher) -> bool:
-    if isinstance(matcher, All | Any):
-        return any(_asks_model(child) for child in matcher.children)
-    if isinstance(matcher, Not):
-        return _asks_model(matcher.child)
-    return isinstance(matcher, Fact) and matcher.name == "model"
+        for name in ("model", *CLIENT_CLAIMS):
+            if asks(sheet.regions[rule.id], (name,)):
+                told = f"rule `{rule.id}` depends on `{name}`, which the client chooses"
+                hint = "use `tenant` or `app`, or hold for every model"
+                if name != "model":
+                    told = f"rule `{rule.id}` depends on `{name}`, which a client may claim where its key lets it"
+                    hint = "use `tenant` or `app`, or set the claim with the key"
+                yield sheet.rule(rule), told, hint
+                break
 
 
 RULE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {

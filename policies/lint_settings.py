@@ -14,6 +14,7 @@ from guards.verdict import PPM, Part, Scope
 from policies.matchers import All, Any, AnyCategory, Matcher, Not, OnlyCategories, Score
 from policies.model import Action, DetectorSpec, Rule
 from policies.remarks import Remarks
+from policies.replacements import TOKEN_PLACE, filled
 from policies.sheet import Sheet
 from policies.spoken import share
 
@@ -80,7 +81,7 @@ def _redacting(sheet: Sheet) -> Iterator[Rule]:
 def breaks_json(sheet: Sheet) -> Iterator[Remarks]:
     """Inside the arguments of a tool call, what is put in has to leave them JSON."""
     for rule in _redacting(sheet):
-        if Scope.TOOL_CALL in rule.scopes and re.search(r'["\\\x00-\x1f]', rule.do.replacement):
+        if Scope.TOOL_CALL in rule.scopes and rule.do.replacement and re.search(r'["\\\x00-\x1f]', rule.do.replacement):
             told = f"what rule `{rule.id}` puts into `tool_call` breaks JSON: then the call is blocked in its place"
             yield sheet.rule(rule, "do"), told, "leave quotes, `\\` and line breaks out of `as`"
 
@@ -90,11 +91,18 @@ def found_again(sheet: Sheet) -> Iterator[Remarks]:
     for rule in _redacting(sheet):
         for name in sorted(rule.when.detectors()):
             spec = sheet.policy.detectors[name]
-            texts = [rule.do.replacement.replace("{label}", label) for label in _labels(spec) or ("removed",)]
+            texts = [
+                filled(rule.do.replacement, label, "").replace(TOKEN_PLACE, "abcdefghijkl")
+                for label in _labels(spec) or ("removed",)
+            ]
             if any(_finds(spec, text) for text in texts):
                 told = f"`{name}` finds what rule `{rule.id}` puts in, so the text is redacted or stopped again"
                 yield sheet.rule(rule, "do"), told, "choose another `as`"
                 break
+
+
+def _put_in(rule: Rule, label: str) -> str:
+    return filled(rule.do.replacement, label, "").replace(TOKEN_PLACE, "abcdefghijkl")
 
 
 def _finds(spec: DetectorSpec, text: str) -> bool:
@@ -118,7 +126,7 @@ def short_holdback(sheet: Sheet) -> Iterator[Remarks]:
     if stream.mode != "window":
         return
     for rule in _redacting(sheet):
-        if not rule.scopes & {Scope.OUTPUT, Scope.REASONING}:
+        if rule.buffers or not rule.scopes & {Scope.OUTPUT, Scope.REASONING}:
             continue
         names = [name for name in sorted(rule.when.detectors()) if sheet.policy.detectors[name].use == "secrets"]
         longest = max((_known_after(sheet.policy.detectors[name]) for name in names), default=(0, ""))

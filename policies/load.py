@@ -16,17 +16,43 @@ from types import MappingProxyType
 from policies import vocabulary as words
 from policies.cases import CaseReader
 from policies.errors import PolicyErrors, Problems
-from policies.fields import Reader, Section, boolean, choice, duration_ms, integer, list_of, matching, size_bytes
+from policies.fields import (
+    NO_TEXTS,
+    Reader,
+    Section,
+    boolean,
+    choice,
+    duration_ms,
+    integer,
+    list_of,
+    matching,
+    size_bytes,
+)
 from policies.matchers import Form, canonical
-from policies.model import Amount, DetectorSpec, Do, Limits, Option, Policy, Rule, StreamSpec
-from policies.read_detectors import Detectors, read_detectors
+from policies.model import DetectorSpec, Do, Option, Policy, Risk, Rule
+from policies.read_actions import read_templates
+from policies.read_detectors import NAME, Detectors, read_detectors
 from policies.read_rules import RuleReader
+from policies.read_times import OnError, read_on_error
+from policies.settings import Amount, Limits, StreamSpec
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 from policies.yaml_strict import MAX_BYTES, Node, Table, parse
 
 FORMAT = "policy/v1"
 COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
-_TOP = ("gatehouse", "name", "version", "owner", "regimes", "defaults", "detectors", "rules", "tests")
+_TOP = (
+    "gatehouse",
+    "name",
+    "version",
+    "owner",
+    "regimes",
+    "defaults",
+    "detectors",
+    "rules",
+    "tests",
+    "claims",
+    "templates",
+)
 _name = matching(r"[a-z][a-z0-9-]{0,63}", "a name of small letters, digits and `-`")
 _version = matching(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", "a version such as `2026.11.0`")
 _owner = matching(r"[^\x00-\x1f]{1,200}", "a text in one line")
@@ -57,18 +83,23 @@ def _read(
     if top is None:
         return None
     _check_format(top)
-    stream, limits = _read_defaults(top)
+    stream, limits, on_error = _read_defaults(top)
+    claims, templates = _read_claims(top), read_templates(top.node("templates"), problems)
     if "detectors" not in top or "rules" not in top:
         problems.add(top.place, "policy needs `detectors` and `rules`")
     before = len(problems)
     detectors = read_detectors(top.node("detectors"), problems, known_guards)
-    rules = RuleReader(detectors, stream, problems).read(top.node("rules"))
+    rules = RuleReader(detectors, stream, templates, claims, problems).read(top.node("rules"))
+    if len(problems) == before:
+        _report_unused_templates(top, templates, rules)
     # With rules missing from the list (a rule that asks a detector with problems is, too), every case that names one of
     # them would be reported as well.
     ids = frozenset(rule.id for rule in rules) if len(problems) == before else frozenset[str]()
-    cases = CaseReader(detectors, ids, problems).read(top.node("tests"))
+    cases = CaseReader(detectors, ids, claims, problems).read(top.node("tests"))
     name, version = top.require("name", _name, ""), top.require("version", _version, "")
     specs = _specs(detectors)
+    fallback = on_error.kind or "closed"
+    form = _compiled(name, version, stream, limits, specs, rules) | _more(on_error, templates, claims, specs, rules)
     return Policy(
         name=name,
         version=version,
@@ -79,10 +110,33 @@ def _read(
         detectors=specs,
         rules=rules,
         cases=cases,
-        digest=_digest(canonical(_compiled(name, version, stream, limits, specs, rules)).encode()),
+        digest=_digest(canonical(form).encode()),
         source_digest=_digest(data),
         file=file,
+        on_error=fallback,
+        risk=on_error.risk,
+        templates=templates,
+        claims=claims,
     )
+
+
+def _read_claims(top: Section) -> tuple[str, ...]:
+    """Names of facts that the site sets with its keys."""
+    claims = top.get("claims", list_of(matching(NAME, "a name of small letters, digits and `_`")), NO_TEXTS)
+    detectors = top.node("detectors")
+    taken = {entry.key for entry in detectors.entries} if isinstance(detectors, Table) else set[str]()
+    for name in claims:
+        if name in words.FACTS or name in words.COMBINATIONS or name in taken:
+            what = "a detector" if name in taken else "a word of the language"
+            top.problems.add(
+                top.place_of("claims"), f"claim `{name}` is {what}", "leave it out, or choose another name"
+            )
+    return tuple(sorted(claims))
+
+
+def _report_unused_templates(top: Section, templates: Mapping[str, str], rules: tuple[Rule, ...]) -> None:
+    for name in sorted(templates.keys() - {rule.do.template for rule in rules}):
+        top.problems.add(top.place_of("templates"), f"template `{name}` is used by no rule", "use it or remove it")
 
 
 def _check_format(top: Section) -> None:
@@ -98,15 +152,14 @@ def _specs(detectors: Detectors) -> Mapping[str, DetectorSpec]:
     return MappingProxyType({name: declared.spec for name, declared in sorted(detectors.items()) if declared})
 
 
-def _read_defaults(top: Section) -> tuple[StreamSpec, Limits]:
+def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError]:
     node = top.node("defaults")
-    known = ("uncovered", "on_error", "stream", "limits")
+    known = ("uncovered", "on_error", "accept_risk", "stream", "limits")
     section = Section.open(node, "`defaults`", top.problems, known, words.LATER_DEFAULTS) if node else None
     if section is None:
-        return StreamSpec("buffer"), Limits()
+        return StreamSpec("buffer"), Limits(), OnError()
     section.get("uncovered", choice(("deny",), ("allow",)), "deny")
-    section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed")
-    return _read_stream(section), _read_limits(section)
+    return _read_stream(section), _read_limits(section), read_on_error(section)
 
 
 def _read_stream(defaults: Section) -> StreamSpec:
@@ -199,7 +252,7 @@ def _compiled(
     limits: Limits,
     detectors: Mapping[str, DetectorSpec],
     rules: tuple[Rule, ...],
-) -> Form:
+) -> dict[str, Form]:
     """What the policy means, in one spelling. Owner, regimes, tests and comments change nothing and are left out."""
     return {
         "format": COMPILED_FORMAT,
@@ -234,7 +287,7 @@ def _detector_form(spec: DetectorSpec) -> Form:
         "threshold": spec.threshold_ppm,
         "categories": dict(spec.category_thresholds),
         "timeout": spec.timeout_ms,
-        "on_error": spec.on_error,
+        "on_error": spec.on_error or "closed",
         "options": {key: _option_form(value) for key, value in spec.options.items()},
     }
     if spec.configured:
@@ -255,13 +308,45 @@ def _rule_form(rule: Rule) -> Form:
         "when": rule.when.form(),
         "do": _do_form(rule.do),
         "mode": rule.mode,
-        "on_error": rule.on_error,
+        "on_error": rule.on_error or "closed",
     }
     if rule.unless is not None:
         form["unless"] = rule.unless.form()
+    if rule.until is not None:
+        form["until"] = rule.until
+    if rule.buffers:
+        form["stream"] = "buffer"
     return form
 
 
 def _do_form(do: Do) -> Form:
     texts = (do.code, do.message, do.replacement, do.queue, do.severity)
-    return [do.action.name.lower(), *texts]
+    form: list[Form] = [do.action.name.lower(), *texts]
+    if do.field or do.template or do.before_audit or do.reversible:
+        form += [do.field, do.template, int(do.before_audit), int(do.reversible)]
+    return form
+
+
+def _more(
+    on_error: OnError,
+    templates: Mapping[str, str],
+    claims: tuple[str, ...],
+    detectors: Mapping[str, DetectorSpec],
+    rules: tuple[Rule, ...],
+) -> dict[str, Form]:
+    """What older policies could not say; left out where it is not said, so that they keep their digests."""
+    form: dict[str, Form] = {}
+    open_: dict[str, Form] = {f"rule {rule.id}": _error_form(rule.on_error, rule.risk) for rule in rules}
+    open_ |= {f"detector {name}": _error_form(spec.on_error, spec.risk) for name, spec in detectors.items()}
+    open_["defaults"] = _error_form(on_error.kind, on_error.risk)
+    if any(isinstance(said, list) for said in open_.values()):
+        form["on_errors"] = {place: said for place, said in open_.items() if said}
+    if templates:
+        form["templates"] = dict(templates)
+    if claims:
+        form["claims"] = list(claims)
+    return form
+
+
+def _error_form(kind: str, risk: Risk | None) -> Form:
+    return [kind, risk.by, risk.ticket, risk.until] if risk else kind

@@ -11,7 +11,7 @@ bounds are inclusive integers, and the children of `all` and `any` are sorted an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -25,12 +25,9 @@ Verdicts: TypeAlias = Mapping[str, Verdict]
 class Asked(Protocol):
     """The facts of the exchange that a rule may ask for."""
 
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def app(self) -> str: ...
-    @property
-    def model(self) -> str: ...
+    def value(self, name: str) -> str:
+        """Empty when nobody said."""
+        ...
 
 
 class Matcher(Protocol):
@@ -157,13 +154,13 @@ class Count(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Fact(_Leaf):
-    """`tenant`, `app`, `model`: the exchange's is one of these."""
+    """`tenant`, `app`, `tool`, `desk`: the exchange's, or the part's, is one of these."""
 
     name: str
     values: frozenset[str]
 
     def holds(self, verdicts: Verdicts, facts: Asked) -> bool | None:
-        return getattr(facts, self.name) in self.values
+        return facts.value(self.name) in self.values
 
     def detectors(self) -> frozenset[str]:
         return frozenset()
@@ -258,6 +255,15 @@ class Not(_Leaf):
 
 ALWAYS = All(())
 """A rule without `when`."""
+
+
+def asks(matcher: Matcher, names: Collection[str]) -> bool:
+    """Whether one of these facts is in it."""
+    if isinstance(matcher, All | Any):
+        return any(asks(child, names) for child in matcher.children)
+    if isinstance(matcher, Not):
+        return asks(matcher.child, names)
+    return isinstance(matcher, Fact) and matcher.name in names
 
 
 def canonical(form: Form) -> str:

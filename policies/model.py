@@ -8,9 +8,8 @@ scope once, when the policy is built, because deciding is on the path of every r
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from hashlib import sha256
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from guards.verdict import Part, Scope, Verdict
 from policies.matchers import ALWAYS, Matcher
+from policies.settings import Limits, StreamSpec
 
 if TYPE_CHECKING:
     from policies.cases import Case
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 GUARD_UNAVAILABLE = "guard_unavailable"
 UNCOVERED_PART = "uncovered_part"
 REDACTION_IMPOSSIBLE = "redaction_impossible"
-CHARS_PER_TOKEN = 4
-"""What a token counts for in hold-back sizes. The gateway has no tokenizer of the upstream's."""
+
+
+def _none() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 class Action(IntEnum):
@@ -43,10 +45,21 @@ class Action(IntEnum):
 
 
 class Mode(StrEnum):
-    """Whether a rule acts, or only leaves a note of what it would have done."""
+    """Whether a rule acts, only leaves a note of what it would have done, or rests until a day."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Who takes it on that something passes unjudged, under which ticket, and until when."""
+
+    by: str
+    ticket: str
+    until: int
+    """Seconds since 1970; from then on nothing is accepted any more."""
 
 
 Option: TypeAlias = str | int | tuple[str, ...] | Mapping[str, str]
@@ -56,6 +69,15 @@ Option: TypeAlias = str | int | tuple[str, ...] | Mapping[str, str]
 def _pairs(option: Mapping[str, str]) -> list[tuple[str, str]]:
     """A mapping in its own order, which may be that of a prompt."""
     return list(option.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From when on a detector's scores count."""
+
+    threshold_ppm: int
+    categories: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Only those that differ from `threshold_ppm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +91,25 @@ class DetectorSpec:
     """Only those that differ from `threshold_ppm`."""
     timeout_ms: int
     on_error: str
-    """`closed` is the only choice in this version."""
+    """`closed`, `open`, or empty: what the policy's defaults say."""
     options: Mapping[str, Option]
     """What the guard itself is given: `find`, `families`, `pattern`, `views`. Equal meaning has one spelling."""
     configured: tuple[str, ...] = ()
     """Of a guard that only a configuration names: its profile and its categories, which are part of what is meant."""
+    risk: Risk | None = None
+    """Of `open`."""
+    languages: Mapping[str, Thresholds] = field(default_factory=lambda: MappingProxyType({}))
+    """What counts in place of the above when the exchange is said to be in one of these languages."""
     asks: str = field(init=False)
     """Digest of what the guard is asked for. A recorded finding answers for another policy only if this is equal."""
 
     def __post_init__(self) -> None:
         meant = json.dumps([self.use, dict(self.options), self.configured], sort_keys=True, default=_pairs)
         object.__setattr__(self, "asks", sha256(meant.encode()).hexdigest()[:16])
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self.threshold_ppm, self.category_thresholds)
 
     @property
     def timeout_s(self) -> float:
@@ -94,10 +124,18 @@ class Do:
     code: str = ""
     message: str = ""
     replacement: str = ""
-    """For `redact`, with `{label}` where the span's label goes."""
+    """For `redact`, with placeholders (policies/replacements.py); for `replace`, the text that stands for the part."""
     queue: str = ""
     """With `severity`, set when the rule flags, whatever else it does."""
     severity: str = ""
+    field: str = ""
+    """Set when the rule annotates, whatever else it does: what the record is marked with."""
+    template: str = ""
+    """For `replace_response`: which of the policy's templates is the answer."""
+    before_audit: bool = False
+    """Whether what is redacted must not be kept anywhere, sealed neither."""
+    reversible: bool = False
+    """Whether what is redacted comes back in the answer, for the same tenant and exchange."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +148,18 @@ class Rule:
     unless: Matcher | None
     do: Do
     mode: Mode = Mode.ENFORCE
-    on_error: str = "closed"
+    on_error: str = ""
+    """`closed`, `open`, or empty: what its detectors say, or the policy's defaults."""
+    risk: Risk | None = None
+    """Of `open`."""
+    until: int | None = None
+    """Seconds since 1970; from then on a rule that is `off` or in shadow acts."""
+    buffers: bool = False
+    """Whether an answer that the rule may look at leaves only as a whole."""
+
+    def acts(self, at: int | None) -> bool:
+        """Whether it acts at that time. Where the time is not known, nothing rests."""
+        return self.mode is Mode.ENFORCE or (self.until is not None and (at is None or at >= self.until))
 
     def matches(self, verdicts: Mapping[str, Verdict], facts: Facts) -> bool | None:
         """None when that hangs on a detector without a verdict."""
@@ -133,76 +182,14 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """How much text, in the unit the author chose."""
-
-    count: int
-    unit: str
-    """`tokens` or `characters`."""
-
-    @property
-    def chars(self) -> int:
-        return self.count * (CHARS_PER_TOKEN if self.unit == "tokens" else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSpec:
-    """When text of an answer may leave."""
-
-    mode: str
-    """`buffer`: the whole answer after its verdict. `window`: a window after its verdict."""
-    window: Amount = Amount(0, "characters")
-    """New text that is judged together; the least of it when there is a `window_most`."""
-    holdback: Amount = Amount(0, "characters")
-    max_wait_ms: int = 1500
-    window_most: Amount | None = None
-    """Up to which a window may grow when text comes faster than guards judge it."""
-    max_delay_ms: int = 0
-    """Within this time text leaves once it is judged, the hold-back too; 0: what is held back waits for more text."""
-
-    @property
-    def window_chars(self) -> int:
-        return self.window.chars
-
-    @property
-    def window_most_chars(self) -> int:
-        return self.window_most.chars if self.window_most else self.window.chars
-
-    @property
-    def holdback_chars(self) -> int:
-        return self.holdback.chars
-
-    @property
-    def max_wait_s(self) -> float:
-        return self.max_wait_ms / 1000
-
-    @property
-    def max_delay_s(self) -> float:
-        return self.max_delay_ms / 1000 if self.max_delay_ms else math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a request and an answer may measure. More is refused, never trimmed."""
-
-    body: int = 2 * 1024 * 1024
-    depth: int = 64
-    messages: int = 256
-    images: int = 0
-    tools: int = 64
-    input_chars: int = 200_000
-    output_chars: int = 100_000
-    n: int = 1
-    logprobs: bool = True
-    """Whether a request may ask for the log-probabilities of the tokens."""
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The rules of one scope, ready to run."""
 
     enforcing: tuple[Rule, ...] = ()
     shadow: tuple[Rule, ...] = ()
+    """Without a day on which they begin to act."""
+    suspended: tuple[Rule, ...] = ()
+    """`off` or in shadow until a day."""
     detectors: tuple[DetectorSpec, ...] = ()
     """All that some rule of the scope asks, shadow rules too; sorted by name."""
     is_covered: bool = False
@@ -229,6 +216,13 @@ class Policy:
     digest: str
     source_digest: str
     file: str
+    on_error: str = "closed"
+    risk: Risk | None = None
+    """Of `open`."""
+    templates: Mapping[str, str] = field(default_factory=_none, repr=False)
+    """Whole answers, by name."""
+    claims: tuple[str, ...] = ()
+    """Names of facts that the site defines and sets with its keys; sorted."""
     plans: Mapping[Scope, Plan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -254,7 +248,8 @@ class Policy:
         enforcing = tuple(rule for rule in rules if rule.mode is Mode.ENFORCE)
         return Plan(
             enforcing=enforcing,
-            shadow=tuple(rule for rule in rules if rule.mode is Mode.SHADOW),
+            shadow=tuple(rule for rule in rules if rule.mode is Mode.SHADOW and rule.until is None),
+            suspended=tuple(rule for rule in rules if rule.mode is not Mode.ENFORCE and rule.until is not None),
             detectors=tuple(self.detectors[name] for name in names),
             is_covered=any(rule.looks_always() for rule in enforcing),
         )
@@ -268,6 +263,27 @@ class Facts:
     tenant: str
     app: str
     model: str
+    claims: Mapping[str, str] = field(default_factory=_none)
+    """What is said of the request by its key, or by the client where the key lets it: desk, purpose, language."""
+    upstream: str = ""
+    upstream_class: str = ""
+    tool_context: str = "none"
+    """`untrusted` when the request holds results of tools: text that somebody else may have written."""
+    at: int | None = None
+    """Seconds since 1970, handed in: deciding reads no clock."""
+    tool: str = ""
+    """Which tool the part at hand calls, or was answered by."""
+
+    def about(self, part: Part) -> Facts:
+        """The same for one part."""
+        return replace(self, tool=part.tool) if part.tool else self
+
+    def value(self, name: str) -> str:
+        """The value of a fact; empty when nobody said."""
+        return str(getattr(self, name)) if name in _OWN_FACTS else self.claims.get(name, "")
+
+
+_OWN_FACTS = frozenset(("tenant", "app", "model", "upstream", "upstream_class", "tool_context", "tool"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -279,6 +295,11 @@ class Redaction:
     end: int
     replacement: str
     rule: str
+    kind: str = "redact"
+    """`redact`, or `replace` for a whole part."""
+    before_audit: bool = False
+    reversible: bool = False
+    """Then the replacement has `{token}` in it, which whoever knows the tenant's key fills in."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -304,10 +325,16 @@ class Decision:
     redactions: tuple[Redaction, ...] = ()
     """Sorted, without overlaps."""
     shadow: tuple[tuple[str, str], ...] = ()
-    """(rule, what it would have done: the action's name, or `error`), sorted."""
+    """(rule, what it would have done: the action's name, `error`, or `off` for one that was not asked), sorted."""
     errors: tuple[tuple[str, str], ...] = ()
     """(detector, kind) for every verdict that a rule asked for and did not get, sorted."""
     uncovered: tuple[str, ...] = ()
     """Paths of parts that no enforcing rule looked at, sorted."""
+    annotations: tuple[tuple[str, str], ...] = ()
+    """(rule, field) for every note that rules leave in the record, sorted."""
+    template: str | None = None
+    """The policy's template that is the answer in place of the model's."""
+    opened: tuple[tuple[str, str], ...] = ()
+    """(rule, ticket) for every rule that was left out for want of a verdict, because somebody accepts that; sorted."""
     exempt: tuple[str, ...] = ()
     """Paths of parts that rules let pass without any verdict, because none of those that apply asks for one; sorted."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from guards.errors import GuardSetupError
@@ -20,11 +21,13 @@ from guards.verdict import PPM
 from policies import vocabulary as words
 from policies.errors import Place, Problems, did_you_mean
 from policies.fields import Section, choice, described, duration_ms, list_of, matching, ppm, table, text
-from policies.model import DetectorSpec, Option
+from policies.lists import with_lists
+from policies.model import DetectorSpec, Option, Thresholds
 from policies.options import read_options
 from policies.read_model import option_keys, read_model_options
+from policies.read_times import read_on_error
 from policies.vocabulary import GuardFacts
-from policies.yaml_strict import Entry, Listing, Node, Scalar
+from policies.yaml_strict import Entry, Listing, Node, Scalar, Table
 
 NAME = r"[a-z][a-z0-9_]{0,39}"
 DEFAULT_TIMEOUT_MS = 2_000
@@ -32,6 +35,7 @@ LONGEST_TIMEOUT_MS = 60_000
 MAX_DETECTORS = 64
 """Each has a row in every record of an exchange, and a record is at most 32 KiB."""
 DEFAULT_LABEL = "match"
+LANGUAGE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +103,9 @@ def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]
 
 def detector_keys(guard: GuardFacts) -> list[str]:
     """What a detector with this guard may say."""
-    keys = ["use", "timeout", "on_error", *guard.names]
+    keys = ["use", "timeout", "on_error", "accept_risk", *guard.names]
     keys += ["pattern", "label", "engine", "views", "check"] if guard.takes_pattern else []
-    keys += ["threshold"] if guard.is_model else []
+    keys += ["threshold", "languages"] if guard.is_model else []
     keys += ["categories"] if guard.categories else []
     keys += sorted(guard.rule.keys) if guard.rule else []
     return [*keys, *option_keys(guard)]
@@ -118,13 +122,16 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
     rule = _rule(section, use, guard)
     if rule is not None:
         options |= rule.settings
+    on_error = read_on_error(section)
     spec = DetectorSpec(
         name=entry.key,
         use=use,
         threshold_ppm=threshold,
         category_thresholds=_categories(section.node("categories"), guard, threshold, problems),
         timeout_ms=section.get("timeout", duration_ms(1, LONGEST_TIMEOUT_MS), DEFAULT_TIMEOUT_MS),
-        on_error=section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed"),
+        on_error=on_error.kind,
+        risk=on_error.risk,
+        languages=_languages(section.node("languages"), guard, threshold, problems),
         options=MappingProxyType(options),
         configured=() if guard.profile is None or use in PROFILES else (guard.profile.use, *guard.categories),
     )
@@ -134,7 +141,10 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
 
 def _rule(section: Section, use: str, guard: GuardFacts) -> RuleGuard | None:
     """The guard itself, where it reads its own options; None for others, and after a problem, then reported."""
-    return read_options(section, guard.rule.keys, lambda values: make(use, values)) if guard.rule else None
+    if guard.rule is None:
+        return None
+    folder = Path(section.place.file).parent
+    return read_options(section, guard.rule.keys, lambda values: make(use, with_lists(use, values, folder)))
 
 
 def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:
@@ -170,6 +180,24 @@ def _check_pattern(section: Section, pattern: str) -> None:
 def _labels(guard: GuardFacts, options: Mapping[str, Option]) -> tuple[str, ...]:
     chosen = options.get("label" if guard.takes_pattern else guard.labels_from, ())
     return (chosen,) if isinstance(chosen, str) else chosen if isinstance(chosen, tuple) else ()
+
+
+def _languages(node: Node | None, guard: GuardFacts, threshold: int, problems: Problems) -> Mapping[str, Thresholds]:
+    """Thresholds by the language that the exchange is said to be in: a number, or one with those of categories."""
+    found = table(node, "`languages`", problems) if node else None
+    languages: dict[str, Thresholds] = {}
+    for entry in found.entries if found else ():
+        matching(LANGUAGE, "a language such as `es`")(Scalar(entry.place, entry.key, entry.key), "language", problems)
+        if not isinstance(entry.value, Table):
+            value = ppm(entry.value, f"threshold of `{entry.key[:40]}`", problems)
+            languages[entry.key] = Thresholds(PPM if value is None else value)
+            continue
+        known = ("threshold", "categories") if guard.categories else ("threshold",)
+        inner = Section.open(entry.value, f"`{entry.key[:40]}`", problems, known)
+        own = inner.get("threshold", ppm, threshold) if inner else threshold
+        categories = _categories(inner.node("categories") if inner else None, guard, own, problems)
+        languages[entry.key] = Thresholds(own, categories)
+    return MappingProxyType(dict(sorted(languages.items())))
 
 
 def _categories(node: Node | None, guard: GuardFacts, threshold: int, problems: Problems) -> Mapping[str, int]:

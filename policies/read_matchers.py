@@ -28,11 +28,13 @@ from policies.fields import (
     table,
 )
 from policies.matchers import All, Any, AnyCategory, Count, Fact, Matcher, Not, OnlyCategories, Score, combined
+from policies.model import Thresholds
 from policies.read_detectors import Declared, Detectors
-from policies.yaml_strict import Broken, Entry, Listing, Node
+from policies.yaml_strict import Broken, Entry, Listing, Node, Table
 
 MANY = 1_000_000_000
 """No part has as many spans; an upper bound for `count` without one."""
+TOOL_SCOPES = frozenset({Scope.TOOL_CALL, Scope.TOOL_RESULT})
 _FACT = matching(r"[^\s\x00-\x1f]{1,200}", "a name without spaces")
 _CONDITIONS = ("score", "unsafe", "category", "only", "count", "entity")
 _BOUNDS = ("gte", "gt", "lt", "lte")
@@ -44,6 +46,8 @@ class MatcherReader:
 
     detectors: Detectors
     scopes: frozenset[Scope]
+    claims: tuple[str, ...]
+    """Facts that the policy itself names, besides those of the language."""
     problems: Problems
     used: set[str]
     """Names of detectors that some rule asks; filled while reading."""
@@ -66,17 +70,41 @@ class MatcherReader:
             return None if child is None else Not(child)
         if key in ("any", "all"):
             return self._list(entry)
-        if key in words.FACTS:
-            values = one_or_more(_FACT)(entry.value, f"`{key}`", self.problems)
-            return None if values is None else Fact(key, frozenset(values))
+        if key in words.FACTS or key in self.claims:
+            return self._fact(entry)
         if key in self.detectors:
             return self._detector(entry, self.detectors[key])
         if key in words.LATER_FACTS:
             self.problems.add(entry.place, not_available(key))
         else:
-            near = did_you_mean(key, [*self.detectors, *words.FACTS, *words.COMBINATIONS])
+            near = did_you_mean(key, [*self.detectors, *words.FACTS, *self.claims, *words.COMBINATIONS])
             self.problems.add(entry.place, f"unknown detector or fact `{key[:40]}`", near)
         return None
+
+    def _fact(self, entry: Entry) -> Matcher | None:
+        """`app: staff`, `app: [staff, lab]`, `app: {not_in: [public]}`, `upstream: {class: external}`."""
+        key, node = entry.key, entry.value
+        if key == "tool" and (others := sorted(self.scopes - TOOL_SCOPES)):
+            told = f"`tool` is not known on `{others[0]}`"
+            self.problems.add(entry.place, told, "it is on `tool_call` and `tool_result`")
+            return None
+        if not isinstance(node, Table):
+            return self._values(key, node)
+        known = ("in", "not_in", "class") if key == "upstream" else ("in", "not_in")
+        section = Section.open(node, f"`{key}`", self.problems, known)
+        if section is None or len(node.entries) != 1 or node.entries[0].key not in section:
+            if section is not None and len(node.entries) != 1:
+                told = f"`{key}` needs exactly one of {', '.join(f'`{name}`' for name in known)}"
+                self.problems.add(node.place, told)
+            return None
+        [inner] = node.entries
+        fact = self._values("upstream_class" if inner.key == "class" else key, inner.value)
+        return Not(fact) if fact is not None and inner.key == "not_in" else fact
+
+    def _values(self, name: str, node: Node) -> Matcher | None:
+        read = choice(words.TOOL_CONTEXTS) if name == "tool_context" else _FACT
+        values = one_or_more(read)(node, f"`{name.replace('_class', '` `class')}`", self.problems)
+        return None if values is None else Fact(name, frozenset(values))
 
     def _list(self, entry: Entry) -> Matcher | None:
         if not isinstance(entry.value, Listing) or not entry.value.items:
@@ -136,25 +164,44 @@ class _Conditions:
         is_unsafe = self._section.get("unsafe", boolean, True)
         if not self._needs_threshold("unsafe"):
             return None
-        threshold = self._spec.threshold_ppm
-        if not is_unsafe and threshold == 0:
+        all_ = [self._spec.thresholds, *self._spec.languages.values()]
+        if not is_unsafe and any(one.threshold_ppm == 0 for one in all_):
             self._problems.add(self._section.place_of("unsafe"), "`unsafe: false` can never match: the threshold is 0")
             return None
-        return Score(self._name, threshold, PPM) if is_unsafe else Score(self._name, 0, threshold - 1)
+
+        def score(own: Thresholds) -> Matcher:
+            bounds = (own.threshold_ppm, PPM) if is_unsafe else (0, own.threshold_ppm - 1)
+            return Score(self._name, *bounds)
+
+        return self._by_language(score)
 
     def _category(self) -> Matcher | None:
         codes = self._codes("category")
         own = self._spec.category_thresholds
         if codes is None or not (codes <= own.keys() or self._needs_threshold("category")):
             return None
-        thresholds = {code: own.get(code, self._spec.threshold_ppm) for code in sorted(codes)}
-        return AnyCategory(self._name, MappingProxyType(thresholds))
+
+        def category(own: Thresholds) -> Matcher:
+            reached = {code: own.categories.get(code, own.threshold_ppm) for code in sorted(codes)}
+            return AnyCategory(self._name, MappingProxyType(reached))
+
+        return self._by_language(category)
 
     def _only(self) -> Matcher | None:
         codes = self._codes("only")
         if codes is None or not self._needs_threshold("only"):
             return None
-        return OnlyCategories(self._name, codes, self._spec.category_thresholds, self._spec.threshold_ppm)
+        return self._by_language(lambda own: OnlyCategories(self._name, codes, own.categories, own.threshold_ppm))
+
+    def _by_language(self, matcher: Callable[[Thresholds], Matcher]) -> Matcher:
+        """The condition by the detector's thresholds, and by those of each language where the exchange is in one."""
+        usual = matcher(self._spec.thresholds)
+        others = {language: matcher(own) for language, own in self._spec.languages.items()}
+        if all(other == usual for other in others.values()):
+            return usual
+        elsewhere = combined(All, [Not(Fact("language", frozenset(others))), usual])
+        spoken = (combined(All, [Fact("language", frozenset((one,))), other]) for one, other in others.items())
+        return combined(Any, [elsewhere, *spoken])
 
     def _count(self) -> Matcher | None:
         if not self._declared.guard.gives_spans:

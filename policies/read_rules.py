@@ -7,43 +7,35 @@ hold-back that keeps them from leaving before they are seen.
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from guards.rules.reach import longest, reach
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.errors import Place, Problems
-from policies.fields import NO_TEXTS, Section, choice, list_of, matching, not_available, text
+from policies.fields import NO_TEXTS, Section, choice, list_of, matching
 from policies.matchers import ALWAYS, All, Any, Count, Matcher
-from policies.model import (
-    GUARD_UNAVAILABLE,
-    REDACTION_IMPOSSIBLE,
-    UNCOVERED_PART,
-    Action,
-    Do,
-    Mode,
-    Rule,
-    StreamSpec,
-)
+from policies.model import Action, Mode, Rule
+from policies.read_actions import ActionReader
 from policies.read_detectors import Detectors
 from policies.read_matchers import MatcherReader
-from policies.yaml_strict import Broken, Listing, Node, Scalar
+from policies.read_times import day_end, read_on_error
+from policies.settings import StreamSpec
+from policies.yaml_strict import Broken, Listing, Node
 
 RULE_ID = r"[a-z][a-z0-9_-]{0,63}"
-CODE = r"[a-z][a-z0-9_]{0,63}"
-STREAMED_SCOPES = frozenset({Scope.OUTPUT, Scope.REASONING})
+ANSWER_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL})
+"""Tool calls are of answers, and of earlier ones that a request repeats."""
+STREAMED_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING})
 """Tool calls are held until they are complete, whatever the mode."""
-RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE})
-DEFAULT_QUEUE, DEFAULT_SEVERITY = "default", "medium"
-SEVERITIES = ("low", "medium", "high", "critical")
+NO_TEXT_SCOPES: Final = frozenset({Scope.IMAGE, Scope.TOOL_SCHEMA})
+"""Where nothing can stand in place of what was there."""
 MAX_RULES = 500
 
-_KEYS = ("id", "on", "when", "unless", "do", "mode", "on_error")
-_ACTIONS = ("allow", "flag", "redact", "block")
+_KEYS = ("id", "on", "when", "unless", "do", "mode", "until", "on_error", "accept_risk", "stream")
 _id = matching(RULE_ID, "a name of small letters, digits, `-` and `_`")
-_code = matching(CODE, "a name of small letters, digits and `_`")
-_message = matching(r"[^\x00-\x1f\x7f]{1,500}", "a text of 1 to 500 characters in one line")
 _scopes = list_of(choice([str(scope) for scope in Scope], words.LATER_SCOPES), least=1)
 
 
@@ -53,6 +45,8 @@ class RuleReader:
 
     detectors: Detectors
     stream: StreamSpec
+    templates: Mapping[str, str]
+    claims: tuple[str, ...]
     problems: Problems
 
     def read(self, node: Node | None) -> tuple[Rule, ...]:
@@ -83,18 +77,38 @@ class RuleReader:
         rule_id = section.require("id", _id, "")
         self._check_unique(rule_id, section, ids)
         scopes = frozenset(Scope(name) for name in section.require("on", _scopes, NO_TEXTS))
-        conditions = MatcherReader(self.detectors, scopes, self.problems, used)
+        conditions = MatcherReader(self.detectors, scopes, self.claims, self.problems, used)
         when = self._conditions(section, "when", conditions)
         unless = self._conditions(section, "unless", conditions)
-        do = _Doing(self.problems).read(section)
-        section.get("on_error", choice(("closed",), words.LATER_ON_ERROR), "closed")
-        mode = Mode(section.get("mode", choice([str(mode) for mode in Mode], words.LATER_MODES), "enforce"))
+        do = ActionReader(self.templates, self.problems).read(section)
+        on_error = read_on_error(section)
+        mode, until = self._mode(section)
+        buffers = self._buffers(section, scopes)
         if len(self.problems) > before or do is None or when is None or (unless is None and "unless" in section):
             return None  # the last two: they ask a detector whose problems are already reported
-        rule = Rule(rule_id, scopes, when, unless, do, mode)
-        if do.action is Action.REDACT:
-            self._check_redaction(rule, section)
+        rule = Rule(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, until, buffers)
+        self._check_action(rule, section)
         return rule
+
+    def _mode(self, section: Section) -> tuple[Mode, int | None]:
+        mode = Mode(section.get("mode", choice([str(mode) for mode in Mode]), "enforce"))
+        until = section.get("until", day_end, 0) or None
+        if mode is Mode.OFF and "until" not in section:
+            self.problems.add(section.place_of("mode"), "a rule that is `off` needs the day `until` which it is")
+        if mode is Mode.ENFORCE and "until" in section:
+            self.problems.add(section.place_of("until"), "`until` needs `mode: off` or `mode: shadow`")
+        return mode, until
+
+    def _buffers(self, section: Section, scopes: frozenset[Scope]) -> bool:
+        node = section.node("stream")
+        inner = Section.open(node, "`stream`", self.problems, ("mode",)) if node else None
+        if inner is None:
+            return False
+        inner.require("mode", choice(("buffer",), words.LATER_STREAM_MODES), "")
+        if scopes and not scopes & ANSWER_SCOPES:
+            told = "`stream` is for rules on `output`, `reasoning` or `tool_call`"
+            self.problems.add(section.place_of("stream"), told)
+        return True
 
     def _check_unique(self, rule_id: str, section: Section, ids: dict[str, Place]) -> None:
         place = section.place_of("id")
@@ -108,14 +122,33 @@ class RuleReader:
             return ALWAYS if key == "when" else None
         return conditions.read(node, f"`{key}`")
 
+    def _check_action(self, rule: Rule, section: Section) -> None:
+        if rule.do.action is Action.REDACT:
+            self._check_redaction(rule, section)
+        elif rule.do.action is Action.REPLACE:
+            self._check_replacement(rule, section)
+
+    def _check_replacement(self, rule: Rule, section: Section) -> None:
+        """What stands for a whole part, or a whole answer, comes before any of it has left."""
+        place, name = section.place_of("do"), "replace_response" if rule.do.template else "replace"
+        if not rule.do.template and (fixed := sorted(rule.scopes & NO_TEXT_SCOPES)):
+            self.problems.add(place, f"`replace` cannot be done on `{fixed[0]}`", "block instead")
+        answers = sorted(rule.scopes & (ANSWER_SCOPES if rule.do.template else STREAMED_SCOPES))
+        if answers and self.stream.mode == "window" and not rule.buffers:
+            told = f"`{name}` on `{answers[0]}` cannot be done once text has left in windows"
+            self.problems.add(place, told, "add `stream: {mode: buffer}` to the rule")
+
     def _check_redaction(self, rule: Rule, section: Section) -> None:
         place = section.place_of("do")
+        if rule.do.reversible and (answers := sorted(rule.scopes & STREAMED_SCOPES)):
+            told = f"`reversible` on `{answers[0]}`: what an answer says comes back to nobody"
+            self.problems.add(place, told, "leave `reversible` out, or make it a rule on parts of requests")
         if not _points_at_characters(rule.when):
             hint = "`count` or `entity` of unicode, special_tokens, secrets or regex"
             self.problems.add(place, "`redact` needs a condition in `when` that finds places in a text", hint)
         if Scope.TOOL_SCHEMA in rule.scopes:
             self.problems.add(place, "`redact` cannot be done on `tool_schema`", "block instead")
-        answers = sorted(rule.scopes & STREAMED_SCOPES)
+        answers = [] if rule.buffers else sorted(rule.scopes & STREAMED_SCOPES)
         if answers and self.stream.mode == "window" and self.stream.holdback.count == 0:
             problem = f"`redact` on `{answers[0]}` needs a `holdback` in `defaults.stream` when the mode is `window`"
             self.problems.add(place, problem)
@@ -153,83 +186,3 @@ def _points_at_characters(matcher: Matcher) -> bool:
     if isinstance(matcher, Any):
         return all(_points_at_characters(child) for child in matcher.children)
     return isinstance(matcher, Count) and matcher.least > 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Doing:
-    """Reads `do:`: a word, or a mapping of one action and perhaps a flag."""
-
-    problems: Problems
-
-    def read(self, rule: Section) -> Do | None:
-        node = rule.node("do")
-        if node is None:
-            self.problems.add(rule.place, "rule has no `do`")
-            return None
-        if isinstance(node, Scalar):
-            return self._word(node)
-        before = len(self.problems)
-        section = Section.open(node, "`do`", self.problems, _ACTIONS, words.LATER_ACTIONS)
-        if section is None or len(self.problems) > before:
-            return None
-        return self._combination(section)
-
-    def _word(self, node: Scalar) -> Do | None:
-        word = choice(("allow", "flag"), words.LATER_ACTIONS)
-        if node.value in ("block", "redact"):
-            example = "{block: {code: …}}" if node.value == "block" else '{redact: {as: "[{label}]"}}'
-            self.problems.add(node.place, f"`{node.value}` needs its particulars", f"write `{example}`")
-            return None
-        read = word(node, "`do`", self.problems)
-        if read is None:
-            return None
-        return Do(Action.ALLOW) if read == "allow" else Do(Action.FLAG, queue=DEFAULT_QUEUE, severity=DEFAULT_SEVERITY)
-
-    def _combination(self, section: Section) -> Do | None:
-        chosen = [name for name in ("block", "redact", "allow") if name in section]
-        if "allow" in chosen:
-            self.problems.add(section.place_of("allow"), "`allow` stands alone", "write `do: allow`")
-            return None
-        if len(chosen) == 2:
-            self.problems.add(section.place, "`do` has both `block` and `redact`, expected one of them")
-        queue, severity = self._flag(section) if "flag" in section else ("", "")
-        if "block" in section:
-            return self._block(section, queue, severity)
-        if "redact" in section:
-            return self._redact(section, queue, severity)
-        if "flag" not in section:
-            self.problems.add(section.place, "`do` names no action, expected `allow`, `flag`, `redact` or `block`")
-        return Do(Action.FLAG, queue=queue, severity=severity)
-
-    def _open(self, section: Section, key: str, known: tuple[str, ...], later: tuple[str, ...]) -> Section | None:
-        node = section.node(key)
-        return Section.open(node, f"`{key}`", self.problems, known, later) if node else None
-
-    def _flag(self, section: Section) -> tuple[str, str]:
-        inner = self._open(section, "flag", ("queue", "severity"), ())
-        if inner is None:
-            return "", ""
-        return inner.get("queue", _id, DEFAULT_QUEUE), inner.get("severity", choice(SEVERITIES), DEFAULT_SEVERITY)
-
-    def _block(self, section: Section, queue: str, severity: str) -> Do | None:
-        inner = self._open(section, "block", ("code", "message"), ("dialect", "status", "template"))
-        if inner is None:
-            return None
-        code = inner.require("code", _code, "")
-        if code in RESERVED_CODES:
-            self.problems.add(inner.place_of("code"), f"code `{code}` is the gateway's own, expected another name")
-        return Do(Action.BLOCK, code=code, message=inner.get("message", _message, ""), queue=queue, severity=severity)
-
-    def _redact(self, section: Section, queue: str, severity: str) -> Do | None:
-        inner = self._open(section, "redact", ("as",), ("reversible", "before_audit"))
-        if inner is None:
-            return None
-        replacement = inner.require("as", text, "")
-        for name in re.findall(r"\{([^{}]*)\}", replacement):
-            if name != "label":
-                later = name in ("type", "token") or re.fullmatch(r"(first|last)[0-9]+", name)
-                problem = not_available("{" + name + "}") if later else f"`as` has an unknown placeholder `{name[:40]}`"
-                self.problems.add(inner.place_of("as"), problem, "" if later else "expected `{label}`")
-        if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", replacement)) or len(replacement) > 100:
-            self.problems.add(inner.place_of("as"), "`as` has a loose brace, or is longer than 100 characters")
-        return Do(Action.REDACT, replacement=replacement, queue=queue, severity=severity)

@@ -21,9 +21,19 @@ from policies.cases import ACTIONS as OUTCOMES
 from policies.cases import ROLES
 from policies.fields import DURATION_UNITS, SIZE_UNITS
 from policies.load import FORMAT
-from policies.model import Limits, Mode
-from policies.read_detectors import MAX_DETECTORS, NAME, detector_keys
-from policies.read_rules import CODE, MAX_RULES, RULE_ID, SEVERITIES
+from policies.model import Mode
+from policies.read_actions import (
+    CODE,
+    LONGEST_AS,
+    LONGEST_TEMPLATE,
+    LONGEST_TEXT,
+    MAX_TEMPLATES,
+    QUEUE,
+    SEVERITIES,
+)
+from policies.read_detectors import LANGUAGE, MAX_DETECTORS, NAME, detector_keys
+from policies.read_rules import MAX_RULES, RULE_ID
+from policies.settings import Limits
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
 Schema: TypeAlias = "dict[str, Schema] | list[Schema] | str | int | bool"
@@ -43,6 +53,13 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
                 "owner": _pattern(r"[^\x00-\x1f]{1,200}"),
                 "regimes": _list(_pattern(r"[a-z0-9][a-z0-9-]{0,39}")),
                 "defaults": _defaults(),
+                "claims": _list(_pattern(NAME)),
+                "templates": {
+                    "type": "object",
+                    "propertyNames": _pattern(QUEUE),
+                    "maxProperties": MAX_TEMPLATES,
+                    "additionalProperties": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEMPLATE},
+                },
                 "detectors": {
                     "type": "object",
                     "propertyNames": _pattern(NAME),
@@ -111,6 +128,11 @@ def _unit(digits: int, units: Iterable[str]) -> dict[str, Schema]:
 _TEXT: dict[str, Schema] = {"type": "string", "minLength": 1}
 _DURATION = _unit(9, DURATION_UNITS)
 _AMOUNT = _pattern("[0-9]{1,5} (tokens|characters)")
+_DAY = _pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ON_ERROR: dict[str, Schema] = {
+    "on_error": {"enum": ["closed", "open"]},
+    "accept_risk": _object({"by": _TEXT, "ticket": _TEXT, "until": _DAY}, ("by", "ticket", "until")),
+}
 _SWITCH: dict[str, Schema] = {"enum": ["on", "off", True, False]}
 
 
@@ -130,7 +152,7 @@ def _defaults() -> dict[str, Schema]:
     return _object(
         {
             "uncovered": {"const": "deny"},
-            "on_error": {"const": "closed"},
+            **_ON_ERROR,
             "stream": {"anyOf": streams},
             "limits": _object({name: _limit(name) for name in Limits.__dataclass_fields__}),
         }
@@ -177,8 +199,18 @@ def _option(key: str, guard: GuardFacts) -> Schema:
 
 _OPTIONS: Mapping[str, Schema] = {
     "timeout": _DURATION,
-    "on_error": {"const": "closed"},
+    **_ON_ERROR,
     "threshold": _ref("share"),
+    "languages": {
+        "type": "object",
+        "propertyNames": _pattern(LANGUAGE),
+        "additionalProperties": {
+            "anyOf": [
+                _ref("share"),
+                _object({"threshold": _ref("share"), "categories": {"type": ["object", "string"]}}),
+            ]
+        },
+    },
     "pattern": _TEXT,
     "label": _pattern(NAME),
     "engine": {"const": "re2"},
@@ -192,6 +224,8 @@ _OPTIONS: Mapping[str, Schema] = {
     "mode": _enum(("score", "generate")),
     "find": _list(_TEXT, least=1),
     "locales": _list(_TEXT, least=1),
+    "words": _list(_TEXT, least=1),
+    "list": _TEXT,
     "term": _TEXT,
     "value": _TEXT,
     "within": _whole(0, MOST),
@@ -213,38 +247,56 @@ def _rule() -> dict[str, Schema]:
             "unless": _ref("condition"),
             "do": _do(),
             "mode": _enum(Mode),
-            "on_error": {"const": "closed"},
+            "until": _DAY,
+            "stream": _object({"mode": {"const": "buffer"}}, ["mode"]),
+            **_ON_ERROR,
         },
         ("id", "on", "do"),
-    )
+    ) | {"anyOf": [{"required": ["until"]}, {"properties": {"mode": _enum((Mode.ENFORCE, Mode.SHADOW))}}]}
 
 
 def _do() -> dict[str, Schema]:
-    flag = _object({"queue": _pattern(RULE_ID), "severity": _enum(SEVERITIES)})
-    block = _object({"code": _pattern(CODE), "message": _pattern(r"[^\x00-\x1f\x7f]{1,500}")}, ["code"])
-    redact = _object({"as": {"type": "string", "minLength": 1, "maxLength": 100}}, ["as"])
+    message = _pattern(r"[^\x00-\x1f\x7f]{1,500}")
+    redact: dict[str, Schema] = {
+        "as": {"type": "string", "minLength": 1, "maxLength": LONGEST_AS},
+        "reversible": {"const": "tenant"},
+        "before_audit": {"type": "boolean"},
+    }
+    main: dict[str, Schema] = {
+        "block": _object({"code": _pattern(CODE), "message": message}, ["code"]),
+        "redact": _object(redact, ["as"]),
+        "replace": _object({"text": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}}, ["text"]),
+        "replace_response": _object({"template": _pattern(QUEUE)}, ["template"]),
+    }
+    beside: dict[str, Schema] = {
+        "flag": _object({"queue": _pattern(QUEUE), "severity": _enum(SEVERITIES)}),
+        "annotate": _object({"field": _pattern(CODE)}, ["field"]),
+    }
+    alone: Schema = _object(beside) | {"minProperties": 1}
     return {
-        "anyOf": [
-            _enum(("allow", "flag")),
-            _object({"flag": flag}, ["flag"]),
-            _object({"block": block, "flag": flag}, ["block"]),
-            _object({"redact": redact, "flag": flag}, ["redact"]),
-        ]
+        "anyOf": [_enum(("allow", "flag")), alone, *(_object({name: main[name], **beside}, [name]) for name in main)]
     }
 
 
 def _condition() -> dict[str, Schema]:
-    """Words of the language, and names of detectors."""
+    """Words of the language, claims, and names of detectors."""
     listed: Schema = {"type": "array", "minItems": 1, "items": _ref("condition")}
-    known: dict[str, Schema] = {name: _one_or_more(_pattern(r"[^\s\x00-\x1f]{1,200}")) for name in words.FACTS}
+    known: dict[str, Schema] = {name: _fact(name) for name in words.FACTS}
     known |= {name: _ref("condition") if name == "not" else listed for name in words.COMBINATIONS}
     return {
         "type": "object",
         "minProperties": 1,
         "properties": known,
         "propertyNames": _pattern(NAME),
-        "additionalProperties": _ref("asked"),
+        "additionalProperties": {"anyOf": [_ref("asked"), _fact("")]},
     }
+
+
+def _fact(name: str) -> Schema:
+    value = _enum(words.TOOL_CONTEXTS) if name == "tool_context" else _pattern(r"[^\s\x00-\x1f]{1,200}")
+    keys = ("in", "not_in", "class") if name == "upstream" else ("in", "not_in")
+    by_key: list[Schema] = [_object({key: _one_or_more(value)}, [key]) for key in keys]
+    return {"anyOf": [value, _list(value, least=1), *by_key]}
 
 
 def _asked() -> dict[str, Schema]:
@@ -272,20 +324,22 @@ def _test() -> dict[str, Schema]:
     message: dict[str, Schema] = {"anyOf": [_object({role: _TEXT}, [role]) for role in ROLES]}
     messages: Schema = {"type": "array", "minItems": 1, "items": message}
     send: dict[str, Schema] = {"messages": messages, "stream": {"type": "boolean"}}
-    send |= dict.fromkeys(("model", "tenant", "app"), _TEXT)
+    send |= dict.fromkeys(("model", "tenant", "app", *words.CLAIMS), _TEXT) | {"n": _whole(1, 128)}
     chunks: Schema = {"type": "array", "minItems": 1, "items": _TEXT}
-    upstream: Schema = {"anyOf": [_object({"text": _TEXT}, ["text"]), _object({"chunks": chunks}, ["chunks"])]}
+    call: Schema = {"type": "object", "additionalProperties": True, "minProperties": 1, "maxProperties": 1}
+    calls: dict[str, Schema] = {"tool_calls": {"type": "array", "minItems": 1, "items": call}, "class": _TEXT}
+    upstream: Schema = {"anyOf": [_object({"text": _TEXT, **calls}), _object({"chunks": chunks, **calls})]}
     by_scope: Schema = _object(dict.fromkeys(map(str, Scope), _ref("fake"))) | {"minProperties": 1}
     fakes: Schema = {
         "type": "object",
-        "properties": {"upstream": upstream},
+        "properties": {"upstream": upstream, "clock": _DAY},
         "propertyNames": _pattern(NAME),
         "additionalProperties": {"anyOf": [_ref("fake"), by_scope]},
     }
     return _object(
         {
             "name": _pattern(r"[^\x00-\x1f]{1,200}"),
-            "send": _object(send, ["messages"]),
+            "send": _object(send, ["messages"]) | {"additionalProperties": _TEXT},
             "fake": fakes,
             "expect": _expect(),
         },
@@ -310,6 +364,10 @@ def _expect() -> dict[str, Schema]:
             "status": _whole(200, 599),
             "upstream_calls": _whole(0, 1),
             "shadow": _list(rule),
+            "flags": _list(_TEXT),
+            "annotations": _list(_TEXT),
+            "template": _TEXT,
+            "client_sees": texts,
             "client_never_sees": texts,
             "upstream_sees": texts,
         },

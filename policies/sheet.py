@@ -67,10 +67,11 @@ class Sheet:
         return self._lines[place.line - 1].partition("#")[2]
 
     def acting(self, scope: Scope | None = None) -> Iterator[Rule]:
-        """Enforcing rules that do more than allow, of one scope or of all."""
+        """Rules that do more than allow and act now or from some day on, of one scope or of all."""
         for rule in self.policy.rules:
             is_there = scope is None or scope in rule.scopes
-            if is_there and rule.mode is Mode.ENFORCE and rule.do.action is not Action.ALLOW:
+            acts = rule.mode is Mode.ENFORCE or rule.until is not None
+            if is_there and acts and rule.do.action is not Action.ALLOW:
                 yield rule
 
 

@@ -70,8 +70,11 @@ def condition(rule: Rule) -> str:
 
 
 def doing(do: Do) -> str:
-    """`block prompt_attack`, `redact, flag security high`."""
-    words = [" ".join(filter(None, (do.action.name.lower(), do.code)))]
+    """`block prompt_attack`, `redact, flag security high`, `replace answer by crisis-line`."""
+    name = do.action.name.lower()
+    words = [f"replace answer by {do.template}" if do.template else " ".join(filter(None, (name, do.code)))]
     if do.queue:
-        words = ([] if do.action.name == "FLAG" else words) + [f"flag {do.queue} {do.severity}"]
+        words = ([] if name == "flag" else words) + [f"flag {do.queue} {do.severity}"]
+    if do.field:
+        words = ([] if name == "annotate" else words) + [f"annotate {do.field}"]
     return ", ".join(words)

@@ -86,9 +86,9 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 )
 """By the name after `use:`."""
 
-LATER_GUARDS: Final = ("terms",)
-LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "templates", "sinks")
-LATER_DEFAULTS: Final = ("audit", "accept_risk", "dialect")
+LATER_GUARDS: Final[tuple[str, ...]] = ()
+LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "sinks")
+LATER_DEFAULTS: Final = ("audit", "dialect")
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
 LATER_DETECTOR: Final = (
     "endpoint",
@@ -97,29 +97,23 @@ LATER_DETECTOR: Final = (
     "reduce",
     "retries",
     "context",
-    "list",
-    "accept_risk",
-    "languages",
 )
-LATER_RULE: Final = ("relaxes", "stream", "accept_risk", "until", "dialect", "branch")
+LATER_RULE: Final = ("relaxes", "dialect", "branch")
 LATER_SCOPES: Final = ("admin",)
-LATER_ACTIONS: Final = ("annotate", "replace", "replace_response", "route", "review", "transform", "webhook")
-LATER_ON_ERROR: Final = ("open", "review")
-LATER_MODES: Final = ("off",)
+LATER_ACTIONS: Final = ("route", "review", "transform", "webhook")
+LATER_ON_ERROR: Final = ("review",)
 LATER_STREAM_MODES: Final = ("shadow_only",)
-LATER_FACTS: Final = (
-    "language",
-    "purpose",
-    "role",
-    "data_class",
-    "upstream",
-    "tool",
-    "tool_context",
-    "desk",
-)
+LATER_FACTS: Final = ("requester",)
 LATER_MATCHERS: Final = ("in", "not_in", "reduce")
-LATER_SEND: Final = ("tools", "requester", "desk", "n", "language", "purpose", "response_format")
-LATER_FAKE: Final = ("reviews", "audit", "clock")
+"""Of a detector."""
+LATER_SEND: Final = ("tools", "requester", "response_format")
+LATER_FAKE: Final = ("reviews", "audit")
 LATER_EXPECT: Final = ("audit", "audit_never_holds", "state", "because")
-FACTS: Final = ("tenant", "app", "model")
+CLIENT_CLAIMS: Final = ("language", "purpose", "role", "data_class")
+"""What a client may say of its request where its key lets it."""
+CLAIMS: Final = (*CLIENT_CLAIMS, "desk")
+"""Facts that a key of the configuration sets, or lets the client set. A policy adds its own under `claims:`."""
+SURE_FACTS: Final = ("tenant", "app", "model", "upstream", "tool", "tool_context")
+FACTS: Final = (*SURE_FACTS, *CLAIMS)
+TOOL_CONTEXTS: Final = ("none", "untrusted")
 COMBINATIONS: Final = ("any", "all", "not")

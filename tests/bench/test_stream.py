@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.stream import POLICIES, Cell, in_process
-from policies.model import Amount, StreamSpec
+from policies.settings import Amount, StreamSpec
 
 
 async def test_a_cell_counts_judgings_and_characters_and_when_they_left() -> None:

@@ -17,7 +17,7 @@ from gateway.exchange import (
     TokenLogprob,
     ToolDelta,
 )
-from gateway.holdback import Holdback, ReleaseRule, Window, keeps_json, redacted
+from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form, redacted
 from guards.verdict import Scope
 from policies.model import Redaction
 
@@ -170,8 +170,8 @@ def test_a_redaction_that_would_break_arguments_is_noticed() -> None:
     held.feed(Finish(0, "tool_calls"))
     window = held.last()
     arguments = window.parts[1].path
-    assert keeps_json(window.parts, [Redaction(arguments, 6, 7, "2", "r")])
-    assert not keeps_json(window.parts, [Redaction(arguments, 0, 3, "[x]", "r")])
+    assert keeps_form(window.parts, [Redaction(arguments, 6, 7, "2", "r")])
+    assert not keeps_form(window.parts, [Redaction(arguments, 0, 3, "[x]", "r")])
 
 
 def test_answers_that_do_not_fit_together_are_failures() -> None:

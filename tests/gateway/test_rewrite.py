@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.rewrite import with_redactions
 from gateway.wire import parse_chat
-from policies.model import Limits, Redaction
+from policies.model import Redaction
+from policies.settings import Limits
 
 SECRET = "SECRET7"
 CALL = {"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"key": "SECRET7"}'}}

@@ -11,7 +11,7 @@ from gateway.errors import UpstreamFailed
 from gateway.exchange import AnswerEvent, Channel, Finish, ReleasedText, TextDelta, Usage
 from gateway.holdback import CONTEXT_WINDOWS, Holdback, ReleaseRule, Window
 from gateway.streaming import Windows
-from policies.model import Amount, StreamSpec
+from policies.settings import Amount, StreamSpec
 
 
 def chars(count: int) -> Amount:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import BadRequest
 from gateway.wire import NOT_FORWARDED, parse_chat
 from guards.verdict import Scope
-from policies.model import Limits
+from policies.settings import Limits
 
 LIMITS = Limits(images=2, n=4)
 

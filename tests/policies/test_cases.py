@@ -116,7 +116,7 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {upstream: {}}, expect: {action: allow}}",
-            "`upstream` needs one of `text` and `chunks`",
+            "`upstream` says nothing, expected `text`, `chunks`, `tool_calls` or `class`",
         ),
         ("x", "test is `x`, expected a mapping"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from policies.changes import Effect
 from policies.diff_defaults import diff_limits, diff_streams
-from policies.model import Amount, Limits, StreamSpec
+from policies.settings import Amount, Limits, StreamSpec
 
 WINDOW = StreamSpec("window", Amount(64, "tokens"), Amount(256, "characters"))
 

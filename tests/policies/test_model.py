@@ -8,7 +8,8 @@ import pytest
 
 from guards.verdict import Scope, Verdict
 from policies.matchers import ALWAYS, Fact, Score
-from policies.model import Action, Amount, Do, Facts, Rule, StreamSpec
+from policies.model import Action, Do, Facts, Rule
+from policies.settings import Amount, StreamSpec
 from tests.policies.build import policy_of
 
 FACTS = Facts((), "t", "a", "m")

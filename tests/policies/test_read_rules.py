@@ -58,7 +58,10 @@ def test_rule_keeps_scopes_mode_and_exception() -> None:
         ("{id: r, on: [user], do: block}", "`block` needs its particulars"),
         ("{id: r, on: [user], do: redact}", "`redact` needs its particulars"),
         ("{id: r, on: [user], do: deny}", "`do` is `deny`, expected one of `allow`, `flag`"),
-        ("{id: r, on: [user], do: {}}", "`do` names no action, expected `allow`, `flag`, `redact` or `block`"),
+        (
+            "{id: r, on: [user], do: {}}",
+            "`do` names no action, expected `allow`, `flag`, `annotate`, `block`, `redact`",
+        ),
         ("{id: r, on: [user], do: [allow]}", "`do` is a list, expected a mapping"),
         ("{id: r, on: [user], do: {allow: {}}}", "`allow` stands alone"),
         ("{id: r, on: [user], do: {block: {}}}", "`block` has no `code`"),

@@ -12,10 +12,10 @@ import pytest
 
 from policies.errors import PolicyErrors, Problems
 from policies.load import parse_policy
-from policies.model import Limits
 from policies.options import plain
 from policies.read_detectors import detector_keys
 from policies.schema import schema
+from policies.settings import Limits
 from policies.vocabulary import KNOWN_GUARDS, TEXT_SCOPES
 from policies.yaml_strict import parse
 from tests.policies.build import document
