@@ -13,7 +13,7 @@ from typing import Final
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS, Options
-from guards.rules import entities, near
+from guards.rules import entities, near, terms
 from guards.rules.base import RuleGuard
 from guards.rules.entities import EntitiesGuard
 from guards.rules.near import NearGuard
@@ -21,6 +21,7 @@ from guards.rules.regex import RAW, RegexGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
+from guards.rules.terms import TermsGuard
 from guards.rules.unicode import LABELS as UNICODE_LABELS
 from guards.rules.unicode import UnicodeGuard
 from guards.verdict import Scope
@@ -63,6 +64,7 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
         "secrets": RuleKind({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS)), is_own_reader=False),
         "regex": RuleKind({"pattern", "label", "engine", "views", "check"}, _regex, is_own_reader=False),
         "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
+        "terms": RuleKind(terms.OPTIONS, TermsGuard.of),
         "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
     }
 )

@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 
 from guards.rules.base import CHUNK, INLINE_ASCII, MAX_SPANS, RuleGuard, compile_re2, matches, occurs, runs
 from guards.rules.entities import EntitiesGuard
+from guards.rules.near import NearGuard
 from guards.rules.regex import RegexGuard
 from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import SpecialTokensGuard
+from guards.rules.terms import TermsGuard
 from guards.rules.unicode import UnicodeGuard
 from guards.verdict import PPM, Part, Scope, Span, Verdict
 
-GUARDS = [UnicodeGuard(), SpecialTokensGuard(), SecretsGuard(), RegexGuard(r"\w+@\w+", "mail"), EntitiesGuard()]
+GUARDS = [
+    UnicodeGuard(),
+    SpecialTokensGuard(),
+    SecretsGuard(),
+    RegexGuard(r"\w+@\w+", "mail"),
+    EntitiesGuard(),
+    NearGuard(r"\bpass\w*", r"\w+", 5),
+    TermsGuard(["hunter22", "a b", "é"]),
+]
 HIDING = "\u200b\u200d\ufe0f\U000e0041\u202e\u2066\u2069\x00\u00ad"
 PIECES = [
     "<|eot|>",

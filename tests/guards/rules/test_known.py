@@ -7,7 +7,11 @@ import pytest
 from guards.errors import GuardSetupError
 from guards.rules.known import KINDS, make
 
-LEAST: dict[str, dict[str, object]] = {"regex": {"pattern": "x"}, "near": {"term": "a", "value": "b", "within": 1}}
+LEAST: dict[str, dict[str, object]] = {
+    "regex": {"pattern": "x"},
+    "near": {"term": "a", "value": "b", "within": 1},
+    "terms": {"words": ["some term"]},
+}
 """Options without which a guard cannot be made."""
 
 
