@@ -28,7 +28,7 @@ GUARDS = [
     RegexGuard(r"\w+@\w+", "mail"),
     EntitiesGuard(),
     NearGuard(r"\bpass\w*", r"\w+", 5),
-    TermsGuard(["hunter22", "a b", "é"]),
+    TermsGuard(["hunter22", "a b", "éa"]),
 ]
 HIDING = "\u200b\u200d\ufe0f\U000e0041\u202e\u2066\u2069\x00\u00ad"
 PIECES = [
