@@ -17,11 +17,14 @@ from typing import Final
 from gateway import peers
 from gateway.admission import Concurrency
 from gateway.audit.note import is_origin
+from gateway.audit.sinks.settings import SinksSettings
 from gateway.auth import KeyEntry
 from gateway.claims import read_claims
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
+from gateway.sink_settings import KEYS as SINK_KEYS
+from gateway.sink_settings import read_sinks
 from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
@@ -74,6 +77,8 @@ class Config:
     state: Path
     head_store: Path | None
     """Where the newest head of the audit log is kept a second time; None: nowhere."""
+    sinks: SinksSettings
+    """Second places of the audit log, and how many places have to hold a record."""
     origin: str
     host_threads: int
     concurrency: Concurrency
@@ -128,6 +133,7 @@ class _Reader:
         api, admin = self._listen(top)
         keys = self._keys(top, (api, admin))
         at = (state or Path(top.get("state", fields.text, "var"))).absolute()
+        audit = self._audit(top)
         return Config(
             file=self.path,
             api=api,
@@ -138,7 +144,8 @@ class _Reader:
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
-            head_store=self._head_store(top, at),
+            head_store=self._head_store(audit, at),
+            sinks=read_sinks(audit, self.path.parent, at),
             origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
             concurrency=self._concurrency(top),
@@ -251,9 +258,11 @@ class _Reader:
         section = node and Section.open(node, "`model_host`", self.problems, ("threads",))
         return section.get("threads", fields.integer(1, 256), 2) if section else 2
 
-    def _head_store(self, top: Section, state: Path) -> Path | None:
+    def _audit(self, top: Section) -> Section | None:
         node = top.node("audit")
-        section = node and Section.open(node, "`audit`", self.problems, ("head_store",))
+        return Section.open(node, "`audit`", self.problems, ("head_store", *SINK_KEYS)) if node else None
+
+    def _head_store(self, section: Section | None, state: Path) -> Path | None:
         name = section.get("head_store", fields.text, "") if section else ""
         if not name:
             return None

@@ -65,6 +65,7 @@ def audit_settings(config: Config) -> AuditSettings:
         origin=config.origin,
         key_path=config.key_dir / "audit.pem",
         head_store=config.head_store,
+        sinks=config.sinks,
         version={"id": config.origin, "version": version("gatehouse")},
     )
 
