@@ -1,0 +1,65 @@
+"""`content` of the configuration: where the master key is, and how long each class of text is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from policies import fields
+from policies.errors import Problems
+from policies.fields import Section
+from policies.keeping import CLASS_NAME
+from policies.yaml_strict import Node, Scalar
+
+_HOURS: Final = {"h": 1, "d": 24, "y": 24 * 366}
+"""A year has 366 days: text is never kept for less than the years that a law counts."""
+_HOUR_NS: Final = 3600 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSettings:
+    """What the store needs to know besides its place."""
+
+    master_key: Path
+    classes: Mapping[str, int]
+    """Name of a retention class -> how long its text is kept, in nanoseconds."""
+
+
+def read_content(node: Node | None, file: Path, state: Path, problems: Problems) -> ContentSettings | None:
+    """None: no text is kept. The key's path is relative to the configuration file."""
+    section = Section.open(node, "`content`", problems, ("master_key", "classes")) if node is not None else None
+    if section is None:
+        return None
+    name = section.require("master_key", fields.text, "")
+    path = (file.parent / name).absolute()
+    for inner in ("audit", "content", "keystore"):
+        if path.resolve().is_relative_to((state / inner).resolve()):
+            told = f"`master_key` is inside `{inner}`, and would be copied with what it protects"
+            problems.add(section.place_of("master_key"), told, "another directory, or another disk")
+    return ContentSettings(path, _classes(section, problems))
+
+
+def _classes(section: Section, problems: Problems) -> Mapping[str, int]:
+    node = section.node("classes")
+    table = fields.table(node, "`classes`", problems) if node is not None else None
+    if table is None or not table.entries:
+        problems.add(section.place_of("classes"), "`content` has no `classes`", "such as `{default: 30d}`")
+        return MappingProxyType({})
+    known: dict[str, int] = {}
+    for entry in table.entries:
+        key_node = Scalar(entry.place, entry.key, entry.key)
+        kept = _duration(entry.value, f"`{entry.key[:40]}`", problems)
+        if (
+            fields.matching(CLASS_NAME, "a name of small letters, digits and `-`")(key_node, "a class", problems)
+            and kept
+        ):
+            known[entry.key] = kept
+    return MappingProxyType(known)
+
+
+def _duration(node: Node, what: str, problems: Problems) -> int | None:
+    written = fields.matching(r"[1-9][0-9]{0,3}[hdy]", "a time such as `12h`, `30d` or `6y`")(node, what, problems)
+    return None if written is None else int(written[:-1]) * _HOURS[written[-1]] * _HOUR_NS
