@@ -21,6 +21,7 @@ from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
+from gateway.audit_controls_command import add_controls
 from gateway.audit_export_command import add_export
 from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
@@ -87,6 +88,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     add_search_commands(commands, locate)
     add_export(commands, locate)
     add_audit_replay(commands, locate)
+    add_controls(commands, locate)
 
 
 def _count(text: str) -> int:

@@ -138,6 +138,16 @@ def each(index: sqlite3.Connection, query: Query) -> Iterator[tuple[int, int]]:
         yield from ((int(segment), int(offset)) for segment, offset in rows)
 
 
+def edge(index: sqlite3.Connection, query: Query, newest: bool) -> int | None:
+    """When the first or the last record that matches was written, in nanoseconds; None if none does."""
+    source, values = _from(index, query)
+    column = "word.rowid" if source.startswith("FROM word") else "record.seq"
+    order = "DESC" if newest else "ASC"
+    with closing(index.execute(f"SELECT record.ts {source} ORDER BY {column} {order} LIMIT 1", values)) as rows:
+        row = rows.fetchone()
+    return None if row is None else int(row[0])
+
+
 def count(index: sqlite3.Connection, query: Query, most: int | None = None) -> int:
     """How many records match; counting ends at `most`."""
     source, values = _from(index, query)
