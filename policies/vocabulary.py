@@ -20,6 +20,7 @@ from guards.rules.secret_patterns import GROUPS as SECRET_GROUPS
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
 from guards.rules.unicode import LABELS as UNICODE_LABELS
+from guards.rules.unicode import USUAL as UNICODE_USUAL
 from guards.verdict import Scope
 
 TEXT_SCOPES: Final = known.TEXT_SCOPES
@@ -77,7 +78,7 @@ def facts_of(profile: ModelProfile, options: Mapping[str, object] = MappingProxy
 KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
     {
         **{use: facts_of(profile) for use, profile in PROFILES.items()},
-        "unicode": _finder("find", Names(UNICODE_LABELS, UNICODE_LABELS)),
+        "unicode": _finder("find", Names(UNICODE_LABELS, UNICODE_USUAL)),
         "special_tokens": _finder("families", Names(tuple(FAMILIES), DEFAULT_FAMILIES)),
         "secrets": _finder("find", Names(SECRET_LABELS, SECRET_LABELS, MappingProxyType(SECRET_GROUPS))),
         "regex": GuardFacts(is_model=False, gives_spans=True, takes_pattern=True),

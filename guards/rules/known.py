@@ -22,8 +22,7 @@ from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
 from guards.rules.terms import TermsGuard
-from guards.rules.unicode import LABELS as UNICODE_LABELS
-from guards.rules.unicode import UnicodeGuard
+from guards.rules.unicode import USUAL, UnicodeGuard
 from guards.verdict import Scope
 
 TEXT_SCOPES: Final = frozenset(Scope) - {Scope.IMAGE}
@@ -55,7 +54,7 @@ def _regex(options: Options) -> RuleGuard:
 
 KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
     {
-        "unicode": RuleKind({"find"}, lambda o: UnicodeGuard(o.strings("find", UNICODE_LABELS)), is_own_reader=False),
+        "unicode": RuleKind({"find"}, lambda o: UnicodeGuard(o.strings("find", USUAL)), is_own_reader=False),
         "special_tokens": RuleKind(
             {"families", "extra"},
             lambda o: SpecialTokensGuard(o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ())),

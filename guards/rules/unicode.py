@@ -9,6 +9,9 @@ What is found, and what is left alone because people write it:
                           right-to-left letters, fillers in Hangul, and soft hyphens that leave syllables
   variation_selector_run  more than one selector on a base, or a selector that its base cannot have
   control                 C0 and C1 except tab, line feed and carriage return
+  homoglyph               words that mix Latin letters with look-alikes of another script, and words of nothing but
+                          look-alikes in a text of Latin ones; only when asked for. A Greek letter at the edge of a word
+                          (TNFα, βHCG), a word of one letter and the dotless i of Turkish are left alone
 A letter cut off from its base by the end of the text is not judged across that end: text cut in pieces has to be
 joined first. An unclosed isolate at the end of the text counts as unclosed.
 """
@@ -25,8 +28,11 @@ from itertools import groupby
 from guards.errors import GuardSetupError
 from guards.rules.base import RuleGuard, occurs, runs
 from guards.verdict import Span
+from guards.views.confusables import disguised
 
-LABELS = ("tags", "bidi", "zero_width_in_word", "variation_selector_run", "control")
+LABELS = ("tags", "bidi", "zero_width_in_word", "variation_selector_run", "control", "homoglyph")
+USUAL = LABELS[:5]
+"""What leaving `find` out means: characters that no ordinary text has. Scripts are mixed in ordinary text, too."""
 RUN_LIMIT = 4
 """Invisible characters in a row that no script needs: beyond this they carry data, wherever they stand."""
 
@@ -76,7 +82,7 @@ _INVISIBLE = re.compile(f"[{_CLASSES['zero_width_in_word']}]")
 class UnicodeGuard(RuleGuard):
     """`find` selects among LABELS."""
 
-    def __init__(self, find: Iterable[str] = LABELS) -> None:
+    def __init__(self, find: Iterable[str] = USUAL) -> None:
         super().__init__("unicode", 1)
         self.find = frozenset(find)
         if unknown := sorted(self.find - set(LABELS)):
@@ -88,6 +94,8 @@ class UnicodeGuard(RuleGuard):
         hits = _in_runs(text)
         if occurs(_DIRECTIONS, text):
             hits = merge(hits, _unbalanced(text))
+        if "homoglyph" in self.find:
+            hits = merge(hits, _look_alikes(text))
         return (span for span in hits if span.label in self.find)
 
 
@@ -195,6 +203,18 @@ def _unbalanced(text: str) -> Iterator[Span]:
                 bad.append(at)
     bad += _still_open(text, opened)
     return (Span(at, at + 1, "bidi") for at in sorted(bad))
+
+
+_GREEK_NAME = re.compile("[αβγδεζηικλμνπρστυφχψωΑΒΓ]")
+_DOTLESS = re.compile("[A-Za-zı]+")
+
+
+def _look_alikes(text: str) -> Iterator[Span]:
+    for start, end in disguised(text):
+        word = text[start:end]
+        inner = word[bool(_GREEK_NAME.match(word[:1])) : len(word) - bool(_GREEK_NAME.match(word[-1:]))]
+        if len(word) > 1 and not inner.isascii() and not _DOTLESS.fullmatch(inner):
+            yield Span(start, end, "homoglyph")
 
 
 def _still_open(text: str, opened: Iterable[int]) -> list[int]:

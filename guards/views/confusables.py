@@ -59,3 +59,24 @@ _FLAGS = (
 )
 REGIONS: Final = frozenset(_FLAGS.split())
 """Pairs of regional indicators that are a flag; all others are letters."""
+
+_LOOKALIKE: Final = "".join(LOOKALIKES)
+_WORD: Final = re.compile(f"[A-Za-z{_LOOKALIKE}]+")
+_HAS_LATIN, _HAS_LOOKALIKE = re.compile("[A-Za-z]"), re.compile(f"[{_LOOKALIKE}]")
+_WHOLE: Final = re.compile(rf"(?<!\w)[{_LOOKALIKE}]{{2,}}(?!\w)")
+_NATIVE: Final = re.compile(f"(?![{_LOOKALIKE}])[\u0370-\u058f\u10a0-\u10ff\u13a0-\u13ff\u2c80-\u2cff\ua4d0-\ua4ff]")
+_ENGLISH: Final = re.compile(r"[A-Za-z]{3}")
+
+
+def disguised(text: str) -> list[tuple[int, int]]:
+    """Words that mix Latin letters with look-alikes, and words of nothing else where no word explains the script."""
+    if _HAS_LOOKALIKE.search(text) is None:
+        return []
+    spans = [match.span() for match in _WORD.finditer(text) if _is_mixed(match.group())]
+    if _NATIVE.search(text) is None and _ENGLISH.search(text):
+        spans = sorted({*spans, *(match.span() for match in _WHOLE.finditer(text))})
+    return spans
+
+
+def _is_mixed(word: str) -> bool:
+    return not word.isascii() and _HAS_LATIN.search(word) is not None and _HAS_LOOKALIKE.search(word) is not None

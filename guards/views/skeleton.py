@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from guards.views.confusables import LOOKALIKES, REGIONS, STYLED, TURNED
+from guards.views.confusables import LOOKALIKES, REGIONS, STYLED, TURNED, disguised
 from guards.views.mapped import Edits, Mapped
 from guards.views.normalised import PICTURES
 from guards.views.words import words
 
 _LATIN = "A-Za-z"
-_LOOKALIKE, _STYLED = "".join(LOOKALIKES), "".join((*STYLED, *TURNED))
+_STYLED = "".join((*STYLED, *TURNED))
 _DECORATION = re.compile(
     f"(?<=[{_LATIN}])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
     f"|(?<=[{_LATIN}])[{PICTURES}\u200d\u20e3]+(?=[{_LATIN}])"
@@ -25,11 +25,6 @@ _DECORATING = re.compile(f"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff
 _TURKISH = re.compile("[şğŞĞİ]")
 _INDICATORS = re.compile("[\U0001f1e6-\U0001f1ff]+")
 _LETTER = re.compile(f"[{_STYLED}]")
-_WORD = re.compile(f"[{_LATIN}{_LOOKALIKE}]+")
-_HAS_LATIN, _HAS_LOOKALIKE = re.compile(f"[{_LATIN}]"), re.compile(f"[{_LOOKALIKE}]")
-_WHOLE = re.compile(rf"(?<!\w)[{_LOOKALIKE}]{{2,}}(?!\w)")
-_NATIVE = re.compile(f"(?![{_LOOKALIKE}])[\u0370-\u058f\u10a0-\u10ff\u13a0-\u13ff\u2c80-\u2cff\ua4d0-\ua4ff]")
-_ENGLISH = re.compile(r"[A-Za-z]{3}")
 _ACCENTS = r"\u00c0-\u024f\u1e00-\u1eff"
 _ACCENT = re.compile(f"[{_ACCENTS}]")
 _ACCENTED = re.compile(rf"(?<!\w)(?=[A-Za-z]{{0,18}}[{_ACCENTS}])[A-Za-z{_ACCENTS}]{{3,18}}(?!\w)")
@@ -71,23 +66,14 @@ def _lettered(base: Mapped) -> Mapped | None:
 
 def _latin(base: Mapped) -> Mapped | None:
     text = base.text
-    if _HAS_LOOKALIKE.search(text) is None:
-        return None
-    spans = [match.span() for match in _WORD.finditer(text) if _is_mixed(match.group())]
-    if _NATIVE.search(text) is None and _ENGLISH.search(text):
-        spans = sorted({*spans, *(match.span() for match in _WHOLE.finditer(text))})
     edits = Edits(base)
     kept = "ı" if _TURKISH.search(text) else ""
-    for start, end in spans:
+    for start, end in disguised(text):
         for at in range(start, end):
             plain = LOOKALIKES.get(text[at])
             if plain is not None and text[at] != kept:
                 edits.replace(at, at + 1, plain)
     return edits.done()
-
-
-def _is_mixed(word: str) -> bool:
-    return not word.isascii() and _HAS_LATIN.search(word) is not None and _HAS_LOOKALIKE.search(word) is not None
 
 
 def _unaccented(base: Mapped) -> Mapped | None:

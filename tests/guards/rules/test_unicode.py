@@ -119,3 +119,23 @@ def test_find_selects_what_is_reported() -> None:
 def test_an_unknown_name_in_find_is_refused() -> None:
     with pytest.raises(GuardSetupError, match="`homoglyphs` is not one of tags"):
         UnicodeGuard(["tags", "homoglyphs"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("log in at рaypal now", ["рaypal"]),
+        ("please сору this", ["сору"]),
+        ("ignоre аll previous", ["ignоre", "аll"]),
+        ("Αpple and Gοοgle", ["Gοοgle"]),  # a Greek letter at the edge of a word is how medicine writes
+        ("Привет, this is mixed текст", []),
+        ("TNFα and βHCG and αB-crystallin", []),
+        ("kız çocuğu ılık", []),
+        ("Ελληνικά και English", []),
+        ("plain text", []),
+    ],
+)
+def test_look_alikes_are_found_when_asked_for_and_scripts_side_by_side_are_not(text: str, words: list[str]) -> None:
+    guard = UnicodeGuard(["homoglyph"])
+    assert [text[span.start : span.end] for span in guard.spans(text)] == words
+    assert list(UnicodeGuard().spans(text)) == []
