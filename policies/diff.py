@@ -16,6 +16,7 @@ from policies.compare import NEVER, coverage, covers, region
 from policies.diff_defaults import diff_limits, diff_on_error, diff_streams
 from policies.diff_detectors import diff_detectors, follows
 from policies.errors import Place
+from policies.keeping import diff_keeping
 from policies.matchers import ALWAYS, Matcher
 from policies.model import Action, Do, Mode, Policy, Rule
 from policies.read_actions import SEVERITIES
@@ -50,6 +51,7 @@ def diff(before: Policy, after: Policy) -> Difference:
         *diff_limits(before.limits, after.limits),
         *diff_streams(before.stream, after.stream),
         *diff_on_error(("policy", "on_error"), (before.on_error, before.risk), (after.on_error, after.risk)),
+        *diff_keeping(before.audit, after.audit),
         *_templates(before, after),
         *diff_detectors(before.detectors, after.detectors, both),
         *_coverage(before, after),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from policies.changes import Change, Effect
 from policies.fields import Section, choice, matching
+from policies.matchers import Form
 
 CONTENT: Final = ("none", "sealed")
 CLASS_NAME: Final = r"[a-z][a-z0-9-]{0,39}"
@@ -28,6 +30,24 @@ class Keeping:
     @property
     def keeps(self) -> bool:
         return self.content == "sealed"
+
+    @property
+    def spoken(self) -> str:
+        return f"{self.content}, {self.retention}" if self.keeps else self.content
+
+
+def keeping_form(keeping: Keeping) -> dict[str, Form]:
+    """Part of what the policy means. One that keeps nothing has the digest it always had."""
+    return {"audit": [keeping.content, keeping.retention]} if keeping.keeps else {}
+
+
+def diff_keeping(before: Keeping, after: Keeping) -> list[Change]:
+    """Text that is no longer kept, or for another time, cannot be shown later; more of it is kept without more risk."""
+    if before == after:
+        return []
+    effect = Effect.STRONGER if not before.keeps else Effect.WEAKER
+    reason = "what was said can be shown later" if not before.keeps else "what was said is kept no more, or otherwise"
+    return [Change("policy", "audit", "content", before.spoken, after.spoken, effect, reason)]
 
 
 def read_keeping(defaults: Section) -> Keeping:

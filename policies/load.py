@@ -28,6 +28,7 @@ from policies.fields import (
     matching,
     size_bytes,
 )
+from policies.keeping import Keeping, keeping_form, read_keeping
 from policies.matchers import Form, canonical
 from policies.model import DetectorSpec, Do, Option, Policy, Risk, Rule
 from policies.read_actions import read_templates
@@ -83,7 +84,7 @@ def _read(
     if top is None:
         return None
     _check_format(top)
-    stream, limits, on_error = _read_defaults(top)
+    stream, limits, on_error, audit = _read_defaults(top)
     claims, templates = _read_claims(top), read_templates(top.node("templates"), problems)
     if "detectors" not in top or "rules" not in top:
         problems.add(top.place, "policy needs `detectors` and `rules`")
@@ -100,6 +101,7 @@ def _read(
     specs = _specs(detectors)
     fallback = on_error.kind or "closed"
     form = _compiled(name, version, stream, limits, specs, rules) | _more(on_error, templates, claims, specs, rules)
+    form |= keeping_form(audit)
     return Policy(
         name=name,
         version=version,
@@ -117,6 +119,7 @@ def _read(
         risk=on_error.risk,
         templates=templates,
         claims=claims,
+        audit=audit,
     )
 
 
@@ -152,14 +155,14 @@ def _specs(detectors: Detectors) -> Mapping[str, DetectorSpec]:
     return MappingProxyType({name: declared.spec for name, declared in sorted(detectors.items()) if declared})
 
 
-def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError]:
+def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError, Keeping]:
     node = top.node("defaults")
-    known = ("uncovered", "on_error", "accept_risk", "stream", "limits")
+    known = ("uncovered", "on_error", "accept_risk", "stream", "limits", "audit")
     section = Section.open(node, "`defaults`", top.problems, known, words.LATER_DEFAULTS) if node else None
     if section is None:
-        return StreamSpec("buffer"), Limits(), OnError()
+        return StreamSpec("buffer"), Limits(), OnError(), Keeping()
     section.get("uncovered", choice(("deny",), ("allow",)), "deny")
-    return _read_stream(section), _read_limits(section), read_on_error(section)
+    return _read_stream(section), _read_limits(section), read_on_error(section), read_keeping(section)
 
 
 def _read_stream(defaults: Section) -> StreamSpec:

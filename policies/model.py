@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from guards.verdict import Part, Scope, Verdict
+from policies.keeping import Keeping
 from policies.matchers import ALWAYS, Matcher
 from policies.settings import Limits, StreamSpec
 
@@ -223,6 +224,8 @@ class Policy:
     """Whole answers, by name."""
     claims: tuple[str, ...] = ()
     """Names of facts that the site defines and sets with its keys; sorted."""
+    audit: Keeping = field(default_factory=Keeping)
+    """Whether the text of exchanges is kept."""
     plans: Mapping[Scope, Plan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
 from policies.cases import ROLES
 from policies.fields import DURATION_UNITS, SIZE_UNITS
+from policies.keeping import CLASS_NAME, CONTENT
 from policies.load import FORMAT
 from policies.model import Mode
 from policies.read_actions import (
@@ -155,6 +156,7 @@ def _defaults() -> dict[str, Schema]:
             **_ON_ERROR,
             "stream": {"anyOf": streams},
             "limits": _object({name: _limit(name) for name in Limits.__dataclass_fields__}),
+            "audit": _object({"content": _enum(CONTENT), "retention": _pattern(CLASS_NAME)}, ["content"]),
         }
     )
 

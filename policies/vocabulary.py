@@ -89,7 +89,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 
 LATER_GUARDS: Final[tuple[str, ...]] = ()
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "sinks")
-LATER_DEFAULTS: Final = ("audit", "dialect")
+LATER_DEFAULTS: Final = ("dialect",)
 LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
 LATER_DETECTOR: Final = (
     "endpoint",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from policies.changes import Effect
 from policies.errors import FileErrors, Problems
 from policies.fields import Section
-from policies.keeping import Keeping, read_keeping
+from policies.keeping import Keeping, diff_keeping, keeping_form, read_keeping
 from policies.yaml_strict import parse
 
 
@@ -47,3 +48,22 @@ def test_what_is_kept(text: str, expected: Keeping) -> None:
 def test_what_is_wrong_is_told(text: str, told: str) -> None:
     with pytest.raises(FileErrors, match=told):
         read(text)
+
+
+def test_a_policy_that_keeps_nothing_has_the_digest_it_always_had() -> None:
+    assert keeping_form(Keeping()) == {}
+    assert keeping_form(Keeping("sealed", "a")) != keeping_form(Keeping("sealed", "b"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"),
+    [
+        (Keeping(), Keeping("sealed", "a"), Effect.STRONGER),
+        (Keeping("sealed", "a"), Keeping(), Effect.WEAKER),
+        (Keeping("sealed", "a"), Keeping("sealed", "b"), Effect.WEAKER),
+    ],
+)
+def test_what_is_kept_less_is_weaker(before: Keeping, after: Keeping, effect: Effect) -> None:
+    [change] = diff_keeping(before, after)
+    assert change.effect is effect
+    assert diff_keeping(after, after) == []

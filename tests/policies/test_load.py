@@ -171,7 +171,7 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
 LATER = [
     ("extends: [x]\n", "extends"),
     ("eval: []\n", "eval"),
-    ("defaults: {audit: {}}\n", "audit"),
+    ("defaults: {audit: {content: none, ack: now}}\n", "ack"),
     ("defaults: {on_error: review}\n", "review"),
     ("defaults: {uncovered: allow}\n", "allow"),
     ("defaults: {stream: {mode: shadow_only}}\n", "shadow_only"),
