@@ -36,6 +36,10 @@ class AuditSettings:
     """Database with the newest head, on a path that does not travel with the log; see head_store.py."""
     epoch_s: float = 86_400.0
     """How long one epoch key signs, where the log key is on this machine to certify the next."""
+    reserve_bytes: int = 0
+    """Room kept on the disk for the last records of exchanges that are open when it fills up; 0: none."""
+    low_space: float = 0.25
+    """Which part of the disk is free when the log begins to warn."""
     sinks: SinksSettings = field(default_factory=SinksSettings)
     """Second places for every record, and how many places have to hold one."""
 
@@ -54,4 +58,6 @@ class AuditSettings:
             )
         if self.segment_bytes < 1024 * 1024:
             raise ValueError(f"segment_bytes is {self.segment_bytes}, expected at least 1048576")
+        if self.epoch_s <= 0 or not 0 < self.low_space < 1:
+            raise ValueError(f"epoch_s is {self.epoch_s} and low_space {self.low_space}, expected > 0, and 0 to 1")
         check_value(dict(self.version), "version")

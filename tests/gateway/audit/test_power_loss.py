@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.errors import AuditUnavailable
+from gateway.audit.epoch_keys import DAY_NS
 from gateway.audit.files import OsFiles
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.writer import Receipt
@@ -50,6 +51,8 @@ class Forgetful(OsFiles):
         self.folders: dict[Path, Folder] = {}
         self.contents: dict[Path, Content] = {}
         self.opened: dict[int, Content] = {}
+        self.places: dict[int, int | None] = {}
+        """Where the next write goes; None: to the end."""
 
     def _step(self) -> None:
         self.left -= 1
@@ -66,6 +69,7 @@ class Forgetful(OsFiles):
             self.contents[path] = Content()
             self._folder(path).steps.append([(path.name, self.contents[path])])
         content = self.opened[descriptor] = self.contents[path]
+        self.places[descriptor] = None if flags & os.O_APPEND else 0
         if flags & os.O_TRUNC:
             content.steps.append(("cut", 0, b""))
             content.size = 0
@@ -73,9 +77,11 @@ class Forgetful(OsFiles):
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         self._step()
-        content = self.opened[descriptor]
-        content.steps.append(("write", content.size, bytes(data)))
-        content.size += len(data)
+        content, place = self.opened[descriptor], self.places[descriptor]
+        at = content.size if place is None else place
+        content.steps.append(("write", at, bytes(data)))
+        content.size = max(content.size, at + len(data))
+        self.places[descriptor] = None if place is None else at + len(data)
         return super().write(descriptor, data)
 
     def datasync(self, descriptor: int) -> None:
@@ -151,17 +157,21 @@ def _bytes_of(content: Content, data: st.DataObject) -> bytes:
 
 
 def live_until_the_cut(path: Path, files: Forgetful) -> list[Receipt]:
-    """Three starts; the second and third find a log that was left without a stop."""
+    """Three starts; the third finds a log that was left without a stop. Each but the first begins in a new epoch, and
+    another one begins while it runs."""
     promised: list[Receipt] = []
     try:
         for start in range(3):
-            log = opened(
-                path, files, FixedClock(1_800_000_000 * 10**9 + start * 10**15, boot=start), segment_bytes=2**20
-            )
+            clock = FixedClock(1_800_000_000 * 10**9 + start * 10**15, boot=start)
+            log = opened(path, files, clock, segment_bytes=2**20, epoch_s=86_400)
             for number in range(2):
                 results = log.writer.write(exchange(f"{start}-{number}"))
                 promised += [result for result in results if isinstance(result, Receipt)]
+                clock.wall += number * start * DAY_NS
+                clock.mono += number * start * DAY_NS
                 log.writer.sign_head()
+            if start == 1:
+                log.writer.seal_segment()
             log.close()
     except (PowerCut, AuditUnavailable):
         files.power_off()
@@ -173,7 +183,7 @@ def live_until_the_cut(path: Path, files: Forgetful) -> list[Receipt]:
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(st.integers(0, 150), st.data())
+@given(st.integers(0, 230), st.data())
 def test_promises_hold_after_a_power_cut_at_any_moment(cut_at: int, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         before, after = Path(scratch, "before"), Path(scratch, "after")
@@ -191,3 +201,4 @@ def test_promises_hold_after_a_power_cut_at_any_moment(cut_at: int, data: st.Dat
         assert report.finding is None, report.finding
         assert report.open_exchanges == []
         assert types_in(after)[-1] == "gateway.start"
+        assert len(list((after / "keys" / "epochs").iterdir())) == 1, "keys of earlier epochs are gone"
