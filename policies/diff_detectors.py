@@ -22,7 +22,7 @@ _FINDS = {Effect.STRONGER: "it looks for more", Effect.WEAKER: "it looks for les
 _MORE_IS_MORE = ("find", "families", "views", "locales", "words")
 _SHOWN = 8
 """Names that a reviewer is shown; of a list of terms there may be thousands."""
-_FEWER_IS_MORE = ("exclude",)
+_FEWER_IS_MORE = ("exclude", "hosts")
 _NUMBERS: Mapping[str, tuple[Effect, tuple[str, str]]] = {
     "overlap": (Effect.STRONGER, ("windows share more", "windows share less")),
     "max_windows": (

@@ -227,6 +227,7 @@ _OPTIONS: Mapping[str, Schema] = {
     "find": _list(_TEXT, least=1),
     "locales": _list(_TEXT, least=1),
     "words": _list(_TEXT, least=1),
+    "hosts": _list(_TEXT),
     "list": _TEXT,
     "term": _TEXT,
     "value": _TEXT,

@@ -13,9 +13,10 @@ from typing import Final
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS, Options
-from guards.rules import entities, near, terms
+from guards.rules import entities, exfiltration, near, terms
 from guards.rules.base import RuleGuard
 from guards.rules.entities import EntitiesGuard
+from guards.rules.exfiltration import ExfiltrationGuard
 from guards.rules.near import NearGuard
 from guards.rules.regex import RAW, RegexGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
@@ -64,6 +65,7 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
         "regex": RuleKind({"pattern", "label", "engine", "views", "check"}, _regex, is_own_reader=False),
         "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
         "terms": RuleKind(terms.OPTIONS, TermsGuard.of),
+        "exfiltration": RuleKind(exfiltration.OPTIONS, ExfiltrationGuard.of),
         "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
     }
 )

@@ -1,0 +1,69 @@
+"""Addresses in a text whose host nobody allowed: a picture that is shown is a request that is sent.
+
+A model that was told to by a document puts what it knows into an address, and the reader's browser delivers it. So
+every address counts whose host is not on the list, however it is written (guards/rules/links.py), and on an allowed
+host one that carries a long run of what could be encoded data. What the page behind an allowed host does with a
+request, and an address that a reader types off, are outside this guard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from guards.errors import GuardSetupError
+from guards.options import Options
+from guards.rules.base import RuleGuard
+from guards.rules.links import KINDS, is_active, is_allowed, links
+from guards.verdict import Span
+from guards.views.folded import folded
+
+OPTIONS: Final = frozenset(("find", "hosts"))
+LABELS: Final = (*KINDS, "data")
+_ALLOWED: Final = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
+_PACKED: Final = re.compile(r"[A-Za-z0-9+/_%=-]{40}")
+_KNOWN_AFTER: Final = 48
+"""An address is a word: a stream keeps it whole once its beginning is there."""
+
+
+class ExfiltrationGuard(RuleGuard):
+    """`hosts` are allowed, such as `example.com` and `*.example.com`; `find` chooses among LABELS."""
+
+    known_after = _KNOWN_AFTER
+
+    def __init__(self, hosts: Sequence[str] = (), find: Sequence[str] = LABELS) -> None:
+        super().__init__("exfiltration", 1)
+        self._hosts, self._find = frozenset(hosts), frozenset(find)
+        if wrong := sorted(name for name in self._hosts if not _ALLOWED.fullmatch(name)):
+            told = f"`{wrong[0][:80]}` is no host, expected small letters such as `example.com` or `*.example.com`"
+            raise GuardSetupError("exfiltration", told, "hosts")
+        if unknown := sorted(self._find - set(LABELS)):
+            raise GuardSetupError("exfiltration", f"`{unknown[0]}` is not one of {', '.join(LABELS)}", "find")
+        if not self._find:
+            raise GuardSetupError("exfiltration", "nothing to find, expected at least one way of writing", "find")
+        self.labels = tuple(sorted(self._find))
+        self.settings = {"hosts": tuple(sorted(self._hosts)), "find": self.labels}
+
+    @classmethod
+    def of(cls, options: Options) -> ExfiltrationGuard:
+        return cls(options.strings("hosts", ()), options.strings("find", LABELS))
+
+    def spans(self, text: str) -> Iterator[Span]:
+        if not any(sign in text for sign in (":", "/", "\\", "(", "=", "\uff1a", "\uff0f", "&")):
+            return iter(())
+        view = folded(text)
+        found = {
+            (*view.raw(link.start, link.end), label)
+            for link in links(view.text)
+            if (label := self._label(link.kind, link.address, link.host)) in self._find
+        }
+        return iter(sorted(Span(*one) for one in found))
+
+    def _label(self, kind: str, address: str, name: str | None) -> str:
+        """Why the address counts; empty where it does not."""
+        if is_active(address):
+            return "script" if "script" in self._find else kind
+        if not is_allowed(name, self._hosts):
+            return kind
+        return "data" if name and _PACKED.search(address) else ""
