@@ -78,5 +78,5 @@ def fails(detector: str, about: Part, kind: ErrorKind = ErrorKind.TIMEOUT) -> Fi
     return Finding(detector, about, None, kind)
 
 
-def facts(*parts: Part, tenant: str = "t", app: str = "a", model: str = "m") -> Facts:
-    return Facts(parts, tenant, app, model)
+def facts(*parts: Part, tenant: str = "t", app: str = "a", model: str = "m", **more: Any) -> Facts:
+    return Facts(parts, tenant, app, model, **more)

@@ -234,7 +234,17 @@ RULES = [
     "- {id: odd, on: [output], when: {not: {inject: {score: {lt: 0.3}}}}, do: flag}",
     "- {id: trial, mode: shadow, on: [user, output], when: {creds: {entity: jwt}}, do: {block: {code: t}}}",
     "- {id: only-s6, on: [user], when: {any: [{harm: {only: [S6]}}, {all: [{app: a}, {model: m}]}]}, do: flag}",
+    "- {id: note, on: [user, output], when: {harm: {unsafe: true}}, do: {annotate: {field: seen}}}",
+    "- {id: gone, on: [user], when: {inject: {score: {gte: 0.3}}}, do: {replace: {text: gone}}}",
+    "- {id: sorry, on: [user, output], when: {harm: {category: [S6]}}, do: {replace_response: {template: sorry}}}",
+    "- {id: regret, on: [output], when: {hidden: {count: {gte: 1}}}, do: {replace_response: {template: regret}}}",
+    '- {id: back, on: [user], when: {creds: {entity: jwt}}, do: {redact: {as: "{token}", reversible: tenant}}}',
+    '- {id: kept, on: [user], when: {hidden: {entity: bidi}}, do: {redact: {as: "{first2}", before_audit: true}}}',
+    "- {id: lax, on: [output], when: {creds: {count: {gte: 3}}}, do: flag, on_error: open, "
+    "accept_risk: {by: x, ticket: T-1, until: 2030-01-01}}",
+    "- {id: rest, on: [user], mode: off, until: 2030-01-01, when: {inject: {unsafe: true}}, do: {block: {code: r}}}",
 ]
+TEMPLATES = "templates: {sorry: Sorry., regret: We regret.}\n"
 PARTS = [
     part("0123456789", Scope.USER, "/a"),
     part("abcdefghij", Scope.OUTPUT, "/b"),
@@ -262,26 +272,31 @@ def some_findings(draw) -> list[Finding]:
     return found
 
 
-ALL = policy_of("\n".join(RULES))
+ALL = policy_of("\n".join(RULES), defaults=TEMPLATES)
 
 
 @settings(max_examples=80, deadline=None)
-@given(data=st.data(), found=some_findings(), app=st.sampled_from(["a", "lab"]))
-def test_order_never_matters(data, found, app) -> None:
+@given(
+    data=st.data(),
+    found=some_findings(),
+    app=st.sampled_from(["a", "lab"]),
+    at=st.sampled_from([None, 1_800_000_000, 1_999_999_999]),
+)
+def test_order_never_matters(data, found, app, at) -> None:
     """Rules, detectors, findings and parts in any order: the same digest and the same decision."""
     detectors = data.draw(st.permutations(DETECTORS.strip().split("\n")))
     rules = data.draw(st.permutations(RULES))
-    shuffled = policy_of("\n".join(rules), detectors="\n".join(detectors), watch=True)
+    shuffled = policy_of("\n".join(rules), detectors="\n".join(detectors), watch=True, defaults=TEMPLATES)
     assert shuffled.digest == ALL.digest
     parts = data.draw(st.permutations(PARTS))
-    expected = decide(ALL, found, facts(*PARTS, app=app))
-    assert decide(shuffled, data.draw(st.permutations(found)), facts(*parts, app=app)) == expected
+    expected = decide(ALL, found, facts(*PARTS, app=app, at=at))
+    assert decide(shuffled, data.draw(st.permutations(found)), facts(*parts, app=app, at=at)) == expected
 
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data(), found=some_findings())
 def test_taking_a_verdict_away_never_turns_a_block_into_a_pass(data, found) -> None:
-    before = decide(ALL, found, facts(*PARTS[:3]))
+    before = decide(ALL, found, facts(*PARTS[:3]))  # at no known time, when nobody accepts anything
     if not found:
         return
     without = list(found)

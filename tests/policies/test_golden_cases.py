@@ -16,7 +16,7 @@ from guards.errors import ErrorKind
 from guards.verdict import Finding, Part, Scope, Span, Verdict
 from policies.decide import decide
 from policies.load import load_policy, parse_policy
-from policies.model import Decision, Facts, Policy
+from policies.model import Decision, Facts, Policy, Redaction
 
 FOLDER = Path(__file__).parent / "cases"
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
@@ -47,7 +47,10 @@ def plain(decision: Decision) -> dict[str, Any]:
         "message": decision.message,
         "status": decision.status,
         "flags": [[flag.rule, flag.queue, flag.severity] for flag in decision.flags],
-        "redactions": [[c.path, c.start, c.end, c.replacement, c.rule] for c in decision.redactions],
+        "redactions": [_cut(cut) for cut in decision.redactions],
+        "annotations": [list(one) for one in decision.annotations],
+        "template": decision.template,
+        "opened": [list(one) for one in decision.opened],
         "shadow": [list(one) for one in decision.shadow],
         "errors": [list(one) for one in decision.errors],
         "uncovered": list(decision.uncovered),
@@ -55,12 +58,21 @@ def plain(decision: Decision) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value not in (None, [])}
 
 
+def _cut(cut: Redaction) -> list[Any]:
+    said = {cut.kind: cut.kind != "redact", "before_audit": cut.before_audit, "reversible": cut.reversible}
+    return [cut.path, cut.start, cut.end, cut.replacement, cut.rule, *(word for word, is_so in said.items() if is_so)]
+
+
+def part_in(path: str, scope: str, text: str, tool: str = "") -> Part:
+    return Part(Scope(scope), path, "user", text, tool=tool)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_golden_case(file: Path) -> None:
     case = yaml.safe_load(file.read_text())
-    parts = {path: Part(Scope(scope), path, "user", text) for path, (scope, text) in case["parts"].items()}
+    parts = {path: part_in(path, *said) for path, said in case["parts"].items()}
     found = [finding_in(row, parts) for row in case["findings"]]
-    facts = Facts(tuple(parts.values()), **case.get("facts", {"tenant": "t", "app": "a", "model": "m"}))
+    facts = Facts(tuple(parts.values()), **{"tenant": "t", "app": "a", "model": "m", **case.get("facts", {})})
     assert plain(decide(policy_in(case), found, facts)) == case["decision"]
 
 
