@@ -14,6 +14,11 @@ from gateway.audit_location import CONFIG_HELP, UsageError, location_of
 
 _INDEX = "audit-index.sqlite"
 _OPTIONS = {"req": "request", "actor": "key"}
+PARAMETERS = {
+    **{name: _OPTIONS.get(name, name) for name in FILTERS},
+    **{name: name for name in ("since", "until", "detector", "score")},
+}
+"""Filters by the name that the index or the gateway has for them, with the option's name."""
 
 
 def add_query_options(parser: argparse.ArgumentParser) -> None:

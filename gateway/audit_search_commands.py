@@ -11,13 +11,17 @@ import json
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlencode
 
+from gateway.admin.client import KEY_VARIABLE, AdminError, client_of
 from gateway.audit.export.view import printable
 from gateway.audit.index import read_line
 from gateway.audit.search import GROUPS, count, daily, find, tally
 from gateway.audit_lines import print_line
 from gateway.audit_location import Locate, UsageError, guarded, location_of
-from gateway.audit_query_options import add_index_options, add_query_options, index_file, index_of, query_of
+from gateway.audit_query_options import PARAMETERS, add_index_options, add_query_options, index_file, index_of, query_of
+from policies.errors import FileErrors
 
 _COUNTED = 10_000
 """Counting what is not shown ends here."""
@@ -37,6 +41,14 @@ def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         formatter_class=raw,
     )
     search.add_argument("-n", type=int, default=50, metavar="N", help="at most so many (default: 50)")
+    search.add_argument(
+        "--gateway",
+        action="store_true",
+        help="ask the running gateway, which records that you asked (an operator's key)",
+    )
+    search.add_argument(
+        "--key-file", type=Path, metavar="FILE", help=f"with --gateway: the key (default: from {KEY_VARIABLE})"
+    )
     stats = commands.add_parser(
         "stats",
         help="count records",
@@ -68,6 +80,8 @@ def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
 def _search(arguments: argparse.Namespace) -> int:
     if arguments.n < 1:
         raise UsageError("`-n` is a positive number")
+    if arguments.gateway:
+        return _search_through_gateway(arguments)
     directory, query = location_of(arguments).directory, query_of(arguments)
     with closing(index_of(arguments, directory)) as index:
         places = find(index, query, arguments.n)
@@ -79,6 +93,22 @@ def _search(arguments: argparse.Namespace) -> int:
         number = f"{rest} or more" if rest == _COUNTED else str(rest)
         print(f"({number} older records match as well; `-n` shows more)")
     return 0 if places else 1
+
+
+def _search_through_gateway(arguments: argparse.Namespace) -> int:
+    """The same question, put to the admin listener."""
+    query_of(arguments)  # refuses what makes no sense, as without a gateway
+    given = [(name, value) for name in PARAMETERS if (value := getattr(arguments, name)) is not None]
+    given += [("word", word) for word in arguments.words] + [("n", arguments.n)]
+    try:
+        said = client_of(arguments).get(f"/admin/audit/search?{urlencode(given)}")
+    except (AdminError, FileErrors) as exc:
+        raise UsageError(str(exc)) from exc
+    for line in said["lines"]:
+        print_line(str(line).encode(), arguments.json)
+    if not arguments.json:
+        print(f"(that you asked is record {said['recorded_as']})")
+    return 0 if said["lines"] else 1
 
 
 def _stats(arguments: argparse.Namespace) -> int:

@@ -25,6 +25,8 @@ from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments,
 LAYOUT: Final = 2
 _BATCH: Final = 20_000
 """Records between two commits of a first build; an interrupted one goes on where it was."""
+_PATIENCE_S: Final = 30.0
+"""For another command that brings the same index up to date."""
 _SPAN: Final = 10_000
 """Records, at least, for which one row says the earliest and latest time: a time is found through a few rows."""
 _TOKENIZE: Final = "ascii tokenchars '-_/.:@'"
@@ -73,7 +75,7 @@ Told = Callable[[int], None]
 def open_index(path: Path, directory: Path, told: Told | None = None) -> sqlite3.Connection:
     """The index, brought up to date with the log. Raises OSError, or sqlite3.Error when the file cannot be used."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(path, timeout=_PATIENCE_S)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
