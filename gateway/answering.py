@@ -22,6 +22,7 @@ from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
 from gateway.jsonstrict import Json
 from gateway.steps import Admitted, Audit, Blocked, InForce, Step
 from gateway.streaming import Windows
+from gateway.transcript import Transcript
 from guards.verdict import Context, Finding
 from policies.decide import merged, unredactable
 from policies.model import GUARD_UNAVAILABLE, Action, Decision, Policy
@@ -47,9 +48,10 @@ class Answer:
         request: ChatRequest,
         context: Context,
         client: Client,
+        transcript: Transcript,
     ) -> None:
         self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
-        self._context, self._client = context, client
+        self._context, self._client, self._transcript = context, client, transcript
         policy = in_force.policy
         spec = stream_for(policy, exchange.facts(request.parts, request.model, None))
         self._windowed = request.stream and spec.mode == "window"
@@ -57,7 +59,7 @@ class Answer:
             mode="window" if self._windowed else "buffer",
             window=spec.window_chars,
             holdback=spec.holdback_chars,
-            max_chars=policy.limits.output_chars,
+            max_chars=policy.limits.answer_chars,
             whole_runs=policy.redacts_answers,
             logprobs=request.logprobs,
         )
@@ -67,6 +69,8 @@ class Answer:
         self._judgings = 0
         self._blocked: dict[int, Decision] = {}
         self._closed = False
+        self._left = 0
+        """Characters that have left."""
 
     async def steps(
         self, admission: Coroutine[Any, Any, int], decision: Decision, events: AsyncGenerator[AnswerEvent]
@@ -106,18 +110,25 @@ class Answer:
         self._blocked |= blocked
         failed = any(decision.code == GUARD_UNAVAILABLE for decision in blocked.values())
         closing = window.final or failed or not self._held.open_choices - blocked.keys()
-        number = await self._record(window, findings, decisions, closing)
+        templates = [choice for choice in decisions if choice not in blocked and decisions[choice].template is not None]
+        released = [] if failed else self._released(window, decisions, [*blocked, *templates], templates)
+        number = await self._record(window, findings, decisions, closing, released)
+        self._left = self._held.released_chars
         self._windows.judged(time.monotonic() - began)
         if failed:
             return [Blocked(number, merged(list(blocked.values())), on_answer=True)]
         steps: list[Blocked | Released] = list(self._ends(number, blocked))
-        for choice in [
-            choice for choice in decisions if choice not in blocked and decisions[choice].template is not None
-        ]:
+        for choice in templates:
             self._held.drop(choice)
-            steps += from_template(self._in_force.policy, decisions.pop(choice), choice)
-        passed = {choice: decision.redactions for choice, decision in decisions.items() if choice not in blocked}
-        return [*steps, *self._held.release(window, passed)]
+        return [*steps, *released]
+
+    def _released(
+        self, window: Window, decisions: Mapping[int, Decision], stopped: Sequence[int], templates: Sequence[int]
+    ) -> list[Released]:
+        """What leaves once the record of it is on disk; nobody has any of it before."""
+        own = [said for choice in templates for said in from_template(self._in_force.policy, decisions[choice], choice)]
+        passed = {choice: decision.redactions for choice, decision in decisions.items() if choice not in stopped}
+        return [*own, *self._held.release(window, passed)]
 
     def _decide(self, window: Window, choice: int, findings: Sequence[Finding]) -> Decision:
         parts = window.parts_of(choice)
@@ -139,7 +150,12 @@ class Answer:
         return ends
 
     async def _record(
-        self, window: Window, findings: Sequence[Finding], decisions: Mapping[int, Decision], closing: bool
+        self,
+        window: Window,
+        findings: Sequence[Finding],
+        decisions: Mapping[int, Decision],
+        closing: bool,
+        released: Sequence[Released],
     ) -> int:
         record = self._exchange.record(
             "response.complete" if closing else "response.progress", "complete" if closing else "progress"
@@ -157,6 +173,9 @@ class Answer:
             record["choices"] = choice_rows({**decisions, **self._blocked})
         if closing and self._windows.usage is not None:
             record["usage"] = self._windows.usage.counts
+        stopped = [choice for choice, decision in decisions.items() if decision.action is Action.BLOCK]
+        withheld = {choice: window.parts_of(choice) for choice in stopped}
+        record |= await self._transcript.answer(released, withheld, closing=closing)
         return await unbroken(self._append(record, closing))
 
     async def _append(self, record: dict[str, Json], closing: bool) -> int:
@@ -169,7 +188,7 @@ class Answer:
         return {
             "mode": "window" if self._windowed else "buffer",
             "windows": self._judgings,
-            "released": self._held.released_chars,
+            "released": self._left,
             "received": self._held.received_chars,
             "ended_by": "policy" if blocked else "",
         }

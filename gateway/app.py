@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,6 +36,7 @@ from gateway.moderations import moderate, read_inputs
 from gateway.pipeline import InForce, Pipeline
 from gateway.records import Records
 from gateway.render import error_body
+from gateway.transcript import Keeper, NothingKept
 from gateway.upstream import Upstream
 from gateway.wire import parse_chat
 
@@ -53,6 +54,8 @@ class Gate:
     records: Records
     health: Health
     metrics: Metrics
+    keeper: Keeper = field(default_factory=NothingKept)
+    """Of text, where a policy has it kept."""
 
 
 class _Call:
@@ -170,6 +173,7 @@ async def _chat(call: _Call) -> Response:
     call.bytes_in = len(body)
     request = parse_chat(body, in_force.policy.limits)
     exchange = call.exchange(in_force)
+    exchange = replace(exchange, subject=await call.gate.keeper.subject(exchange.caller.tenant, request.person))
     conversation = Conversation(call.gate.pipeline, call.ledger, exchange, in_force, request, call.end)
     return await conversation.respond(call.request)
 
@@ -181,7 +185,7 @@ async def _moderations(call: _Call) -> Response:
     call.bytes_in = len(body)
     parts = read_inputs(body, in_force.policy.limits.input_chars)
     client = Client()
-    work = moderate(call.exchange(in_force), in_force, parts, call.ledger, client)
+    work = moderate(call.exchange(in_force), in_force, parts, call.ledger, client, call.gate.keeper)
     answer = await unless_gone(call.request.receive, work, client)
     call.end("allow", "")
     return Response(answer, 200, call.headers(), "application/json")

@@ -6,6 +6,7 @@ names are those of docs/audit-format.md; a detector's parts that are not listed 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,8 @@ class Exchange:
     """What kind of place the model server is: `local`, `external`, or a name of the site's."""
     tool_context: str = "none"
     """`untrusted` when the request holds results of tools."""
+    subject: str = ""
+    """The token of the person for whom the request says it is made."""
 
     def concerning(self, request: ChatRequest) -> Exchange:
         """The same, with what the request says about it."""
@@ -67,6 +70,7 @@ class Exchange:
             "app": self.caller.app,
             "actor": {"type": "key", "key_id": self.caller.key_id},
             "policy": policy_identity(self.policy),
+            **({"on_behalf": {"sub": self.subject, "relation": "claimed"}} if self.subject else {}),
             **self._facts(),
         }
 
@@ -81,6 +85,16 @@ class Exchange:
 def keyed_digest(key: bytes, data: bytes) -> str:
     """HMAC-SHA256 cut to 128 bits, hex: equality can be checked by who holds the key, content cannot be guessed."""
     return hmac.digest(key, data, "sha256")[:16].hex()
+
+
+def tenant_key(key: bytes, tenant: str) -> bytes:
+    """One tenant's own key for digests: what one of them can test says nothing of another's texts."""
+    return hmac.digest(key, b"gatehouse-digest/v1\0" + tenant.encode(), "sha256")
+
+
+def digest_field(key: bytes, **digests: str) -> Record:
+    """The field `digest`, with the version of the tenant's key that they were made under."""
+    return {"digest": {**digests, "key_id": f"1:{hashlib.sha256(key).hexdigest()[:8]}"}}
 
 
 def policy_identity(policy: Policy) -> Json:
@@ -282,13 +296,11 @@ def _transforms(decision: Decision) -> Record:
 
 
 def request_fields(request: ChatRequest, upstream_body: bytes, canonical: bytes, key: bytes) -> Record:
-    """`http` and `digest` of an admitted or refused request."""
+    """`http` and `digest` of an admitted or refused request. `key` is the tenant's."""
+    sent = keyed_digest(key, upstream_body) if upstream_body else ""
     return {
         "http": {"bytes_in": request.bytes_in, "stream": request.stream},
-        "digest": {
-            "in_canon_hmac": keyed_digest(key, canonical),
-            "up_req_hmac": keyed_digest(key, upstream_body) if upstream_body else "",
-        },
+        **digest_field(key, in_canon_hmac=keyed_digest(key, canonical), up_req_hmac=sent),
     }
 
 

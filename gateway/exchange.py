@@ -43,6 +43,8 @@ class ChatRequest:
     bytes_in: int
     logprobs: bool = False
     """Whether the log-probabilities of the tokens are wanted."""
+    person: str = field(default="", repr=False)
+    """For whom the request says it is made: a claim."""
 
 
 class Channel(StrEnum):

@@ -19,6 +19,7 @@ from gateway.entries import Exchange, judged, refusal
 from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
+from gateway.transcript import Keeper, NothingKept, parts_json
 from guards.profiles.profile import Kind
 from guards.registry import RULES
 from guards.verdict import PPM, Context, Finding, Part, Scope, Verdict
@@ -80,7 +81,12 @@ def _text(item: Json, where: str) -> str:
 
 
 async def moderate(
-    exchange: Exchange, in_force: InForce, parts: Sequence[Part], audit: Audit, client: Client | None = None
+    exchange: Exchange,
+    in_force: InForce,
+    parts: Sequence[Part],
+    audit: Audit,
+    client: Client | None = None,
+    keeper: Keeper | None = None,
 ) -> bytes:
     """Judge, record, answer. Raises Unavailable when a guard gave no verdict, or the policy has none to ask."""
     if not in_force.policy.detectors_for(Scope.USER):
@@ -97,6 +103,7 @@ async def moderate(
     overflow, record = judged(findings, parts, decision, in_force.policy, in_force.identities)
     for rows in overflow:
         await audit.append(exchange.record("request.findings", "progress") | {"rows": rows})
+    record |= await (keeper or NothingKept()).keep(exchange, "request", {"parts": parts_json(parts)})
     await unbroken(audit.append(exchange.record("moderation.complete", "complete") | record))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")

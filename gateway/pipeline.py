@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from gateway.answering import Answer, from_template
 from gateway.disconnect import Client, unbroken
-from gateway.entries import Exchange, judged, overflow_records, refusal, request_fields
+from gateway.entries import Exchange, Record, judged, overflow_records, refusal, request_fields, tenant_key
 from gateway.errors import GatewayError
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
@@ -25,6 +25,7 @@ from gateway.restoring import restored
 from gateway.rewrite import with_redactions
 from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServer, Step
 from gateway.tokens import Vault
+from gateway.transcript import Keeper, NothingKept, Transcript
 from guards.verdict import Context, Finding
 from policies.decide import unredactable
 from policies.model import Action, Decision
@@ -35,8 +36,8 @@ __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServer", "Pipeline",
 class Pipeline:
     """Runs exchanges, each with a place of its own for its records. Holds no state of any of them."""
 
-    def __init__(self, server: ModelServer, digest_key: bytes) -> None:
-        self._server, self._digest_key = server, digest_key
+    def __init__(self, server: ModelServer, digest_key: bytes, keeper: Keeper | None = None) -> None:
+        self._server, self._digest_key, self._keeper = server, digest_key, keeper or NothingKept()
 
     async def run(
         self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, client: Client | None = None
@@ -60,8 +61,11 @@ class Pipeline:
         body, decision = _rewritten(request, served, canonical, decision)
         blocked = decision.action is Action.BLOCK
         sent = b"" if blocked or decision.template is not None else body
-        admission = self._record_admission(
-            audit, exchange, in_force, request, findings, decision, (canonical, sent), served
+        key = tenant_key(self._digest_key, exchange.caller.tenant)
+        transcript = Transcript(self._keeper, exchange, key)
+        fields = request_fields(request, sent, canonical, key)
+        admission = _record_admission(
+            audit, exchange, in_force, request, findings, decision, fields, served, transcript
         )
         if blocked:
             yield Blocked(await unbroken(admission), decision, on_answer=False)
@@ -72,7 +76,7 @@ class Pipeline:
                 for said in from_template(in_force.policy, decision, choice):
                     yield said
             return
-        answer = Answer(audit, exchange, in_force, request, context, client)
+        answer = Answer(audit, exchange, in_force, request, context, client, transcript)
         async with (
             aclosing(
                 restored(self._server.answer(body, stream=request.stream, choices=request.n), vault.originals)
@@ -82,27 +86,26 @@ class Pipeline:
             async for step in steps:
                 yield step
 
-    async def _record_admission(
-        self,
-        audit: Audit,
-        exchange: Exchange,
-        in_force: InForce,
-        request: ChatRequest,
-        findings: Sequence[Finding],
-        decision: Decision,
-        bodies: tuple[bytes, bytes],
-        served: str,
-    ) -> int:
-        ends = decision.action is Action.BLOCK or decision.template is not None
-        canonical, body = bodies
-        overflow, fields = judged(findings, request.parts, decision, in_force.policy, in_force.identities)
-        for earlier in overflow_records(exchange, overflow):
-            await audit.append(earlier)
-        record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
-        record |= fields | request_fields(request, body, canonical, self._digest_key)
-        target: Json = {"upstream": exchange.upstream, "model_req": request.model, "model_served": served}
-        record["target"] = target
-        return await audit.append(record)
+
+async def _record_admission(
+    audit: Audit,
+    exchange: Exchange,
+    in_force: InForce,
+    request: ChatRequest,
+    findings: Sequence[Finding],
+    decision: Decision,
+    fields: Record,
+    served: str,
+    transcript: Transcript,
+) -> int:
+    ends = decision.action is Action.BLOCK or decision.template is not None
+    overflow, found = judged(findings, request.parts, decision, in_force.policy, in_force.identities)
+    for earlier in overflow_records(exchange, overflow):
+        await audit.append(earlier)
+    record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
+    target: Json = {"upstream": exchange.upstream, "model_req": request.model, "model_served": served}
+    kept = await transcript.request(request.parts)
+    return await audit.append(record | found | fields | {"target": target} | kept)
 
 
 def _rewritten(request: ChatRequest, served: str, canonical: bytes, decision: Decision) -> tuple[bytes, Decision]:

@@ -27,6 +27,7 @@ from gateway.exchange import (
 )
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Blocked, InForce, Pipeline
+from gateway.transcript import NothingKept
 from gateway.wire import parse_chat
 from guards.errors import ErrorKind, GuardError
 from guards.panel import Panel
@@ -99,13 +100,20 @@ class Rehearsal:
         return real if real is not None and not own else _Scripted(spec.use, own, real)
 
 
+class _Forgets(NothingKept):
+    """A rehearsal leaves nothing behind, whatever its policy keeps."""
+
+    async def keep(self, exchange: Exchange, level: str, value: Json) -> Record:
+        return {}
+
+
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
     outcome, records, server = Outcome(), _Records(), _Server(case.upstream)
     caller = Caller("rehearsal", case.send.tenant, case.send.app, dict(case.send.claims))
     exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, case.upstream.class_)
     try:
         request = _request(policy, case.send)
-        steps = Pipeline(server, _KEY).run(records, exchange, in_force, request)
+        steps = Pipeline(server, _KEY, _Forgets()).run(records, exchange, in_force, request)
         async for step in steps:
             if isinstance(step, Blocked):
                 outcome.code, outcome.status = step.decision.code, _status(step, outcome)

@@ -9,17 +9,18 @@ completions, and vLLM's extra sampling parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import groupby
 from typing import Final
 
 from gateway import fields
 from gateway.errors import BadRequest
 from gateway.exchange import ChatRequest
-from gateway.jsonstrict import Json, dumps, loads, without_escapes
+from gateway.jsonstrict import Json, loads, without_escapes
+from gateway.person import named_person
+from gateway.wire_text import joined, schema_text
 from guards.verdict import Part, Scope
-from policies.settings import Limits
+from policies.settings import CHARS_PER_TOKEN, Limits
 
 _FORWARDED: Final[Mapping[str, fields.Reader]] = {
     "temperature": fields.number(0, 2),
@@ -73,6 +74,7 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     for key, read in _FORWARDED.items():
         if key in top:
             out[key] = read(top[key], key)
+    _check_length(out, limits)
     if "tools" in top:
         out["tools"] = reader.tools(top["tools"])
     judged: Mapping[str, Callable[[Json], Json]] = {
@@ -97,7 +99,18 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
             raise BadRequest("limit_logprobs", "the policy admits no `logprobs`", "logprobs")
         out["logprobs"] = True
     model, choices = fields.text(top.get("model"), "model"), n if isinstance(n, int) else 1
-    return ChatRequest(model, out, tuple(reader.parts), stream, include_usage, choices, len(body), logprobs)
+    parts, person = tuple(reader.parts), named_person(top)
+    return ChatRequest(model, out, parts, stream, include_usage, choices, len(body), logprobs, person)
+
+
+def _check_length(out: Mapping[str, Json], limits: Limits) -> None:
+    """More than the policy admits is refused and not trimmed: a client would take the shorter answer for a whole one."""
+    for key in ("max_tokens", "max_completion_tokens"):
+        asked = out.get(key)
+        if isinstance(asked, int) and asked > limits.output_tokens:
+            raise BadRequest(
+                "limit_output_tokens", f"the policy admits a `{key}` of at most {limits.output_tokens}", key
+            )
 
 
 def _refuse_unavailable(top: Mapping[str, Json]) -> None:
@@ -138,6 +151,9 @@ class _ChatReader:
             raise BadRequest(
                 "input_too_long", f"the request holds more than {self.limits.input_chars} characters of text"
             )
+        if self._chars > self.limits.input_tokens * CHARS_PER_TOKEN:
+            told = f"the request holds more than {self.limits.input_tokens} tokens of {CHARS_PER_TOKEN} characters"
+            raise BadRequest("limit_input_tokens", told)
         if text or scope is Scope.IMAGE:
             self.parts.append(Part(scope, path, role, text, tool=tool))
 
@@ -258,7 +274,7 @@ class _ChatReader:
             fields.wrong(where, "a string or a list of content parts")
         if len(value) > self.limits.messages:
             fields.wrong(where, f"a list of at most {self.limits.messages} content parts")
-        pieces = _joined([self._piece(item, f"{where}[{i}]", role) for i, item in enumerate(value)])
+        pieces = joined([self._piece(item, f"{where}[{i}]", role) for i, item in enumerate(value)])
         for i, piece in enumerate(pieces):
             if piece["type"] == "image_url":
                 self._part(Scope.IMAGE, f"{path}/{i}/image_url/url", role, "")
@@ -293,8 +309,10 @@ class _ChatReader:
     # --- tools and formats ---
 
     def tools(self, value: Json) -> list[Json]:
-        if not isinstance(value, list) or len(value) > self.limits.tools:
-            fields.wrong("tools", f"a list of at most {self.limits.tools} tools")
+        if not isinstance(value, list):
+            fields.wrong("tools", "a list of tools")
+        if len(value) > self.limits.tools:
+            raise BadRequest("limit_tools", f"the policy admits {self.limits.tools} tools in a request", "tools")
         return [self._declared(item, i) for i, item in enumerate(value)]
 
     def _declared(self, value: Json, index: int) -> dict[str, Json]:
@@ -309,7 +327,7 @@ class _ChatReader:
             fields.wrong(f"{where}.function.parameters", "a JSON Schema object")
         fields.boolean(function.get("strict", False), f"{where}.function.strict")
         self._tool_names.add(str(name))
-        self._part(Scope.TOOL_SCHEMA, f"/tools/{index}/function", "tool", _schema_text(function))
+        self._part(Scope.TOOL_SCHEMA, f"/tools/{index}/function", "tool", schema_text(function))
         return {"type": "function", "function": function}
 
     def tool_choice(self, value: Json) -> Json:
@@ -334,7 +352,7 @@ class _ChatReader:
         if not isinstance(schema.get("schema", {}), dict):
             fields.wrong("response_format.json_schema.schema", "a JSON Schema object")
         fields.boolean(schema.get("strict", False), "response_format.json_schema.strict")
-        self._part(Scope.TOOL_SCHEMA, "/response_format/json_schema", "tool", _schema_text(schema))
+        self._part(Scope.TOOL_SCHEMA, "/response_format/json_schema", "tool", schema_text(schema))
         return {"type": kind, "json_schema": schema}
 
     def stop(self, value: Json) -> Json:
@@ -346,35 +364,6 @@ class _ChatReader:
             path = "/stop" if isinstance(value, str) else f"/stop/{index}"
             self._part(Scope.USER, path, "user", item)
         return value
-
-
-def _joined(pieces: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
-    """Neighbouring texts as one, in lines. A model reads them without a seam, so what is judged must have none."""
-    joined: list[dict[str, Json]] = []
-    for kind, same in groupby(pieces, lambda piece: str(piece["type"])):
-        if kind == "image_url":
-            joined.extend(same)
-        else:
-            joined.append({"type": kind, kind: "\n".join(str(piece[kind]) for piece in same)})
-    return joined
-
-
-def _schema_text(value: Json) -> str:
-    """A schema as guards read it: its JSON, and below it each string of which the JSON shows another spelling.
-
-    In JSON the line break before a word is the letter n: a rule that looks for the word would not find it.
-    """
-    text = dumps(value).decode()
-    return "\n".join((text, *_escaped_strings(value))) if "\\" in text else text
-
-
-def _escaped_strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        if len(dumps(value).decode()) != len(value) + 2:
-            yield value
-    elif isinstance(value, list | dict):
-        for item in value if isinstance(value, list) else (*value, *value.values()):
-            yield from _escaped_strings(item)
 
 
 _PLAIN_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name"))

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.record import MAX_BYTES, canonical
-from gateway.entries import Exchange, choice_rows, judged, keyed_digest, overflow_records, refusal, request_fields
+from gateway.entries import (
+    Exchange,
+    choice_rows,
+    digest_field,
+    judged,
+    keyed_digest,
+    overflow_records,
+    refusal,
+    request_fields,
+)
 from gateway.exchange import Caller, ChatRequest
 from guards.errors import ErrorKind
 from guards.verdict import PPM, Finding, GuardIdentity, Part, Scope, Span, Verdict
@@ -134,7 +143,8 @@ def test_a_keyed_digest_needs_its_key() -> None:
     assert len(keyed_digest(b"a" * 32, b"text")) == 32
     request = ChatRequest("m", {}, (), False, False, 1, 12)
     fields = request_fields(request, b"", b"canonical", b"k" * 32)
-    assert fields["digest"] == {"in_canon_hmac": keyed_digest(b"k" * 32, b"canonical"), "up_req_hmac": ""}
+    of_request = {"in_canon_hmac": keyed_digest(b"k" * 32, b"canonical"), "up_req_hmac": ""}
+    assert fields["digest"] == of_request | {"key_id": digest_field(b"k" * 32)["digest"]["key_id"]}
     assert fields["http"] == {"bytes_in": 12, "stream": False}
 
 
