@@ -27,6 +27,7 @@ from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
 from gateway.audit_replay_command import add_audit_replay
+from gateway.audit_review_command import add_review
 from gateway.audit_search_commands import add_search_commands
 from gateway.audit_tile_commands import add_tile_commands
 
@@ -89,6 +90,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     add_export(commands, locate)
     add_audit_replay(commands, locate)
     add_controls(commands, locate)
+    add_review(commands)
 
 
 def _count(text: str) -> int:

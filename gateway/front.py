@@ -27,7 +27,9 @@ import uvicorn
 import uvloop
 
 from gateway import logs
+from gateway.admin.audit_routes import audit_routes
 from gateway.admin.desk import Desk
+from gateway.admin.log_reader import LogReader
 from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
 from gateway.app import Gate, make_admin_app, make_app
@@ -106,7 +108,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.reload_soon)
         _set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
-        apps = make_app(gate), make_admin_app(health, metrics, admin_routes(desk))
+        routes = [*admin_routes(desk), *audit_routes(desk, LogReader(config.audit_dir))]
+        apps = make_app(gate), make_admin_app(health, metrics, routes)
         await _listen(apps, health, (api, admin), config.drain_s)
 
 
