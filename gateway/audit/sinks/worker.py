@@ -20,6 +20,7 @@ from gateway.audit.sinks.sink import Sink
 
 LONGEST_RETRY_S = 30.0
 """For a sink that no record waits for."""
+LEAST_END_S = 1.0
 log = structlog.get_logger()
 
 
@@ -94,7 +95,7 @@ class Worker:
     def join(self) -> None:
         """Wait for the end within the deadline; a thread that hangs is left behind."""
         if self._thread.is_alive():
-            self._thread.join(max(self.settings.deadline_s, self.settings.retry_s))
+            self._thread.join(max(self.settings.deadline_s, LEAST_END_S))
 
     # From here on: the sink's thread.
 

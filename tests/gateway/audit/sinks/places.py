@@ -10,12 +10,14 @@ from pathlib import Path
 
 from gateway.audit.files import OsFiles
 from gateway.audit.log import AuditLog, AuditSettings
+from gateway.audit.report import Report
 from gateway.audit.sinks.errors import SinkError
 from gateway.audit.sinks.local import LocalLog
 from gateway.audit.sinks.position import START, Piece, Position, PositionFile
 from gateway.audit.sinks.settings import DirectoryPlace, SinkSettings, SinksSettings
 from gateway.audit.sinks.worker import Worker
-from tests.gateway.audit.harness import ORIGIN, settings_in
+from gateway.audit.verify import verify
+from tests.gateway.audit.harness import ORIGIN, settings_in, trust_in
 
 
 class ScriptedSink:
@@ -110,6 +112,13 @@ def same_files(log: Path, copy: Path) -> None:
     assert sorted(ours) == sorted(theirs)
     for name, data in ours.items():
         assert theirs[name] == data, name
+
+
+def proved(path: Path, name: str = "log") -> Report:
+    """What verify says of the log in `path`, or of a copy beside it: everything holds."""
+    report = verify(path / name, trust_in(path))
+    assert report.finding is None, report.finding
+    return report
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -19,14 +19,14 @@ from gateway.audit.log import AuditLog
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.sinks.group import QuorumLost, Sinks
 from gateway.audit.sinks.settings import DirectoryPlace, SinkSettings, SinksSettings
-from gateway.audit.verify import verify
-from tests.gateway.audit.harness import lines_in, records_in, small_log, trust_in, types_in, verified
+from tests.gateway.audit.harness import lines_in, records_in, small_log, types_in
 from tests.gateway.audit.sinks.places import (
     CopyFaults,
     Gate,
     ScriptedSink,
     directory_sinks,
     log_settings,
+    proved,
     same_files,
     until,
     worker_of,
@@ -140,7 +140,7 @@ async def test_missed_quorum_fails_its_callers_and_the_return_is_told_first(tmp_
     assert fail["err"] == {"code": "audit_unavailable", "where": "copy", "refused": 3}
     assert fail["seq"] == 3, "nothing stands between the last refused record and what tells of it"
     same_files(tmp_path / "log", tmp_path / "copy")
-    assert verified(tmp_path).finding is None
+    proved(tmp_path)
 
 
 async def test_loss_of_a_sink_that_is_not_needed_is_two_records_and_no_outage(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_no_acknowledged_record_is_missing_in_a_required_sink(outcomes: list[int
         leaves = [leaf_hash(line) for line in lines_in(path)]
         for seq, leaf in acknowledged.items():
             assert leaves[seq] == leaf
-        assert verified(path).finding is None
+        proved(path)
         same_files(path / "log", path / "copy")
 
 
@@ -227,4 +227,4 @@ async def test_two_copies_agree_after_a_start_that_finds_one_behind(tmp_path: Pa
         await asyncio.gather(*(log.append({"type": "auth.fail", "n": number}) for number in range(30)))
         await log.close()
     same_files(tmp_path / "left", tmp_path / "right")
-    assert verify(tmp_path / "right", trust_in(tmp_path)).finding is None
+    proved(tmp_path, "right")
