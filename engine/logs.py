@@ -7,17 +7,24 @@ of libraries can quote their input, so only their type is logged.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-MAX_FIELD = 200
+LONGEST: Final = 200
+_NOT_LOGGED: Final = "[not logged]"
 
 
-def _short(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A field longer than a name or a path is not something to log."""
-    return {key: value[:MAX_FIELD] if isinstance(value, str) else value for key, value in event.items()}
+def names_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace what is no number and no name: cutting a text short would still log its beginning."""
+    return {key: value if _is_name(value) else _NOT_LOGGED for key, value in event.items()}
+
+
+def _is_name(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST and not any(map(str.isspace, value))
+    return value is None or isinstance(value, bool | int | float)
 
 
 log: Any = structlog.wrap_logger(
@@ -25,7 +32,7 @@ log: Any = structlog.wrap_logger(
     processors=[
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _short,
+        names_only,
         structlog.processors.JSONRenderer(),
     ],
 )

@@ -1,13 +1,16 @@
 """The operational log: JSON lines on stderr, events as past-tense names with fields.
 
 The audit log is another path and cannot be filtered from here. `refuse_text` guards the other direction: a field whose
-name or size says that it may hold a prompt or an answer is replaced, so a careless log call cannot leak one. What
+name, size or form says that it may hold a prompt or an answer is replaced, so a careless log call cannot leak one. A
+value with a space in it is text unless its field is one of those that hold our own sentences; an event is a name. What
 libraries log is reduced to who said it and which exception it was about, since an exception's message may quote text.
+A single short word of a user in a field with an innocent name is not recognised: no processor could.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any, Final
 
@@ -15,6 +18,9 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 _TEXT_FIELDS: Final = frozenset(("text", "prompt", "content", "message", "messages", "body", "answer", "key", "token"))
+_SENTENCES: Final = frozenset(("problem", "problems", "act", "state"))
+"""What we say ourselves, about an operator's files: messages of our errors and of the system, and a path."""
+_EVENT: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST: Final = 300
 _NOT_LOGGED: Final = "[not logged]"
 
@@ -23,6 +29,8 @@ def refuse_text(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     """Replace fields that could hold user text or a secret. A structlog processor."""
     for name, value in event.items():
         event[name] = value if name == "problems" and isinstance(value, str) else _refused(name, value)
+    if not _EVENT.fullmatch(str(event.get("event"))):
+        event["event"] = _NOT_LOGGED
     return event
 
 
@@ -32,12 +40,14 @@ def _refused(name: str, value: Any) -> Any:  # noqa: ANN401 - a log field may be
     if isinstance(value, dict):
         return {str(key): _refused(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_refused("", item) for item in value]
+        return [_refused(name, item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, BaseException):
         return type(value).__name__
-    return value if isinstance(value, str) and len(value) <= _LONGEST else _NOT_LOGGED
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return _NOT_LOGGED
+    return value if name in _SENTENCES or not any(map(str.isspace, value)) else _NOT_LOGGED
 
 
 class _Libraries(logging.Handler):

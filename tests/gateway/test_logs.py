@@ -20,7 +20,7 @@ LONG = CANARY + "x" * 300
 
 
 def logged(**fields: Any) -> dict[str, Any]:
-    return dict(refuse_text(None, "info", {"event": "happened", **fields}))
+    return dict(refuse_text(None, "info", {"event": "happened"} | fields))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,9 @@ def logged(**fields: Any) -> dict[str, Any]:
         {"prompt": CANARY}, {"text": CANARY}, {"messages": [CANARY]}, {"body": CANARY.encode()}, {"key": CANARY},
         {"Content": CANARY}, {"note": LONG}, {"note": CANARY.encode()}, {"note": [LONG]}, {"note": {"prompt": CANARY}},
         {"note": [{"deep": ({"text": CANARY},)}]}, {"error": ValueError(CANARY)}, {"problems": [LONG]},
-        {"note": {"a": LONG}}, {"token": CANARY}, {"note": type("Part", (), {"__repr__": lambda _: CANARY})()},
+        {"note": {"a": LONG}}, {"note": f"say {CANARY}"}, {"note": [f"{CANARY}\nnow"]},
+        {"a": {"b": f"{CANARY}\u00a0x"}}, {"event": f"refused {CANARY}"}, {"event": CANARY}, {"token": CANARY},
+        {"note": type("Part", (), {"__repr__": lambda _: CANARY})()},
     ],
 )  # fmt: skip
 def test_text_does_not_reach_the_line(fields: dict[str, Any]) -> None:
@@ -49,6 +51,20 @@ def test_what_an_operator_needs_stays() -> None:
 def test_no_value_breaks_the_processor_and_no_long_text_passes(value: Any) -> None:
     line = json.dumps(logged(note=[value, LONG]))
     assert CANARY not in line
+
+
+@given(name=st.text(min_size=1, max_size=12), words=st.lists(st.text(min_size=1, max_size=9), min_size=2, max_size=4))
+def test_no_field_holds_two_words_but_those_for_our_own_sentences(name: str, words: list[str]) -> None:
+    """A prompt is rarely one word, whatever the field is called that it was put into."""
+    said = logged(**{name: " ".join(words)})[name]
+    assert said == "[not logged]" or name in {"problem", "problems", "act", "state"}
+
+
+def test_our_own_sentences_stay() -> None:
+    assert logged(problem="No space left on device", act="run `gatehouse audit verify`")["problem"].startswith(
+        "No space"
+    )
+    assert logged(problem="x" * 301)["problem"] == "[not logged]"
 
 
 def run(program: str) -> list[dict[str, Any]]:
