@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import AnswerEvent, Channel, ChatRequest, Ended, Released, ReleasedText
 from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
 from gateway.jsonstrict import Json
+from gateway.rewrite import kept_parts
 from gateway.steps import Admitted, Audit, Blocked, InForce, Step
 from gateway.streaming import Windows
 from gateway.transcript import Transcript
@@ -174,7 +175,9 @@ class Answer:
         if closing and self._windows.usage is not None:
             record["usage"] = self._windows.usage.counts
         stopped = [choice for choice, decision in decisions.items() if decision.action is Action.BLOCK]
-        withheld = {choice: window.parts_of(choice) for choice in stopped}
+        withheld = {
+            choice: list(kept_parts(window.parts_of(choice), decisions[choice].redactions)) for choice in stopped
+        }
         record |= await self._transcript.answer(released, withheld, closing=closing)
         return await unbroken(self._append(record, closing))
 

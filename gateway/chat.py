@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -59,7 +60,7 @@ class Conversation:
         try:
             async for step in self._steps:
                 if isinstance(step, Admitted):
-                    self._record = step.record
+                    self._admitted(step)
                     continue
                 if isinstance(step, Blocked) and (not step.on_answer or step.decision.code == GUARD_UNAVAILABLE):
                     await self._steps.aclose()
@@ -70,12 +71,19 @@ class Conversation:
             await self._steps.aclose()
             raise
 
+    def _admitted(self, step: Admitted) -> None:
+        """From here on the answer is that of the model which a rule may have chosen, and says so."""
+        self._record = step.record
+        if step.decision.route is not None:
+            self._request = replace(self._request, model=step.decision.route)
+
     async def _unary(self) -> Response:
         answer = UnaryAnswer(self._exchange, self._request)
         async with aclosing(self._steps) as steps:
             async for step in steps:
                 if isinstance(step, Admitted):
-                    self._record = step.record
+                    self._admitted(step)
+                    answer = UnaryAnswer(self._exchange, self._request)
                 elif isinstance(step, Blocked):
                     if not step.on_answer or step.decision.code == GUARD_UNAVAILABLE:
                         return self._refused(step)

@@ -248,6 +248,8 @@ def _decision(decision: Decision) -> Json:
     }
     if decision.template is not None:
         said["template"] = decision.template
+    if decision.route is not None:
+        said["route"] = decision.route
     for name, rows in lists.items():
         said[name] = shown = _first(rows, LIST_BYTES)
         if len(shown) < len(rows):

@@ -18,16 +18,16 @@ from dataclasses import replace
 from gateway.answering import Answer, from_template
 from gateway.disconnect import Client, unbroken
 from gateway.entries import Exchange, Record, judged, overflow_records, refusal, request_fields, tenant_key
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, NotFound, Unavailable
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
 from gateway.restoring import restored
-from gateway.rewrite import with_redactions
+from gateway.rewrite import kept_parts, with_redactions
 from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServer, Step
 from gateway.tokens import Vault
 from gateway.transcript import Keeper, NothingKept, Transcript
 from guards.verdict import Context, Finding
-from policies.decide import unredactable
+from policies.decide import unredactable, unseeded
 from policies.model import Action, Decision
 
 __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServer", "Pipeline", "Step"]
@@ -48,6 +48,7 @@ class Pipeline:
             served = await self._server.served_as(request.model)
             context = Context.of(request.parts, exchange.caller.tenant)
             findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
+            served, decision = await self._routed(request, decision, served)
         except asyncio.CancelledError as exc:
             code = client.why_ended(exc)
             status = 499 if client.is_gone else 503
@@ -86,6 +87,18 @@ class Pipeline:
             async for step in steps:
                 yield step
 
+    async def _routed(self, request: ChatRequest, decision: Decision, served: str) -> tuple[str, Decision]:
+        """The server's name of the model that is asked, which a rule may have chosen. Raises Unavailable."""
+        if decision.route is None or decision.template is not None:
+            return served, decision
+        if decision.require_seed and "seed" not in request.body:
+            return served, unseeded(decision)
+        try:
+            return await self._server.served_as(decision.route), decision
+        except NotFound as exc:
+            told = "the model that the policy sends such requests to is not served here"
+            raise Unavailable("route_unavailable", told) from exc
+
 
 async def _record_admission(
     audit: Audit,
@@ -104,7 +117,7 @@ async def _record_admission(
         await audit.append(earlier)
     record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
     target: Json = {"upstream": exchange.upstream, "model_req": request.model, "model_served": served}
-    kept = await transcript.request(request.parts)
+    kept = await transcript.request(kept_parts(request.parts, decision.redactions))
     return await audit.append(record | found | fields | {"target": target} | kept)
 
 

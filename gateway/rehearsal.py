@@ -55,6 +55,7 @@ class Outcome:
     flags: set[str] = field(default_factory=set)
     annotations: set[str] = field(default_factory=set)
     template: str | None = None
+    route: str | None = None
     client_saw: str = field(default="", repr=False)
     upstream_saw: tuple[str, ...] = field(default=(), repr=False)
 
@@ -148,8 +149,9 @@ def _differences(expect: Expect, outcome: Outcome) -> list[str]:
         found.append(("flags", _listed(outcome.flags), _listed(expect.flags)))
     if expect.annotations is not None:
         found.append(("annotations", _listed(outcome.annotations), _listed(expect.annotations)))
-    if expect.template is not None:
-        found.append(("template", outcome.template or "none", expect.template))
+    for key in ("template", "route"):
+        if (wanted := getattr(expect, key)) is not None:
+            found.append((key, getattr(outcome, key) or "none", wanted))
     if expect.upstream_calls is not None:
         found.append(("upstream_calls", outcome.upstream_calls, expect.upstream_calls))
     lines = [f"`{key}` is `{got}`, expected `{wanted}`" for key, got, wanted in found if got != wanted]
@@ -177,6 +179,8 @@ def _request(policy: Policy, send: Send) -> ChatRequest:
         body["stream"] = True
     if send.n > 1:
         body["n"] = send.n
+    if send.seed is not None:
+        body["seed"] = send.seed
     return parse_chat(dumps(body), policy.limits)
 
 
@@ -247,8 +251,9 @@ class _Records:
         outcome.shadow.update(str(note["rule"]) for note in shadow if isinstance(note, dict))
         outcome.flags.update(_each(decision.get("flags"), "queue"))
         outcome.annotations.update(_each(decision.get("annotations"), "field"))
-        template = decision.get("template")
+        template, route = decision.get("template"), decision.get("route")
         outcome.template = template if isinstance(template, str) else outcome.template
+        outcome.route = route if isinstance(route, str) else outcome.route
 
 
 def _each(rows: Json, key: str) -> list[str]:

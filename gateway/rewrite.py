@@ -7,7 +7,8 @@ that are structured (tool schemas, tool arguments) must still be valid JSON afte
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from gateway.holdback import is_same_form, redacted
 from gateway.jsonstrict import Json
@@ -29,6 +30,13 @@ def with_redactions(
         if part.scope is Scope.TOOL_SCHEMA or not _set(out, path, text):
             return None
     return out
+
+
+def kept_parts(parts: Iterable[Part], redactions: Sequence[Redaction]) -> Iterator[Part]:
+    """The parts as they may be kept, sealed: without what a rule redacts `before_audit`, whatever became of them."""
+    for part in parts:
+        cuts = [cut for cut in redactions if cut.before_audit and cut.path == part.path]
+        yield replace(part, text=redacted(part.text, cuts), preceding="") if cuts else part
 
 
 def _set(body: Json, path: str, text: str) -> bool:

@@ -104,7 +104,7 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
 
 
 def _check_length(out: Mapping[str, Json], limits: Limits) -> None:
-    """More than the policy admits is refused and not trimmed: a client would take the shorter answer for a whole one."""
+    """More is refused and not trimmed: a client would take the shorter answer for a whole one."""
     for key in ("max_tokens", "max_completion_tokens"):
         asked = out.get(key)
         if isinstance(asked, int) and asked > limits.output_tokens:

@@ -37,7 +37,7 @@ from policies.read_times import day_end
 from policies.yaml_strict import Broken, Entry, Listing, Node, Table
 
 ROLES = ("system", "user", "assistant", "tool")
-ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "block")
+ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "route", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"
 _NOON = 12 * 3600
@@ -64,6 +64,7 @@ class Send:
     claims: tuple[tuple[str, str], ...] = ()
     """What the key, or the client, says of the request; sorted."""
     n: int = 1
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Expect:
     annotations: tuple[str, ...] | None = None
     """Exactly the fields that the record is marked with, sorted."""
     template: str | None = None
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class CaseReader:
 
     def _send(self, case: Section) -> Send | None:
         names = (*words.CLAIMS, *self.claims)
-        known = ("messages", "stream", "model", "tenant", "app", "n", *names)
+        known = ("messages", "stream", "model", "tenant", "app", "n", "seed", *names)
         section = self._open(case, "send", known, words.LATER_SEND)
         if section is None:
             return None
@@ -178,6 +180,7 @@ class CaseReader:
             app=section.get("app", text, DEFAULT_CALLER),
             claims=tuple(sorted((name, section.get(name, text, "")) for name in names if name in section)),
             n=section.get("n", integer(1, 128), 1),
+            seed=section.get("seed", integer(0, 2**31), 0) if "seed" in section else None,
         )
 
     def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream, int | None]:
@@ -276,6 +279,7 @@ class CaseReader:
             flags=tuple(sorted(flags)) if "flags" in section else None,
             annotations=tuple(sorted(annotations)) if "annotations" in section else None,
             template=section.get("template", text, "") or None,
+            route=section.get("route", text, "") or None,
             client_sees=section.get("client_sees", one_or_more(text), NO_TEXTS),
             client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
             upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),

@@ -23,6 +23,7 @@ from guards.verdict import Finding, Part, Verdict
 from policies.model import (
     GUARD_UNAVAILABLE,
     REDACTION_IMPOSSIBLE,
+    SEED_REQUIRED,
     UNCOVERED_PART,
     Action,
     Decision,
@@ -105,9 +106,16 @@ def unredactable(decision: Decision) -> Decision:
         code=REDACTION_IMPOSSIBLE,
         message="a part to be redacted is structured text that would no longer be valid, or has left in part",
         status=400,
-        redactions=(),
+        redactions=tuple(cut for cut in decision.redactions if cut.before_audit),
         template=None,
+        route=None,
     )
+
+
+def unseeded(decision: Decision) -> Decision:
+    """The block that stands in for a route to a model that may be asked only with a `seed`."""
+    told = "the request needs a `seed`, so that its answer can be had again"
+    return replace(decision, action=Action.BLOCK, code=SEED_REQUIRED, message=told, status=400, route=None)
 
 
 def merged(decisions: Sequence[Decision]) -> Decision:
@@ -132,6 +140,8 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         uncovered=_all(decision.uncovered for decision in decisions),
         annotations=_all(decision.annotations for decision in decisions),
         template=first.template,
+        route=first.route,
+        require_seed=first.require_seed,
         opened=_all(decision.opened for decision in decisions),
         exempt=_all(decision.exempt for decision in decisions),
     )
@@ -153,6 +163,8 @@ class _Tally:
     """Those that determine the action."""
     answers: dict[str, Rule] = field(default_factory=dict)
     """Those that put a template in place of the answer."""
+    routes: dict[str, Rule] = field(default_factory=dict)
+    """Those that send the request to another model."""
     undecided: set[str] = field(default_factory=set)
     flags: set[Flag] = field(default_factory=set)
     cuts: set[Redaction] = field(default_factory=set)
@@ -199,6 +211,8 @@ class _Tally:
             self.flags.add(Flag(rule.id, do.queue, do.severity))
         if do.field:
             self.annotations.add((rule.id, do.field))
+        if do.model:
+            self.routes[rule.id] = rule
         if do.template:
             self.answers[rule.id] = rule
         elif do.action is Action.REPLACE:
@@ -238,7 +252,7 @@ class _Tally:
     def _decision(
         self, action: Action, rules: Iterable[str], code: str | None, message: str | None, status: int
     ) -> Decision:
-        answered = bool(self.answers) and action is not Action.BLOCK
+        goes_on = action is not Action.BLOCK
         return Decision(
             action=action,
             rules=tuple(sorted(rules)),
@@ -251,7 +265,9 @@ class _Tally:
             errors=tuple(sorted(self.errors)),
             uncovered=tuple(sorted(self.uncovered)),
             annotations=tuple(sorted(self.annotations)),
-            template=self.answers[min(self.answers)].do.template if answered else None,
+            template=self.answers[min(self.answers)].do.template if self.answers and goes_on else None,
+            route=self.routes[min(self.routes)].do.model if self.routes and goes_on else None,
+            require_seed=goes_on and any(rule.do.require_seed for rule in self.routes.values()),
             opened=tuple(sorted(self.opened)),
             exempt=tuple(sorted(self.exempt)),
         )

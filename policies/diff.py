@@ -287,6 +287,14 @@ def _removal(id_: str, before: Do, after: Do) -> list[Change]:
             (told[not before.template], told[not after.template]),
         )
         changes += moved("rule", id_, "replaces", numbers, shown, Effect.STRONGER, reasons)
+    changes += moved(
+        *("rule", id_, "require_seed"),
+        *((before.require_seed, after.require_seed), (yes[before.require_seed], yes[after.require_seed])),
+        *(Effect.STRONGER, ("it needs a seed", "it needs no seed")),
+    )
+    if before.model and after.model and before.model != after.model:
+        reason = "what another model answers cannot be compared without measuring it"
+        changes.append(Change("rule", id_, "model", before.model, after.model, Effect.WEAKER, reason))
     if before.template and after.template:
         changes += renamed("rule", id_, "template", before.template, after.template, "which text is the answer")
     for aspect, was, now, more_is, reasons in (

@@ -37,7 +37,7 @@ from policies.read_rules import RuleReader
 from policies.read_times import OnError, read_on_error
 from policies.settings import Amount, Limits, StreamSpec
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
-from policies.yaml_strict import MAX_BYTES, Node, Table, parse
+from policies.yaml_strict import MAX_BYTES, Node, Scalar, Table, parse
 
 FORMAT = "policy/v1"
 COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
@@ -240,8 +240,17 @@ def _read_limits(defaults: Section) -> Limits:
         input_chars=section.get("input_chars", integer(1, 10_000_000), usual.input_chars),
         output_chars=section.get("output_chars", integer(1, 10_000_000), usual.output_chars),
         n=section.get("n", integer(1, 16), usual.n),
-        logprobs=section.get("logprobs", boolean, usual.logprobs),
+        input_tokens=section.get("input_tokens", integer(1, 1_000_000), usual.input_tokens),
+        output_tokens=section.get("output_tokens", integer(1, 1_000_000), usual.output_tokens),
+        logprobs=section.get("logprobs", _permission, usual.logprobs),
     )
+
+
+def _permission(node: Node, what: str, problems: Problems) -> bool | None:
+    """`forbid` and `allow` are what reviewers read; `true` and `false` are older."""
+    if isinstance(node, Scalar) and node.value in ("allow", "forbid"):
+        return node.value == "allow"
+    return boolean(node, what, problems)
 
 
 def _digest(data: bytes) -> str:
@@ -278,9 +287,10 @@ def _stream_form(stream: StreamSpec) -> Form:
 
 
 def _limits_form(limits: Limits) -> Form:
-    form = asdict(limits)
-    if limits.logprobs:
-        del form["logprobs"]
+    form, usual = asdict(limits), Limits()
+    for name in ("logprobs", "input_tokens", "output_tokens"):
+        if form[name] == getattr(usual, name):
+            del form[name]
     return form
 
 
@@ -327,6 +337,8 @@ def _do_form(do: Do) -> Form:
     form: list[Form] = [do.action.name.lower(), *texts]
     if do.field or do.template or do.before_audit or do.reversible:
         form += [do.field, do.template, int(do.before_audit), int(do.reversible)]
+    if do.model:
+        form += [do.model, int(do.require_seed)]
     return form
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 GUARD_UNAVAILABLE = "guard_unavailable"
 UNCOVERED_PART = "uncovered_part"
 REDACTION_IMPOSSIBLE = "redaction_impossible"
+SEED_REQUIRED = "seed_required"
 
 
 def _none() -> Mapping[str, str]:
@@ -135,6 +136,10 @@ class Do:
     """For `replace_response`: which of the policy's templates is the answer."""
     before_audit: bool = False
     """Whether what is redacted must not be kept anywhere, sealed neither."""
+    model: str = ""
+    """For `route`: the public name of the model that the request goes to."""
+    require_seed: bool = False
+    """Whether such a request has to have a `seed`."""
     reversible: bool = False
     """Whether what is redacted comes back in the answer, for the same tenant and exchange."""
 
@@ -337,6 +342,10 @@ class Decision:
     """(rule, field) for every note that rules leave in the record, sorted."""
     template: str | None = None
     """The policy's template that is the answer in place of the model's."""
+    route: str | None = None
+    """The model that the request goes to in place of the one that was asked for."""
+    require_seed: bool = False
+    """Whether it may go there only with a `seed`."""
     opened: tuple[tuple[str, str], ...] = ()
     """(rule, ticket) for every rule that was left out for want of a verdict, because somebody accepts that; sorted."""
     exempt: tuple[str, ...] = ()

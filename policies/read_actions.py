@@ -14,22 +14,23 @@ from types import MappingProxyType
 from policies import vocabulary as words
 from policies.errors import Problems
 from policies.fields import Section, boolean, choice, matching, table, text
-from policies.model import GUARD_UNAVAILABLE, REDACTION_IMPOSSIBLE, UNCOVERED_PART, Action, Do
+from policies.model import GUARD_UNAVAILABLE, REDACTION_IMPOSSIBLE, SEED_REQUIRED, UNCOVERED_PART, Action, Do
 from policies.replacements import PLACEHOLDER, TOKEN_PLACE, is_placeholder
 from policies.yaml_strict import Node, Scalar
 
 CODE = r"[a-z][a-z0-9_]{0,63}"
 QUEUE = r"[a-z][a-z0-9_-]{0,63}"
-RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE})
+RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE, SEED_REQUIRED})
 DEFAULT_QUEUE, DEFAULT_SEVERITY = "default", "medium"
 SEVERITIES = ("low", "medium", "high", "critical")
-MAIN = ("block", "redact", "replace", "replace_response")
+MAIN = ("block", "redact", "replace", "replace_response", "route")
 """Of these a rule has at most one."""
 BESIDE = ("flag", "annotate")
 LONGEST_AS, LONGEST_TEXT, LONGEST_TEMPLATE, MAX_TEMPLATES = 100, 1_000, 8_000, 100
 
 _queue = matching(QUEUE, "a name of small letters, digits, `-` and `_`")
 _code = matching(CODE, "a name of small letters, digits and `_`")
+_model = matching(r"[^\s\x00-\x1f]{1,200}", "the public name of a model")
 _message = matching(r"[^\x00-\x1f\x7f]{1,500}", "a text of 1 to 500 characters in one line")
 
 
@@ -76,6 +77,7 @@ class ActionReader:
             "redact": '{redact: {as: "[{type}]"}}',
             "replace": "{replace: {text: …}}",
             "replace_response": "{replace_response: {template: …}}",
+            "route": "{route: {model: …}}",
             "annotate": "{annotate: {field: …}}",
         }
         if isinstance(node.value, str) and node.value in examples:
@@ -103,6 +105,7 @@ class ActionReader:
                 "redact": self._redact,
                 "replace": self._replace,
                 "replace_response": self._replace_response,
+                "route": self._route,
             }
             return readers[chosen[0]](section, queue, severity, note)
         if "flag" not in section and "annotate" not in section:
@@ -185,3 +188,10 @@ class ActionReader:
             told = f"template `{name}` is not one of `templates`, which has {known}"
             self.problems.add(inner.place_of("template"), told)
         return Do(Action.REPLACE, template=name, queue=queue, severity=severity, field=note)
+
+    def _route(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
+        inner = self._open(section, "route", ("model", "require_seed"), ("upstream",))
+        if inner is None:
+            return None
+        model, seeded = inner.require("model", _model, ""), inner.get("require_seed", boolean, False)
+        return Do(Action.ROUTE, model=model, require_seed=seeded, queue=queue, severity=severity, field=note)

@@ -127,6 +127,9 @@ class RuleReader:
             self._check_redaction(rule, section)
         elif rule.do.action is Action.REPLACE:
             self._check_replacement(rule, section)
+        elif rule.do.action is Action.ROUTE and (late := sorted(rule.scopes & ANSWER_SCOPES)):
+            told = f"`route` on `{late[0]}`: an answer has been made already"
+            self.problems.add(section.place_of("do"), told, "make it a rule on parts of requests")
 
     def _check_replacement(self, rule: Rule, section: Section) -> None:
         """What stands for a whole part, or a whole answer, comes before any of it has left."""

@@ -169,6 +169,8 @@ _LIMITS: Mapping[str, tuple[int, int]] = {
     "input_chars": (1, 10_000_000),
     "output_chars": (1, 10_000_000),
     "n": (1, 16),
+    "input_tokens": (1, 1_000_000),
+    "output_tokens": (1, 1_000_000),
 }
 """Bounds as in policies/load.py; a test compares them with what it accepts."""
 
@@ -176,7 +178,7 @@ _LIMITS: Mapping[str, tuple[int, int]] = {
 def _limit(name: str) -> dict[str, Schema]:
     if name in _LIMITS:
         return _whole(*_LIMITS[name])
-    return _unit(12, SIZE_UNITS) if name == "body" else {"type": "boolean"}
+    return _unit(12, SIZE_UNITS) if name == "body" else {"enum": [True, False, "allow", "forbid"]}
 
 
 # --- detectors ---
@@ -270,6 +272,7 @@ def _do() -> dict[str, Schema]:
         "redact": _object(redact, ["as"]),
         "replace": _object({"text": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}}, ["text"]),
         "replace_response": _object({"template": _pattern(QUEUE)}, ["template"]),
+        "route": _object({"model": _TEXT, "require_seed": {"type": "boolean"}}, ["model"]),
     }
     beside: dict[str, Schema] = {
         "flag": _object({"queue": _pattern(QUEUE), "severity": _enum(SEVERITIES)}),
@@ -327,7 +330,10 @@ def _test() -> dict[str, Schema]:
     message: dict[str, Schema] = {"anyOf": [_object({role: _TEXT}, [role]) for role in ROLES]}
     messages: Schema = {"type": "array", "minItems": 1, "items": message}
     send: dict[str, Schema] = {"messages": messages, "stream": {"type": "boolean"}}
-    send |= dict.fromkeys(("model", "tenant", "app", *words.CLAIMS), _TEXT) | {"n": _whole(1, 128)}
+    send |= dict.fromkeys(("model", "tenant", "app", *words.CLAIMS), _TEXT) | {
+        "n": _whole(1, 128),
+        "seed": _whole(0, 2**31),
+    }
     chunks: Schema = {"type": "array", "minItems": 1, "items": _TEXT}
     call: Schema = {"type": "object", "additionalProperties": True, "minProperties": 1, "maxProperties": 1}
     calls: dict[str, Schema] = {"tool_calls": {"type": "array", "minItems": 1, "items": call}, "class": _TEXT}
@@ -370,6 +376,7 @@ def _expect() -> dict[str, Schema]:
             "flags": _list(_TEXT),
             "annotations": _list(_TEXT),
             "template": _TEXT,
+            "route": _TEXT,
             "client_sees": texts,
             "client_never_sees": texts,
             "upstream_sees": texts,

@@ -70,5 +70,13 @@ class Limits:
     input_chars: int = 200_000
     output_chars: int = 100_000
     n: int = 1
+    input_tokens: int = 1_000_000
+    """Of CHARS_PER_TOKEN characters each; `input_chars` holds besides."""
+    output_tokens: int = 1_000_000
+    """What a request may ask for, and how long an answer may be, counted in the same way."""
     logprobs: bool = True
     """Whether a request may ask for the log-probabilities of the tokens."""
+
+    @property
+    def answer_chars(self) -> int:
+        return min(self.output_chars, self.output_tokens * CHARS_PER_TOKEN)

@@ -72,7 +72,7 @@ def condition(rule: Rule) -> str:
 def doing(do: Do) -> str:
     """`block prompt_attack`, `redact, flag security high`, `replace answer by crisis-line`."""
     name = do.action.name.lower()
-    words = [f"replace answer by {do.template}" if do.template else " ".join(filter(None, (name, do.code)))]
+    words = [f"replace answer by {do.template}" if do.template else " ".join(filter(None, (name, do.code, do.model)))]
     if do.queue:
         words = ([] if name == "flag" else words) + [f"flag {do.queue} {do.severity}"]
     if do.field:

@@ -90,7 +90,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 LATER_GUARDS: Final[tuple[str, ...]] = ()
 LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "sinks")
 LATER_DEFAULTS: Final = ("dialect",)
-LATER_LIMITS: Final = ("input_tokens", "output_tokens", "files", "timeout")
+LATER_LIMITS: Final = ("files", "timeout")
 LATER_DETECTOR: Final = (
     "endpoint",
     "extra",
@@ -101,7 +101,7 @@ LATER_DETECTOR: Final = (
 )
 LATER_RULE: Final = ("relaxes", "dialect", "branch")
 LATER_SCOPES: Final = ("admin",)
-LATER_ACTIONS: Final = ("route", "review", "transform", "webhook")
+LATER_ACTIONS: Final = ("review", "transform", "webhook")
 LATER_ON_ERROR: Final = ("review",)
 LATER_STREAM_MODES: Final = ("shadow_only",)
 LATER_FACTS: Final = ("requester",)

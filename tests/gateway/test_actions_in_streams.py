@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.entries import Exchange
+from gateway.errors import GatewayError, NotFound
 from gateway.exchange import Caller, Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta
-from gateway.pipeline import Blocked, InForce, Pipeline, Step
+from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
+from gateway.rewrite import kept_parts
 from gateway.wire import parse_chat
 from guards.panel import Panel
 from guards.registry import build
-from guards.verdict import PPM, Guard, Verdict
+from guards.verdict import PPM, Guard, Part, Scope, Verdict
+from policies.decide import unredactable
 from policies.load import parse_policy
-from policies.model import Policy
+from policies.model import Action, Decision, Policy, Redaction
 from tests.doubles import MemoryAudit, ScriptedGuard, ScriptedServer
 
 POLICY = """
@@ -53,6 +56,10 @@ rules:
     stream: {mode: buffer}
     when: {promise: {count: {gte: 1}}, branch: retail}
     do: {replace_response: {template: sorry}, annotate: {field: promised}}
+  - id: credit
+    on: [user]
+    when: {purpose: credit}
+    do: {route: {model: validated, require_seed: true}, annotate: {field: annex_three}}
   - {id: injected, on: [tool_result], when: {harm: {unsafe: true}}, do: {replace: {text: "[withheld]"}}}
   - {id: tools, on: [tool_call], when: {tool: {not_in: [lookup]}}, do: {block: {code: tool_denied}}}
   - {id: pass, on: [system, user, history, tool_result, tool_call, output, reasoning], do: allow}
@@ -79,6 +86,19 @@ class Played:
         return [record["decision"] for record in self.audit.records if "decision" in record]
 
 
+class _Server(ScriptedServer):
+    """One that does not serve every model."""
+
+    def __init__(self, lost: tuple[str, ...], *events: Any) -> None:
+        super().__init__(*events)
+        self._lost = lost
+
+    async def served_as(self, model: str) -> str:
+        if model in self._lost:
+            raise NotFound("model_not_found", "it is not served here")
+        return await super().served_as(model)
+
+
 async def play(
     messages: list[dict[str, Any]],
     *events: Any,
@@ -86,6 +106,7 @@ async def play(
     claims: dict[str, str] | None = None,
     class_: str = "local",
     policy: str = POLICY,
+    lost: tuple[str, ...] = (),
     **fields: Any,
 ) -> Played:
     loaded = parse_policy(policy.encode(), "p")
@@ -94,7 +115,7 @@ async def play(
         name: harm if name == "harm" else build(spec.use, spec.options, {}) for name, spec in loaded.detectors.items()
     }
     in_force = InForce(loaded, Panel(guards), {name: guard.identity for name, guard in guards.items()})
-    played = Played(loaded, harm, ScriptedServer(*events), MemoryAudit())
+    played = Played(loaded, harm, _Server(lost, *events), MemoryAudit())
     limits = replace(loaded.limits, n=4)
     request = parse_chat(json.dumps({"model": "m", "messages": messages, "stream": stream} | fields).encode(), limits)
     exchange = Exchange("id-1", Caller("k", "t", "a", claims or {}), "/v1", "engine", loaded, class_)
@@ -241,3 +262,35 @@ async def test_a_replacement_that_is_no_name_of_a_tool_blocks() -> None:
     last = played.steps[-1]
     assert isinstance(last, Blocked)
     assert last.decision.code == "redaction_impossible"
+
+
+async def test_a_request_goes_to_the_model_that_a_rule_chooses() -> None:
+    played = await play(user("hi"), *pieces("ok", []), claims={"purpose": "credit"}, seed=7)
+    assert played.server.bodies[0]["model"] == "served/validated"
+    admit = played.audit.records[0]
+    assert admit["target"] == {"upstream": "engine", "model_req": "m", "model_served": "served/validated"}
+    assert (admit["decision"]["action"], admit["decision"]["route"]) == ("route", "validated")
+    admitted = played.steps[0]
+    assert isinstance(admitted, Admitted)
+    assert admitted.decision.route == "validated"
+
+
+async def test_without_the_seed_that_the_route_needs_the_request_is_refused() -> None:
+    played = await play(user("hi"), *pieces("never", []), claims={"purpose": "credit"})
+    [step] = played.steps
+    assert isinstance(step, Blocked)
+    assert (step.decision.code, step.decision.status, played.server.bodies) == ("seed_required", 400, [])
+
+
+async def test_a_model_that_is_not_there_is_no_reason_to_ask_another() -> None:
+    with pytest.raises(GatewayError) as error:
+        await play(user("hi"), *pieces("never", []), claims={"purpose": "credit"}, seed=7, lost=("validated",))
+    assert (error.value.code, error.value.status) == ("route_unavailable", 503)
+
+
+async def test_what_must_not_be_kept_is_not_in_what_is_kept() -> None:
+    parts = [Part(Scope.USER, "/a", "user", "cvv 123 and more"), Part(Scope.USER, "/b", "user", "cvv 123")]
+    cuts = [Redaction("/a", 4, 7, "[x]", "r", before_audit=True), Redaction("/b", 4, 7, "[x]", "r")]
+    assert [part.text for part in kept_parts(parts, cuts)] == ["cvv [x] and more", "cvv 123"]
+    decision = unredactable(Decision(Action.REDACT, redactions=tuple(cuts)))
+    assert [part.text for part in kept_parts(parts, decision.redactions)] == ["cvv [x] and more", "cvv 123"]

@@ -244,3 +244,23 @@ def test_no_message_makes_the_reader_crash(message: Any) -> None:
     texts = [part.text for part in request.parts]
     content = message["content"]
     assert not isinstance(content, str) or not content or content in texts
+
+
+@pytest.mark.parametrize(
+    ("limits", "fields", "code"),
+    [
+        (Limits(n=2), {"n": 3}, "limit_n"),
+        (Limits(tools=0), {"tools": [{"type": "function", "function": {"name": "f"}}]}, "limit_tools"),
+        (Limits(output_tokens=10), {"max_tokens": 11}, "limit_output_tokens"),
+        (Limits(output_tokens=10), {"max_completion_tokens": 11}, "limit_output_tokens"),
+        (Limits(input_tokens=1), {}, "limit_input_tokens"),
+    ],
+)
+def test_more_than_the_policy_admits_is_refused_with_a_code_of_its_own(
+    limits: Limits, fields: dict[str, Any], code: str
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]} | fields
+    with pytest.raises(BadRequest) as error:
+        parse_chat(json.dumps(body).encode(), limits)
+    assert error.value.code == code
+    assert parse_chat(json.dumps(body).encode(), Limits(n=4, tools=1, output_tokens=11, input_tokens=20))

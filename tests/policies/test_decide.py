@@ -240,6 +240,8 @@ RULES = [
     "- {id: regret, on: [output], when: {hidden: {count: {gte: 1}}}, do: {replace_response: {template: regret}}}",
     '- {id: back, on: [user], when: {creds: {entity: jwt}}, do: {redact: {as: "{token}", reversible: tenant}}}',
     '- {id: kept, on: [user], when: {hidden: {entity: bidi}}, do: {redact: {as: "{first2}", before_audit: true}}}',
+    "- {id: other, on: [user], when: {harm: {category: [S1]}}, do: {route: {model: b, require_seed: true}}}",
+    "- {id: another, on: [user], when: {inject: {unsafe: true}}, do: {route: {model: a}}}",
     "- {id: lax, on: [output], when: {creds: {count: {gte: 3}}}, do: flag, on_error: open, "
     "accept_risk: {by: x, ticket: T-1, until: 2030-01-01}}",
     "- {id: rest, on: [user], mode: off, until: 2030-01-01, when: {inject: {unsafe: true}}, do: {block: {code: r}}}",

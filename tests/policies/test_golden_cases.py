@@ -50,6 +50,8 @@ def plain(decision: Decision) -> dict[str, Any]:
         "redactions": [_cut(cut) for cut in decision.redactions],
         "annotations": [list(one) for one in decision.annotations],
         "template": decision.template,
+        "route": decision.route,
+        "require_seed": decision.require_seed or None,
         "opened": [list(one) for one in decision.opened],
         "shadow": [list(one) for one in decision.shadow],
         "errors": [list(one) for one in decision.errors],

@@ -175,14 +175,14 @@ LATER = [
     ("defaults: {on_error: review}\n", "review"),
     ("defaults: {uncovered: allow}\n", "allow"),
     ("defaults: {stream: {mode: shadow_only}}\n", "shadow_only"),
-    ("defaults: {limits: {input_tokens: 5}}\n", "input_tokens"),
+    ("defaults: {limits: {files: 5}}\n", "files"),
 ]
 LATER_IN_RULES = [
     ("- {id: r, on: [admin], do: allow}", "admin"),
     ("- {id: r, on: [user], do: allow, relaxes: x}", "relaxes"),
     ("- {id: r, on: [user], do: allow, stream: {mode: shadow_only}}", "shadow_only"),
     ("- {id: r, on: [user], do: {review: {queue: q}}}", "review"),
-    ("- {id: r, on: [user], do: {route: {model: x}}}", "route"),
+    ("- {id: r, on: [user], do: {route: {model: x, upstream: y}}}", "upstream"),
     ("- {id: r, on: [user], do: {block: {code: x, dialect: openai_refusal}}}", "dialect"),
     ("- {id: r, on: [user], when: {requester: x}, do: flag}", "requester"),
     ("- {id: r, on: [user], when: {inject: {not_in: [x]}}, do: flag}", "not_in"),

@@ -38,6 +38,7 @@ def do_of(do: str, scope: str = "user") -> Do:
             '{redact: {as: "{first6}******{last4}", before_audit: true}, annotate: {field: pan}}',
             Do(Action.REDACT, replacement="{first6}******{last4}", before_audit=True, field="pan"),
         ),
+        ("{route: {model: m, require_seed: true}}", Do(Action.ROUTE, model="m", require_seed=True)),
         ("{block: {code: c}, annotate: {field: a}}", Do(Action.BLOCK, code="c", field="a")),
     ],
 )
@@ -48,6 +49,8 @@ def test_actions(written: str, meant: Do) -> None:
 @pytest.mark.parametrize(
     ("do", "problem"),
     [
+        ("route", "`route` needs its particulars (write `{route: {model: …}}`)"),
+        ("{route: {require_seed: true}}", "`route` has no `model`"),
         ("replace", "`replace` needs its particulars (write `{replace: {text: …}}`)"),
         ("annotate", "`annotate` needs its particulars"),
         ("{replace: {}}", "`replace` has no `text`"),
@@ -77,6 +80,7 @@ def test_action_without_what_it_needs_is_refused(do: str, problem: str) -> None:
             f'on: [output], {COUNT}, do: {{redact: {{as: "[{{token}}]", reversible: tenant}}}}',
             "`reversible` on `output`: what an answer says comes back to nobody",
         ),
+        ("on: [user, output], do: {route: {model: m}}", "`route` on `output`: an answer has been made already"),
         ("on: [user], do: allow, stream: {mode: buffer}", "`stream` is for rules on `output`, `reasoning` or"),
     ],
 )
