@@ -1,0 +1,1 @@
+"""Signed policies: what people approved, byte for byte, and which of it is in force."""

@@ -1,0 +1,20 @@
+"""What can be wrong with a bundle. The message is for operators and names no text of the policy."""
+
+from __future__ import annotations
+
+
+class BundleError(Exception):
+    """The bundle is not put in force; whatever was in force stays. `code` is stable.
+
+    bundle_malformed    not a bundle, cut short, or its files are not those that were signed
+    bundle_unsigned     too few approvers signed it for what it changes
+    bundle_expired      its time is over
+    bundle_older        its counter is not above that of a bundle that was in force
+    bundle_invalid      the policy in it does not load here
+    bundle_tests        a test in its policy fails
+    bundle_unknown      no bundle of this digest was ever in force here
+    """
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
