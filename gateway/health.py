@@ -46,9 +46,8 @@ class Health:
 
     def state(self) -> dict[str, str]:
         """Name of each thing an exchange needs -> `ok`, or why not."""
-        audit = "ok" if self._records.healthy else "audit_unavailable"
         probed = {name: self._state.get(name, NOT_PROBED) for name in (*self._probes, *self._more())}
-        return {**probed, "audit": audit, **({"process": "draining"} if self.draining else {})}
+        return {**probed, "audit": self._records.state, **({"process": "draining"} if self.draining else {})}
 
     @property
     def ready(self) -> bool:

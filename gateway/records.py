@@ -71,6 +71,6 @@ class Records:
             raise
 
     @property
-    def healthy(self) -> bool:
-        """Whether records can be made durable now."""
-        return self._log.healthy
+    def state(self) -> str:
+        """`ok`, or the code of why an exchange that begins now could not be recorded."""
+        return self._log.state

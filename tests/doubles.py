@@ -171,6 +171,10 @@ class MemoryLog:
     def healthy(self) -> bool:
         return self.fail_from is None or len(self.records) < self.fail_from
 
+    @property
+    def state(self) -> str:
+        return "ok" if self.healthy else "audit_unavailable"
+
     async def append(self, record: Mapping[str, Any]) -> Receipt:
         line = canonical(record)
         if not self.healthy:

@@ -15,7 +15,7 @@ from typing import IO
 
 from gateway.audit.epoch_keys import EpochKeys
 from gateway.audit.epochs import EpochChain, SignedHead
-from gateway.audit.errors import AuditError, AuditUnavailable, NoteError
+from gateway.audit.errors import AuditError, NoteError, unavailable
 from gateway.audit.files import Files, write_all, write_new_file
 from gateway.audit.head_store import Head, HeadStore
 from gateway.audit.note import Checkpoint
@@ -113,7 +113,7 @@ class CheckpointFiles:
             write_new_file(self._files, self._directory / NEWEST, note)
         except OSError as exc:
             self._reset()
-            raise AuditUnavailable(f"checkpoint cannot be written: {exc.strerror}") from exc
+            raise unavailable("checkpoint cannot be written", exc) from exc
         self._time_ns = checkpoint.time_ns
 
     def _open(self) -> int:

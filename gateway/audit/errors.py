@@ -4,6 +4,7 @@
     RecordError       a record does not fit the format; nothing was written, the caller has a bug
     AuditUnavailable  a record could not be made durable; what it would have permitted must not happen
       SegmentLost     the open segment can no longer be trusted; the batch may be tried once more in a new one
+      NoRoom          the disk is full; with the reserve released it may do once more
       HeadConflict    another process signed heads of this log; nothing is signed or written any more
       EpochMissing    no key may sign at this time; the log goes on for some seconds without a signed head
     NoteError         a signed note or checkpoint does not hold
@@ -19,6 +20,10 @@ Messages name files, lines and sizes. They never carry the content of a record.
 """
 
 from __future__ import annotations
+
+import errno
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class AuditError(Exception):
@@ -45,6 +50,21 @@ class AuditUnavailable(Exception):
 
 class SegmentLost(AuditUnavailable):
     """A sync or write error: the descriptor is closed for good, as a repeated fsync can succeed falsely."""
+
+
+class NoRoom(AuditUnavailable):
+    """The disk, or what this process may use of it, is full. Nothing was added."""
+
+
+def is_full(exc: OSError) -> bool:
+    """Whether the operation failed for want of room."""
+    return exc.errno in _NO_ROOM
+
+
+def unavailable(problem: str, exc: OSError) -> AuditUnavailable:
+    """What a failed operation means for whoever waits for the log."""
+    kind = NoRoom if is_full(exc) else AuditUnavailable
+    return kind(f"{problem}: {exc.strerror}")
 
 
 class HeadConflict(AuditUnavailable):

@@ -23,6 +23,15 @@ class FileState:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """How much room a disk has, in bytes."""
+
+    free: int
+    """For this process; what is kept for root is not counted."""
+    total: int
+
+
 class Files(Protocol):
     """Operations of the kernel. Each raises OSError or has happened; only `sync` makes one survive a power cut."""
 
@@ -39,6 +48,9 @@ class Files(Protocol):
 
     def truncate(self, descriptor: int, size: int) -> None: ...
 
+    def allocate(self, descriptor: int, size: int) -> None:
+        """Give the file so many bytes that nobody else can take."""
+
     def close(self, descriptor: int) -> None: ...
 
     def rename(self, old: Path, new: Path) -> None: ...
@@ -50,6 +62,8 @@ class Files(Protocol):
     def state(self, descriptor: int) -> FileState: ...
 
     def state_of_path(self, path: Path) -> FileState: ...
+
+    def space(self, path: Path) -> Space: ...
 
     def lock(self, descriptor: int) -> None:
         """Take the exclusive lock or raise BlockingIOError at once. Held until close."""
@@ -77,6 +91,9 @@ class OsFiles:
     def truncate(self, descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
+    def allocate(self, descriptor: int, size: int) -> None:
+        os.posix_fallocate(descriptor, 0, size)
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
 
@@ -94,6 +111,10 @@ class OsFiles:
 
     def state_of_path(self, path: Path) -> FileState:
         return _state(os.stat(path))
+
+    def space(self, path: Path) -> Space:
+        found = os.statvfs(path)
+        return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
     def lock(self, descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,15 +14,18 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
-from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, RecordError
+from gateway.audit.epochs import Epoch
+from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, NoRoom, RecordError
 from gateway.audit.files import Files, OsFiles
 from gateway.audit.origin import open_origin
 from gateway.audit.record import Json, check_value
+from gateway.audit.reserve import Reserve
 from gateway.audit.settings import AuditSettings as AuditSettings
 from gateway.audit.sinks.group import QuorumLost, Sinks
 from gateway.audit.sinks.worker import SinkState
@@ -31,6 +34,7 @@ from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
 CHECKPOINT_PATIENCE_S = 30.0
 """How long records may be written without a signed head before the log counts as broken."""
+_NO_ADMISSION = "the disk has no room for another exchange"
 
 
 class _Waiting(NamedTuple):
@@ -45,10 +49,13 @@ class AuditLog:
     def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int, sinks: Sinks) -> None:
         self._settings, self._writer, self._files, self._lock = settings, writer, files, lock
         self._sinks = sinks
+        self._reserve = Reserve(files, settings.directory, settings.reserve_bytes, settings.low_space)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._fault: str | None = None
         self._where = "store"
         """Where the fault lies: here, or at a sink of this name."""
+        self._code = AuditUnavailable.code
+        """What kind of fault it is."""
         self._refused = 0
         self._forked = False
         """Another process goes on with this log: not even a probe may add to it."""
@@ -83,8 +90,25 @@ class AuditLog:
 
     @property
     def healthy(self) -> bool:
-        """Whether the next append has a chance."""
-        return self._trouble() is None
+        """Whether an exchange that begins now can be recorded."""
+        return self.state == "ok"
+
+    @property
+    def state(self) -> str:
+        """`ok`, or the code of what is wrong. Any thread."""
+        if self._trouble() is not None:
+            return self._code
+        return "ok" if self._reserve.admits else "audit_no_space"
+
+    @property
+    def room(self) -> Reserve:
+        """How much the disk has left, for metrics."""
+        return self._reserve
+
+    @property
+    def epoch(self) -> Epoch:
+        """The key that signs now, and its time, for metrics."""
+        return self._writer.signing.epoch
 
     @property
     def sinks(self) -> list[SinkState]:
@@ -103,6 +127,8 @@ class AuditLog:
         """
         _check_record(record)
         trouble = self._trouble()
+        if trouble is None and not self._reserve.admits and record.get("stage") == "admit":
+            trouble = _NO_ADMISSION
         if trouble is not None:
             self._refused += 1
             raise AuditUnavailable(trouble)
@@ -135,6 +161,7 @@ class AuditLog:
 
     def _run(self) -> None:
         try:
+            self._look_for_room()
             self._confirm()
             while self._turn():
                 pass
@@ -154,6 +181,7 @@ class AuditLog:
     def _turn(self) -> bool:
         """One batch, probe or checkpoint. False when the log is to be closed."""
         batch, go_on = self._take()
+        self._look_for_room()
         if self._fault is not None:
             _fail(batch, self._fault)
             self._refused += len(batch)
@@ -185,7 +213,7 @@ class AuditLog:
         if self._fault is not None:
             return self._settings.probe_interval_s
         due = max(0.0, self._checkpoint_due() - time.monotonic())
-        return min(due, self._settings.probe_interval_s) if self._sinks else due
+        return min(due, self._settings.probe_interval_s) if self._sinks or not self._reserve.admits else due
 
     def _checkpoint_due(self) -> float:
         if self._sign_tried_at > self._signed_at:
@@ -196,6 +224,7 @@ class AuditLog:
 
     def _store(self, batch: list[_Waiting]) -> None:
         """Make a batch durable, and only then tell those who wait for it. The one place where records count."""
+        batch = self._admitted(batch)
         self._busy_since = time.monotonic()
         try:
             results = self._writer.write([waiting.record for waiting in batch])
@@ -203,6 +232,9 @@ class AuditLog:
             self._busy_since = None
             self._sinks.confirm(self._writer.head[0])
         except AuditUnavailable as exc:
+            if isinstance(exc, NoRoom) and self._reserve.release():
+                self._store(batch)
+                return
             self._break(exc)
             _fail(batch, exc.problem)
         else:
@@ -210,10 +242,27 @@ class AuditLog:
         finally:
             self._busy_since = None
 
+    def _admitted(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """What may be written. While there is only the reserve, no exchange begins."""
+        if self._reserve.admits:
+            return batch
+        late = [waiting for waiting in batch if waiting.record.get("stage") == "admit"]
+        _fail(late, _NO_ADMISSION)
+        self._refused += len(late)
+        return [waiting for waiting in batch if waiting.record.get("stage") != "admit"]
+
+    def _look_for_room(self) -> None:
+        """Whether there is room for what comes, and a record when there is less of it."""
+        reports = self._reserve.look(time.monotonic())
+        if reports and self._fault is None:
+            # It is only news: if there is no room for it, what comes next finds out.
+            with suppress(AuditUnavailable):
+                self._writer.write(reports)
+
     def _break(self, exc: AuditUnavailable) -> None:
         """Nothing is recorded any more until a probe says otherwise."""
         self._where = exc.where if isinstance(exc, QuorumLost) else "store"
-        self._fault = exc.problem
+        self._code, self._fault = exc.code, exc.problem
 
     def _confirm(self) -> None:
         """Begin broken if the sinks do not get what the start has written."""
@@ -247,16 +296,19 @@ class AuditLog:
             return
         self._refused -= refused
         self._note_signed()
-        self._fault = None
+        self._code, self._fault = AuditUnavailable.code, None
 
     def _sign(self) -> None:
         self._sign_tried_at = time.monotonic()
         try:
             self._writer.sign_head()
         except AuditUnavailable as exc:
+            if isinstance(exc, NoRoom) and self._reserve.release():
+                self._sign()
+                return
             self._forked = isinstance(exc, HeadConflict)
             if self._forked or time.monotonic() - self._signed_at > CHECKPOINT_PATIENCE_S:
-                self._fault = exc.problem
+                self._break(exc)
             return
         self._note_signed()
 

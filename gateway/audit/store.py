@@ -9,7 +9,6 @@ next one says so. A segment that somebody else touched is not written to: record
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from gateway.audit.errors import AuditUnavailable, SegmentLost
+from gateway.audit.errors import AuditUnavailable, SegmentLost, is_full, unavailable
 from gateway.audit.files import Files, FileState, write_all, write_new_file
 from gateway.audit.seal import seal_path
 from gateway.audit.segments import Continues, aside_path, segment_path
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 DAY_NS = 86_400 * 10**9
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(slots=True)
@@ -95,7 +93,7 @@ class Store:
             write_new_file(self._files, path, note)
             self._files.sync_directory(path.parent)
         except OSError as exc:
-            raise AuditUnavailable(f"seal `{path.name}` cannot be written: {exc.strerror}") from exc
+            raise unavailable(f"seal `{path.name}` cannot be written", exc) from exc
         self.closed = None
 
     def commit(self, first: int, data: bytes, wall_ns: int, *, grow: bool = False) -> None:
@@ -150,7 +148,7 @@ class Store:
                 self._files.close(descriptor)
                 raise
         except OSError as exc:
-            raise AuditUnavailable(f"segment `{path.name}` cannot be created: {exc.strerror}") from exc
+            raise unavailable(f"segment `{path.name}` cannot be created", exc) from exc
         return _Open(path, first, descriptor, (state.device, state.inode), day)
 
     def _clear_name(self, path: Path) -> None:
@@ -179,10 +177,10 @@ class Store:
         try:
             write_all(self._files, segment.descriptor, data)
         except OSError as exc:
-            if exc.errno not in _NO_ROOM:
+            if not is_full(exc):
                 self._abandon(segment, "write", exc)
             self._cut_back(segment)
-            raise AuditUnavailable(f"no room for {len(data)} bytes: {exc.strerror}") from exc
+            raise unavailable(f"no room for {len(data)} bytes", exc) from exc
 
     def _cut_back(self, segment: _Open) -> None:
         try:

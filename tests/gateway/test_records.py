@@ -28,7 +28,7 @@ async def test_a_record_that_is_durable_has_a_number_and_is_counted() -> None:
     assert [receipt.seq for receipt in written] == [0, 1]
     assert appended.sign(written[1]) == "memory; i=1"
     assert value(metrics, "gatehouse_audit_records_total") == 2
-    assert appended.healthy
+    assert appended.state == "ok"
 
 
 async def test_decisions_that_lacked_a_verdict_are_counted_by_detector() -> None:
@@ -46,7 +46,7 @@ async def test_a_log_that_cannot_write_is_503_for_the_client() -> None:
         await appended.append({"type": "a"})
     assert (error.value.code, error.value.status) == ("audit_unavailable", 503)
     assert value(metrics, "gatehouse_audit_records_total") == 0
-    assert not appended.healthy
+    assert appended.state == "audit_unavailable"
 
 
 async def test_a_record_that_the_format_refuses_is_a_bug_not_an_outage() -> None:

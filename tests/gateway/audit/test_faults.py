@@ -24,7 +24,7 @@ from tests.gateway.audit.harness import (
     verified,
 )
 
-QUICK = {"checkpoint_interval_s": 0.0, "probe_interval_s": 0.005}
+QUICK = {"checkpoint_interval_s": 0.0, "probe_interval_s": 0.005, "reserve_bytes": 4096, "low_space": 1e-6}
 
 
 def open_again(path: Path, files: FaultyFiles) -> AuditLog:

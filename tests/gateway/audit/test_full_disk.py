@@ -106,3 +106,33 @@ async def test_limit_on_file_size_cuts_a_write_short_and_nothing_promised_is_los
     leaves = [leaf_hash(line) for line in lines_in(tmp_path)]
     assert all(leaves[receipt.seq] == receipt.leaf for receipt in promised)
     assert verified(tmp_path).finding is None
+
+
+async def test_the_reserve_lets_open_exchanges_finish_on_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
+    key = tmp_path / "keys" / "audit.pem"
+    settings = AuditSettings(
+        small_disk / "log", ORIGIN, key, probe_interval_s=0.02, reserve_bytes=64 * 1024, low_space=0.01
+    )
+    log = AuditLog.open(settings)
+    await log.append({"type": "request.admit", "stage": "admit", "req": "a"})
+    ballast = small_disk / "ballast"
+    with suppress(OSError):
+        ballast.write_bytes(bytes(1024 * 1024))
+    # What is left in the pages of the segment is used up first; then the write that fails releases the reserve.
+    for _ in range(10):
+        await log.append({**RECORD, "stage": "complete"})
+    await log.append({"type": "response.complete", "stage": "complete", "req": "a"})
+    assert (small_disk / "log" / "reserve").stat().st_size == 0
+    assert log.state == "audit_no_space"
+    with pytest.raises(AuditUnavailable, match="no room for another exchange"):
+        await log.append({"type": "request.admit", "stage": "admit", "req": "b"})
+    ballast.unlink()
+    for _ in range(500):
+        if log.state == "ok":
+            break
+        await asyncio.sleep(0.01)
+    await log.append({"type": "request.refuse", "stage": "complete", "req": "c"})
+    await log.close()
+    assert (small_disk / "log" / "reserve").stat().st_size == 64 * 1024
+    report = verify(small_disk / "log", load_trust(tmp_path / "keys" / "test-one-audit.vkey"))
+    assert report.finding is None

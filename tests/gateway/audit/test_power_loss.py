@@ -101,6 +101,10 @@ class Forgetful(OsFiles):
         content.size = size
         super().truncate(descriptor, size)
 
+    def allocate(self, descriptor: int, size: int) -> None:
+        self._step()
+        super().allocate(descriptor, size)
+
     def rename(self, old: Path, new: Path) -> None:
         self._step()
         content = self.contents[new] = self.contents.pop(old)

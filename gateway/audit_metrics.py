@@ -1,0 +1,34 @@
+"""What /metrics tells of the audit log itself: whether it records, how much room it has, and how long its key lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from gateway.audit.log import AuditLog
+
+
+class AuditMetrics(Collector):
+    """Asked at each scrape; costs the log nothing in between."""
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        room, epoch = self._log.room, self._log.epoch
+        recording = 1 if self._log.state == "ok" else 0
+        yield GaugeMetricFamily("gatehouse_audit_recording", "1 when an exchange can begin and be recorded.", recording)
+        yield GaugeMetricFamily("gatehouse_audit_free_bytes", "Room on the log's disk, when last looked at.", room.free)
+        low = 0 if room.state == "ok" else 1
+        yield GaugeMetricFamily("gatehouse_audit_space_low", "1 below the mark `low_space`.", low)
+        if epoch.number >= 0:
+            ends_s = epoch.until_ns / 1e9
+            yield GaugeMetricFamily(
+                "gatehouse_audit_epoch_ends", "When the key that signs now may not any more.", ends_s
+            )
