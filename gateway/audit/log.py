@@ -49,7 +49,8 @@ class AuditLog:
     def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int, sinks: Sinks) -> None:
         self._settings, self._writer, self._files, self._lock = settings, writer, files, lock
         self._sinks = sinks
-        self._reserve = Reserve(files, settings.directory, settings.reserve_bytes, settings.low_space)
+        room = (settings.reserve_bytes, settings.low_space, settings.probe_interval_s)
+        self._reserve = Reserve(files, settings.directory, *room)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._fault: str | None = None
         self._where = "store"

@@ -19,16 +19,16 @@ from gateway.audit.record import Json
 FILE = "reserve"
 OK, LOW, REFUSING = "ok", "low", "refusing"
 _ORDER = (OK, LOW, REFUSING)
-_LOOK_EVERY_S = 1.0
 log = structlog.get_logger()
 
 
 class Reserve:
     """The file and the state. Owned by the writer thread; `state` and `free` may be read from any."""
 
-    def __init__(self, files: Files, directory: Path, size: int, low: float) -> None:
+    def __init__(self, files: Files, directory: Path, size: int, low: float, every_s: float = 1.0) -> None:
         """`size` in bytes, 0 for no reserve; `low` is the part of the disk that is free when it is time to say so."""
         self._files, self._directory, self._size, self._low = files, directory, size, low
+        self._every_s = every_s
         self._held = False
         self._looked_at_s: float | None = None
         self.state = OK
@@ -41,8 +41,8 @@ class Reserve:
         return self.state != REFUSING
 
     def look(self, now_s: float) -> list[dict[str, Json]]:
-        """See how much room there is, at most once a second, and give the record that tells of a worse state."""
-        if self._size == 0 or (self._looked_at_s is not None and now_s < self._looked_at_s + _LOOK_EVERY_S):
+        """See how much room there is, now and then, and give the record that tells of a worse state."""
+        if self._size == 0 or (self._looked_at_s is not None and now_s < self._looked_at_s + self._every_s):
             return []
         self._looked_at_s = now_s
         try:
