@@ -1,4 +1,4 @@
-"""The files that belong to a policy: itself, and the lists it pins. Whether it means anything shows when it is loaded."""
+"""The files that belong to a policy: itself, and the lists it pins. Whether it means anything is for its loading."""
 
 from __future__ import annotations
 
