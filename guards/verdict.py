@@ -79,6 +79,8 @@ class Context:
     """Every message of the request, in order."""
     tenant: str = ""
     """What is remembered of one tenant's text never answers another's."""
+    schemas: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Path and text of what the request declares: its tools and the form of its answer."""
 
     @classmethod
     def of(cls, parts: Sequence[Part], tenant: str = "") -> Context:
@@ -87,7 +89,9 @@ class Context:
         for part in parts:
             if message := _MESSAGE.match(part.path):
                 by_path.setdefault(f"/messages/{message[1]}", []).append(part)
-        return cls(tuple(_turn(path, found) for path, found in by_path.items()), tenant)
+        turns = tuple(_turn(path, found) for path, found in by_path.items())
+        schemas = tuple((part.path, part.text) for part in parts if part.scope is Scope.TOOL_SCHEMA)
+        return cls(turns, tenant, schemas)
 
     def history(self, part: Part) -> tuple[Turn, ...]:
         """What was said before the part: earlier messages for one of the request, all of them for one of an answer."""

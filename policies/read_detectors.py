@@ -106,7 +106,7 @@ def detector_keys(guard: GuardFacts) -> list[str]:
     keys = ["use", "timeout", "on_error", "accept_risk", *guard.names]
     keys += ["pattern", "label", "engine", "views", "check"] if guard.takes_pattern else []
     keys += ["threshold", "languages"] if guard.is_model else []
-    keys += ["categories"] if guard.categories else []
+    keys += ["categories"] if guard.categories and guard.rule is None else []
     keys += sorted(guard.rule.keys) if guard.rule else []
     return [*keys, *option_keys(guard)]
 

@@ -36,7 +36,7 @@ MANY = 1_000_000_000
 """No part has as many spans; an upper bound for `count` without one."""
 TOOL_SCOPES = frozenset({Scope.TOOL_CALL, Scope.TOOL_RESULT})
 _FACT = matching(r"[^\s\x00-\x1f]{1,200}", "a name without spaces")
-_CONDITIONS = ("score", "unsafe", "category", "only", "count", "entity")
+_CONDITIONS = ("score", "unsafe", "category", "only", "count", "entity", "in", "not_in")
 _BOUNDS = ("gte", "gt", "lt", "lte")
 
 
@@ -148,10 +148,12 @@ class _Conditions:
 
     def all(self) -> list[Matcher]:
         kinds: tuple[tuple[bool, Callable[[], Matcher | None]], ...] = (
-            ("score" in self._section, self._score),
-            ("unsafe" in self._section, self._unsafe),
+            ("score" in self._section, lambda: self._scored("score", self._score)),
+            ("unsafe" in self._section, lambda: self._scored("unsafe", self._unsafe)),
             ("category" in self._section, self._category),
             ("only" in self._section, self._only),
+            ("in" in self._section, lambda: self._among("in")),
+            ("not_in" in self._section, lambda: self._among("not_in")),
             ("count" in self._section or "entity" in self._section, self._count),
         )
         return [matcher for asked, read in kinds if asked and (matcher := read()) is not None]
@@ -192,6 +194,24 @@ class _Conditions:
         if codes is None or not self._needs_threshold("only"):
             return None
         return self._by_language(lambda own: OnlyCategories(self._name, codes, own.categories, own.threshold_ppm))
+
+    def _scored(self, key: str, read: Callable[[], Matcher | None]) -> Matcher | None:
+        """A guard that names what a text is calls nothing unsafe."""
+        if self._declared.guard.rule is not None and self._declared.guard.categories:
+            self._cannot(key, "give a score")
+            return None
+        return read()
+
+    def _among(self, key: str) -> Matcher | None:
+        """`in`: something the text is named as is in the list; `not_in`: something is that the list leaves out."""
+        if self._declared.guard.rule is None:
+            self._cannot(key, "name what a text is")
+            return None
+        codes = self._codes(key)
+        if codes is None:
+            return None
+        wanted = codes if key == "in" else frozenset(self._declared.guard.categories) - codes
+        return AnyCategory(self._name, MappingProxyType(dict.fromkeys(sorted(wanted), PPM)))
 
     def _by_language(self, matcher: Callable[[Thresholds], Matcher]) -> Matcher:
         """The condition by the detector's thresholds, and by those of each language where the exchange is in one."""

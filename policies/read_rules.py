@@ -123,6 +123,7 @@ class RuleReader:
         return conditions.read(node, f"`{key}`")
 
     def _check_action(self, rule: Rule, section: Section) -> None:
+        self._check_whole(rule, section)
         if rule.do.action is Action.REDACT:
             self._check_redaction(rule, section)
         elif rule.do.action is Action.REPLACE:
@@ -130,6 +131,14 @@ class RuleReader:
         elif rule.do.action is Action.ROUTE and (late := sorted(rule.scopes & ANSWER_SCOPES)):
             told = f"`route` on `{late[0]}`: an answer has been made already"
             self.problems.add(section.place_of("do"), told, "make it a rule on parts of requests")
+
+    def _check_whole(self, rule: Rule, section: Section) -> None:
+        """A piece of JSON is not JSON: some guards mean nothing before an answer is at its end."""
+        asked = (self.detectors.get(name) for name in sorted(rule.detectors()))
+        for declared in asked if rule.scopes & STREAMED_SCOPES and self.stream.mode == "window" else ():
+            if declared and declared.guard.rule and declared.guard.rule.needs_whole and not rule.buffers:
+                told = f"`{declared.spec.name}` ({declared.spec.use}) judges whole answers, and the mode is `window`"
+                self.problems.add(section.place, told, "add `stream: {mode: buffer}` to the rule")
 
     def _check_replacement(self, rule: Rule, section: Section) -> None:
         """What stands for a whole part, or a whole answer, comes before any of it has left."""
@@ -147,7 +156,7 @@ class RuleReader:
             told = f"`reversible` on `{answers[0]}`: what an answer says comes back to nobody"
             self.problems.add(place, told, "leave `reversible` out, or make it a rule on parts of requests")
         if not _points_at_characters(rule.when):
-            hint = "`count` or `entity` of unicode, special_tokens, secrets or regex"
+            hint = "`count` or `entity` of a detector that points at characters, such as `secrets` or `entities`"
             self.problems.add(place, "`redact` needs a condition in `when` that finds places in a text", hint)
         if Scope.TOOL_SCHEMA in rule.scopes:
             self.problems.add(place, "`redact` cannot be done on `tool_schema`", "block instead")

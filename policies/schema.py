@@ -15,6 +15,7 @@ from guards.errors import ErrorKind
 from guards.options import MAX_OVERLAP, MAX_WINDOWS, MEMORY_OPTION, VIEWS
 from guards.rules.checksums import CHECKS
 from guards.rules.near import MOST
+from guards.rules.size import MOST as MOST_TEXT
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
@@ -228,7 +229,12 @@ _OPTIONS: Mapping[str, Schema] = {
     "mode": _enum(("score", "generate")),
     "find": _list(_TEXT, least=1),
     "locales": _list(_TEXT, least=1),
-    "words": _list(_TEXT, least=1),
+    "words": {"anyOf": [_list(_TEXT, least=1), _whole(1, MOST_TEXT)]},
+    "characters": _whole(1, MOST_TEXT),
+    "lines": _whole(1, MOST_TEXT),
+    "times": _whole(4, 1_000),
+    "canaries": _list(_TEXT, least=1),
+    "schema": {"type": "object"},
     "hosts": _list(_TEXT),
     "list": _TEXT,
     "term": _TEXT,
@@ -313,6 +319,8 @@ def _asked() -> dict[str, Schema]:
         "unsafe": {"type": "boolean"},
         "category": names,
         "only": names,
+        "in": names,
+        "not_in": names,
         "count": _bounds(_whole(0, 1_000_000_000)),
         "entity": _one_or_more(_TEXT),
     }

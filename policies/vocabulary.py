@@ -67,7 +67,8 @@ def _finder(option: str, names: Names) -> GuardFacts:
 
 
 def _own(kind: RuleKind) -> GuardFacts:
-    return GuardFacts(is_model=False, gives_spans=True, rule=kind, scopes=kind.scopes)
+    spans = not kind.categories
+    return GuardFacts(is_model=False, gives_spans=spans, categories=kind.categories, rule=kind, scopes=kind.scopes)
 
 
 def facts_of(profile: ModelProfile, options: Mapping[str, object] = MappingProxyType({})) -> GuardFacts:
@@ -105,7 +106,7 @@ LATER_ACTIONS: Final = ("review", "transform", "webhook")
 LATER_ON_ERROR: Final = ("review",)
 LATER_STREAM_MODES: Final = ("shadow_only",)
 LATER_FACTS: Final = ("requester",)
-LATER_MATCHERS: Final = ("in", "not_in", "reduce")
+LATER_MATCHERS: Final = ("reduce",)
 """Of a detector."""
 LATER_SEND: Final = ("tools", "requester", "response_format")
 LATER_FAKE: Final = ("reviews", "audit")

@@ -13,15 +13,20 @@ from typing import Final
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS, Options
-from guards.rules import entities, exfiltration, near, terms
+from guards.rules import entities, exfiltration, near, prompt_leak, repetition, size, terms
 from guards.rules.base import RuleGuard
 from guards.rules.entities import EntitiesGuard
 from guards.rules.exfiltration import ExfiltrationGuard
+from guards.rules.language import CODES, LanguageGuard
 from guards.rules.near import NearGuard
+from guards.rules.prompt_leak import PromptLeakGuard
 from guards.rules.regex import RAW, RegexGuard
+from guards.rules.repetition import RepetitionGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
+from guards.rules.size import SizeGuard
 from guards.rules.special_tokens import DEFAULT_FAMILIES, SpecialTokensGuard
+from guards.rules.structured import JsonSchemaGuard, ToolArgumentsGuard
 from guards.rules.terms import TermsGuard
 from guards.rules.unicode import USUAL, UnicodeGuard
 from guards.verdict import Scope
@@ -42,6 +47,8 @@ class RuleKind:
     """Options that it cannot be without."""
     scopes: frozenset[Scope] = TEXT_SCOPES
     """What it can judge."""
+    categories: tuple[str, ...] = ()
+    """Codes of its verdicts, for a guard that names what a text is and points at no characters."""
     needs_whole: bool = False
     """Whether a part of an answer means nothing to it: then an answer has to be judged at its end."""
 
@@ -66,6 +73,16 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
         "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
         "terms": RuleKind(terms.OPTIONS, TermsGuard.of),
         "exfiltration": RuleKind(exfiltration.OPTIONS, ExfiltrationGuard.of),
+        "language": RuleKind(frozenset(), LanguageGuard.of, categories=CODES),
+        "json_schema": RuleKind({"schema"}, JsonSchemaGuard.of, scopes=frozenset({Scope.OUTPUT}), needs_whole=True),
+        "tool_arguments": RuleKind(frozenset(), ToolArgumentsGuard.of, scopes=frozenset({Scope.TOOL_CALL})),
+        "prompt_leak": RuleKind(
+            prompt_leak.OPTIONS,
+            PromptLeakGuard.of,
+            scopes=frozenset({Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL}),
+        ),
+        "repetition": RuleKind(repetition.OPTIONS, RepetitionGuard.of),
+        "size": RuleKind(size.OPTIONS, SizeGuard.of),
         "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
     }
 )

@@ -70,7 +70,7 @@ class TermsGuard(RuleGuard):
 
     def spans(self, text: str) -> Iterator[Span]:
         view = plain_words(text)
-        places = [match.span() for match in _words(view.text)]
+        places = [match.span() for match in words_of(view.text)]
         words = [view.text[start:end] for start, end in places]
         reached = -1
         for at, word in enumerate(words):
@@ -83,7 +83,7 @@ class TermsGuard(RuleGuard):
                     break
 
 
-def _words(text: str) -> Iterator[re.Match[str]]:
+def words_of(text: str) -> Iterator[re.Match[str]]:
     return _WORD.finditer(text)
 
 
@@ -92,7 +92,7 @@ def _is_close(places: list[tuple[int, int]]) -> bool:
 
 
 def _term(word: str) -> tuple[str, ...]:
-    words = tuple(match.group() for match in _words(plain_words(word).text))
+    words = tuple(match.group() for match in words_of(plain_words(word).text))
     if not words or (len(words) == 1 and len(words[0]) < 2 and words[0].isascii()):
         raise GuardSetupError("terms", "a term is shorter than two letters or digits", "words")
     if len(word) > MAX_LENGTH or len(words) > MAX_WORDS:

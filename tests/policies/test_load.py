@@ -185,7 +185,6 @@ LATER_IN_RULES = [
     ("- {id: r, on: [user], do: {route: {model: x, upstream: y}}}", "upstream"),
     ("- {id: r, on: [user], do: {block: {code: x, dialect: openai_refusal}}}", "dialect"),
     ("- {id: r, on: [user], when: {requester: x}, do: flag}", "requester"),
-    ("- {id: r, on: [user], when: {inject: {not_in: [x]}}, do: flag}", "not_in"),
 ]
 
 

@@ -22,6 +22,39 @@ def problem(condition: str, scope: str = "user") -> str:
 MANY = 1_000_000_000
 
 
+def spoken(condition: str) -> Matcher:
+    rules = f"- {{id: r, on: [user], when: {condition}, do: flag}}"
+    return policy_of(rules, detectors="spoken: {use: language}").rules[0].when
+
+
+def test_what_a_text_is_named_as_is_in_a_list_or_is_something_else() -> None:
+    named, other = spoken("{spoken: {in: [en, es]}}"), spoken("{spoken: {not_in: [en, es]}}")
+    assert isinstance(named, AnyCategory)
+    assert isinstance(other, AnyCategory)
+    assert dict(named.thresholds) == {"en": 1_000_000, "es": 1_000_000}
+    assert "en" not in other.thresholds
+    assert {"de", "unknown"} <= other.thresholds.keys()
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("{spoken: {in: [xx]}}", "item of `in` is `xx`, expected one of"),
+        ("{spoken: {unsafe: true}}", "`unsafe` asks `spoken`, but `language` does not give a score"),
+        ("{spoken: {score: {gte: 1}}}", "`score` asks `spoken`, but `language` does not give a score"),
+        ("{spoken: {count: {gte: 1}}}", "`count` asks `spoken`, but `language` does not find places in a text"),
+    ],
+)
+def test_what_a_guard_that_names_cannot_be_asked(condition: str, told: str) -> None:
+    rules = f"- {{id: r, on: [user], when: {condition}, do: flag}}"
+    [found] = problems_of(rules, detectors="spoken: {use: language}")
+    assert told in found
+
+
+def test_only_a_guard_that_names_can_be_asked_for_a_list() -> None:
+    assert problem("{inject: {in: [x]}}") == "`in` asks `inject`, but `starter_injection` does not name what a text is"
+
+
 @pytest.mark.parametrize(
     ("condition", "matcher"),
     [

@@ -150,6 +150,24 @@ def test_redaction_in_a_window_stream_of_what_is_looked_for_in_views_is_refused(
     assert policy_of(rule, detectors=detectors)
 
 
+def test_what_judges_whole_answers_needs_a_rule_that_waits_for_them() -> None:
+    detectors = "form: {use: json_schema}"
+    rule = "- {id: r, on: [output], when: {form: {count: {gte: 1}}}, do: {block: {code: x}}%s}"
+    told = "`form` (json_schema) judges whole answers, and the mode is `window`"
+    [problem] = problems_of(rule % "", detectors=detectors, defaults=WINDOW % "")
+    assert problem.startswith(told)
+    assert policy_of(rule % ", stream: {mode: buffer}", detectors=detectors, defaults=WINDOW % "").rules
+    assert policy_of(rule % "", detectors=detectors).rules
+
+
+def test_a_redaction_needs_the_hold_back_that_its_guard_needs() -> None:
+    rule = "- {id: r, on: [output], when: {pii: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    detectors = "pii: {use: entities, find: [credit_card]}"
+    [problem] = problems_of(rule, detectors=detectors, defaults=WINDOW % ", holdback: 20 characters")
+    assert problem.startswith("a match of `pii` may take 34 characters to be known as one, and `holdback` keeps 20")
+    assert policy_of(rule, detectors=detectors, defaults=WINDOW % ", holdback: 40 characters").rules
+
+
 def test_a_promised_delay_and_a_redaction_contradict_each_other() -> None:
     rule = "- {id: r, on: [output], when: {creds: {count: {gte: 1}}}, do: {redact: {as: x}}}"
     late = WINDOW % ", holdback: 48 tokens, max_delay: 3s"

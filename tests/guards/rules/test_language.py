@@ -1,0 +1,57 @@
+"""Languages are named by passage; what is too short or unclear is `unknown`, and nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from guards.rules.language import CODES, LANGUAGES, LEAST, LanguageGuard, _identifier
+from guards.verdict import PPM, Part, Scope
+
+TEXTS = Path(__file__).parents[3] / "guards" / "starter" / "train" / "texts" / "ordinary_languages.jsonl"
+ENGLISH = "The branch opens at nine on weekdays, and the staff will help you with the form. "
+GERMAN = "Die Filiale öffnet werktags um neun, und die Angestellten helfen Ihnen mit dem Formular. "
+
+
+def languages(text: str) -> list[str]:
+    [verdict] = LanguageGuard().judge_now([Part(Scope.USER, "/messages/0/content", "user", text)])
+    assert verdict.score_ppm == 0
+    assert not verdict.spans
+    assert {score for _, score in verdict.categories} == {PPM}
+    return [code for code, _ in verdict.categories]
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        (ENGLISH, ["en"]),
+        (GERMAN, ["de"]),
+        ("银行工作日早上九点开门，工作人员会帮助您填写表格。", ["zh"]),
+        (ENGLISH * 8 + GERMAN * 8, ["de", "en"]),
+        ("hello", ["unknown"]),
+        ("", ["unknown"]),
+        ("12345 67890 {}[]<> https://example.com/eine-seite-auf-deutsch", ["unknown"]),
+        ("\ud800" + ENGLISH, ["en"]),
+    ],
+)
+def test_each_passage_is_named(text: str, codes: list[str]) -> None:
+    assert languages(text) == codes
+
+
+def test_a_text_with_fewer_letters_than_said_is_unknown() -> None:
+    assert languages("a" * (LEAST - 1)) == ["unknown"]
+
+
+def test_the_codes_are_those_of_the_model() -> None:
+    assert set(_identifier().nb_classes) - {"zxx"} == set(LANGUAGES)  # type: ignore[attr-defined]
+    assert len(CODES) == len(set(CODES)) == len(LANGUAGES) + 1
+
+
+def test_ordinary_sentences_are_seldom_misnamed() -> None:
+    rows = [json.loads(line) for line in TEXTS.read_text().splitlines()]
+    named = [(row["lang"], languages(row["text"])) for row in rows]
+    wrong = [(lang, codes) for lang, codes in named if codes not in ([lang], ["unknown"])]
+    assert len(named) > 200
+    assert len(wrong) <= 0.05 * len(named)
