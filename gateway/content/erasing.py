@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -25,7 +25,6 @@ from gateway.entries import Record
 from gateway.errors import GatewayError, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json
-from gateway.steps import Audit
 
 T = TypeVar("T")
 MOST_REFS: Final = 400
@@ -35,10 +34,16 @@ OWN_ACTOR: Final[Mapping[str, Json]] = {"type": "gateway", "sub": "retention"}
 log = structlog.get_logger()
 
 
+class Recorder(Protocol):
+    """Where records go. Returns once one is durable; raises GatewayError when it cannot be made so."""
+
+    async def append(self, record: Record) -> object: ...
+
+
 class Eraser:
     """Carries out erasures, one after the other."""
 
-    def __init__(self, store: ContentStore, records: Audit) -> None:
+    def __init__(self, store: ContentStore, records: Recorder) -> None:
         self._store, self._records = store, records
         self._turn = asyncio.Lock()
 

@@ -6,18 +6,17 @@ leaves too much kept, never too little. What was set and not recorded is recorde
 
 from __future__ import annotations
 
-from gateway.content.erasing import unavailable_instead
+from gateway.content.erasing import Recorder, unavailable_instead
 from gateway.content.holds import Hold, holds, mark_recorded, release_hold, set_hold
 from gateway.content.store import ContentStore
 from gateway.entries import Record
 from gateway.errors import GatewayError
-from gateway.steps import Audit
 
 
 class Holding:
     """The holds of one content store."""
 
-    def __init__(self, store: ContentStore, records: Audit) -> None:
+    def __init__(self, store: ContentStore, records: Recorder) -> None:
         self._store, self._records = store, records
 
     async def set(self, hold: Hold) -> Hold:

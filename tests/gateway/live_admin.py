@@ -41,11 +41,18 @@ class LiveAdmin:
     """Use as a context. `routes` makes the table from the desk; by default it is the gateway's own."""
 
     def __init__(
-        self, routes: Callable[[Desk], Sequence[Route]] = admin_routes, *, log: Any = None, logins_per_s: float = 100.0
+        self,
+        routes: Callable[[Desk], Sequence[Route]] = admin_routes,
+        *,
+        log: Any = None,
+        logins_per_s: float = 100.0,
+        before: Callable[[Records], None] = lambda _: None,
     ) -> None:
+        """`before` is told of the records before the routes are made."""
         self.log = log or MemoryLog()
         metrics = Metrics()
         self.accounts = Records(self.log, metrics, logins_per_s)
+        before(self.accounts)
         app = make_admin_app(Health({}, self.accounts, metrics), metrics, routes(Desk(ring(), self.accounts)))
         self._listener = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
         self.port: int = self._listener.getsockname()[1]
