@@ -23,6 +23,7 @@ from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments,
 from gateway.audit.verify import load_trust, verify
 from gateway.audit_controls_command import add_controls
 from gateway.audit_export_command import add_export
+from gateway.audit_anchor_command import add_anchor_command
 from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
@@ -86,6 +87,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         parser.set_defaults(run=guarded(run), locate=locate)
     add_proof_commands(commands, locate)
     add_tile_commands(commands, locate)
+    add_anchor_command(commands, locate)
     add_search_commands(commands, locate)
     add_export(commands, locate)
     add_audit_replay(commands, locate)

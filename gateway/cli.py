@@ -23,6 +23,7 @@ from gateway.evaluate_commands import add_evaluate_commands
 from gateway.guard_settings import facts
 from gateway.models_commands import add_models_commands
 from gateway.policy_commands import add_policy_commands
+from gateway.witness_command import add_witness_command
 from policies.errors import FileErrors
 from policies.load import load_policy
 
@@ -57,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_policy_commands(commands, _locate, quickstart)
     add_audit_commands(commands, _locate)
     add_models_commands(commands, quickstart)
+    add_witness_command(commands)
     add_evaluate_commands(commands, quickstart)
     return parser
 

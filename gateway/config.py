@@ -16,6 +16,8 @@ from typing import Final
 
 from gateway import peers
 from gateway.admission import Concurrency
+from gateway.anchor_settings import read_anchors
+from gateway.audit.anchors.settings import AnchorSettings
 from gateway.audit.note import is_origin
 from gateway.audit.sinks.settings import SinksSettings
 from gateway.auth import KeyEntry
@@ -77,6 +79,8 @@ class Config:
     state: Path
     head_store: Path | None
     """Where the newest head of the audit log is kept a second time; None: nowhere."""
+    anchors: tuple[AnchorSettings, ...]
+    """Places outside this machine that get the audit log's heads."""
     sinks: SinksSettings
     """Second places of the audit log, and how many places have to hold a record."""
     origin: str
@@ -145,6 +149,7 @@ class _Reader:
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
             head_store=self._head_store(audit, at),
+            anchors=read_anchors(audit.node("anchors") if audit else None, self.path.parent, self.problems),
             sinks=read_sinks(audit, self.path.parent, at),
             origin=top.get("origin", _origin, "gatehouse/1"),
             host_threads=self._threads(top),
@@ -260,7 +265,7 @@ class _Reader:
 
     def _audit(self, top: Section) -> Section | None:
         node = top.node("audit")
-        return Section.open(node, "`audit`", self.problems, ("head_store", *SINK_KEYS)) if node else None
+        return Section.open(node, "`audit`", self.problems, ("head_store", "anchors", *SINK_KEYS)) if node else None
 
     def _head_store(self, section: Section | None, state: Path) -> Path | None:
         name = section.get("head_store", fields.text, "") if section else ""

@@ -32,6 +32,7 @@ from gateway.admin.desk import Desk
 from gateway.admin.log_reader import LogReader
 from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
+from gateway.anchoring import Anchoring
 from gateway.app import Gate, make_admin_app, make_app
 from gateway.audit.errors import AuditError
 from gateway.audit.log import AuditLog, AuditSettings
@@ -79,7 +80,10 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
     audit = AuditLog.open(audit_settings(config))
     records = Records(audit, metrics)
     async with contextlib.AsyncExitStack() as stack:
+        anchoring = Anchoring(config, audit, metrics)
+        stack.push_async_callback(anchoring.stop)
         stack.push_async_callback(audit.close)
+        anchoring.start()
         host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
         remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
         upstream = Upstream(config.engine or _starter(), remote)
@@ -88,14 +92,14 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         policy = PolicyInForce(config.policy, config.guards, sources, records, metrics, copies=copies)
         await policy.load_first()
         health = Health(
-            _probes(upstream, host),
+            {**_probes(upstream, host), **anchoring.probes()},
             records,
             metrics,
             more=lambda: remote_probes(needed(config.guards, policy.current().policy), sources),
         )
         gate = Gate(
             keys=KeyRing(config.keys),
-            admission=Admission(config.concurrency),
+            admission=Admission(config.concurrency, anchoring.too_old),
             in_force=policy.current,
             pipeline=Pipeline(upstream, digest_key(config.key_dir)),
             upstream=upstream,

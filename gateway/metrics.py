@@ -47,9 +47,34 @@ class Metrics:
         """Ask for the guards' memories at each scrape: detector -> what is remembered -> counts."""
         self.registry.register(_Memories(counts))
 
+    def watch_anchors(self, ages: Callable[[], Mapping[str, float]]) -> None:
+        """Ask for the age of each of the audit log's anchors at each scrape: name -> seconds."""
+        self.registry.register(_AnchorAges(ages))
+
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+class _AnchorAges(Collector):
+    """How long ago each anchor had its last success."""
+
+    def __init__(self, ages: Callable[[], Mapping[str, float]]) -> None:
+        self._ages = ages
+
+    def describe(self) -> Iterable[Metric]:
+        return [self._family()]
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._family()
+        for name, age_s in self._ages().items():
+            family.add_metric((name,), age_s)
+        return [family]
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        told = "Since the audit log's head last reached this anchor."
+        return GaugeMetricFamily("gatehouse_audit_anchor_age_seconds", told, labels=("name",))
 
 
 class _Memories(Collector):

@@ -49,3 +49,16 @@ def test_never_more_open_than_the_limits_say(keys: list[str]) -> None:
             inside.append(key)
             assert len(inside) <= 5
             assert inside.count(key) <= 3
+
+
+def test_while_the_audit_log_is_in_trouble_nobody_comes_in_and_everybody_may_leave() -> None:
+    trouble: list[str] = []
+    admission = Admission(Concurrency(), lambda: trouble[0] if trouble else None)
+    admission.enter("a")
+    trouble.append("too old")
+    with pytest.raises(Unavailable) as refused:
+        admission.enter("a")
+    assert (refused.value.status, refused.value.code) == (503, "audit_unavailable")
+    admission.leave("a")
+    trouble.clear()
+    admission.enter("a")

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
-from gateway.audit.epochs import endless_chain
+from gateway.audit.epochs import certificate_path, endless_chain
 from gateway.audit.errors import ProofError
 from gateway.audit.merkle import Tree, leaf_hash, neighbours, node_hash
 from gateway.audit.note import Checkpoint, VerifierKey
-from gateway.audit.proof import Proof, newest_head, parse_proof
+from gateway.audit.proof import Proof, chain_of, newest_head, parse_proof
 from gateway.audit.proof import check_proof as check_with
 from gateway.audit.proof import prove as prove_under
 from tests.gateway.audit.harness import ORIGIN, lines_in, opened, segments_in, signer_in, small_log, trust_in
@@ -35,9 +35,9 @@ def check_proof(line: bytes, proof: Proof, key: VerifierKey) -> int:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """28 records in two segments, all signed."""
+    """28 records in two segments, all signed by the log key."""
     path = tmp_path_factory.mktemp("log")
-    small_log(path)
+    small_log(path, version=1)
     return path
 
 
@@ -147,3 +147,20 @@ def test_a_head_by_another_key_proves_nothing(log: Path) -> None:
     foreign = signer_in(seed=7).sign(Checkpoint(ORIGIN, 1, leaf_hash(line), 5).text())
     with pytest.raises(ProofError, match="the head in the proof"):
         check_proof(line, Proof(0, (), foreign), trust_in(log))
+
+
+def test_a_head_by_an_epoch_key_is_proved_with_its_certificate_only(tmp_path: Path) -> None:
+    small_log(tmp_path)
+    key = trust_in(tmp_path)
+    signed = newest_head(tmp_path / "log", key)
+    assert signed.certificate == certificate_path(tmp_path / "log", 0)
+    certificate = signed.certificate.read_bytes()
+    [(line, proof)] = prove(tmp_path / "log", key, [5])
+    assert check_with(line, proof, chain_of(key, [certificate])) > 0
+    with pytest.raises(ProofError, match="no signature by an epoch key"):
+        check_proof(line, proof, key)
+    for at in range(len(certificate)):
+        with pytest.raises(ProofError):
+            check_with(
+                line, proof, chain_of(key, [certificate[:at] + bytes([certificate[at] ^ 1]) + certificate[at + 1 :]])
+            )

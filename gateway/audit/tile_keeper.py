@@ -1,0 +1,89 @@
+"""Keeps the tiles beside a running log up to date, on a thread of its own that gives way often.
+
+Requests and the writer never wait for it. At its start it holds every tile against the one above it and makes all of
+them again when one does not agree; so does a failure later. Tiles that lag or are bad slow proofs down and do no
+other harm. When the records themselves do not make up the log's root, somebody changed them: an error in the log.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from gateway.audit.errors import TileError
+from gateway.audit.tile_cache import check, rebuild, refresh
+
+log = structlog.get_logger()
+EVERY_S = 5.0
+_REST_S = 0.002
+"""After each 256 records or each tile, so that a log that is caught up with does not slow requests down."""
+_AGAIN_S = 600.0
+"""How soon everything is read again after records did not make up the root."""
+
+
+class TileKeeper:
+    """One log's tiles and their thread."""
+
+    def __init__(self, directory: Path, head: Callable[[], tuple[int, bytes]], every_s: float = EVERY_S) -> None:
+        """`head` gives size and root of what is durable, from any thread."""
+        self._directory, self._head, self._every_s = directory, head, every_s
+        self._checked = False
+        self._not_before = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit-tiles", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """End soon. Blocks."""
+        self._stop.set()
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s if self._checked else 0):
+            try:
+                self.turn()
+            except _Stopped:
+                return
+            # A bug here must not end the thread unseen; the log itself does not depend on it.
+            except Exception as exc:  # noqa: BLE001
+                log.error("tiles_crashed", error=type(exc).__name__)
+
+    def turn(self) -> None:
+        """Bring the tiles up to the present head, whatever state they are in."""
+        size, root = self._head()
+        is_first, self._checked = not self._checked, True
+        try:
+            if is_first:
+                check(self._directory, self._pause)
+            refresh(self._directory, size, root, self._pause)
+        except TileError as exc:
+            self._rebuild(size, root, str(exc))
+        except (LookupError, OSError) as exc:
+            log.warning("tiles_not_written", problem=str(exc))
+
+    def _rebuild(self, size: int, root: bytes, problem: str) -> None:
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            mended = rebuild(self._directory, size, root, self._pause)
+        except TileError as exc:
+            self._not_before = time.monotonic() + _AGAIN_S
+            log.error("records_do_not_make_up_the_root", problem=str(exc), act="run `gatehouse audit verify`")
+        except (LookupError, OSError) as exc:
+            log.warning("tiles_not_written", problem=str(exc))
+        else:
+            log.info("tiles_made_again", problem=problem, records=size, full_tiles=mended)
+
+    def _pause(self) -> None:
+        if self._stop.wait(_REST_S):
+            raise _Stopped
+
+
+class _Stopped(Exception):  # carries "stop" out of nested steps; nobody outside sees it
+    pass
