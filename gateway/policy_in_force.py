@@ -8,7 +8,7 @@ metric and a log line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import structlog
@@ -43,12 +43,13 @@ class PolicyInForce:
         metrics: Metrics,
         *,
         copies: Path | None = None,
+        classes: Container[str] = (),
     ) -> None:
         """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each
-        policy's text is kept for those who read the records later."""
+        policy's text is kept for those who read the records later, `classes` those in which exchanges may be kept."""
         self._path, self._records, self._metrics = path, records, metrics
         self._guards, self._known, self._sources = guards, facts(guards), dict(sources)
-        self._copies = copies
+        self._copies, self._classes = copies, classes
         self._in_force: InForce | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -91,7 +92,7 @@ class PolicyInForce:
         try:
             built = await asyncio.to_thread(self._built)
             await self._records.append(_loaded(built.policy))
-        except (FileErrors, GuardSetupError, OSError) as exc:
+        except (FileErrors, GuardSetupError, ConfigError, OSError) as exc:
             self._metrics.reloads.labels("rejected").inc()
             log.error("policy_rejected", problems=str(exc), in_force=self.current().policy.digest)
             await self._reject(exc)
@@ -116,6 +117,7 @@ class PolicyInForce:
     def _built(self) -> InForce:
         policy = load_policy(self._path, self._known)
         self._check_running(policy)
+        self._check_kept(policy)
         if self._copies is not None:
             keep_copy(self._copies, self._path.read_bytes(), policy.source_digest)
         specs, sources = policy.detectors, self._sources
@@ -126,6 +128,14 @@ class PolicyInForce:
             identities={name: identity(specs[name].use, guard, sources) for name, guard in guards.items()},
             profiles={name: self._guards[spec.use].profile for name, spec in specs.items() if spec.use in self._guards},
         )
+
+    def _check_kept(self, policy: Policy) -> None:
+        wanted = policy.audit.retention
+        if policy.audit.keeps and wanted not in self._classes:
+            told = (
+                f"the policy keeps text in the class `{wanted}`, which is not in `content.classes`"
+            )
+            raise ConfigError("content_not_configured", told)
 
     def _check_running(self, policy: Policy) -> None:
         for use in sorted({spec.use for spec in policy.detectors.values()} - set(RULES) - self._sources.keys()):
