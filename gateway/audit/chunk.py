@@ -7,21 +7,29 @@ does not hold. Findings carry names and hashes, never the content of a line.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.audit.errors import RecordError
 from gateway.audit.merkle import leaf_hash
-from gateway.audit.record import Json, parse_line
+from gateway.audit.record import MAX_BYTES, Json, may_hold_float, parse_line, parse_without_float
 from gateway.audit.recover import TERMINALS
 from gateway.audit.segments import LONGEST
 from gateway.audit.writer import VERSION, b64
 
-ADMIT, PROGRESS, TERMINAL, START = "admit", "progress", "terminal", "start"
-_EVENTS = {"request.admit": ADMIT, "response.progress": PROGRESS, "gateway.start": START}
-_EVENTS |= dict.fromkeys(TERMINALS, TERMINAL)
-REFUSE = "request.refuse"
+ADMIT, PROGRESS, REFUSE, START = "request.admit", "response.progress", "request.refuse", "gateway.start"
+PAIRED = frozenset({ADMIT, PROGRESS, *TERMINALS})
+ERASURES = frozenset({"content.erase", "retention.prune"})
+_TOLD = PAIRED | ERASURES | {START, "clock.step", "audit.fail", "key.epoch", "checkpoint.anchor"}
+"""Types that mean something to the rest of the log."""
+_SAID = ("key", "ts", "anchor", "erase", "refused")
+_DECIDED = ("request.", "response.", "moderation.")
+_NAMES = ("v", "origin", "seq", "prev", "ts", "mono", "boot", "type")
+_FIELDS: Callable[[dict[str, Json]], tuple[Json, ...]] = itemgetter(*_NAMES)
+_PARTS, _BYTES = ("parts", "parts_scanned", "parts_exempt"), ("bytes", "bytes_scanned", "bytes_exempt")
 
 
 class Moment(NamedTuple):
@@ -32,7 +40,9 @@ class Moment(NamedTuple):
     ts: int
     mono: int
     boot: str
-    is_step: bool
+    kind: str
+    ts_text: Json
+    mono_text: Json
 
 
 class Problem(NamedTuple):
@@ -44,13 +54,18 @@ class Problem(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A step in the life of an exchange."""
+    """A record that means something to later ones."""
 
     place: int
     """Which line of the stretch."""
     kind: str
     request: str
-    may_be_first: bool
+    """Id of the exchange or of the call; empty if it has none."""
+    told: dict[str, Json]
+    """What the record says more, by kind: an epoch, an anchor, an erasure."""
+    policy: str = ""
+    """Digest of the policy it cites, where this stretch did not cite it before, or loads."""
+    content: Json = None
 
 
 @dataclass(slots=True)
@@ -71,99 +86,154 @@ class Chunk:
 def check_chunk(path: Path, start: int, stop: int, origin: str) -> Chunk:
     """Check the lines that begin at `start` or later and before `stop`."""
     chunk = Chunk()
-    with path.open("rb", buffering=1 << 20) as file:
-        offset = file.seek(max(0, start - 1))
-        if start > 0:
-            # A line that began earlier belongs to the stretch before, however far it reaches in here.
-            while not file.readline(LONGEST + 1).endswith(b"\n") and file.tell() < stop:
-                continue
-            offset = file.tell()
-        while offset < stop:
-            raw = file.readline(LONGEST + 1)
-            if not raw.endswith(b"\n") and len(raw) <= LONGEST:
-                break
-            chunk.problem = _add(chunk, raw, offset, origin)
-            if chunk.problem is not None:
-                break
-            offset += len(raw)
-            chunk.end = offset
+    base = max(0, start - 1)
+    with path.open("rb", buffering=0) as file:
+        file.seek(base)
+        data = file.read(stop - base + LONGEST + 1)
+    # A line that began earlier belongs to the stretch before, however far it reaches in here.
+    begin = data.find(b"\n") + 1 if start > 0 else 0
+    if (start > 0 and begin == 0) or base + begin >= stop:
+        return chunk
+    end = data.find(b"\n", max(begin, stop - base - 1))
+    is_cut = end < 0
+    if is_cut:
+        end = data.rfind(b"\n", begin)
+    if end >= begin:
+        _check_lines(chunk, data[begin:end], base + begin, origin)
+    if is_cut and chunk.problem is None and len(data) - max(begin, end + 1) > MAX_BYTES:
+        chunk.problem = _form("line is longer than any record")
     return chunk
 
 
-def _add(chunk: Chunk, raw: bytes, offset: int, origin: str) -> Problem | None:
-    line = raw[:-1]
-    try:
-        if len(raw) > LONGEST:
-            raise RecordError("line is longer than any record")
-        record = parse_line(line)
-    except RecordError as exc:
-        return Problem("form", "one record in canonical JSON", str(exc))
-    moment = _moment(record, origin)
-    if isinstance(moment, Problem):
-        return moment
-    problem = check_order(chunk.last, chunk.leaves[-1], moment) if chunk.last is not None else None
-    problem = problem or _check_coverage(record)
-    if problem is not None:
-        return problem
-    if chunk.first is None:
-        chunk.first = moment
-        chunk.continues = _continues(record)
-    elif "continues" in record and offset > 0:
-        return Problem("continues", "`continues` in the first record of a segment only", "it in a later one")
-    kind = _EVENTS.get(str(record["type"]))
-    if kind is not None:
-        request = record.get("req")
-        if not isinstance(request, str) and kind is not START:
+def _check_lines(chunk: Chunk, block: bytes, offset: int, origin: str) -> None:
+    """Check whole lines, the first of which begins at `offset` of its file."""
+    parse = parse_line if may_hold_float(block) else parse_without_float
+    check = _Lines(chunk, origin, is_file_start=offset == 0).check
+    chunk.end = offset
+    for line in block.split(b"\n"):
+        try:
+            record = parse(line)
+        except RecordError as exc:
+            chunk.problem = _form(str(exc))
+            return
+        chunk.problem = check(record)
+        if chunk.problem is not None:
+            return
+        chunk.leaves.append(leaf_hash(line))
+        chunk.end += len(line) + 1
+
+
+def _form(found: str) -> Problem:
+    return Problem("form", "one record in canonical JSON", found)
+
+
+class _Lines:
+    """What is said of each record, beside the one before it in the same stretch."""
+
+    def __init__(self, chunk: Chunk, origin: str, is_file_start: bool) -> None:
+        self._chunk, self._origin, self._is_file_start = chunk, origin, is_file_start
+        self._cited: set[str] = set()
+        """Policies that this stretch has cited since its last start."""
+
+    def check(self, record: dict[str, Json]) -> Problem | None:
+        chunk = self._chunk
+        moment = _moment(record, self._origin, chunk.last)
+        if isinstance(moment, Problem):
+            return moment
+        if chunk.last is None:
+            chunk.first, chunk.continues = moment, _continues(record)
+        else:
+            if problem := check_order(chunk.last, chunk.leaves[-1], moment):
+                return problem
+            if self._is_file_start and "continues" in record:
+                return Problem("continues", "`continues` in the first record of a segment only", "it in a later one")
+        if "coverage" in record and (problem := _check_coverage(record)):
+            return problem
+        chunk.last = moment
+        if moment.kind in _TOLD or "policy" in record or "content" in record:
+            return self._tell(record, moment.kind)
+        return None
+
+    def _tell(self, record: dict[str, Json], kind: str) -> Problem | None:
+        """Hand on what the rest of the log has to know of this record."""
+        if kind == START:
+            self._cited.clear()
+        policy, content, request = self._policy(record, kind), record.get("content"), record.get("req")
+        if kind not in _TOLD and not policy and content is None:
+            return None
+        if kind in PAIRED and not isinstance(request, str):
             return Problem("pairing", "a request id in `req`", "none")
-        chunk.events.append(Event(len(chunk.leaves), kind, str(request), record["type"] == REFUSE))
-    chunk.last = moment
-    chunk.leaves.append(leaf_hash(line))
-    return None
+        told: dict[str, Json] = {name: record[name] for name in _SAID if name in record}
+        event = Event(len(self._chunk.leaves), kind, request if isinstance(request, str) else "", told, policy, content)
+        self._chunk.events.append(event)
+        return None
+
+    def _policy(self, record: dict[str, Json], kind: str) -> str:
+        """The digest, if it is news."""
+        policy = record.get("policy")
+        digest = policy.get("compiled_digest") if isinstance(policy, dict) else None
+        if not isinstance(digest, str):
+            return ""
+        if kind.startswith("policy."):
+            return digest if kind != "policy.reject" else ""
+        if digest in self._cited or not kind.startswith(_DECIDED):
+            return ""
+        self._cited.add(digest)
+        return digest
 
 
-def _moment(record: dict[str, Json], origin: str) -> Moment | Problem:
+def _moment(record: dict[str, Json], name: str, before: Moment | None) -> Moment | Problem:
     """The fields every record has, or what is wrong with them."""
-    if record.get("v") != VERSION:
+    try:
+        v, origin, seq, prev, ts_text, mono_text, boot, kind = _FIELDS(record)
+    except KeyError:
+        v, origin, seq, prev, ts_text, mono_text, boot, kind = map(record.get, _NAMES)
+    if v != VERSION or type(v) is not int:
         return Problem("version", f"version {VERSION}", "another one or none")
-    if record.get("origin") != origin:
-        return Problem("origin", f"origin `{origin}`", "another one or none")
-    seq, prev, ts, mono = record.get("seq"), record.get("prev"), record.get("ts"), record.get("mono")
-    boot, kind = record.get("boot"), record.get("type")
-    if type(seq) is not int or not isinstance(boot, str) or not isinstance(kind, str) or not isinstance(prev, str):
+    if origin != name:
+        return Problem("origin", f"origin `{name}`", "another one or none")
+    if type(seq) is not int or type(boot) is not str or type(kind) is not str or type(prev) is not str:
         return Problem("fields", "seq, prev, boot and type of the right kinds", "another kind or none")
-    if not isinstance(ts, str) or not isinstance(mono, str) or not _is_number(ts) or not _is_number(mono):
+    # Records of one batch carry the same times.
+    ts = before.ts if before is not None and ts_text == before.ts_text else _number(ts_text)
+    mono = before.mono if before is not None and mono_text == before.mono_text else _number(mono_text)
+    if ts < 0 or mono < 0:
         return Problem("fields", "ts and mono as decimal strings", "another kind or none")
-    return Moment(seq, prev, int(ts), int(mono), boot, kind == "clock.step")
+    return Moment(seq, prev, ts, mono, boot, kind, ts_text, mono_text)
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 20 and (text[0] != "0" or text == "0")
+def _number(text: Json) -> int:
+    """The value of a decimal string of at most 20 digits; -1 for anything else."""
+    if type(text) is str and text.isascii() and text.isdigit() and len(text) <= 20 and (text[0] != "0" or text == "0"):
+        return int(text)
+    return -1
 
 
 def check_order(before: Moment | None, leaf: bytes, moment: Moment) -> Problem | None:
     """Whether a record follows from the one before, whose leaf hash is given."""
-    seq = before.seq + 1 if before is not None else 0
-    if moment.seq != seq:
-        return Problem("sequence", f"seq {seq}", f"seq {moment.seq}")
-    if moment.prev != b64(leaf):
-        return Problem("link", f"prev {b64(leaf)}", f"prev {moment.prev}")
+    seq, prev, ts, mono, boot, kind, _, _ = moment
+    expected = before.seq + 1 if before is not None else 0
+    if seq != expected:
+        return Problem("sequence", f"seq {expected}", f"seq {seq}")
+    if prev != b64(leaf):
+        return Problem("link", f"prev {b64(leaf)}", f"prev {prev}")
     if before is None:
         return None
-    if moment.ts < before.ts and not moment.is_step:
-        return Problem("time", f"ts of at least {before.ts}, or a clock.step record", f"ts {moment.ts}")
-    if moment.boot == before.boot and moment.mono < before.mono:
-        return Problem("time", f"mono of at least {before.mono} in the same boot", f"mono {moment.mono}")
+    if ts < before.ts and kind != "clock.step":
+        return Problem("time", f"ts of at least {before.ts}, or a clock.step record", f"ts {ts}")
+    if mono < before.mono and boot == before.boot:
+        return Problem("time", f"mono of at least {before.mono} in the same boot", f"mono {mono}")
     return None
 
 
 def _check_coverage(record: dict[str, Json]) -> Problem | None:
     """What was neither scanned nor exempted by a rule must not have passed."""
-    coverage = record.get("coverage")
+    coverage = record["coverage"]
     if coverage is None or record["type"] == REFUSE:
         return None
-    if not isinstance(coverage, dict):
+    if type(coverage) is not dict:
         return Problem("coverage", "an object", "another kind")
-    if not coverage.get("uncovered") and all(_is_accounted_for(coverage, unit) for unit in ("parts", "bytes")):
+    if not coverage.get("uncovered") and _is_accounted_for(coverage, *_PARTS) and _is_accounted_for(coverage, *_BYTES):
         return None
     decision = record.get("decision")
     action = decision.get("action") if isinstance(decision, dict) else None
@@ -172,11 +242,11 @@ def _check_coverage(record: dict[str, Json]) -> Problem | None:
     return Problem("coverage", "all parts and bytes scanned or exempt, or action block", "a gap that was let through")
 
 
-def _is_accounted_for(coverage: dict[str, Json], unit: str) -> bool:
-    total, scanned, exempt = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
+def _is_accounted_for(coverage: dict[str, Json], of: str, scanned_of: str, exempt_of: str) -> bool:
+    total, scanned, exempt = coverage.get(of), coverage.get(scanned_of), coverage.get(exempt_of, 0)
     if type(total) is not int or type(scanned) is not int or type(exempt) is not int:
         return False
-    return scanned >= 0 and exempt >= 0 and total == scanned + exempt
+    return scanned >= 0 <= exempt and total == scanned + exempt
 
 
 def _continues(record: dict[str, Json]) -> tuple[int, int] | None:

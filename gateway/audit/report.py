@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 
+from gateway.audit.birth import Adopts
+
 NOT_CHECKED = (
-    "epoch keys, segment seals, gaps between heartbeats, anchors outside this machine, whether the policy named was in "
-    "force, sealed content, client receipts: this version has none of these checks"
+    "time stamp tokens, whether a legal hold forbade an erasure, votes of reviewers, and whether anything happened "
+    "that was never recorded"
 )
 
 
@@ -42,19 +44,42 @@ class Finding:
         return f"{place}:{number} {self.code}: expected {self.expected}, found {self.found}"
 
 
+class DoesNotHold(Exception):
+    """Carries a finding out of nested steps, for the verification to put into its report."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code)
+        self.finding = finding
+
+
 @dataclass(slots=True)
 class Report:
     """Result of one verification. Without a finding, everything named in the statement holds."""
 
     origin: str
+    version: int = 1
+    adopts: Adopts | None = None
+    """The log that this one says it continues."""
     records: int = 0
     """Records that hold, from the first one on."""
     segments: int = 0
+    seals: int = 0
     signed: int = 0
     """Records covered by the newest checkpoint that holds."""
     signed_ns: int = 0
+    epoch: int = -1
+    """Of the newest checkpoint; -1 where the log key signs."""
     root: str = ""
     checkpoints: int = 0
+    anchored: int = 0
+    """Records covered by the largest head that somebody outside the machine vouches for."""
+    anchored_ns: int = 0
+    anchored_by: str = ""
+    anchor_lines: int = 0
+    receipts: int = 0
+    blobs: int = 0
+    erased: int = 0
+    """Blobs that are gone with authority."""
     open_exchanges: list[str] = field(default_factory=list)
     """Admitted and not finished at the end of the log: in progress, or cut off by a crash that no start followed."""
     notes: list[str] = field(default_factory=list)
@@ -62,30 +87,67 @@ class Report:
 
     @property
     def exit(self) -> Exit:
-        return Exit.PROVED if self.finding is None else self.finding.exit
+        if self.finding is not None:
+            return self.finding.exit
+        return Exit.PROVED_WITH_ERASURES if self.erased else Exit.PROVED
 
     @property
     def statement(self) -> str:
         """Exactly what is proved, and what it rests on."""
         if self.finding is not None:
             return f"not proved: the first {self.records} records hold as far as they were read"
+        head = f"{self.records} records, sizes 0 to {self.records}, in {self.segments} segments"
+        signed = f"signed up to size {self.signed} at {iso(self.signed_ns)}"
+        return f"{head}; {signed}{self._unsigned}; {self._anchored}{self._more}"
+
+    @property
+    def _unsigned(self) -> str:
         window = self.records - self.signed
-        tail = f"; the last {window} records are linked but not signed yet" if window else ""
-        return (
-            f"{self.records} records hold, 0 to {self.records - 1}, in {self.segments} segments; signed up to record "
-            f"{self.signed - 1} at {iso(self.signed_ns)}{tail}; this rests on the log's own key alone: "
-            "whoever held the key and the disk could have replaced the whole log"
-        )
+        return f"; the last {window} records are linked but not signed yet" if window else ""
+
+    @property
+    def _anchored(self) -> str:
+        if not self.anchored_by:
+            return (
+                "anchored to nothing that the caller brought: this rests on the log's own keys alone, and whoever held "
+                "them and the disk could have replaced the whole log"
+            )
+        window = f"; the window after {self.anchored} rests on local keys only" if self.anchored < self.records else ""
+        return f"anchored to {self.anchored} at {iso(self.anchored_ns)} by {self.anchored_by}{window}"
+
+    @property
+    def _more(self) -> str:
+        """What else was asked for, or has to be told."""
+        told = [
+            (self.receipts, f"{self.receipts} receipts name records that are there"),
+            (
+                self.blobs or self.erased,
+                f"{self.blobs} blobs of content are whole, {self.erased} were erased with authority",
+            ),
+            (self.adopts, f"it continues the log {self.adopts}, which is not part of this proof"),
+        ]
+        return "".join(f"; {text}" for is_told, text in told if is_told)
 
     def as_json(self) -> dict[str, object]:
         return {
             "exit": int(self.exit),
             "origin": self.origin,
+            "version": self.version,
+            "adopts": str(self.adopts) if self.adopts is not None else None,
             "records": self.records,
             "segments": self.segments,
+            "seals": self.seals,
             "checkpoints": self.checkpoints,
             "signed": self.signed,
             "signed_time": iso(self.signed_ns) if self.signed_ns else None,
+            "epoch": self.epoch if self.epoch >= 0 else None,
+            "anchored": self.anchored,
+            "anchored_time": iso(self.anchored_ns) if self.anchored_ns else None,
+            "anchored_by": self.anchored_by or None,
+            "anchor_lines": self.anchor_lines,
+            "receipts": self.receipts,
+            "blobs": self.blobs,
+            "erased": self.erased,
             "root": self.root,
             "open_exchanges": self.open_exchanges,
             "notes": self.notes,

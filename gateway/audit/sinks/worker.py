@@ -20,7 +20,8 @@ from gateway.audit.sinks.sink import Sink
 
 LONGEST_RETRY_S = 30.0
 """For a sink that no record waits for."""
-LEAST_END_S = 1.0
+LEAST_END_S, LAST_RETRY_S = 1.0, 0.2
+"""How long an orderly end waits for a sink at least, and between its last tries."""
 log = structlog.get_logger()
 
 
@@ -61,6 +62,7 @@ class Worker:
         """A record that is not acknowledged, and since when."""
         self._error: SinkError | None = None
         self._closing = self._last_round = False
+        self._end_by = 0.0
         self._known = self._saved = positions.load()
         self._held: dict[str, int] = {}
         self._heads: _Heads | None = None
@@ -90,12 +92,13 @@ class Worker:
         """Deliver what is durable and the last heads, then end."""
         with self._changed:
             self._closing = True
+            self._end_by = time.monotonic() + max(self.settings.deadline_s, LEAST_END_S)
             self._changed.notify_all()
 
     def join(self) -> None:
         """Wait for the end within the deadline; a thread that hangs is left behind."""
         if self._thread.is_alive():
-            self._thread.join(max(self.settings.deadline_s, LEAST_END_S))
+            self._thread.join(max(0.0, self._end_by - time.monotonic()))
 
     # From here on: the sink's thread.
 
@@ -127,7 +130,10 @@ class Worker:
                 log.warning("audit_sink_failed", sink=self.settings.name, code=error.code, problem=error.problem)
             self._error = error
             self._changed.notify_all()
-            return not self._changed.wait_for(lambda: self._closing, pause)
+            if not self._changed.wait_for(lambda: self._closing, pause):
+                return True
+            self._changed.wait(LAST_RETRY_S)
+            return time.monotonic() < self._end_by
 
     def _session(self) -> None:
         """From connecting to an orderly end; ends in a SinkError otherwise."""
