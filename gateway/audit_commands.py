@@ -16,33 +16,37 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.audit.cosignature import parse_witness_key
 from gateway.audit.errors import RecordError
+from gateway.audit.evidence import Given
 from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
+from gateway.audit_anchor_command import add_anchor_command
 from gateway.audit_controls_command import add_controls
 from gateway.audit_export_command import add_export
-from gateway.audit_anchor_command import add_anchor_command
+from gateway.audit_key_commands import add_key_commands
 from gateway.audit_lines import print_line
-from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
+from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
 from gateway.audit_replay_command import add_audit_replay
 from gateway.audit_review_command import add_review
 from gateway.audit_search_commands import add_search_commands
 from gateway.audit_tile_commands import add_tile_commands
+from gateway.erasure_commands import add_erasure_commands
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below this, starting processes takes longer than the verification."""
 _VERIFY_HELP = """exit status:
   0  everything held
-  1  everything held, some content was erased or pruned with authority (not written by this version)
+  1  everything held, some content was erased or pruned with authority
   2  a record, a link, a signature or a rule does not hold: altered or corrupt
-  3  records are missing that were signed, or the signed history goes back: rollback or fork
-  4  the evidence is incomplete: a segment, LOG or the checkpoints are missing
+  3  records are missing that were signed or handed out, or are others: rollback or fork
+  4  the evidence is incomplete: a segment, a seal, a certificate, LOG, the checkpoints, or content is missing
   5  wrong usage, or the trust root is not that of this log
 
-example: gatehouse audit verify --dir /var/lib/gatehouse/audit --trust /safe/site-one-audit.vkey"""
+example: gatehouse audit verify --dir /var/lib/gatehouse/audit --trust /safe/site-one-audit.vkey --anchors /mnt/worm"""
 
 
 def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], locate: Locate) -> None:
@@ -80,6 +84,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     )
     check.add_argument("--trust", type=Path, metavar="FILE.vkey", help="the log's public key, from a safe place")
     check.add_argument("--jobs", type=_count, metavar="N", help="processes to use (default: by size of the log)")
+    _add_evidence(check)
     for parser, run in ((tail, _tail), (show, _show), (check, _verify)):
         parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the log")
         parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=CONFIG_HELP)
@@ -87,12 +92,49 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         parser.set_defaults(run=guarded(run), locate=locate)
     add_proof_commands(commands, locate)
     add_tile_commands(commands, locate)
+    add_key_commands(commands)
     add_anchor_command(commands, locate)
     add_search_commands(commands, locate)
+    add_erasure_commands(commands)
     add_export(commands, locate)
     add_audit_replay(commands, locate)
     add_controls(commands, locate)
     add_review(commands)
+
+
+def _add_evidence(check: argparse.ArgumentParser) -> None:
+    """What the auditor can bring, each of it from where nobody at the gateway can write."""
+    check.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a signed head that was kept; repeatable",
+    )
+    check.add_argument("--anchors", type=Path, metavar="DIR", help="directory of a file anchor, with the heads in it")
+    check.add_argument(
+        "--witness", type=Path, action="append", default=[], metavar="FILE", help="public key of a witness; repeatable"
+    )
+    check.add_argument("--content", type=Path, metavar="DIR", help="compare the blobs of sealed content in it")
+    check.add_argument("--receipts", type=Path, metavar="FILE", help="receipts that clients kept, one on each line")
+
+
+def _given(arguments: argparse.Namespace) -> Given:
+    for path in (arguments.anchors, arguments.content):
+        if path is not None and not path.is_dir():
+            raise UsageError(f"`{path}` is not a directory")
+    try:
+        witnesses = tuple(parse_witness_key(path.read_text()) for path in arguments.witness)
+    except UnicodeDecodeError as exc:
+        raise UsageError("the key of a witness is not text") from exc
+    return Given(
+        tuple(arguments.checkpoint),
+        arguments.anchors,
+        witnesses,
+        content=arguments.content,
+        receipts=arguments.receipts,
+    )
 
 
 def _count(text: str) -> int:
@@ -106,7 +148,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     size = sum(segment.path.stat().st_size for segment in list_segments(location.directory))
     jobs = arguments.jobs or (min(4, os.cpu_count() or 1) if size >= _WORTH_PROCESSES else 1)
     started = time.monotonic()
-    report = verify(location.directory, load_trust(location.trust), jobs)
+    report = verify(location.directory, load_trust(location.trust), jobs, given=_given(arguments))
     if arguments.json:
         print(json.dumps(report.as_json(), indent=2))
     else:

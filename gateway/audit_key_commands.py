@@ -1,7 +1,7 @@
 """`gatehouse audit keys request | sign | install | list`: epoch keys of a log whose own key is kept off the machine.
 
-`request` and `install` run where the gateway runs, also while it does; `sign` runs where the log key is, needs nothing but
-that key and the request, and prints what it certifies. No private key is ever printed, carried or copied by these.
+`request` and `install` run where the gateway runs, also while it does; `sign` runs where the log key is, needs nothing
+but that key and the request, and prints what it certifies. No private key is ever printed, carried or copied by these.
 """
 
 from __future__ import annotations
@@ -107,10 +107,7 @@ def _request(arguments: argparse.Namespace) -> int:
 
 def _sign(arguments: argparse.Namespace) -> int:
     asked, path = read_request(arguments.request.read_text()), arguments.log_key
-    if arguments.create and not path.exists():
-        private = create_private(path, OsFiles())
-    else:
-        private = load_private(path)
+    private = create_private(path, OsFiles()) if arguments.create and not path.exists() else load_private(path)
     signer = Signer(asked.origin, private)
     _put(arguments.out, sign_request(asked, signer))
     _print_epochs(asked.epochs)

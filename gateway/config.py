@@ -22,6 +22,7 @@ from gateway.audit.note import is_origin
 from gateway.audit.sinks.settings import SinksSettings
 from gateway.auth import KeyEntry
 from gateway.claims import read_claims
+from gateway.content.settings import ContentSettings, read_content
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
@@ -37,6 +38,9 @@ DEMO_KEY: Final = "gatehouse-demo-key"
 STARTER_MODEL: Final = "gatehouse-starter"
 _CLAIMS: Final = ("claims", "may_claim")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
+_PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
+_DAY_MS: Final = 24 * 3_600_000
+_EPOCH: Final = fields.duration_ms(60_000, 366 * _DAY_MS)
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 
 
@@ -77,8 +81,14 @@ class Config:
     guards: Guards
     """What a policy may write after `use:`, besides rules; whether it runs depends on the policy."""
     state: Path
+    content: ContentSettings | None
+    """Where the text of exchanges is kept, if a policy asks for it; None: nowhere."""
     head_store: Path | None
     """Where the newest head of the audit log is kept a second time; None: nowhere."""
+    epoch_s: float
+    """How long one epoch key of the audit log signs."""
+    low_space: float
+    """Which part of the log's disk is free when the log begins to warn."""
     anchors: tuple[AnchorSettings, ...]
     """Places outside this machine that get the audit log's heads."""
     sinks: SinksSettings
@@ -125,6 +135,7 @@ _TOP: Final = (
     "concurrency",
     "drain",
     "audit",
+    "content",
 )
 
 
@@ -148,7 +159,10 @@ class _Reader:
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
+            content=read_content(top.node("content"), self.path, at, self.problems),
             head_store=self._head_store(audit, at),
+            epoch_s=(audit.get("epoch", _EPOCH, _DAY_MS) if audit else _DAY_MS) / 1000,
+            low_space=(audit.get("low_space", _percent, 0.25) if audit else 0.25),
             anchors=read_anchors(audit.node("anchors") if audit else None, self.path.parent, self.problems),
             sinks=read_sinks(audit, self.path.parent, at),
             origin=top.get("origin", _origin, "gatehouse/1"),
@@ -265,7 +279,8 @@ class _Reader:
 
     def _audit(self, top: Section) -> Section | None:
         node = top.node("audit")
-        return Section.open(node, "`audit`", self.problems, ("head_store", "anchors", *SINK_KEYS)) if node else None
+        known = ("head_store", "epoch", "low_space", "anchors", *SINK_KEYS)
+        return Section.open(node, "`audit`", self.problems, known) if node else None
 
     def _head_store(self, section: Section | None, state: Path) -> Path | None:
         name = section.get("head_store", fields.text, "") if section else ""
@@ -302,6 +317,14 @@ def _origin(node: Node, what: str, problems: Problems) -> str | None:
     if isinstance(node, Scalar) and isinstance(node.value, str) and is_origin(node.value):
         return node.value
     problems.add(node.place, f"{what} is not a name such as `site/gate-1`")
+    return None
+
+
+def _percent(node: Node, what: str, problems: Problems) -> float | None:
+    found = _PERCENT.fullmatch(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if found:
+        return int(found[1]) / 100
+    problems.add(node.place, f"{what} is not a part of the disk, expected `1%` to `99%`")
     return None
 
 

@@ -28,7 +28,9 @@ import uvloop
 
 from gateway import logs
 from gateway.admin.audit_routes import audit_routes
+from gateway.admin.content_routes import content_routes
 from gateway.admin.desk import Desk
+from gateway.admin.erasure_routes import erasure_routes
 from gateway.admin.log_reader import LogReader
 from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
@@ -36,8 +38,11 @@ from gateway.anchoring import Anchoring
 from gateway.app import Gate, make_admin_app, make_app
 from gateway.audit.errors import AuditError
 from gateway.audit.log import AuditLog, AuditSettings
+from gateway.audit.record import MAX_BYTES
+from gateway.audit_metrics import AuditMetrics
 from gateway.auth import KeyRing
 from gateway.config import STARTER_MODEL, Config, load_config
+from gateway.content.office import open_keeping
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
 from gateway.guard_sources import needed, open_sources, remote_probes
@@ -68,6 +73,9 @@ def audit_settings(config: Config) -> AuditSettings:
         origin=config.origin,
         key_path=config.key_dir / "audit.pem",
         head_store=config.head_store,
+        epoch_s=config.epoch_s,
+        low_space=config.low_space,
+        reserve_bytes=config.concurrency.total * MAX_BYTES,
         sinks=config.sinks,
         version={"id": config.origin, "version": version("gatehouse")},
     )
@@ -79,6 +87,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
     _make_state(config.state)
     audit = AuditLog.open(audit_settings(config))
     records = Records(audit, metrics)
+    metrics.registry.register(AuditMetrics(audit))
     async with contextlib.AsyncExitStack() as stack:
         anchoring = Anchoring(config, audit, metrics)
         stack.push_async_callback(anchoring.stop)
@@ -89,10 +98,13 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         upstream = Upstream(config.engine or _starter(), remote)
         sources = await open_sources(config.guards, host, stack)
         copies = config.state / POLICIES
-        policy = PolicyInForce(config.policy, config.guards, sources, records, metrics, copies=copies)
+        keeping = await stack.enter_async_context(open_keeping(config.content, config.state, config.origin, records))
+        policy = PolicyInForce(
+            config.policy, config.guards, sources, records, metrics, copies=copies, classes=keeping.classes
+        )
         await policy.load_first()
         health = Health(
-            {**_probes(upstream, host), **anchoring.probes()},
+            {**_probes(upstream, host), **anchoring.probes(), **keeping.probes()},
             records,
             metrics,
             more=lambda: remote_probes(needed(config.guards, policy.current().policy), sources),
@@ -101,11 +113,12 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency, anchoring.too_old),
             in_force=policy.current,
-            pipeline=Pipeline(upstream, digest_key(config.key_dir)),
+            pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper),
             upstream=upstream,
             records=records,
             health=health,
             metrics=metrics,
+            keeper=keeping.keeper,
         )
         watching = asyncio.create_task(health.watch())
         stack.callback(watching.cancel)
@@ -113,6 +126,9 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         _set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *audit_routes(desk, LogReader(config.audit_dir))]
+        if keeping.office is not None:
+            routes += content_routes(desk, keeping.office, config.audit_dir)
+            routes += erasure_routes(desk, keeping.office)
         apps = make_app(gate), make_admin_app(health, metrics, routes)
         await _listen(apps, health, (api, admin), config.drain_s)
 
