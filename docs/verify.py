@@ -1,41 +1,41 @@
 """Verifies a Gatehouse audit log without Gatehouse: one file, Python 3.11 or later, and the package `cryptography`.
 
-    python verify.py LOG-DIRECTORY FILE.vkey
+    python verify.py LOG-DIRECTORY FILE.vkey [SIGNED-HEAD]...
 
 Written from docs/audit-format.md alone, so that a mistake in Gatehouse's own verifier is not repeated here. Read it, or
-have it read, before you trust it. FILE.vkey is the public key of the log, from a copy that whoever runs the gateway
-cannot change. Memory does not grow with the log. Prints one JSON object; no content of a record is ever printed.
+have it read, before you trust it. FILE.vkey is the log's public key, from a copy that whoever runs the gateway cannot
+change, and so are the signed heads to compare with. Prints one JSON object; no content of a record is ever printed.
 
 Exit status: 0 everything held, 2 altered or corrupt, 3 rollback or fork, 4 incomplete evidence, 5 usage or trust root.
 """
 
-import hashlib
+import io
 import json
-import os
 import re
 import sys
 from base64 import b64decode, b64encode
-from contextlib import suppress
+from collections import namedtuple
+from contextlib import contextmanager, suppress
+from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 HELD, ALTERED, ROLLBACK, INCOMPLETE, USAGE = 0, 2, 3, 4, 5
-LINE, SAFE = 32768, 2**53 - 1
-NUMBER = re.compile("0|[1-9][0-9]{0,19}")
-SEGMENT = re.compile(r"([0-9]{16})\.jsonl")
-NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+LINE, SAFE, SECOND = 32768, 2**53 - 1, 10**9
+N, B64, NAME = "(0|[1-9][0-9]{0,19})", "([A-Za-z0-9+/]+=*)", "([A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*)"
+LOG = rf"gatehouse-audit-log/v(1|2)\n{NAME}\ncreated {N}\nhash sha256\nkey (\S+)(\nadopts {NAME} {N} {B64})?"
+EPOCH = rf"gatehouse-audit-epoch/v1\n{NAME}\nepoch {N}\nfrom {N}\nuntil {N}\nkey (\S+)"
+SEAL = rf"gatehouse-audit-seal/v1\n{NAME}\nfirst {N}\nlast {N}\nroot {B64}\nbytes {N}\nsha256 {B64}\ntime {N}"
+HEAD = rf"{NAME}\n{N}\n{B64}\ntime {N}"
 ADMIT, PROGRESS, REFUSE = "request.admit", "response.progress", "request.refuse"
-CLOSES = ("response.complete", "response.abort", "response.orphan", REFUSE)
+ENDS, START, STEP = ("response.complete", "response.abort", "response.orphan", REFUSE), "gateway.start", "clock.step"
 
 
 class Failed(Exception):
-    """The first thing that does not hold."""
-
-    def __init__(self, status, code, where, problem):
-        super().__init__(problem)
-        self.status, self.code, self.where = status, code, where
+    """The first thing that does not hold: exit status, code, where, and what is wrong."""
 
 
 def require(holds, code, where, problem, status=ALTERED):
@@ -43,132 +43,86 @@ def require(holds, code, where, problem, status=ALTERED):
         raise Failed(status, code, where, problem)
 
 
-def sha256(data):
-    return hashlib.sha256(data).digest()
+@contextmanager
+def sound(code, where, status=ALTERED):
+    """What cannot be read, or is not signed, does not hold."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature) as exc:
+        raise Failed(status, code, where, f"malformed, or not signed as it must be: {exc}") from None
 
 
-def canonical_b64(text, length):
+def b64(data):
+    return b64encode(data).decode()
+
+
+def unb64(text, length):
     """The bytes, if the text is their one canonical spelling; ValueError if not."""
     data = b64decode(text, validate=True)
-    if len(data) != length or b64encode(data).decode() != text:
+    if len(data) != length or b64(data) != text:
         raise ValueError("base64 is not in its canonical form")
     return data
 
 
 class Key:
-    """The trust root: a name and an Ed25519 key, as `<name>+<id>+<base64 of the byte 1 and the key>`."""
+    """`<name>+<id>+<base64 of the byte 1 and an Ed25519 key>`, and the time in which it may sign."""
 
-    def __init__(self, vkey):
-        self.vkey = vkey.strip()
+    def __init__(self, vkey, epoch=-1, begin=0, end=2**64):
+        self.vkey, self.epoch, self.begin, self.end = vkey.strip(), epoch, begin, end
         self.name, id_, blob = (*self.vkey.split("+", 2), "", "")[:3]
-        try:
-            raw = canonical_b64(blob, 33)
-            self.id = sha256(self.name.encode() + b"\n" + raw)[:4]
-            good = NAME.fullmatch(self.name) and raw[0] == 1 and self.id.hex() == id_
-        except ValueError:
-            good = False
-        require(good, "trust", "FILE.vkey", "not a verifier key of the Ed25519 kind", USAGE)
+        raw = unb64(blob, 33)
+        self.id = sha256(self.name.encode() + b"\n" + raw).digest()[:4]
+        if not re.fullmatch(NAME, self.name) or raw[0] != 1 or self.id.hex() != id_:
+            raise ValueError("not a verifier key of the Ed25519 kind")
         self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
-    def open(self, note):
-        """The lines of a note that this key signed; ValueError says what is wrong with it."""
-        text, _, signatures = note.decode().rpartition("\n\n")
-        own = [self.own(line) for line in signatures[:-1].split("\n")]
-        if not signatures.endswith("\n") or not any(own):
-            raise ValueError("incomplete, or without a signature by the trusted key")
-        for signature in filter(None, own):
-            try:
-                self.public.verify(signature, (text + "\n").encode())
-            except InvalidSignature:
-                raise ValueError("the signature does not match the text") from None
-        return text.split("\n")
+    def covers(self, time):
+        return self.begin - SECOND <= int(time) <= self.end + 60 * SECOND
 
-    def own(self, line):
-        """The signature if the line is by this key; lines by other keys are skipped."""
+
+def open_note(note, keys, form, needed=1):
+    """What stands in a note of that form, and the key that signed it; lines of other keys are skipped."""
+    text, _, lines = note.decode().rpartition("\n\n")
+    found, signers = re.fullmatch(form, text), {}
+    for line in lines[:-1].split("\n"):
         dash, name, blob = (*line.split(" "), "", "")[:3]
-        if dash != "—" or line.count(" ") != 2:
-            raise ValueError("malformed signature line")
-        if name != self.name or b64decode(blob, validate=True)[:4] != self.id:
-            return None
-        return canonical_b64(blob, 68)[4:]
-
-    def head(self, note):
-        """(size, root, time) of a signed head."""
-        origin, size, root, time = self.open(note)  # ValueError unless there are four lines
-        word, _, time = time.partition(" ")
-        if origin != self.name or word != "time" or not NUMBER.fullmatch(size) or not NUMBER.fullmatch(time):
-            raise ValueError("not a head of this log")
-        return int(size), canonical_b64(root, 32), int(time)
+        if dash != "—" or line.count(" ") != 2 or not lines.endswith("\n"):
+            raise ValueError("incomplete, or a malformed signature line")
+        id_ = b64decode(blob, validate=True)[:4] if keys and name == keys[0].name else None
+        for key in (key for key in keys if key.id == id_):
+            key.public.verify(unb64(blob, 68)[4:], (text + "\n").encode())
+            signers[id_] = key
+    if len(signers) != needed or not found or keys[0].name not in found.groups()[:2]:
+        raise ValueError("of another form or log, or not signed by the key, or the keys, that it needs")
+    return found.groups(), [*signers.values()][-1]
 
 
-class Tree:
-    """RFC 6962, one leaf at a time: only the roots of full subtrees are kept."""
-
-    size, peaks = 0, ()
-
-    def push(self, leaf):
-        size, self.size = self.size, self.size + 1
-        while size & 1:
-            leaf, size = sha256(b"\x01" + self.peaks[-1] + leaf), size >> 1
-            self.peaks = self.peaks[:-1]
-        self.peaks += (leaf,)
-
-    def root(self):
-        root = self.peaks[-1] if self.peaks else sha256(b"")
-        for peak in reversed(self.peaks[:-1]):
-            root = sha256(b"\x01" + peak + root)
-        return root
+def open_timed(note, keys, form, code, where, status=ALTERED):
+    """What a note says between origin and time, then the time and the key's epoch. The key is one of that time."""
+    with sound(code, where, status):
+        (_, *said, time), key = open_note(note, keys, form)
+    require(key.covers(time), code, where, "signed outside the time of its key", status)
+    return *said, int(time), key.epoch
 
 
-class Heads:
-    """`checkpoints.log` up to the size it had at the beginning, one note ahead of the tree."""
+Head = namedtuple("Head", "size root time epoch where code")
 
-    def __init__(self, file, newest, key):
-        self.file, self.key, self.count, self.last, self.newest_seen = file, key, 0, None, False
-        self.end = self.file.seek(0, 2)
-        self.file.seek(0)
-        self.newest = newest.read_bytes() if newest.exists() else None
-        if self.newest is not None:
-            self.opened(self.newest, "checkpoint")
-        self.next = self.read()
 
-    def opened(self, note, where):
-        try:
-            return self.key.head(note)
-        except ValueError as exc:
-            raise Failed(ALTERED, "checkpoint", where, f"not a signed head: {exc}") from None
-
-    def read(self):
-        note, complete = b"", False
-        while self.file.tell() < self.end and not complete:
-            line = self.file.readline(4096)
-            complete = line == b"\n" and b"\n\n" in note  # the empty line before the signatures is not the last one
-            note += b"" if complete else line
-        if not complete:
-            return None  # the end, or a note that is being written
-        self.count += 1
-        self.newest_seen = self.newest_seen or note == self.newest
-        where = f"checkpoints.log, note {self.count}"
-        head = self.opened(note, where)
-        before = self.last or head
-        require(head[0] >= before[0], "checkpoint_order", where, "the log became shorter", ROLLBACK)
-        require(head[2] >= before[2], "checkpoint_order", where, "time went back")
-        self.last = head
-        return head
-
-    def check(self, tree):
-        """Compare every head that was signed at the present size."""
-        while self.next is not None and self.next[0] == tree.size:
-            where = f"checkpoints.log, note {self.count}"
-            require(self.next[1] == tree.root(), "checkpoint_root", where, "another root was signed")
-            self.next = self.read()
-
-    def finish(self, tree):
-        where = f"checkpoints.log, note {self.count}"
-        require(self.next is None, "rollback", where, f"more than the {tree.size} records were signed", ROLLBACK)
-        require(self.last is not None, "checkpoint_missing", "checkpoints.log", "no signed head", INCOMPLETE)
-        require(self.newest is not None, "checkpoint", "checkpoint", "there is no such file", INCOMPLETE)
-        require(self.newest_seen, "checkpoint", "checkpoint", "none of the notes in checkpoints.log")
+def certified(directory, log_key):
+    """The chain of epoch keys; each is certified by the log key and by the epoch key before it."""
+    keys = []
+    for number, path in enumerate(sorted(directory.glob("keys/" + "[0-9]" * 8 + ".vkey"))):
+        where, last = f"keys/{path.name}", keys[-1:]
+        require(int(path.stem) == number, "epoch_missing", where, f"expected epoch {number}", INCOMPLETE)
+        with sound("epoch_certificate", where):
+            (origin, named, *times, vkey), _ = open_note(path.read_bytes(), [log_key, *last], EPOCH, 1 + len(last))
+            key = Key(vkey, number, *map(int, times))
+        good = origin == key.name and named == str(number) and key.begin < key.end and key.vkey == vkey
+        good = good and key.id not in (log_key.id, *(other.id for other in keys))
+        good = good and all(key.begin >= max(k.end - 60 * SECOND, k.begin) and key.end >= k.end for k in last)
+        require(good, "epoch_certificate", where, "another epoch, a key used before, or a time that does not follow")
+        keys.append(key)
+    return keys
 
 
 def integer(text):
@@ -178,7 +132,7 @@ def integer(text):
 
 
 def parse(line):
-    """The record of a line, if the line is its canonical form. That rules out repeated keys, too."""
+    """The object of a line, if the line is its canonical form. That rules out repeated keys, too."""
     record = json.loads(line.decode(), parse_float=integer, parse_int=integer, parse_constant=integer)
     again = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     if not isinstance(record, dict) or len(line) > LINE or again.encode() != line:
@@ -187,100 +141,193 @@ def parse(line):
 
 
 class Log:
-    """One walk over the records, in order."""
+    """One walk over the records, in order. Of the tree (RFC 6962) only the roots of full subtrees are kept."""
 
-    def __init__(self, directory, key):
-        self.directory, self.key, self.tree = directory, key, Tree()
-        self.leaf, self.before, self.open, self.notes = bytes(32), None, {}, []
+    def __init__(self, directory):
+        self.directory, self.size, self.peaks, self.leaf, self.before = directory, 0, [], bytes(32), None
+        self.open, self.loaded, self.anchors, self.notes = {}, set(), set(), []
+        self.head, self.broken, self.clock_set, self.seen = None, 0, False, False
 
-    def verify(self):
-        birth = self.directory / "LOG"
-        require(birth.exists(), "log_note", "LOG", "there is no such file", INCOMPLETE)
-        note, own = birth.read_bytes(), f"key {self.key.vkey}"
-        require(f"\n{own}\n".encode() in note, "trust", "LOG", "the log is not of this trust root", USAGE)
-        try:
-            form, origin, _, kind, key = self.key.open(note)
-        except ValueError as exc:
-            raise Failed(ALTERED, "log_note", "LOG", f"not the signed note of a log: {exc}") from None
-        expected = ("gatehouse-audit-log/v1", self.key.name, "hash sha256", own)
-        require((form, origin, kind, key) == expected, "log_note", "LOG", "not the note of this log")
-        history, newest = self.directory / "checkpoints.log", self.directory / "checkpoint"
-        with open(history if history.exists() else os.devnull, "rb") as file:
-            self.heads = Heads(file, newest, self.key)  # before the segments are listed: the log may be growing
-            self.heads.check(self.tree)
-            names = [(SEGMENT.fullmatch(path.name), path) for path in (self.directory / "seg").iterdir()]
-            segments = sorted((int(match[1]), path) for match, path in names if match)
-            for index, (first, path) in enumerate(segments):
-                self.segment(first, path, segments[index - 1][0] if index else None, segments[index + 1 : index + 2])
-            self.heads.finish(self.tree)
+    def read(self, name):
+        path = self.directory / name
+        return path.read_bytes() if path.exists() else None
 
-    def segment(self, first, path, previous, following):
-        where, size = f"seg/{path.name}", self.tree.size
-        expected = f"expected a segment that starts with record {size}"
-        require(first <= size, "segment_missing", where, expected, INCOMPLETE)
-        require(first == size, "segment_name", where, expected)
-        claimed = continues(following[0][1]) if following else None
+    def verify(self, log_key, kept):
+        history, newest, lines = map(self.read, ("checkpoints.log", "checkpoint", "anchors.log"))
+        self.begin(self.read("LOG"), log_key)
+        claims = [self.claim(path.read_bytes(), path.name, "given_head", ROLLBACK) for path in map(Path, kept)]
+        claims += [self.anchor(line, f"anchors.log:{n}") for n, line in enumerate((lines or b"").split(b"\n")[:-1], 1)]
+        self.kept, self.claims = 0, sorted(claims, key=lambda claim: claim.size, reverse=True)
+        if newest is not None:
+            self.claim(newest, "checkpoint", "checkpoint")
+        self.heads = self.history(io.BytesIO(history or b""), newest)
+        self.next = next(self.heads, None)
+        self.compare()
+        paths = sorted(self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl"))
+        for before, path, after in zip([None, *paths], paths, [*paths[1:], None], strict=False):
+            self.segment(before and int(before.stem), path, after)
+        told = f"more than the {self.size} records were signed"
+        require(not self.next, "rollback", "checkpoints.log", told, ROLLBACK)
+        require(self.head, "checkpoint_missing", "checkpoints.log", "no signed head", INCOMPLETE)
+        require(newest is not None, "checkpoint", "checkpoint", "there is no such file", INCOMPLETE)
+        require(self.seen, "checkpoint", "checkpoint", "none of the notes in checkpoints.log")
+        for claim in self.claims[-1:]:
+            raise Failed(ROLLBACK, claim.code, claim.where, told)
+
+    def begin(self, note, log_key):
+        """The log is that of the key, and certificates lead from there to the keys that sign."""
+        require(note is not None, "log_note", "LOG", "there is no such file", INCOMPLETE)
+        ours = f"\nkey {log_key.vkey}\n".encode() in note
+        require(ours, "trust", "LOG", "the log is not of this trust root", USAGE)
+        with sound("log_note", "LOG"):
+            (version, _, _, vkey, self.adopts, *_), _ = open_note(note, [log_key], LOG)
+        good = vkey == log_key.vkey and not (self.adopts and version == "1")
+        require(good, "log_note", "LOG", "not the note of this log")
+        self.name, self.epochs, self.epoch = log_key.name, version == "2", int(version) - 2
+        self.keys = certified(self.directory, log_key) if self.epochs else [log_key]
+
+    def claim(self, note, where, code, status=ALTERED):
+        """A signed head."""
+        size, *said = open_timed(note, self.keys, HEAD, code, where, status)
+        return Head(int(size), *said, where, code)
+
+    def anchor(self, line, where):
+        """The signed head in a line of anchors.log."""
+        with sound("anchor", where):
+            entry = parse(line)
+            said, note = (entry["size"], entry["root"], int(entry["ts"])), entry["proof"]["note"].encode()
+            self.anchors.add((entry["name"], entry["kind"], entry["size"]))
+        head = self.claim(note, where, "anchor")
+        require(head[:2] == said[:2], "anchor", where, "size or root is not that of the head in `proof`")
+        return head
+
+    def history(self, file, newest):
+        """Every signed head of checkpoints.log, in order, up to the size it had at first: the log may be growing."""
+        before, note, number, end = None, b"", 1, file.seek(0, 2)
+        file.seek(0)
+        while file.tell() < end and (line := file.readline(4096)):
+            if line != b"\n" or b"\n\n" not in note:  # the empty line before the signatures is not the last one
+                note += line
+                continue
+            head = self.claim(note, f"checkpoints.log, note {number}", "checkpoint")
+            before, self.seen, note, number = before or head, self.seen or note == newest, b"", number + 1
+            require(head.size >= before.size, "checkpoint_order", head.where, "the log became shorter", ROLLBACK)
+            follows = head.time >= before.time and head.epoch >= before.epoch
+            require(follows, "checkpoint_order", head.where, "time or epoch went back")
+            yield head
+            before = head
+
+    def segment(self, previous, path, following):
+        where, first = f"seg/{path.name}", int(path.stem)
+        told = f"expected a segment that starts with record {self.size}"
+        require(first <= self.size, "segment_missing", where, told, INCOMPLETE)
+        require(first == self.size, "segment_name", where, told)
+        seal = self.read(f"seg/{path.stem}.seal")
+        claimed = continues(following) if following else None
         end = claimed[1] if claimed and claimed[0] == first else None
-        number, offset, raw = 0, 0, b""
+        number, offset, raw, digest = 0, 0, b"", sha256()
         with path.open("rb", buffering=1 << 20) as file:
             while end is None or offset < end:
                 raw = file.readline(LINE + 2)
                 if not raw.endswith(b"\n") and len(raw) <= LINE + 1:
                     break
-                number += 1
-                self.line(raw, f"{where}:{number}", previous if number == 1 else -1)
-                offset += len(raw)
+                number, offset = number + 1, offset + len(raw)
+                digest.update(raw)
+                self.line(raw, f"{where}:{number}", number, previous)
         require(end in (None, offset), "continues", where, f"no line ends at byte {end}, as the next segment says")
         if end is None and raw:
             require(not following, "torn", where, f"{len(raw)} bytes without a newline")
             self.notes.append(f"{where} ends in an unfinished write of {len(raw)} bytes")
+        if self.epochs and offset:
+            require(seal or not following, "seal_missing", where, "a closed segment has no seal", INCOMPLETE)
+            held = first, self.size - 1, b64(self.root()), offset, b64(digest.digest())
+            sealed = open_timed(seal, self.keys, SEAL, "seal", where)[:-2] if seal else [*map(str, held)]
+            require(list(sealed) == [*map(str, held)], "seal", where, "the seal is of something else")
 
-    def line(self, raw, where, previous):
-        """`previous`: first record of the segment before, for a segment's first line; -1 for other lines."""
-        try:
+    def line(self, raw, where, number, previous):
+        with sound("form", where):
             record = parse(raw[:-1])
-        except (ValueError, RecursionError):
-            raise Failed(ALTERED, "form", where, "not one record in canonical JSON") from None
         self.linked(record, where)
-        claim = record.get("continues", {"first": previous})
-        names_it = isinstance(claim, dict) and claim.get("first") == previous
-        require(names_it, "continues", where, "`continues` does not name the segment before")
+        claim = record.get("continues")
+        good = "continues" not in record or (number == 1 and isinstance(claim, dict) and claim.get("first") == previous)
+        require(good, "continues", where, "`continues` does not name the segment before, or is not in the first record")
         covered(record, where)
-        self.paired(record, where)
-        self.leaf = sha256(b"\x00" + raw[:-1])
-        self.tree.push(self.leaf)
-        self.heads.check(self.tree)
+        self.told(record, where, number)
+        self.leaf = node = sha256(b"\0" + raw[:-1]).digest()
+        height, self.size = 0, self.size + 1
+        while self.peaks and self.peaks[-1][0] == height:
+            node, height = sha256(b"\1" + self.peaks.pop()[1] + node).digest(), height + 1
+        self.peaks.append((height, node))
+        self.compare()
+
+    def root(self):
+        """RFC 6962: of the roots of full subtrees, all that is kept of the tree."""
+        nodes = [node for _, node in reversed(self.peaks)] or [sha256().digest()]
+        return reduce(lambda right, left: sha256(b"\1" + left + right).digest(), nodes)
+
+    def compare(self):
+        """What was signed at the present size."""
+        while self.next and self.next.size == self.size:
+            head, before = self.next, self.head
+            require(head.root == b64(self.root()), "checkpoint_root", head.where, "another root was signed")
+            require(head.epoch == self.epoch, "checkpoint_epoch", head.where, f"the log had announced {self.epoch}")
+            silent = self.epochs and before and head.time - before.time > 120 * SECOND and self.broken <= before.size
+            require(not silent, "idle", head.where, "no head for over 120 s, and no record says why", INCOMPLETE)
+            self.head, self.next = head, next(self.heads, None)
+        while self.claims and self.claims[-1].size == self.size:
+            claim = self.claims.pop()
+            require(claim.root == b64(self.root()), claim.code, claim.where, "another root was signed", ROLLBACK)
+            self.kept = self.size if claim.code == "given_head" else self.kept
 
     def linked(self, record, where):
         """Version, name, number, link and clocks."""
         require(type(record.get("v")) is int and record["v"] == 1, "version", where, "expected version 1")
-        require(record.get("origin") == self.key.name, "origin", where, "another log's record")
+        require(record.get("origin") == self.name, "origin", where, "another log's record")
         texts = [record.get(key) for key in ("prev", "boot", "type", "ts", "mono")]
         good = type(record.get("seq")) is int and all(isinstance(text, str) for text in texts)
-        good = good and all(NUMBER.fullmatch(text) for text in texts[3:])
+        good = good and all(re.fullmatch(N, text) for text in texts[3:])
         require(good, "fields", where, "seq, prev, ts, mono, boot or type is missing or of another kind")
         prev, boot, kind, ts, mono = *texts[:3], *map(int, texts[3:])
-        require(record["seq"] == self.tree.size, "sequence", where, f"expected record {self.tree.size}")
-        require(prev == b64encode(self.leaf).decode(), "link", where, "`prev` is not the hash of the record before")
+        require(record["seq"] == self.size, "sequence", where, f"expected record {self.size}")
+        require(prev == b64(self.leaf), "link", where, "`prev` is not the hash of the record before")
         was_ts, was_mono, was_boot = self.before or (ts, mono, boot)
-        require(ts >= was_ts or kind == "clock.step", "time", where, "ts went back without a clock.step record")
+        require(ts >= was_ts or kind == STEP, "time", where, "ts went back without a clock.step record")
         require(mono >= was_mono or boot != was_boot, "time", where, "mono went back within one boot")
         self.before = ts, mono, boot
 
-    def paired(self, record, where):
-        """Every admitted exchange ends once, and a start leaves none open."""
-        kind, request = record["type"], record.get("req")
-        require(kind != "gateway.start" or not self.open, "pairing", where, "an exchange before this start has no end")
-        if kind not in (ADMIT, PROGRESS, *CLOSES):
-            return
-        require(isinstance(request, str), "pairing", where, "no request id")
-        is_open = request in self.open
-        require(kind != ADMIT or not is_open, "pairing", where, "a request was admitted twice")
-        require(kind in (ADMIT, REFUSE) or is_open, "pairing", where, "a step of an exchange that is not open")
-        if kind == ADMIT:
-            self.open[request] = self.tree.size
-        elif kind in CLOSES:
-            self.open.pop(request, None)
+    def told(self, record, where, number):
+        """Exchanges end once, and before the next start; decisions cite loaded policies; epochs are announced."""
+        kind, request, policy = record["type"], record.get("req"), record.get("policy")
+        if kind in (ADMIT, PROGRESS, *ENDS):
+            require(isinstance(request, str), "pairing", where, "no request id")
+            fits = request not in self.open if kind == ADMIT else kind == REFUSE or request in self.open
+            require(fits, "pairing", where, "a request admitted twice, or a step of one that is not open")
+            self.open[request] = self.size
+            if kind in ENDS:
+                del self.open[request]
+        if kind in (START, STEP, "audit.fail"):
+            self.broken, self.clock_set = self.size + 1, self.clock_set or kind == STEP
+        if kind == START:
+            require(not self.open, "pairing", where, "an exchange before this start has no end")
+            self.loaded.clear()
+        digest = policy.get("compiled_digest") if isinstance(policy, dict) else None
+        if isinstance(digest, str) and kind.startswith("policy.") and kind != "policy.reject":
+            self.loaded.add(digest)
+        elif isinstance(digest, str) and kind.startswith(("request.", "response.", "moderation.")):
+            require(digest in self.loaded, "policy", where, "a policy that no record since the last start loaded")
+        if kind == "key.epoch" and self.epochs:
+            told = record.get("key") if isinstance(record.get("key"), dict) else {}
+            named = [key for key in self.keys if (key.epoch, key.id.hex()) == (told.get("epoch"), told.get("id"))]
+            require(named and named[0].epoch > self.epoch, "epoch", where, "not a later epoch that is certified")
+            [key] = named
+            in_time = key.covers(record["ts"])
+            require(in_time or self.clock_set, "epoch", where, "outside the time of the epoch")
+            require(number <= 2, "epoch", where, "not where a segment begins")
+            self.epoch, self.clock_set = key.epoch, self.clock_set and not in_time
+        if kind == "checkpoint.anchor":
+            told = record.get("anchor") if isinstance(record.get("anchor"), dict) else {}
+            named = tuple(map(told.get, ("name", "kind", "size")))
+            require(named in self.anchors, "anchor_missing", where, "no such line in anchors.log", INCOMPLETE)
 
 
 def covered(record, where):
@@ -290,14 +337,11 @@ def covered(record, where):
         return
     is_object = isinstance(coverage, dict)
     whole = is_object and not coverage.get("uncovered")
-    whole = whole and all(accounted(coverage, unit) for unit in ("parts", "bytes"))
+    for unit in ("parts", "bytes") if whole else ():
+        parts = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
+        whole = whole and all(type(n) is int and n >= 0 for n in parts) and parts[0] == sum(parts[1:])
     blocked = is_object and isinstance(decision, dict) and decision.get("action") == "block"
     require(whole or blocked, "coverage", where, "a part that was not scanned was let through")
-
-
-def accounted(coverage, unit):
-    total, scanned, exempt = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
-    return all(type(n) is int and n >= 0 for n in (total, scanned, exempt)) and total == scanned + exempt
 
 
 def continues(path):
@@ -307,32 +351,34 @@ def continues(path):
         return int(claim["first"]), int(claim["offset"])
 
 
-def verify(directory, vkey):
+def verify(directory, vkey, *kept):
     """What was found, as it is printed."""
-    log, result = None, {"exit": HELD}
+    log = Log(Path(directory))
     try:
-        log = Log(Path(directory), Key(Path(vkey).read_text()))
-        log.verify()
-        size, signed = log.tree.size, log.heads.last[0]
-        result |= {
-            "root": b64encode(log.tree.root()).decode(),
-            "signed": signed,
+        with sound("trust", str(vkey), USAGE):
+            key = Key(Path(vkey).read_text())
+        log.verify(key, kept)
+        found = {
+            "exit": HELD,
+            "root": b64(log.root()),
+            "signed": log.head.size,
             "open": [*log.open],
             "notes": log.notes,
         }
-        result["proved"] = (
-            f"records 0 to {size - 1} are complete and unaltered; the last {size - signed} are linked but not signed; "
-            "this rests on the log's own key: whoever held key and disk could have replaced the whole log"
+        found["proved"] = (
+            f"records 0 to {log.size - 1} are complete and unaltered; the last {log.size - log.head.size} are linked "
+            f"but not signed; what is later than the {log.kept} records under the heads you brought rests on the log's "
+            f"own keys: whoever held them and the disk could have replaced it{(log.adopts or '').replace(chr(10), '; ')}"
         )
     except Failed as exc:
-        result = {"exit": exc.status, "code": exc.code, "where": exc.where, "problem": str(exc)}
-    except (OSError, UnicodeDecodeError) as exc:
-        result = {"exit": USAGE, "code": "unreadable", "where": directory, "problem": type(exc).__name__}
-    return result | {"records": log.tree.size if log else 0}
+        found = dict(zip(("exit", "code", "where", "problem"), exc.args, strict=True))
+    except OSError as exc:
+        found = {"exit": USAGE, "code": "unreadable", "where": str(directory), "problem": type(exc).__name__}
+    return found | {"records": log.size}
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         sys.exit(USAGE)
     found = verify(*sys.argv[1:])

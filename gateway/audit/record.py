@@ -90,7 +90,13 @@ def _refuse_number(text: str) -> NoReturn:
     raise RecordError("line holds a number that is not an integer")
 
 
-_decode = json.JSONDecoder(parse_float=_refuse_number, parse_constant=_refuse_number).decode
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > MAX_INT:
+        raise RecordError("line holds an integer beyond 2^53-1")
+    return int(text)
+
+
+_decode = json.JSONDecoder(parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer).decode
 
 
 def parse_line(line: bytes) -> dict[str, Json]:

@@ -40,7 +40,7 @@ def where(log: AuditLocation) -> list[str]:
 
 def test_verify_proves_a_whole_log(log: AuditLocation, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("verify", *where(log), "--trust", str(log.trust)) == 0
-    assert capsys.readouterr().out.startswith("ok  test/one/audit: 28 records hold, 0 to 27, in 2 segments")
+    assert capsys.readouterr().out.startswith("ok  test/one/audit: 28 records, sizes 0 to 28, in 2 segments")
 
 
 def test_verify_names_the_first_entry_that_does_not_hold(
@@ -68,6 +68,30 @@ def test_verify_never_takes_trust_from_the_log(log: AuditLocation, capsys: pytes
     assert run("verify", *where(log), "--trust", str(log.directory / "LOG")) == 5
 
 
+def test_verify_compares_with_what_the_auditor_brings(
+    log: AuditLocation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust, kept = ["--trust", str(log.trust)], tmp_path / "kept"
+    kept.write_bytes((log.directory / "checkpoint").read_bytes())
+    assert run("verify", *where(log), *trust, "--checkpoint", str(kept)) == 0
+    assert "anchored to 28 at 2027-01-15T08:00:00" in capsys.readouterr().out
+    kept.write_bytes(kept.read_bytes().replace(b"\n28\n", b"\n29\n"))
+    assert run("verify", *where(log), *trust, "--checkpoint", str(kept)) == 3
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run("verify", *where(log), *trust, "--anchors", str(empty), "--content", str(empty)) == 0
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--anchors", "--witness", "--content", "--receipts"])
+def test_verify_says_what_of_it_cannot_be_read(
+    log: AuditLocation, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("verify", *where(log), "--trust", str(log.trust), option, str(tmp_path / "missing")) == 5
+    assert "missing" in capsys.readouterr().err
+    (tmp_path / "bad").write_bytes(b"\xff")
+    assert run("verify", *where(log), "--trust", str(log.trust), option, str(tmp_path / "bad")) in (3, 5)
+
+
 def test_directory_that_is_no_log_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["tail"], ["show", "1"], ["verify", "--trust", "x"]):
         assert run(*command, "--dir", str(tmp_path)) == 5
@@ -78,7 +102,7 @@ def test_tail_prints_the_newest_across_segments(log: AuditLocation, capsys: pyte
     assert run("tail", *where(log), "-n", "16") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 16
-    assert lines[-1].split() == ["2027-01-15T08:00:00.016Z", "27", "gateway.stop", "-"]
+    assert lines[-1].split() == ["2027-01-15T08:00:00.018Z", "27", "gateway.stop", "-"]
     assert lines[5].split()[1:] == ["17", "response.complete", "1-0"]
     assert run("tail", *where(log), "-n", "1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seq"] == 27

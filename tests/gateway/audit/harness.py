@@ -166,9 +166,9 @@ def verified(path: Path) -> Report:
     return report
 
 
-def verify_alone(path: Path) -> dict[str, Any]:
+def verify_alone(path: Path, *kept: Path) -> dict[str, Any]:
     """docs/verify.py, in this process."""
-    return dict(_script()["verify"](path / "log", path / "keys" / "test-one-audit.vkey"))
+    return dict(_script()["verify"](path / "log", path / "keys" / "test-one-audit.vkey", *kept))
 
 
 @cache

@@ -45,6 +45,19 @@ def test_certificate_transparency_vectors(size: int) -> None:
     assert root_of(CT_LEAVES[:size]).hex() == CT_ROOTS[size]
 
 
+@given(st.lists(st.lists(st.binary(max_size=3), max_size=9), max_size=9))
+def test_many_leaves_at_once_make_the_same_tree(batches: list[list[bytes]]) -> None:
+    one, many = Tree(), Tree()
+    for batch in batches:
+        many.extend([leaf_hash(leaf) for leaf in batch])
+        for leaf in batch:
+            one.push(leaf_hash(leaf))
+        assert (many.size, many.root()) == (one.size, one.root())
+    one.push(leaf_hash(b""))
+    many.push(leaf_hash(b""))
+    assert many.root() == one.root()
+
+
 def test_empty_tree_has_the_hash_of_nothing() -> None:
     assert Tree().root() == EMPTY_ROOT
 

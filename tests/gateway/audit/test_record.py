@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.errors import RecordError
-from gateway.audit.record import MAX_BYTES, MAX_INT, canonical, parse_line
+from gateway.audit.record import MAX_BYTES, MAX_INT, canonical, may_hold_float, parse_line
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=12)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -23,6 +24,88 @@ def test_bytes_equal_those_of_rfc_8785(record: dict[str, object]) -> None:
     line = canonical(record)
     assert line == rfc8785.dumps(record)  # type: ignore[arg-type]
     assert parse_line(line) == record
+
+
+def encode_by_json(record: object) -> bytes:
+    """What wrote records before orjson did."""
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_bytes_equal_those_of_the_encoder_before(record: dict[str, object]) -> None:
+    assert canonical(record) == encode_by_json(record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x00\x01\x1f", "\x7f\x80", "\u2028\u2029", "\ufffe\uffff", "\U0001f600", 'a\\"/b', "\t\n\r\b\f", ":1.5,", ",e,"],
+)
+def test_texts_that_encoders_like_to_spell_differently(text: str) -> None:
+    record = {"s": text, text.encode("ascii", "ignore").decode(): 1, "list": [text, 0, -MAX_INT, MAX_INT, True, None]}
+    assert canonical(record) == encode_by_json(record) == rfc8785.dumps(record)
+    assert parse_line(canonical(record)) == record
+
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+MIXED = st.recursive(
+    LEAVES | FLOATS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4)
+)
+
+
+def holds_float(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(holds_float, value.values()))
+    return any(map(holds_float, value)) if isinstance(value, list) else isinstance(value, float)
+
+
+@given(st.dictionaries(KEYS, MIXED, min_size=1, max_size=6))
+def test_no_line_with_a_float_passes_in_any_spelling(record: dict[str, object]) -> None:
+    spellings = (orjson.dumps(record, option=orjson.OPT_SORT_KEYS), encode_by_json(record))
+    for line in spellings if holds_float(record) else ():
+        assert may_hold_float(line)
+        assert may_hold_float(b'{"a":1}\n' + line + b'\n{"b":[true,null]}')
+        with pytest.raises(RecordError):
+            parse_line(line)
+
+
+def test_lines_of_the_gateway_do_not_look_as_if_they_held_a_float() -> None:
+    line = canonical(
+        {"d": "sha256:0e1", "list": ["e", ".", "1.5", True, False, None], "version": "0.1.0", "n": [1, -1]}
+    )
+    assert not may_hold_float(line)
+    assert parse_line(line)["version"] == "0.1.0"
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4), st.data())
+def test_verdict_on_a_changed_line_is_that_of_the_parser_before(record: dict[str, object], data: st.DataObject) -> None:
+    line = bytearray(canonical(record))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(line) - 1))
+        line[at : at + data.draw(st.integers(0, 1))] = bytes(
+            data.draw(st.lists(st.sampled_from(b'{}[]:,"\\.eE-+01 un\xc3\xa9'), max_size=2))
+        )
+    line = line or bytearray(b"x")
+    try:
+        found: object = parse_line(bytes(line))
+    except RecordError:
+        found = None
+    assert found == parse_by_json(bytes(line))
+
+
+def parse_by_json(line: bytes) -> object:
+    """The rules of docs/audit-format.md, without orjson."""
+
+    def refuse(text: str) -> int:
+        raise ValueError(text)
+
+    def integer(text: str) -> int:
+        return int(text) if abs(int(text)) <= MAX_INT else refuse(text)
+
+    try:
+        record = json.loads(line.decode(), parse_float=refuse, parse_constant=refuse, parse_int=integer)
+        return record if isinstance(record, dict) and encode_by_json(record) == line else None
+    except (ValueError, RecursionError):
+        return None
 
 
 @pytest.mark.parametrize(
@@ -80,6 +163,8 @@ def test_deep_nesting_is_an_error_and_not_a_crash() -> None:
         b"1",
         b"",
         b'{"a":01}',
+        b'{"a":9007199254740992}',
+        b'{"a":-9007199254740992}',
         b'{"a":' + b"9" * 5000 + b"}",
     ],
 )

@@ -18,10 +18,27 @@ def test_finding_names_file_line_and_record() -> None:
 
 def test_statement_tells_what_is_linked_but_not_signed() -> None:
     report = Report("a", records=10, segments=1, signed=7, signed_ns=1_800_000_000 * 10**9)
-    assert "10 records hold, 0 to 9" in report.statement
-    assert (
-        "signed up to record 6 at 2027-01-15T08:00:00.000Z; the last 3 records are linked but not" in report.statement
+    assert report.statement.startswith(
+        "10 records, sizes 0 to 10, in 1 segments; signed up to size 7 at 2027-01-15T08:00"
     )
+    assert "; the last 3 records are linked but not signed yet; anchored to nothing that" in report.statement
+
+
+def test_statement_names_the_anchor_and_the_window_after_it() -> None:
+    report = Report(
+        "a", records=10, segments=1, signed=10, anchored=8, anchored_ns=10**9, anchored_by="kept.checkpoint"
+    )
+    assert report.statement.endswith(
+        "; anchored to 8 at 1970-01-01T00:00:01.000Z by kept.checkpoint; the window after 8 rests on local keys only"
+    )
+    report.anchored = 10
+    assert "window" not in report.statement
+
+
+def test_erasures_with_authority_have_an_exit_status_of_their_own() -> None:
+    report = Report("a", records=10, erased=2, blobs=3)
+    assert report.exit is Exit.PROVED_WITH_ERASURES
+    assert "3 blobs of content are whole, 2 were erased with authority" in report.statement
 
 
 def test_a_finding_takes_the_proof_away() -> None:
@@ -45,7 +62,7 @@ def test_json_is_complete_and_plain() -> None:
             "found": "prev b",
         }
     ]
-    assert "segment seals" in found["not_checked"]
+    assert "time stamp tokens" in found["not_checked"]
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,18 @@ from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.note import Checkpoint, VerifierKey
 from gateway.audit.record import canonical
 from gateway.audit.report import Exit, Report
+from gateway.audit.seal import Seal
 from gateway.audit.verify import load_trust, verify
 from gateway.audit.writer import b64
 from tests.gateway.audit.harness import (
     ORIGIN,
     FixedClock,
+    begin_version_1,
     exchange,
     opened,
     put_test_key,
     segments_in,
+    signer_in,
     small_log,
     trust_in,
     verified,
@@ -53,7 +57,7 @@ def test_whole_log_is_proved_and_the_statement_says_on_what_it_rests(whole: Path
     report = verified(whole)
     assert (report.exit, report.finding, report.open_exchanges) == (Exit.PROVED, None, [])
     assert (report.signed, report.segments, report.checkpoints) == (30, 3, 6)
-    assert report.statement.startswith("30 records hold, 0 to 29, in 3 segments; signed up to record 29 at 2030-")
+    assert report.statement.startswith("30 records, sizes 0 to 30, in 3 segments; signed up to size 30 at 2030-")
     assert "could have replaced the whole log" in report.statement
 
 
@@ -144,6 +148,7 @@ class Forger:
 
     def __init__(self, path: Path, records: list[dict[str, object]]) -> None:
         put_test_key(path)
+        begin_version_1(path, FixedClock())
         opened(path).close()
         signer = load_signer(path / "keys" / "audit.pem", ORIGIN, OsFiles())
         tree, leaf, lines = Tree(), bytes(32), []
@@ -265,9 +270,14 @@ def test_claim_to_continue_at_the_end_of_a_line_holds(copy: Path) -> None:
 
 
 def _continue_at(path: Path, offset: Callable[[int], int]) -> None:
-    """Append a segment that claims where the one before ends, signed with the real key."""
+    """Append a segment that claims where the one before ends, sealed with the real key."""
     last = segments_in(path)[-1]
     lines = [line for file in segments_in(path) for line in file.read_bytes().splitlines()]
+    tree = Tree()
+    tree.extend([leaf_hash(line) for line in lines])
+    data, at = last.read_bytes(), 1_900_000_001 * 10**9
+    seal = Seal(ORIGIN, int(last.stem), len(lines) - 1, tree.root(), len(data), sha256(data).digest(), at)
+    last.with_suffix(".seal").write_bytes(signer_in(0).sign(seal.text()))
     record = {**json.loads(lines[-1]), "seq": len(lines), "prev": b64(leaf_hash(lines[-1])), "type": "audit.fail"}
     record["continues"] = {"first": int(last.stem), "offset": offset(last.stat().st_size)}
     (path / "log" / "seg" / f"{len(lines):016d}.jsonl").write_bytes(canonical(record) + b"\n")
