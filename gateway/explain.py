@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.audit.lookup import stored_lines
+from gateway.audit.lookup import stored_line, stored_lines
 from gateway.config import load_config
 from gateway.entries import Exchange
 from gateway.evaluate.detectors import bench, of_policy
@@ -107,17 +107,31 @@ class Recorded:
 
 def recorded(directory: Path, wanted: str) -> Sequence[Recorded]:
     """The decisions with this number, or of the request with this id, in the order of the log."""
+    request = _request_of(directory, wanted)
+    named = json.dumps(request, ensure_ascii=False).encode()
     found: list[Recorded] = []
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for record in map(_parsed, stored_lines(directory)):
-        request = str(record.get("req"))
+    rows: list[dict[str, Any]] = []
+    # Reading a long log is looking for these bytes: what does not hold them is not parsed.
+    for record in (_parsed(line) for line in stored_lines(directory) if named in line):
+        if record.get("req") != request:
+            continue
         if record.get("type") == FINDINGS:
-            rows.setdefault(request, []).extend(row for row in record.get("rows", []) if isinstance(row, dict))
+            rows += (row for row in record.get("rows", []) if isinstance(row, dict))
         elif record.get("type") in REPLAYED and "guards" in record:
-            earlier = rows.pop(request, [])
             if wanted in (request, str(record.get("seq"))):
-                found.append(Recorded(record, earlier))
+                found.append(Recorded(record, rows))
+            rows = []
     return found
+
+
+def _request_of(directory: Path, wanted: str) -> str:
+    """The id of the request to whose records a number belongs; what is no number of a record is an id already."""
+    if not wanted.isascii() or not wanted.isdigit():
+        return wanted
+    try:
+        return str(_parsed(stored_line(directory, int(wanted))).get("req", wanted))
+    except LookupError:
+        return wanted
 
 
 def _parsed(line: bytes) -> Mapping[str, Any]:
