@@ -59,14 +59,14 @@ class AnchorHistory:
                 self._files.sync_directory(self._path.parent)
 
     def last(self) -> dict[str, Anchored]:
-        """The newest success of each anchor, by name. Lines that are none are passed over."""
+        """The newest success of each anchor, by name. What cannot be read is passed over: the anchors know better."""
         found = {}
         try:
             for line in self._path.read_bytes().split(b"\n"):
                 entry = parse_anchored(line)
                 if entry is not None:
                     found[entry.name] = entry
-        except FileNotFoundError:
+        except OSError:
             return {}
         return found
 

@@ -137,14 +137,17 @@ class AnchorRunner:
         name, kind = self.settings.name, self.settings.place.kind
         root = b64encode(head.head.root).decode()
         done = Anchored(name, kind, head.head.size, root, time.time_ns())
-        try:
-            self._history.append(done.line(proof))
-        except OSError as exc:
-            # The head is where it should be; only our list of that is incomplete.
-            log.warning("anchor_not_listed", anchor=name, problem=exc.strerror)
         if self._problem:
             log.info("anchor_works_again", anchor=name, size=done.size)
         self._last, self._since_ns, self._problem, self._told_at = done, done.ts_ns, "", 0.0
+        try:
+            self._history.append(done.line(proof))
+        except OSError as exc:
+            # The head is where it should be. A record would name a line that is not there.
+            log.warning("anchor_not_listed", anchor=name, problem=exc.strerror)
+            return
+        if self._stop.is_set():
+            return  # the log is closed by now; the line has to do
         try:
             anchor: dict[str, Json] = {"name": name, "kind": kind, "size": done.size}
             self._own.add(self._record({"type": "checkpoint.anchor", "stage": "complete", "anchor": anchor}))

@@ -166,6 +166,16 @@ def test_a_record_that_cannot_be_written_costs_no_anchor(site: Site) -> None:
     assert AnchorHistory(site.path / "log").last().keys() == {"a0", "a1"}
 
 
+def test_no_record_names_a_line_that_is_not_there(site: Site) -> None:
+    (site.path / "log/anchors.log").mkdir()
+    with capture_logs() as logs:
+        site.turn()
+    assert [entry["event"] for entry in logs] == ["anchor_not_listed"] * 2
+    assert not [record for record in records_in(site.path) if record["type"] == "checkpoint.anchor"]
+    assert all(standing.last for standing in site.all.standings())
+    site.log.close()
+
+
 def test_the_age_goes_on_over_a_restart(site: Site) -> None:
     hour_ago = time.time_ns() - 3600 * 10**9
     AnchorHistory(site.path / "log").append(Anchored("a0", "file", 1, "", hour_ago).line({}))
