@@ -18,6 +18,7 @@ from gateway.audit.keys import trust_path
 from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
 from gateway.config import load_config
+from gateway.content_commands import add_content_commands
 from gateway.errors import ConfigError
 from gateway.evaluate_commands import add_evaluate_commands
 from gateway.guard_settings import facts
@@ -57,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_whoami_command(commands)
     add_policy_commands(commands, _locate, quickstart)
     add_audit_commands(commands, _locate)
+    add_content_commands(commands)
     add_models_commands(commands, quickstart)
     add_witness_command(commands)
     add_evaluate_commands(commands, quickstart)
