@@ -20,8 +20,8 @@ from gateway.audit.sinks.sink import Sink
 
 LONGEST_RETRY_S = 30.0
 """For a sink that no record waits for."""
-LEAST_END_S, LAST_RETRY_S = 1.0, 0.2
-"""How long an orderly end waits for a sink at least, and between its last tries."""
+END_S, LAST_RETRY_S = 2.0, 0.1
+"""How long an orderly end waits for a sink, and between its last tries."""
 log = structlog.get_logger()
 
 
@@ -66,7 +66,7 @@ class Worker:
         self._known = self._saved = positions.load()
         self._held: dict[str, int] = {}
         self._heads: _Heads | None = None
-        self._heads_due = 0.0
+        self._heads_due = self._next_put = 0.0
         self._thread = threading.Thread(target=self._run, name=f"audit-sink-{settings.name}", daemon=True)
 
     def start(self, durable: int) -> None:
@@ -92,7 +92,7 @@ class Worker:
         """Deliver what is durable and the last heads, then end."""
         with self._changed:
             self._closing = True
-            self._end_by = time.monotonic() + max(self.settings.deadline_s, LEAST_END_S)
+            self._end_by = time.monotonic() + END_S
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -132,8 +132,8 @@ class Worker:
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: self._closing, pause):
                 return True
-            self._changed.wait(LAST_RETRY_S)
-            return time.monotonic() < self._end_by
+            self._changed.wait_for(lambda: False, LAST_RETRY_S)
+            return not isinstance(error, SinkConflict) and time.monotonic() < self._end_by
 
     def _session(self) -> None:
         """From connecting to an orderly end; ends in a SinkError otherwise."""
@@ -145,6 +145,7 @@ class Worker:
         self._acknowledge(at)
         while True:
             self._gather_heads()
+            self._pace()
             piece = self._local.piece(at, self._durable, self._sink.most_bytes)
             if piece is not None:
                 if piece.at.offset == 0:
@@ -156,10 +157,19 @@ class Worker:
                         return
                     continue
                 at = piece.end
+                whole = at.offset - piece.at.offset >= self._sink.most_bytes
+                self._next_put = 0.0 if whole else time.monotonic() + self._sink.window_s
                 self._acknowledge(at)
             self._put_heads(at)
             if piece is None and not self._more():
                 return
+
+    def _pace(self) -> None:
+        """Let records gather since the last put, for a sink where each put costs."""
+        with self._changed:
+            left = self._next_put - time.monotonic()
+            if left > 0:
+                self._changed.wait_for(lambda: self._closing, left)
 
     def _acknowledge(self, at: Position) -> None:
         with self._changed:
@@ -178,8 +188,6 @@ class Worker:
                 return False
             wait_s = max(0.0, self._heads_due - time.monotonic())
             self._changed.wait_for(lambda: self._durable > self.acked or self._closing, wait_s)
-            if self._durable > self.acked and self._sink.window_s:
-                self._changed.wait_for(lambda: self._closing, self._sink.window_s)
             if self._closing and self._durable == self.acked:
                 # Once more, for the head that covers everything.
                 self._last_round, self._heads, self._heads_due = True, None, 0.0
