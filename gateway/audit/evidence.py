@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.audit.anchor_lines import AnchorLine, read_anchor_lines
+from gateway.audit.anchor_lines import AnchorLine, AnchorLines, read_anchor_lines
 from gateway.audit.blobs import Blobs
 from gateway.audit.chunk import Event, Problem
 from gateway.audit.cosignature import WitnessKey
@@ -60,9 +60,10 @@ class Evidence:
 
     def __init__(self, directory: Path, given: Given) -> None:
         self._given = given
+        self._directory = directory
         self._anchors = read_anchor_lines(directory / ANCHORS)
         self._blobs = Blobs(given.content) if given.content is not None else None
-        self._named = {(line.name, line.kind, line.size) for line in self._anchors.lines}
+        self._named = _named(self._anchors)
         self._claims: list[_Claim] = []
         self._leaves: dict[int, tuple[bytes, str]] = {}
         self.anchored = (0, 0, "")
@@ -140,6 +141,9 @@ class Evidence:
             told = event.told.get("anchor")
             named = tuple(told.get(name) for name in ("name", "kind", "size")) if isinstance(told, dict) else ()
             if named not in self._named:
+                # The log may be growing: a line is written before the record that names it.
+                self._named = _named(read_anchor_lines(self._directory / ANCHORS))
+            if named not in self._named:
                 return Problem("anchor_missing", f"the line in `{ANCHORS}` that the record names", "none")
         return self._blobs.take(seq, event) if self._blobs is not None else None
 
@@ -181,3 +185,7 @@ class Evidence:
         report.receipts, report.anchor_lines = self.receipts, len(self._anchors.lines)
         if self._blobs is not None:
             self._blobs.finish(report)
+
+
+def _named(anchors: AnchorLines) -> set[tuple[str, str, int]]:
+    return {(line.name, line.kind, line.size) for line in anchors.lines}

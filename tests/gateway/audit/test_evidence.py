@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.audit.chunk import Event
 from gateway.audit.cosignature import WitnessKey
 from gateway.audit.epochs import Epoch, certificate_path, load_chain
-from gateway.audit.evidence import Given
+from gateway.audit.evidence import Evidence, Given
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.receipt import sign
 from gateway.audit.record import canonical
@@ -127,6 +128,16 @@ def test_record_of_an_anchor_needs_its_line(tmp_path: Path) -> None:
     assert code_of(verified(tmp_path)) == (Exit.INCOMPLETE, "anchor_missing")
     (forger.directory / "anchors.log").write_bytes(anchor(forger, (1, T0, 0)) + b"torn")
     assert code_of(verified(tmp_path)) == (Exit.PROVED, None)
+
+
+def test_an_anchor_of_a_log_that_grows_meanwhile_is_not_missed(tmp_path: Path) -> None:
+    """The line was not there when the verification began; the record that names it came after the line."""
+    forger = two_days(tmp_path)
+    evidence = Evidence(forger.directory, Given())
+    event = Event(0, "checkpoint.anchor", "", {"anchor": {"name": "a", "kind": "file", "size": 4}})
+    assert evidence.take(9, event) is not None
+    (forger.directory / "anchors.log").write_bytes(anchor(forger, (4, T0 + DAY, 1)))
+    assert evidence.take(9, event) is None
 
 
 def test_only_a_witness_whose_key_is_given_counts(tmp_path: Path) -> None:
