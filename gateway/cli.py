@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gateway import logs
 from gateway.admin.whoami_command import add_whoami_command
+from gateway.approval_commands import add_approval_commands
 from gateway.audit.keys import trust_path
 from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
@@ -59,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_policy_commands(commands, _locate, quickstart)
     add_audit_commands(commands, _locate)
     add_content_commands(commands)
+    add_approval_commands(commands)
     add_models_commands(commands, quickstart)
     add_witness_command(commands)
     add_evaluate_commands(commands, quickstart)

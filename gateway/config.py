@@ -17,6 +17,7 @@ from typing import Final
 from gateway import peers
 from gateway.admission import Concurrency
 from gateway.anchor_settings import read_anchors
+from gateway.approval import Approvers, read_approvers
 from gateway.audit.anchors.settings import AnchorSettings
 from gateway.audit.note import is_origin
 from gateway.audit.sinks.settings import SinksSettings
@@ -75,6 +76,8 @@ class Config:
     keys: tuple[KeyEntry, ...]
     operators: tuple[OperatorEntry, ...]
     """Who may use the routes under `/admin`; none: nobody."""
+    approvers: Approvers
+    """Who may approve what takes two people, by name."""
     policy: Path
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
@@ -136,6 +139,7 @@ _TOP: Final = (
     "drain",
     "audit",
     "content",
+    "approvers",
 )
 
 
@@ -155,6 +159,7 @@ class _Reader:
             admin=admin,
             keys=keys,
             operators=read_operators(top.node("operators"), self.problems),
+            approvers=read_approvers(top.node("approvers"), self.problems),
             policy=self._policy(top),
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
