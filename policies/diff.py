@@ -63,7 +63,7 @@ def diff(before: Policy, after: Policy) -> Difference:
         changes += _edited(follows(rule, moved), edited)
     added = [now[id_] for id_ in sorted(now.keys() - was.keys())]
     changes += [_removed(was[id_], added) for id_ in sorted(was.keys() - now.keys())]
-    changes += [_added(rule) for rule in added]
+    changes += [change for rule in added for change in _added(rule)]
     return Difference(tuple(sorted(changes)))
 
 
@@ -134,7 +134,20 @@ def _described(rule: Rule) -> str:
     return f"{shadow}{doing(rule.do)} on {', '.join(sorted(rule.scopes))} when {condition(rule)}"
 
 
-def _added(rule: Rule) -> Change:
+def _added(rule: Rule) -> list[Change]:
+    return [_added_itself(rule), *_relaxing(rule.id, "", rule.relaxes)]
+
+
+def _relaxing(id_: str, before: str, after: str) -> list[Change]:
+    """An exception from another rule."""
+    reasons = (f"`{before}` holds there as well", f"`{after}` does not hold where this rule matches")
+    if before == after:
+        return []
+    effect = Effect.WEAKER if after else Effect.STRONGER
+    return [Change("rule", id_, "relaxes", before, after, effect, reasons[bool(after)])]
+
+
+def _added_itself(rule: Rule) -> Change:
     told = ("it decides more", Effect.STRONGER) if _decides(rule) else (_idle(rule), Effect.OTHER)
     return Change("rule", rule.id, "added", "", _described(rule), told[1], told[0])
 
@@ -172,12 +185,20 @@ def _edited(before: Rule, after: Rule) -> list[Change]:
     turns = [*_mode(before, after), *_action(before, after)]
     rest = [*_on(before, after), *_when(before, after), *_do(before.id, before.do, after.do)]
     rest += [*_on_error(before, after), *_stream(before, after)]
+    if before.relaxes and before.relaxes == after.relaxes and _reach_of(before) != _reach_of(after):
+        told = (before.id, "relaxes", before.relaxes, after.relaxes)
+        rest.append(Change("rule", *told, Effect.WEAKER, "the exception from it is another one"))
+    turns += _relaxing(before.id, before.relaxes, after.relaxes)
     if not _decides(before):
         rest = _without_effect(rest, "it decided nothing before")
     if not _decides(after):
         rest = _without_effect(rest, _idle(after))
         turns = turns if _decides(before) else _without_effect(turns, _idle(after))
     return [*turns, *rest]
+
+
+def _reach_of(rule: Rule) -> tuple[frozenset[Scope], Matcher]:
+    return rule.scopes, region(rule)
 
 
 def _without_effect(changes: list[Change], reason: str) -> list[Change]:

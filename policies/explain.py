@@ -117,7 +117,7 @@ def _part(policy: Policy, part: Part, findings: Iterable[Finding], facts: Facts,
         heard=tuple(
             Heard(spec.name, verdicts.get(spec.name), asking.errors.get(spec.name, "")) for spec in plan.detectors
         ),
-        rules=tuple(asking.rule(rule) for rule in policy.rules if part.scope in rule.scopes),
+        rules=tuple(asking.rule(rule) for rule in policy.rules_on(part.scope)),
         not_asked=tuple(rule.id for rule in policy.rules if part.scope not in rule.scopes),
     )
 

@@ -26,7 +26,9 @@ def never_decides(sheet: Sheet) -> Iterator[Remarks]:
     """A stricter rule matches wherever this one does, and it leaves no flag."""
     for rule in sheet.acting():
         stricter = [
-            one for one in sheet.acting() if one.do.action > rule.do.action and _goes_wherever(sheet, one, rule)
+            one
+            for one in sheet.acting()
+            if one.do.action > rule.do.action and one.id != rule.relaxes and _goes_wherever(sheet, one, rule)
         ]
         if stricter and not rule.do.queue:
             told = f"rule `{rule.id}` never decides: `{stricter[0].id}` is stricter and matches wherever it does"

@@ -7,15 +7,16 @@ no model, so the same bytes give the same Policy on every machine.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from policies import vocabulary as words
 from policies.cases import CaseReader
+from policies.compiled import digest_of, sha256_of
 from policies.errors import PolicyErrors, Problems
+from policies.extending import check_tightened, extended, read_file, read_may_relax
 from policies.fields import (
     NO_TEXTS,
     Reader,
@@ -28,32 +29,19 @@ from policies.fields import (
     matching,
     size_bytes,
 )
-from policies.keeping import Keeping, keeping_form, read_keeping
-from policies.matchers import Form, canonical
-from policies.model import DetectorSpec, Do, Option, Policy, Risk, Rule
+from policies.keeping import Keeping, read_keeping
+from policies.model import Policy, Rule
 from policies.read_actions import read_templates
-from policies.read_detectors import NAME, Detectors, read_detectors
+from policies.read_detectors import NAME, read_detectors
 from policies.read_rules import RuleReader
 from policies.read_times import OnError, read_on_error
 from policies.settings import Amount, Limits, StreamSpec
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
-from policies.yaml_strict import MAX_BYTES, Node, Scalar, Table, parse
+from policies.yaml_strict import Node, Scalar, Table, parse
 
 FORMAT = "policy/v1"
-COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
-_TOP = (
-    "gatehouse",
-    "name",
-    "version",
-    "owner",
-    "regimes",
-    "defaults",
-    "detectors",
-    "rules",
-    "tests",
-    "claims",
-    "templates",
-)
+_ABOUT = ("gatehouse", "name", "version", "owner", "regimes", "extends", "may_relax")
+_TOP = (*_ABOUT, "defaults", "claims", "detectors", "templates", "rules", "tests")
 _name = matching(r"[a-z][a-z0-9-]{0,63}", "a name of small letters, digits and `-`")
 _version = matching(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", "a version such as `2026.11.0`")
 _owner = matching(r"[^\x00-\x1f]{1,200}", "a text in one line")
@@ -62,19 +50,36 @@ _regime = matching(r"[a-z0-9][a-z0-9-]{0,39}", "a name of small letters, digits 
 
 def load_policy(path: Path, known_guards: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Policy:
     """The policy in a file. Raises PolicyErrors, or OSError when the file cannot be read."""
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    return parse_policy(data, str(path), known_guards)
+    return parse_policy(read_file(path), str(path), known_guards)
 
 
 def parse_policy(data: bytes, file: str, known_guards: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Policy:
-    """The policy in `data`; `file` is the name that places carry. Raises PolicyErrors."""
+    """The policy in `data`; `file` is the name that places carry. Raises PolicyErrors.
+
+    Policies that it extends, and lists, are looked for beside that file.
+    """
+    return _parsed(data, file, known_guards, 0)[0]
+
+
+def _parsed(data: bytes, file: str, known: Mapping[str, GuardFacts], level: int) -> tuple[Policy, Node]:
+    """The policy, and the tree that it was compiled from: its own, with what it extends."""
     problems = Problems()
-    policy = _read(parse(data, file, problems), problems, known_guards, data, file)
+
+    def parent(path: Path) -> tuple[Policy, Node]:
+        return _parsed(read_file(path), str(path), known, level + 1)
+
+    own = parse(data, file, problems)
+    before = len(problems)
+    tree, parents = extended(own, file, problems, parent, level)
+    if len(problems) > before:  # without what it stands on, all that it adds would be reported as well
+        problems.raise_if_any(PolicyErrors)
+    policy = _read(tree, problems, known, data, file)
+    if policy is not None and not len(problems):
+        check_tightened(policy, parents, problems)
     problems.raise_if_any(PolicyErrors)
     if policy is None:
         raise AssertionError("a policy is missing and no problem says why")
-    return policy
+    return policy, tree
 
 
 def _read(
@@ -91,36 +96,34 @@ def _read(
     before = len(problems)
     detectors = read_detectors(top.node("detectors"), problems, known_guards)
     rules = RuleReader(detectors, stream, templates, claims, problems).read(top.node("rules"))
-    if len(problems) == before:
+    is_whole = len(problems) == before
+    if is_whole:
         _report_unused_templates(top, templates, rules)
     # With rules missing from the list (a rule that asks a detector with problems is, too), every case that names one of
     # them would be reported as well.
-    ids = frozenset(rule.id for rule in rules) if len(problems) == before else frozenset[str]()
+    ids = frozenset(rule.id for rule in rules) if is_whole else frozenset[str]()
     cases = CaseReader(detectors, ids, claims, problems).read(top.node("tests"))
-    name, version = top.require("name", _name, ""), top.require("version", _version, "")
-    specs = _specs(detectors)
-    fallback = on_error.kind or "closed"
-    form = _compiled(name, version, stream, limits, specs, rules) | _more(on_error, templates, claims, specs, rules)
-    form |= keeping_form(audit)
-    return Policy(
-        name=name,
-        version=version,
+    policy = Policy(
+        name=top.require("name", _name, ""),
+        version=top.require("version", _version, ""),
         owner=top.get("owner", _owner, ""),
-        regimes=top.get("regimes", list_of(_regime), ()),
+        regimes=top.get("regimes", list_of(_regime), NO_TEXTS),
         stream=stream,
         limits=limits,
-        detectors=specs,
+        detectors=MappingProxyType({name: one.spec for name, one in sorted(detectors.items()) if one}),
         rules=rules,
         cases=cases,
-        digest=_digest(canonical(form).encode()),
-        source_digest=_digest(data),
+        digest="",
+        source_digest=sha256_of(data),
         file=file,
-        on_error=fallback,
+        on_error=on_error.kind or "closed",
         risk=on_error.risk,
         templates=templates,
         claims=claims,
         audit=audit,
+        may_relax=read_may_relax(top, ids) if is_whole else frozenset(),
     )
+    return replace(policy, digest=digest_of(policy))
 
 
 def _read_claims(top: Section) -> tuple[str, ...]:
@@ -149,10 +152,6 @@ def _check_format(top: Section) -> None:
         top.problems.add(top.place, f"policy does not say `gatehouse: {FORMAT}`")
     else:
         choice((FORMAT,))(node, "`gatehouse`", top.problems)
-
-
-def _specs(detectors: Detectors) -> Mapping[str, DetectorSpec]:
-    return MappingProxyType({name: declared.spec for name, declared in sorted(detectors.items()) if declared})
 
 
 def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError, Keeping]:
@@ -251,117 +250,3 @@ def _permission(node: Node, what: str, problems: Problems) -> bool | None:
     if isinstance(node, Scalar) and node.value in ("allow", "forbid"):
         return node.value == "allow"
     return boolean(node, what, problems)
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def _compiled(
-    name: str,
-    version: str,
-    stream: StreamSpec,
-    limits: Limits,
-    detectors: Mapping[str, DetectorSpec],
-    rules: tuple[Rule, ...],
-) -> dict[str, Form]:
-    """What the policy means, in one spelling. Owner, regimes, tests and comments change nothing and are left out."""
-    return {
-        "format": COMPILED_FORMAT,
-        "name": name,
-        "version": version,
-        "defaults": {"uncovered": "deny", "on_error": "closed"},
-        "stream": _stream_form(stream),
-        "limits": _limits_form(limits),
-        "detectors": {key: _detector_form(spec) for key, spec in detectors.items()},
-        "rules": {rule.id: _rule_form(rule) for rule in rules},
-    }
-
-
-def _stream_form(stream: StreamSpec) -> Form:
-    """What an author left out is left out here: a policy written before it could be said keeps its digest."""
-    form: list[Form] = [stream.mode, stream.window_chars, stream.holdback_chars, stream.max_wait_ms]
-    if stream.window_most_chars != stream.window_chars or stream.max_delay_ms:
-        form += [stream.window_most_chars, stream.max_delay_ms]
-    return form
-
-
-def _limits_form(limits: Limits) -> Form:
-    form, usual = asdict(limits), Limits()
-    for name in ("logprobs", "input_tokens", "output_tokens"):
-        if form[name] == getattr(usual, name):
-            del form[name]
-    return form
-
-
-def _detector_form(spec: DetectorSpec) -> Form:
-    form: dict[str, Form] = {
-        "use": spec.use,
-        "threshold": spec.threshold_ppm,
-        "categories": dict(spec.category_thresholds),
-        "timeout": spec.timeout_ms,
-        "on_error": spec.on_error or "closed",
-        "options": {key: _option_form(value) for key, value in spec.options.items()},
-    }
-    if spec.configured:
-        form["configured"] = list(spec.configured)
-    return form
-
-
-def _option_form(option: Option) -> Form:
-    """Entries of a mapping keep their order, which may be that of a prompt."""
-    if isinstance(option, Mapping):
-        return [[key, value] for key, value in option.items()]
-    return list(option) if isinstance(option, tuple) else option
-
-
-def _rule_form(rule: Rule) -> Form:
-    form: dict[str, Form] = {
-        "on": sorted(rule.scopes),
-        "when": rule.when.form(),
-        "do": _do_form(rule.do),
-        "mode": rule.mode,
-        "on_error": rule.on_error or "closed",
-    }
-    if rule.unless is not None:
-        form["unless"] = rule.unless.form()
-    if rule.until is not None:
-        form["until"] = rule.until
-    if rule.buffers:
-        form["stream"] = "buffer"
-    return form
-
-
-def _do_form(do: Do) -> Form:
-    texts = (do.code, do.message, do.replacement, do.queue, do.severity)
-    form: list[Form] = [do.action.name.lower(), *texts]
-    if do.field or do.template or do.before_audit or do.reversible:
-        form += [do.field, do.template, int(do.before_audit), int(do.reversible)]
-    if do.model:
-        form += [do.model, int(do.require_seed)]
-    return form
-
-
-def _more(
-    on_error: OnError,
-    templates: Mapping[str, str],
-    claims: tuple[str, ...],
-    detectors: Mapping[str, DetectorSpec],
-    rules: tuple[Rule, ...],
-) -> dict[str, Form]:
-    """What older policies could not say; left out where it is not said, so that they keep their digests."""
-    form: dict[str, Form] = {}
-    open_: dict[str, Form] = {f"rule {rule.id}": _error_form(rule.on_error, rule.risk) for rule in rules}
-    open_ |= {f"detector {name}": _error_form(spec.on_error, spec.risk) for name, spec in detectors.items()}
-    open_["defaults"] = _error_form(on_error.kind, on_error.risk)
-    if any(isinstance(said, list) for said in open_.values()):
-        form["on_errors"] = {place: said for place, said in open_.items() if said}
-    if templates:
-        form["templates"] = dict(templates)
-    if claims:
-        form["claims"] = list(claims)
-    return form
-
-
-def _error_form(kind: str, risk: Risk | None) -> Form:
-    return [kind, risk.by, risk.ticket, risk.until] if risk else kind

@@ -8,7 +8,7 @@ scope once, when the policy is built, because deciding is on the path of every r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from hashlib import sha256
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from guards.verdict import Part, Scope, Verdict
 from policies.keeping import Keeping
-from policies.matchers import ALWAYS, Matcher
+from policies.matchers import ALWAYS, All, Any, Matcher, Not, combined
 from policies.settings import Limits, StreamSpec
 
 if TYPE_CHECKING:
@@ -162,6 +162,8 @@ class Rule:
     """Seconds since 1970; from then on a rule that is `off` or in shadow acts."""
     buffers: bool = False
     """Whether an answer that the rule may look at leaves only as a whole."""
+    relaxes: str = ""
+    """The rule that does not hold where this one matches."""
 
     def acts(self, at: int | None) -> bool:
         """Whether it acts at that time. Where the time is not known, nothing rests."""
@@ -205,6 +207,15 @@ class Plan:
 _NOTHING = Plan()
 
 
+def _excepted(rule: Rule, milder: Sequence[Rule]) -> Rule:
+    """The rule, but for what others match that relax it. While that is not known, the rule is not settled either."""
+    regions = [one.when if one.unless is None else combined(All, (one.when, Not(one.unless))) for one in milder]
+    if not regions:
+        return rule
+    own = () if rule.unless is None else (rule.unless,)
+    return replace(rule, unless=combined(Any, (*own, *regions)))
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One policy, whole and checked."""
@@ -229,6 +240,8 @@ class Policy:
     """Whole answers, by name."""
     claims: tuple[str, ...] = ()
     """Names of facts that the site defines and sets with its keys; sorted."""
+    may_relax: frozenset[str] = frozenset()
+    """Rules and scopes about which a policy that extends this one may be milder."""
     audit: Keeping = field(default_factory=Keeping)
     """Whether the text of exchanges is kept."""
     plans: Mapping[Scope, Plan] = field(init=False, repr=False, compare=False)
@@ -250,8 +263,13 @@ class Policy:
         """What has to be asked about a part of this scope."""
         return self.plan(scope).detectors
 
-    def _planned(self, scope: Scope) -> Plan:
+    def rules_on(self, scope: Scope) -> list[Rule]:
+        """Those that look at the scope, by id, each with the exceptions that rules there make from it."""
         rules = [rule for rule in self.rules if scope in rule.scopes]
+        return [_excepted(rule, [one for one in rules if one.relaxes == rule.id]) for rule in rules]
+
+    def _planned(self, scope: Scope) -> Plan:
+        rules = self.rules_on(scope)
         names = sorted(frozenset().union(*(rule.detectors() for rule in rules)))
         enforcing = tuple(rule for rule in rules if rule.mode is Mode.ENFORCE)
         return Plan(

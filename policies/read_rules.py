@@ -7,14 +7,14 @@ hold-back that keeps them from leaving before they are seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from guards.rules.reach import longest, reach
 from guards.verdict import Scope
 from policies import vocabulary as words
-from policies.errors import Place, Problems
+from policies.errors import Place, Problems, did_you_mean
 from policies.fields import NO_TEXTS, Section, choice, list_of, matching
 from policies.matchers import ALWAYS, All, Any, Count, Matcher
 from policies.model import Action, Mode, Rule
@@ -34,7 +34,7 @@ NO_TEXT_SCOPES: Final = frozenset({Scope.IMAGE, Scope.TOOL_SCHEMA})
 """Where nothing can stand in place of what was there."""
 MAX_RULES = 500
 
-_KEYS = ("id", "on", "when", "unless", "do", "mode", "until", "on_error", "accept_risk", "stream")
+_KEYS = ("id", "on", "when", "unless", "do", "mode", "until", "on_error", "accept_risk", "stream", "relaxes")
 _id = matching(RULE_ID, "a name of small letters, digits, `-` and `_`")
 _scopes = list_of(choice([str(scope) for scope in Scope], words.LATER_SCOPES), least=1)
 
@@ -59,17 +59,35 @@ class RuleReader:
         before = len(self.problems)
         ids: dict[str, Place] = {}
         used: set[str] = set()
-        rules = [self._rule(item, ids, used) for item in node.items]
+        relaxed: dict[str, Place] = {}
+        found = [self._rule(item, ids, used, relaxed) for item in node.items]
+        rules = tuple(sorted((rule for rule in found if rule), key=lambda rule: rule.id))
         if len(self.problems) == before:
             self._report_unused(used)
-        return tuple(sorted((rule for rule in rules if rule), key=lambda rule: rule.id))
+            self._check_relaxed(rules, relaxed)
+        return rules
+
+    def _check_relaxed(self, rules: Sequence[Rule], places: Mapping[str, Place]) -> None:
+        """An exception is from a rule that is there, acts, and is made by one that acts itself."""
+        by_id = {rule.id: rule for rule in rules}
+        for rule in rules:
+            if not rule.relaxes:
+                continue
+            other, place = by_id.get(rule.relaxes), places[rule.id]
+            if other is None or other is rule:
+                near = did_you_mean(rule.relaxes, by_id)
+                self.problems.add(place, f"`relaxes` names `{rule.relaxes}`, which is no other rule", near)
+            elif not other.scopes & rule.scopes:
+                self.problems.add(place, f"`relaxes` names `{rule.relaxes}`, which looks at other scopes")
+            elif rule.mode is not Mode.ENFORCE:
+                self.problems.add(place, f"a rule that is `{rule.mode}` relaxes nothing", "leave `relaxes` out")
 
     def _report_unused(self, used: set[str]) -> None:
         for name, declared in self.detectors.items():
             if declared is not None and name not in used:
                 self.problems.add(declared.place, f"detector `{name}` is asked by no rule", "use it or remove it")
 
-    def _rule(self, node: Node, ids: dict[str, Place], used: set[str]) -> Rule | None:
+    def _rule(self, node: Node, ids: dict[str, Place], used: set[str], relaxed: dict[str, Place]) -> Rule | None:
         before = len(self.problems)
         section = Section.open(node, "rule", self.problems, _KEYS, words.LATER_RULE)
         if section is None:
@@ -84,9 +102,11 @@ class RuleReader:
         on_error = read_on_error(section)
         mode, until = self._mode(section)
         buffers = self._buffers(section, scopes)
+        relaxes = section.get("relaxes", _id, "")
+        relaxed[rule_id] = section.place_of("relaxes")
         if len(self.problems) > before or do is None or when is None or (unless is None and "unless" in section):
             return None  # the last two: they ask a detector whose problems are already reported
-        rule = Rule(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, until, buffers)
+        rule = Rule(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, until, buffers, relaxes)
         self._check_action(rule, section)
         return rule
 

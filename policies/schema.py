@@ -20,6 +20,7 @@ from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
 from policies.cases import ROLES
+from policies.extending import PINNED
 from policies.fields import DURATION_UNITS, SIZE_UNITS
 from policies.keeping import CLASS_NAME, CONTENT
 from policies.load import FORMAT
@@ -54,6 +55,8 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
                 "version": _pattern(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}"),
                 "owner": _pattern(r"[^\x00-\x1f]{1,200}"),
                 "regimes": _list(_pattern(r"[a-z0-9][a-z0-9-]{0,39}")),
+                "extends": _list(_pattern(PINNED), least=1),
+                "may_relax": _list(_TEXT),
                 "defaults": _defaults(),
                 "claims": _list(_pattern(NAME)),
                 "templates": {
@@ -71,8 +74,9 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
                 "rules": {"type": "array", "minItems": 1, "maxItems": MAX_RULES, "items": _ref("rule")},
                 "tests": {"type": "array", "items": _ref("test")},
             },
-            ("gatehouse", "name", "version", "detectors", "rules"),
+            ("gatehouse", "name", "version"),
         ),
+        "anyOf": [{"required": ["extends"]}, {"required": ["detectors", "rules"]}],
         "$defs": {
             "share": {"type": "number", "minimum": 0, "maximum": 1},
             "scopes": _list(_enum(Scope), least=1),
@@ -259,6 +263,7 @@ def _rule() -> dict[str, Schema]:
             "do": _do(),
             "mode": _enum(Mode),
             "until": _DAY,
+            "relaxes": _pattern(RULE_ID),
             "stream": _object({"mode": {"const": "buffer"}}, ["mode"]),
             **_ON_ERROR,
         },

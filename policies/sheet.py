@@ -44,7 +44,8 @@ class Sheet:
 
     def rule(self, rule: Rule, key: str = "id") -> Place:
         """Of a key of the rule, or of the rule."""
-        return _place(self._rules[rule.id], key)
+        table = self._rules.get(rule.id)
+        return _place(self._top, "extends") if table is None else _place(table, key)
 
     def detector(self, name: str, key: str = "use") -> Place:
         """Of a key of the detector, or of the detector."""

@@ -89,7 +89,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 """By the name after `use:`."""
 
 LATER_GUARDS: Final[tuple[str, ...]] = ()
-LATER_TOP: Final = ("extends", "eval", "may_relax", "lists", "sinks")
+LATER_TOP: Final = ("eval", "lists", "sinks")
 LATER_DEFAULTS: Final = ("dialect",)
 LATER_LIMITS: Final = ("files", "timeout")
 LATER_DETECTOR: Final = (
@@ -100,7 +100,7 @@ LATER_DETECTOR: Final = (
     "retries",
     "context",
 )
-LATER_RULE: Final = ("relaxes", "dialect", "branch")
+LATER_RULE: Final = ("dialect", "branch")
 LATER_SCOPES: Final = ("admin",)
 LATER_ACTIONS: Final = ("review", "transform", "webhook")
 LATER_ON_ERROR: Final = ("review",)

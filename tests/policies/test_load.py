@@ -169,7 +169,6 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
 
 
 LATER = [
-    ("extends: [x]\n", "extends"),
     ("eval: []\n", "eval"),
     ("defaults: {audit: {content: none, ack: now}}\n", "ack"),
     ("defaults: {on_error: review}\n", "review"),
@@ -179,7 +178,6 @@ LATER = [
 ]
 LATER_IN_RULES = [
     ("- {id: r, on: [admin], do: allow}", "admin"),
-    ("- {id: r, on: [user], do: allow, relaxes: x}", "relaxes"),
     ("- {id: r, on: [user], do: allow, stream: {mode: shadow_only}}", "shadow_only"),
     ("- {id: r, on: [user], do: {review: {queue: q}}}", "review"),
     ("- {id: r, on: [user], do: {route: {model: x, upstream: y}}}", "upstream"),

@@ -180,3 +180,17 @@ def test_a_promised_delay_and_a_redaction_contradict_each_other() -> None:
 @pytest.mark.parametrize("rules", ["rules: []", "rules: {}", "rules: x"])
 def test_policy_without_rules_is_no_policy(rules: str) -> None:
     assert "has to be a list of 1 to 500 rules" in problems_in(f"{HEAD}detectors: {{}}\n{rules}\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("relaxes: hrm", "`relaxes` names `hrm`, which is no other rule (did you mean `harm`?)"),
+        ("relaxes: r", "`relaxes` names `r`, which is no other rule"),
+        ("relaxes: other", "`relaxes` names `other`, which looks at other scopes"),
+        ("relaxes: harm, mode: shadow", "a rule that is `shadow` relaxes nothing"),
+    ],
+)
+def test_an_exception_is_from_a_rule_that_is_there(rule: str, problem: str) -> None:
+    others = "- {id: harm, on: [user], do: flag}\n- {id: other, on: [output], do: flag}\n"
+    assert problems_of(f"{others}- {{id: r, on: [user], do: allow, {rule}}}")[0].startswith(problem)
