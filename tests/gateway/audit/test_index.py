@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from gateway.audit.index import open_index, read_line
 from tests.gateway.audit.harness import exchange, lines_in, opened, segments_in, small_log
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def indexed(path: Path) -> list[tuple[int, str]]:
@@ -128,6 +132,34 @@ def test_a_build_that_was_interrupted_goes_on_where_it_was(tmp_path: Path) -> No
         assert told == [len(lines_in(tmp_path))]
         with closing(open_index(tmp_path / "whole.sqlite", tmp_path / "log")) as other:
             assert contents(index) == contents(other) != whole
+
+
+def test_two_that_build_at_once_count_nothing_twice(tmp_path: Path) -> None:
+    """After each batch of one, another brings the index up to date: the first notices and goes on behind it."""
+    small_log(tmp_path)
+    log, path = tmp_path / "log", tmp_path / "index.sqlite"
+    turns = list[int]()
+
+    def overtake(read: int) -> None:
+        turns.append(read)
+        if len(turns) < 4:
+            open_index(path, log, batch=9).close()
+
+    with closing(open_index(path, log, overtake, batch=5)) as index:
+        assert turns == [5], "what the other had read was not read again"
+        with closing(open_index(tmp_path / "alone.sqlite", log)) as alone:
+            assert contents(index) == contents(alone)
+
+
+def test_many_processes_build_one_index(tmp_path: Path) -> None:
+    small_log(tmp_path, exchanges=40)
+    log, path = tmp_path / "log", tmp_path / "index.sqlite"
+    program = "import sys; from pathlib import Path; from gateway.audit.index import open_index as o; "
+    program += f"o(Path({str(path)!r}), Path({str(log)!r}), batch=3).close()"
+    running = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    with closing(open_index(path, log)) as index, closing(open_index(tmp_path / "alone.sqlite", log)) as alone:
+        assert contents(index) == contents(alone)
 
 
 def contents(index: sqlite3.Connection) -> list[list[object]]:
