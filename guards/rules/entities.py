@@ -30,7 +30,9 @@ from guards.views.folded import folded
 OPTIONS: Final = frozenset(("find", "locales", "patterns"))
 _GROWS: Final = frozenset(("email", "url"))
 """Words without a space: a stream keeps those whole."""
-_CERTAIN: Final = frozenset(("credit_card", "iban", "fr_nir", "in_aadhaar", "uk_nino", "url", "email"))
+_CERTAIN: Final = frozenset(("credit_card", "iban", "fr_nir", "in_aadhaar", "uk_nino"))
+_WORDS: Final = frozenset(("email", "url", "address", "ip", "dob"))
+"""All others are numbers."""
 _GUESSED: Final = frozenset(("phone", "bank_account", "mrn", "insurance_id", "passport", "driver_licence"))
 _DIGIT: Final = re.compile("[0-9]")
 
@@ -187,13 +189,17 @@ def _iban_end(text: str, start: int, end: int) -> int:
 
 
 def _told_once(found: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """By start, and none inside another of its label. Inside a number with check digits, no guess counts."""
+    """By start, and none inside another of its label. Inside a number with check digits no other number counts, and
+    inside an address of the net or a number like that no guess does."""
     reached: dict[str, int] = {}
-    certain = -1
+    number, certain = (-1, -1), -1
     for start, end, label in sorted(found, key=lambda one: (one[0], -one[1], one[2] in _GUESSED, one[2])):
-        if end <= reached.get(label, -1) or (label in _GUESSED and end <= certain):
+        is_inner = end <= number[1] and (start, end) != number and label not in _WORDS
+        if end <= reached.get(label, -1) or is_inner or (label in _GUESSED and end <= certain):
             continue
         reached[label] = end
         if label in _CERTAIN:
+            number = max(number, (start, end), key=lambda one: one[1])
+        if label in _CERTAIN or label in _GROWS:
             certain = max(certain, end)
         yield start, end, label

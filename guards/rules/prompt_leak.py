@@ -2,8 +2,8 @@
 
 A canary is a string the operator puts into the system prompt and nowhere else; seen in an answer, in whatever view
 (guards/views/), it is proof. Without one, `words` in a row that the answer shares with the system prompt count, read
-folded and without punctuation. A prompt told in other words, in another language or letter by letter shares no run:
-that takes a model. Words that the user's own message holds as well are no leak.
+folded and without punctuation, in every view as well: letter by letter or in Base64 it is the same prompt. Told in
+other words or in another language it shares no run; that takes a model. Words that the user said are no leak.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from guards.views.forms import forms
 
 OPTIONS: Final = frozenset(("words", "canaries"))
 LABELS: Final = ("canary", "prompt_words")
-USUAL_WORDS: Final = 12
+USUAL_WORDS: Final = 8
 LEAST_CANARY: Final = 8
 MAX_TEXT: Final = 1 << 19
 
 
 class PromptLeakGuard(ContextualGuard):
-    """`words` in a row make a leak; `canaries` are exact strings of letters and digits."""
+    """`words` in a row make a leak; `canaries` are strings of letters and digits, in any case."""
 
     def __init__(self, words: int = USUAL_WORDS, canaries: Sequence[str] = ()) -> None:
         super().__init__("prompt_leak", 1)
-        self._words, self._canaries = words, tuple(sorted(set(canaries)))
+        self._words, self._canaries = words, tuple(sorted({one.lower() for one in canaries}))
         if not all(len(one) >= LEAST_CANARY and one.isascii() and one.isalnum() for one in self._canaries):
             told = (
                 f"a canary is {LEAST_CANARY} or more letters and digits of ASCII, such as `openssl rand -hex 8` gives"
@@ -45,46 +45,47 @@ class PromptLeakGuard(ContextualGuard):
         return cls(options.integer("words", 5, 200, USUAL_WORDS), options.strings("canaries", ()))
 
     def find(self, part: Part, context: Context) -> Iterator[Span]:
-        if len(part.text) > MAX_TEXT:
-            raise GuardError("prompt_leak", ErrorKind.TOO_LONG, f"a part has more than {MAX_TEXT} characters")
-        yield from self._shared(part.text, context)
-        if self._canaries:
-            yield from sorted(self._canary(part.text))
+        secret = self._runs_of("system", context)
+        if not secret and not self._canaries:
+            return iter(())
+        made = forms(part.text) if len(part.text) <= MAX_TEXT else None
+        if made is None or made.is_cut:
+            raise GuardError("prompt_leak", ErrorKind.TOO_LONG, "a part is too long, or hides too much, for its views")
+        secret -= self._runs_of("user", context)
+        found = {
+            Span(*form.mapped.raw(start, end), label)
+            for form in made.forms
+            for start, end, label in (*self._shared(form.text, secret), *self._told(form.text))
+        }
+        return iter(sorted(found))
 
-    def _canary(self, text: str) -> set[Span]:
-        made = forms(text)
-        if made.is_cut:
-            raise GuardError("prompt_leak", ErrorKind.TOO_LONG, "a part hides too much for its views")
-        found: set[Span] = set()
-        for form in made.forms:
-            lowered = form.text.lower()
-            for canary in self._canaries if len(lowered) == len(form.text) else ():
-                at = lowered.find(canary.lower())
-                while at >= 0:
-                    found.add(Span(*form.mapped.raw(at, at + len(canary)), "canary"))
-                    at = lowered.find(canary.lower(), at + len(canary))
-        return found
+    def _runs_of(self, role: str, context: Context) -> set[tuple[str, ...]]:
+        return {run for turn in context.turns if turn.role == role for run in _runs(_plain(turn.text), self._words)}
 
-    def _shared(self, text: str, context: Context) -> Iterator[Span]:
-        size = self._words
-        secret = {run for turn in context.turns if turn.role == "system" for run in _runs(_plain(turn.text), size)}
-        if not secret:
-            return
-        said = {run for turn in context.turns if turn.role == "user" for run in _runs(_plain(turn.text), size)}
+    def _told(self, text: str) -> Iterator[tuple[int, int, str]]:
+        lowered = text.lower() if text.isascii() else text
+        for canary in self._canaries:
+            at = lowered.find(canary)
+            while at >= 0:
+                yield at, at + len(canary), "canary"
+                at = lowered.find(canary, at + len(canary))
+
+    def _shared(self, text: str, secret: set[tuple[str, ...]]) -> Iterator[tuple[int, int, str]]:
+        """Stretches of the text whose every run of so many words is in the prompt."""
         view = plain_words(text)
         places = [match.span() for match in words_of(view.text)]
         words = [view.text[start:end] for start, end in places]
         first = last = -1
-        for at, run in enumerate(_runs(words, size)):
-            if run not in secret or run in said:
+        for at, run in enumerate(_runs(words, self._words)):
+            if run not in secret:
                 continue
-            if at > last and last >= 0:
-                yield Span(*view.raw(places[first][0], places[last][1]), "prompt_words")
+            if last >= 0 and at > last:
+                yield *view.raw(places[first][0], places[last][1]), "prompt_words"
                 last = -1
             first = at if last < 0 else first
-            last = at + size - 1
+            last = at + self._words - 1
         if last >= 0:
-            yield Span(*view.raw(places[first][0], places[last][1]), "prompt_words")
+            yield *view.raw(places[first][0], places[last][1]), "prompt_words"
 
 
 def _plain(text: str) -> list[str]:

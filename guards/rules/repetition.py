@@ -20,7 +20,9 @@ from guards.verdict import Span
 OPTIONS: Final = frozenset(("times", "find"))
 LABELS: Final = ("characters", "lines", "words")
 USUAL_TIMES: Final = 10
-MAX_CHARACTERS, MAX_WORDS, MAX_LINES = 8, 12, 12
+MAX_CHARACTERS, MAX_WORDS, MAX_LINES = 8, 40, 20
+BLOCK: Final = 4
+"""Words or lines that are compared at once with those a period later, to see whether a period is worth a look."""
 LEAST: Final = 60
 """Characters that what repeats has to be long, all its repeats together; for single characters four times as many."""
 _WORD: Final = re.compile(r"\S+")
@@ -58,20 +60,22 @@ class RepetitionGuard(RuleGuard):
     def _periodic(self, text: str, unit: re.Pattern[str], most: int, label: str) -> list[Span]:
         places = [match.span() for match in unit.finditer(text)]
         units = [text[start:end] for start, end in places]
-        runs = (run for period in range(1, most + 1) for run in _runs(units, period, self._times))
+        periods = (period for period in range(1, most + 1) if _may_repeat(units, period, BLOCK))
+        runs = (run for period in periods for run in _runs(units, period, self._times))
         spans = (Span(places[first][0], places[last - 1][1], label) for first, last in runs)
         return _outermost([span for span in spans if span.end - span.start >= LEAST])
 
     def _characters(self, text: str) -> list[Span]:
-        periods = (period for period in range(1, MAX_CHARACTERS + 1) if _may_repeat(text, period))
+        periods = (period for period in range(1, MAX_CHARACTERS + 1) if _may_repeat(text, period, LEAST))
         runs = (run for period in periods for run in _runs(text, period, self._times))
         long = [(first, last) for first, last in runs if last - first >= 4 * LEAST]
         return _outermost([Span(first, last, "characters") for first, last in long if not text[first:last].isspace()])
 
 
-def _may_repeat(text: str, period: int) -> bool:
-    """Whether some stretch of LEAST characters comes again a period later, as one does in every repeat long enough."""
-    return any(text[at : at + LEAST] == text[at + period : at + period + LEAST] for at in range(0, len(text), LEAST))
+def _may_repeat(units: Sequence[str], period: int, block: int) -> bool:
+    """Whether some block comes again a period later, as one does in every repeat that is twice as long as a block."""
+    starts = range(0, len(units) - period - block + 1, block)
+    return any(units[at : at + block] == units[at + period : at + period + block] for at in starts)
 
 
 def _runs(units: Sequence[str], period: int, times: int) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,7 @@ GOOD_OPTIONS: dict[str, dict[str, object]] = {
     "entities": {"find": ["mrn", "ssn"], "locales": ["en-US"], "patterns": {"mrn": "M[0-9]{6}"}},
     "near": {"term": "cvv", "value": "[0-9]{3}", "within": 24, "label": "cvv"},
     "terms": {"words": ["Acme Corp"], "label": "name"},
+    "size": {"words": 300},
     "starter_injection": {"max_windows": 4, "views": ["raw", "decoded"], "length_aware": "on", "overlap": 64},
     "starter_hazard": {},
     "shieldgemma": {"custom": {"C1": "a guideline"}},

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from guards.rules.base import CHUNK, INLINE_ASCII, MAX_SPANS, RuleGuard, compile_re2, matches, occurs, runs
 from guards.rules.entities import EntitiesGuard
+from guards.rules.exfiltration import ExfiltrationGuard
 from guards.rules.near import NearGuard
 from guards.rules.regex import RegexGuard
+from guards.rules.repetition import RepetitionGuard
 from guards.rules.secrets import SecretsGuard
+from guards.rules.size import SizeGuard
 from guards.rules.special_tokens import SpecialTokensGuard
 from guards.rules.terms import TermsGuard
 from guards.rules.unicode import UnicodeGuard
@@ -29,6 +32,10 @@ GUARDS = [
     EntitiesGuard(),
     NearGuard(r"\bpass\w*", r"\w+", 5),
     TermsGuard(["hunter22", "a b", "éa"]),
+    ExfiltrationGuard(["a.test"]),
+    RepetitionGuard(4),
+    SizeGuard({"characters": 20, "words": 3, "lines": 2}),
+    UnicodeGuard(["homoglyph"]),
 ]
 HIDING = "\u200b\u200d\ufe0f\U000e0041\u202e\u2066\u2069\x00\u00ad"
 PIECES = [

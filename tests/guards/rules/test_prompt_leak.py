@@ -35,7 +35,7 @@ def test_a_run_of_the_prompts_words_is_found_whatever_its_punctuation_and_case()
 def test_two_runs_apart_are_two_and_a_shorter_run_is_none() -> None:
     answer = "You are Mia, the assistant of Blue Bank. So. Never name the interest rate of other banks, and so on."
     assert [label for label, _ in found(answer, words=7)] == ["prompt_words", "prompt_words"]
-    assert found(answer, words=12) == []
+    assert found(answer, words=20) == []
 
 
 def test_words_that_the_user_said_are_no_leak() -> None:
