@@ -39,7 +39,7 @@ def test_no_promised_record_is_lost_when_the_writer_is_killed(tmp_path: Path) ->
     report = verified(tmp_path)
     assert report.finding is None, report.finding
     assert report.open_exchanges == []
-    assert ROUNDS // 2 < types_in(tmp_path).count("gateway.start") <= ROUNDS + 1
+    assert ROUNDS // 10 < types_in(tmp_path).count("gateway.start") <= ROUNDS + 1
 
 
 def _run_and_kill(path: Path, number: int, after_s: float) -> list[str]:
