@@ -19,7 +19,7 @@ import structlog
 
 from gateway.content.errors import ContentUnavailable, HoldsForbid
 from gateway.content.keystore import Keystore
-from gateway.content.shred import Shredded, Task, finish, order, ordered, shred
+from gateway.content.shred import Task, finish, order, ordered, shred
 from gateway.content.store import ContentStore
 from gateway.entries import Record
 from gateway.errors import GatewayError, Unavailable
@@ -56,11 +56,15 @@ class Eraser:
         return await self._erase(Task(str(said["req"]), said | {"subject": token}, owner=token))
 
     async def prune(self, actor: Mapping[str, Json] = OWN_ACTOR, now_ns: int | None = None) -> int:
-        """Erase what is past its time and under no hold; how many blobs. Raises Unavailable."""
+        """Erase what is past its time and under no hold; how many blobs. Then drop files that hold nothing any more.
+
+        Raises Unavailable.
+        """
         now, gone = now_ns if now_ns is not None else time.time_ns(), 0
         while rows := await self._do(lambda keys: keys.expired(now, MOST_REFS)):
             said: Record = {"type": "retention.prune", "req": exchange_id(), "actor": dict(actor)}
             gone += await self.erase(said, [row.place.ref for row in rows])
+        await self._do(self._store.drop_spent)
         return gone
 
     async def recover(self) -> None:
@@ -104,16 +108,14 @@ class Eraser:
             await self._records.append({**task.said, "stage": "complete", "refused": {"holds": list[Json](exc.holds)}})
             await self._do(lambda keys: self._give_up(keys, task))
             raise
-        await self._record(task, "complete", {"erased": gone.blobs})
+        await self._record(task, "complete", {"erased": gone})
         await self._do(lambda keys: finish(keys, task.id))
-        return gone.blobs
+        return gone
 
-    def _shred(self, keys: Keystore, task: Task) -> Shredded:
+    def _shred(self, keys: Keystore, task: Task) -> int:
         if task.owner:
             self._store.forget(task.owner)
-        done = shred(keys, task)
-        self._store.drop_empty(keys, done.segments)
-        return done
+        return shred(keys, task)
 
     def _give_up(self, keys: Keystore, task: Task) -> None:
         finish(keys, task.id)

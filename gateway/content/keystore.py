@@ -39,6 +39,7 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS subject(name BLOB PRIMARY KEY, token TEXT NOT NULL UNIQUE) STRICT",
     "CREATE TABLE IF NOT EXISTS hold(id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL,"
     " case_id TEXT NOT NULL, said TEXT NOT NULL, is_recorded INTEGER NOT NULL, UNIQUE(kind, value, case_id)) STRICT",
+    "CREATE TABLE IF NOT EXISTS spent(segment TEXT PRIMARY KEY) STRICT",
     "CREATE TABLE IF NOT EXISTS task(id TEXT PRIMARY KEY, said TEXT NOT NULL, shredded INTEGER) STRICT",
 )
 SUBJECT: Final = "sub_"
@@ -175,10 +176,16 @@ class Keystore:
             found = self._one("SELECT token FROM subject WHERE name = ?", (key,))
         return str(found[0]) if found is not None else None
 
-    def live_segments(self) -> set[str]:
-        """Files that hold a blob which still has its key."""
-        with closing(self.database.execute("SELECT DISTINCT segment FROM dek")) as cursor:
-            return {found[0] for found in cursor.fetchall()}
+    def spent_segments(self) -> list[str]:
+        """Files out of which something was erased, and in which no blob has its key any more."""
+        query = "SELECT segment FROM spent WHERE segment NOT IN (SELECT segment FROM dek) ORDER BY segment"
+        with closing(self.database.execute(query)) as cursor:
+            return [found[0] for found in cursor.fetchall()]
+
+    def forget_segment(self, segment: str) -> None:
+        """The file is no more."""
+        with self.transaction():
+            self.database.execute("DELETE FROM spent WHERE segment = ?", (segment,))
 
     def forget_free_pages(self) -> None:
         """Bring what was overwritten to its place and empty the write-ahead log, where older pages still stand."""

@@ -8,6 +8,7 @@ A start begins another file, too: an unfinished end is never written over, and r
 from __future__ import annotations
 
 import os
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +25,8 @@ from gateway.content.keys import Place, digest
 SUFFIX: Final = ".blobs"
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 _LONGEST_HEADER: Final = 4096
+_DAY_S: Final = 86_400.0
+"""So that what is erased leaves the disk although little is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class SegmentWriter:
         self._files, self._directory, self._limit = files, directory, segment_bytes
         self._open: dict[str, tuple[int, str, int]] = {}
         """Class -> descriptor, name, length."""
+        self._begun: dict[str, float] = {}
 
     def end(self, class_: str) -> Spot:
         """Where the next blob of this class will stand. Raises ContentUnavailable."""
@@ -92,7 +96,7 @@ class SegmentWriter:
 
     def _current(self, class_: str) -> tuple[int, str, int]:
         known = self._open.get(class_)
-        if known is not None and known[2] < self._limit:
+        if known is not None and known[2] < self._limit and time.monotonic() - self._begun[class_] < _DAY_S:
             return known
         self.give_up(class_)
         directory = self._directory / class_
@@ -105,7 +109,7 @@ class SegmentWriter:
         except OSError:
             self._files.close(descriptor)
             raise
-        self._open[class_] = (descriptor, f"{class_}/{name}", 0)
+        self._open[class_], self._begun[class_] = (descriptor, f"{class_}/{name}", 0), time.monotonic()
         return self._open[class_]
 
 

@@ -59,21 +59,11 @@ def finish(store: Keystore, task_id: str) -> None:
         store.database.execute("DELETE FROM task WHERE id = ?", (task_id,))
 
 
-@dataclass(frozen=True, slots=True)
-class Shredded:
-    """What has happened."""
-
-    blobs: int
-    """How many lost their key."""
-    segments: frozenset[str] = frozenset()
-    """The files they lie in."""
-
-
-def shred(store: Keystore, task: Task) -> Shredded:
-    """Destroy the keys. Raises HoldsForbid, and then nothing was touched."""
+def shred(store: Keystore, task: Task) -> int:
+    """Destroy the keys; how many blobs lost theirs. Raises HoldsForbid, and then nothing was touched."""
     if task.shredded is not None:
         store.forget_free_pages()
-        return Shredded(task.shredded)
+        return task.shredded
     database = store.database
     with store.transaction():
         database.execute("CREATE TEMP TABLE IF NOT EXISTS doomed(ref TEXT PRIMARY KEY, kek_id TEXT)")
@@ -86,8 +76,7 @@ def shred(store: Keystore, task: Task) -> Shredded:
             database.executemany(found, [(ref,) for ref in dict.fromkeys(task.refs)])
         if holds := _holds(store, task.owner):
             raise HoldsForbid(holds)
-        with closing(database.execute("SELECT DISTINCT segment FROM dek JOIN doomed USING (ref)")) as cursor:
-            segments = frozenset(str(found[0]) for found in cursor.fetchall())
+        database.execute("INSERT OR IGNORE INTO spent SELECT DISTINCT segment FROM dek JOIN doomed USING (ref)")
         gone = database.execute("DELETE FROM dek WHERE ref IN (SELECT ref FROM doomed)").rowcount
         database.execute(
             "DELETE FROM kek WHERE (id IN (SELECT kek_id FROM doomed) OR owner = ?)"
@@ -98,7 +87,7 @@ def shred(store: Keystore, task: Task) -> Shredded:
         database.execute("UPDATE task SET shredded = ? WHERE id = ?", (gone, task.id))
         database.execute("DELETE FROM doomed")
     store.forget_free_pages()
-    return Shredded(gone, segments)
+    return gone
 
 
 def _holds(store: Keystore, owner: str) -> Sequence[str]:

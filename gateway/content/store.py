@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,14 +140,16 @@ class ContentStore:
         """They were not erased after all."""
         self._gone.discard(owner)
 
-    def drop_empty(self, keys: Keystore, segments: Iterable[str]) -> None:
-        """Unlink those of the files none of whose blobs has a key. Raises OSError."""
-        live = keys.live_segments()
-        for name in sorted(set(segments) - live):
-            if self._segments.is_open(name):
-                self._segments.give_up(name.partition("/")[0])
-            with suppress(FileNotFoundError):  # gone is what it should be
-                self._files.unlink(self._directory / name)
+    def drop_spent(self, keys: Keystore) -> None:
+        """Unlink files of which every blob was erased. Raises OSError.
+
+        Not the one that still grows: the record of its newest blob may not be written yet, and would name what is gone.
+        """
+        for name in keys.spent_segments():
+            if not self._segments.is_open(name):
+                with suppress(FileNotFoundError):  # gone is what it should be
+                    self._files.unlink(self._directory / name)
+                keys.forget_segment(name)
 
     def _trouble(self) -> str | None:
         since = self._busy_since
