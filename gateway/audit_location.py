@@ -9,11 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.audit.errors import ProofError, TrustError
 from gateway.audit.report import Exit
+from gateway.audit.sinks.settings import SinksSettings
 
 CONFIG_HELP = "configuration that says where the log is (default: gatehouse.yaml)"
 
@@ -24,6 +25,9 @@ class AuditLocation:
 
     directory: Path
     trust: Path
+    origin: str = ""
+    sinks: SinksSettings = field(default_factory=SinksSettings)
+    """Second places of the log, for what is made again from them."""
 
 
 Locate = Callable[[Path], AuditLocation]

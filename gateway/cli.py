@@ -74,7 +74,8 @@ def quickstart() -> Path:
 
 def _locate(config_file: Path) -> AuditLocation:
     config = load_config(config_file)
-    return AuditLocation(directory=config.audit_dir, trust=trust_path(config.key_dir / "audit.pem", config.origin))
+    trust = trust_path(config.key_dir / "audit.pem", config.origin)
+    return AuditLocation(config.audit_dir, trust, config.origin, config.sinks)
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -283,7 +283,7 @@ class AuditLog:
         """Try to write what happened; when that is durable, the log is back."""
         if (lost := self._sinks.lost(self._writer.head[0])) is not None:
             # Nothing would come of a record; its place in the log would be one more try each second.
-            self._where, self._fault = lost.where, lost.problem
+            self._break(lost)
             return
         error: dict[str, Json] = {"code": AuditUnavailable.code, "where": self._where, "refused": self._refused}
         refused = self._refused

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from gateway.audit.log import AuditLog
 from gateway.audit_metrics import AuditMetrics
 from tests.gateway.audit.harness import FixedClock, begin_version_1, put_test_key, settings_in
+from tests.gateway.audit.sinks.places import directory_sinks, log_settings
 
 
 def scraped(log: AuditLog) -> dict[str, float]:
@@ -28,6 +29,15 @@ async def test_log_tells_whether_it_records_its_room_and_its_key(tmp_path: Path)
     assert found["gatehouse_audit_epoch_ends"] == log.epoch.until_ns / 1e9
     await log.close()
     assert scraped(log)["gatehouse_audit_recording"] == 0
+
+
+async def test_each_second_place_is_told_by_name(tmp_path: Path) -> None:
+    log = AuditLog.open(log_settings(tmp_path, directory_sinks(tmp_path)))
+    await log.append({"type": "auth.fail"})
+    found = scraped(log)
+    assert found['gatehouse_audit_sink_up{sink="copy"}'] == 1
+    assert found['gatehouse_audit_sink_lag{sink="copy"}'] == 0
+    await log.close()
 
 
 async def test_log_of_version_1_has_no_epoch_that_ends(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class QuorumLost(AuditUnavailable):
 
     def __init__(self, sink: str) -> None:
         super().__init__(f"sink `{sink}` does not hold what it has to")
-        self.where = sink
+        self.where, self.code = sink, f"audit_sink_lost: {sink}"
 
 
 class Sinks:

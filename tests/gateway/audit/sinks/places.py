@@ -104,11 +104,13 @@ def worker_of(path: Path, sink: ScriptedSink, changed: threading.Condition, **mo
 
 
 def same_files(log: Path, copy: Path) -> None:
-    """Every file of the log is in the copy, byte by byte, and the other way round."""
+    """Every file of the log is in the copy, byte by byte, and the other way round, but for what proves nothing."""
     ours, theirs = (
         {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
         for root in (log, copy)
     )
+    for name in [name for name in ours if name == "reserve" or name.startswith("tile/")]:
+        del ours[name]
     assert sorted(ours) == sorted(theirs)
     for name, data in ours.items():
         assert theirs[name] == data, name
