@@ -128,6 +128,14 @@ def test_text_is_nowhere_in_clear_is_read_with_a_reason_and_is_gone_once_erased(
     types = [record["type"] for record in records(gateway)]
     assert types.count("content.erase") == 2
     assert types.count("content.read") == 7
+    assert gateway.stop() == 0
+    verified = gateway.command("audit", "verify", "--config", str(gateway.config), "--content", "var/content")
+    assert verified.returncode == 0, "keys are gone, the blobs are still those that the records name"
+    for path in (gateway.directory / "var" / "content").rglob("*.blobs"):
+        path.unlink()
+    missing = gateway.command("audit", "verify", "--config", str(gateway.config), "--content", "var/content")
+    assert missing.returncode == 4, missing.stdout
+    assert "content_missing" in missing.stdout
 
 
 def operator_list(gateway: Gateway, req: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 from base64 import b64decode
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from gateway.content.errors import ContentError, ContentMissing, ContentUnavaila
 from gateway.content.segments import blobs
 from gateway.content.store import ContentStore
 from tests.gateway.content.opened import CANARY, ORIGIN, everything_in, item, opened, settings
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class CountingDisk(OsFiles):
@@ -78,6 +82,68 @@ async def test_a_disk_that_fails_refuses_and_a_probe_brings_the_store_back(tmp_p
         for req in ("before", "after"):
             [row] = await store.do(lambda keys, req=req: keys.rows(req))  # type: ignore[misc] # of the loop
             assert await store.read(row) == {"text": CANARY}
+
+
+class DyingDisk(OsFiles):
+    """Kills the process at one of its operations, before it."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self.is_armed = False
+
+    def _die_at(self, operation: str) -> None:
+        if self.is_armed and operation == self._operation:
+            os.kill(os.getpid(), 9)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        self._die_at("write")
+        if self.is_armed and self._operation == "half":
+            super().write(descriptor, data[: len(data) // 2])
+            os.kill(os.getpid(), 9)
+        return super().write(descriptor, data)
+
+    def datasync(self, descriptor: int) -> None:
+        self._die_at("sync")
+        super().datasync(descriptor)
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from tests.gateway.content.opened import item, opened
+from tests.gateway.content.test_store import DyingDisk
+
+async def main(directory, operation):
+    disk = DyingDisk(operation)
+    async with opened(directory, disk) as store:
+        first = await store.keep(item(req="before"))
+        (directory / "named").write_text(first.place.ref)
+        disk.is_armed = True
+        second = await store.keep(item(req="cut off"))
+        (directory / "named").write_text(second.place.ref)
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("operation", ["write", "half", "sync"])
+async def test_killed_while_it_keeps_nothing_that_was_acknowledged_is_lost(tmp_path: Path, operation: str) -> None:
+    """Between keys and blob, in the middle of the blob, before its sync: its caller was told nothing."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), operation]
+    killed = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    async with opened(tmp_path) as store:
+        [row] = await store.do(lambda keys: keys.rows("before"))
+        assert row.place.ref.encode() in (tmp_path / "named").read_bytes()
+        assert await store.read(row) == {"text": CANARY}
+        [cut] = await store.do(lambda keys: keys.rows("cut off"))
+        if operation != "sync":
+            with pytest.raises(ContentMissing):
+                await store.read(cut)
+        await store.keep(item(req="after"))
+        [after] = await store.do(lambda keys: keys.rows("after"))
+        assert await store.read(after) == {"text": CANARY}
+        assert cut.place.ref != after.place.ref
 
 
 async def test_a_blob_that_was_altered_or_is_gone_is_told_apart_from_an_erased_one(tmp_path: Path) -> None:
