@@ -1,7 +1,7 @@
 """Personal identifiers: what has a form, check digits, or a word beside it that says what it is.
 
 Names of people, places and firms have none of these; asked for them, the guard refuses to load instead of finding
-some. Why the patterns are our own: docs/decisions/0012-entities-by-pattern.md. Spans cover the value without the words
+some. Why the patterns are our own: docs/decisions/0015-entities-by-pattern.md. Spans cover the value without the words
 around it, and one that lies inside another is left out. The text is read folded: digits in other shapes are digits,
 what may be left undrawn is not there, and spans point at the raw characters.
 """

@@ -47,7 +47,7 @@ def _is_ip(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return not address.is_unspecified
+    return not address.is_unspecified and any(char.isdecimal() for char in text)  # `d::c` is code
 
 
 def _has_digits(least: int, most: int) -> Callable[[str], bool]:
@@ -154,7 +154,7 @@ SHAPES: Final = (
         needs=".",
     ),
     Shape("ip", r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b", _is_ip),
-    Shape("ip", r"(?i)(?:[0-9a-f]{1,4}:|:){2,8}[0-9a-f:.]{0,15}[0-9a-f]", _is_ip, needs=":"),
+    Shape("ip", r"(?i)\b[0-9a-f]{1,4}:(?:[0-9a-f]{0,4}:){1,7}[0-9a-f.]{0,15}\b", _is_ip, needs=":"),
     Shape("credit_card", r"\b[2-6]\d{3}(?:[ -]?\d){9,15}\b", checksums.card),
     Shape("iban", r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}", None),
     Shape("phone", r"(?:\+|\b00)[1-9](?:[ ().\x{a0}/-]{0,3}\d){6,14}\b", _is_phone),
@@ -221,7 +221,7 @@ SHAPES: Final = (
     ),
     Shape(
         "driver_licence",
-        r"\b[A-Z]{0,5}[- ]?\d(?:[- ]?[A-Z0-9]){4,16}\b",
+        r"\b(?:[A-Z]{1,5}[- ]?)?\d(?:[- ]?[A-Z0-9]){4,16}\b",
         _has_digits(4, 17),
         _words(
             "driv(?:er|ing)(?:['’]?s)? ?licen[cs]es?",
@@ -307,7 +307,7 @@ SHAPES: Final = (
     ),
     Shape(
         "address",
-        r"[A-ZÄÖÜ][a-zäöüß-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer) \d{1,4} ?[a-z]?\b"
+        r"[A-ZÄÖÜ][a-zäöüß-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|damm|ufer) \d{1,4} ?[a-z]?\b"
         r"(?:,? \d{5} [A-ZÄÖÜ][a-zäöüß-]+)?",
         locales=("de-DE",),
     ),

@@ -2,7 +2,7 @@
 
 A text is read in segments, so that a passage in another language is not outvoted by the rest. A segment with fewer than
 LEAST letters, or whose language is not clear, counts as `unknown`, never as the language that is likeliest. Why this
-library: docs/decisions/0013-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read by the first
+library: docs/decisions/0016-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read by the first
 text that is judged, in a thread, and once in a process.
 """
 

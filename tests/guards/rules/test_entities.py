@@ -77,6 +77,8 @@ def test_an_entity_is_found_whole_and_without_the_words_around_it(label: str, te
         ("ssn", "000-45-6789 or 666-45-6789 or 900-45-6789"),
         ("ssn", "part number 123456789"),
         ("ip", "version 1.2.3 of 999.1.1.1"),
+        ("ip", "std::cout << a::b << d::e"),
+        ("address", "String 1 and String 2"),
         ("phone", "in 2024 there were 1234567 of 20240506"),
         ("dob", "the meeting is on 03/12/2025"),
         ("mrn", "the invoice 00421987"),
