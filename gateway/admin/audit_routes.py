@@ -122,7 +122,7 @@ def _review(reader: LogReader) -> Handler:
         if sum(by_type.values()) != seen:
             raise Conflict("day_changed", "the day has another number of records than was reviewed: look at it again")
         said: Json = {"day": day.isoformat(), "records": seen, "by_type": {**by_type}, "note": note}
-        seq = (await call.records.append(call.record("log.review") | {"review": said})).seq
+        seq = (await call.records.append(call.record("log.review") | {"reviewed": said})).seq
         return call.json({"day": day.isoformat(), "records": seen, "recorded_as": seq})
 
     return review

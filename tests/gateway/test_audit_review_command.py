@@ -42,7 +42,7 @@ def test_a_day_is_shown_and_signed_off(tmp_path: Path, live: LiveAdmin, capsys: 
     assert [record["type"] for record in live.records] == ["audit.read"]
     assert main([*command, "--note", "nothing unusual"]) == 0
     assert "signed off as record" in capsys.readouterr().out
-    assert live.records[-1]["review"]["note"] == "nothing unusual"
+    assert live.records[-1]["reviewed"]["note"] == "nothing unusual"
     assert main([*command, "--note", "again", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["signed_off"]["records"] == 4
 

@@ -31,6 +31,7 @@ _SEVERITIES: Final = {
 _ACTIVITIES: Final = {
     "key.create": (1, "Create"),
     "audit.read": (2, "Read"),
+    "audit.query": (2, "Read"),
     "content.read": (2, "Read"),
     "content.export": (2, "Read"),
     "policy.activate": (3, "Update"),

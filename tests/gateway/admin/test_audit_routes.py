@@ -105,8 +105,8 @@ def test_a_day_is_summed_up_and_signed_off(live: LiveAdmin) -> None:
     read, review = live.records
     assert (read["type"], read["query"], read["found"]) == ("audit.read", {"day": "2024-10-04"}, 4)
     assert (review["type"], review["actor"]["sub"]) == ("log.review", "vera")
-    assert review["review"]["note"] == "looked at all four"
-    assert review["review"]["records"] == 4
+    assert review["reviewed"]["note"] == "looked at all four"
+    assert review["reviewed"]["records"] == 4
 
 
 @pytest.mark.parametrize(
