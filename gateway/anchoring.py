@@ -38,7 +38,7 @@ class Anchoring:
         self._tiles = TileKeeper(config.audit_dir, lambda: audit.head)
         key = parse_vkey(trust_path(config.key_dir / "audit.pem", config.origin).read_text())
         history = AnchorHistory(config.audit_dir)
-        last = history.last()
+        last = history.recent().last
         made = [(one, _anchor(one, config, last[one.name].size if one.name in last else 0)) for one in config.anchors]
         self._anchors = Anchors(made, lambda: Heads(config.audit_dir, key), history, self._record)
         self._limited = any(one.max_age_s is not None for one in config.anchors)

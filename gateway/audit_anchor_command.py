@@ -33,7 +33,7 @@ def add_anchor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def _anchor(arguments: argparse.Namespace) -> int:
     directory = location_of(arguments).directory
     size, now_ns = _signed_size(directory), time.time_ns()
-    rows = [_row(one, size, now_ns) for _, one in sorted(AnchorHistory(directory).last().items())]
+    rows = [_row(one, size, now_ns) for _, one in sorted(AnchorHistory(directory).recent().last.items())]
     if arguments.json:
         print(json.dumps({"size": size, "anchors": rows}, indent=2))
     elif not rows:

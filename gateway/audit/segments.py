@@ -91,7 +91,9 @@ def claimed_end(segment: Segment, segments: list[Segment]) -> int | None:
 
 def continues_of(segment: Segment) -> Continues | None:
     """What the first record says about the segment before. The record itself is checked where it is read."""
-    first = next(raw_lines(segment.path), b"")
+    with segment.path.open("rb") as file:
+        # Not by raw_lines, whose buffer is for reading on.
+        first = file.readline(LONGEST + 1)
     try:
         claim = json.loads(first).get("continues")
         return Continues(int(claim["first"]), int(claim["offset"]))

@@ -55,7 +55,7 @@ async def test_heads_leave_the_machine_while_the_log_runs_and_at_its_end(tmp_pat
     assert (tmp_path / f"mnt/test-one-audit/{size:016d}.checkpoint").read_bytes() == (
         config.audit_dir / "checkpoint"
     ).read_bytes()
-    assert AnchorHistory(config.audit_dir).last()["worm"].size == size
+    assert AnchorHistory(config.audit_dir).recent().last["worm"].size == size
     assert json.loads(log.read_text().splitlines()[-1])["kind"] == "file"
     assert anchoring.probes() == {}
 

@@ -16,6 +16,8 @@ from gateway.audit.files import Files, OsFiles, write_all
 from gateway.audit.record import Json, canonical, parse_line
 
 NAME = "anchors.log"
+TAIL = 8 << 20
+"""How much of the file is read: some ten thousand successes, while the whole may be gigabytes."""
 _BLOCK = 1 << 16
 
 
@@ -33,6 +35,16 @@ class Anchored:
         """As it is stored."""
         fields: dict[str, Json] = {"name": self.name, "kind": self.kind, "size": self.size, "root": self.root}
         return canonical({**fields, "ts": str(self.ts_ns), "proof": proof}) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What the end of the file tells."""
+
+    last: dict[str, Anchored]
+    """The newest success of each anchor, by name."""
+    since_ns: int | None
+    """An anchor that is not in there had its last success before this; None if it never had one."""
 
 
 class AnchorHistory:
@@ -58,17 +70,17 @@ class AnchorHistory:
             if is_new:
                 self._files.sync_directory(self._path.parent)
 
-    def last(self) -> dict[str, Anchored]:
-        """The newest success of each anchor, by name. What cannot be read is passed over: the anchors know better."""
-        found = {}
+    def recent(self) -> Recent:
+        """The newest successes. What cannot be read is passed over: the anchors know better."""
         try:
-            for line in self._path.read_bytes().split(b"\n"):
-                entry = parse_anchored(line)
-                if entry is not None:
-                    found[entry.name] = entry
+            with self._path.open("rb") as file:
+                start = max(0, file.seek(0, os.SEEK_END) - TAIL)
+                file.seek(start)
+                lines = file.read().split(b"\n")[1 if start else 0 :]
         except OSError:
-            return {}
-        return found
+            return Recent({}, None)
+        entries = [entry for line in lines if (entry := parse_anchored(line)) is not None]
+        return Recent({entry.name: entry for entry in entries}, entries[0].ts_ns if start and entries else None)
 
     def _whole(self) -> int:
         """Length up to and with the last newline."""

@@ -19,7 +19,7 @@ import structlog
 
 from gateway.audit.anchors.anchor import Anchor, HeadNote, Heads
 from gateway.audit.anchors.errors import AnchorError
-from gateway.audit.anchors.history import Anchored, AnchorHistory
+from gateway.audit.anchors.history import Anchored, AnchorHistory, Recent
 from gateway.audit.anchors.settings import AnchorSettings
 from gateway.audit.record import Json
 
@@ -78,12 +78,13 @@ class AnchorRunner:
         history: AnchorHistory,
         record: Record,
         own: _OwnRecords,
-        last: Anchored | None,
+        recent: Recent,
     ) -> None:
         self.settings, self._anchor, self._heads = settings, anchor, heads
+        last = recent.last.get(settings.name)
         self._history, self._record, self._own = history, record, own
         self._last, self._problem = last, ""
-        self._since_ns = last.ts_ns if last is not None else time.time_ns()
+        self._since_ns = last.ts_ns if last is not None else recent.since_ns or time.time_ns()
         self._told_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"anchor-{settings.name}", daemon=True)
@@ -174,10 +175,9 @@ class Anchors:
         history: AnchorHistory,
         record: Record,
     ) -> None:
-        last, own = history.last(), _OwnRecords()
+        recent, own = history.recent(), _OwnRecords()
         self._runners = [
-            AnchorRunner(settings, anchor, new_heads(), history, record, own, last.get(settings.name))
-            for settings, anchor in made
+            AnchorRunner(settings, anchor, new_heads(), history, record, own, recent) for settings, anchor in made
         ]
 
     def start(self) -> None:

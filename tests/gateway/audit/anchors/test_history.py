@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.anchors.history import Anchored, AnchorHistory, parse_anchored
+from gateway.audit.anchors.history import TAIL, Anchored, AnchorHistory, Recent, parse_anchored
 from tests.gateway.audit.harness import FaultyFiles
 
 
@@ -20,11 +20,22 @@ def entry(name: str, size: int) -> Anchored:
 
 def test_the_last_success_of_each_anchor_is_found(tmp_path: Path) -> None:
     history = AnchorHistory(tmp_path)
-    assert history.last() == {}
+    assert history.recent().last == {}
     for name, size in (("worm", 1), ("site", 2), ("worm", 9)):
         history.append(entry(name, size).line({"path": "x"}))
-    assert history.last() == {"worm": entry("worm", 9), "site": entry("site", 2)}
+    assert history.recent().last == {"worm": entry("worm", 9), "site": entry("site", 2)}
     assert json.loads((tmp_path / "anchors.log").read_text().split("\n")[0])["proof"] == {"path": "x"}
+
+
+def test_of_a_long_file_the_end_is_read(tmp_path: Path) -> None:
+    """And of an anchor that is not in there it is known that its last success is older."""
+    old, new = entry("gone", 1), entry("worm", 2)
+    with (tmp_path / "anchors.log").open("wb") as file:
+        file.write(old.line({}))
+        while file.tell() <= TAIL:
+            file.write(new.line({"note": "x" * 30_000}))
+    recent = AnchorHistory(tmp_path).recent()
+    assert recent == Recent({"worm": new}, new.ts_ns)
 
 
 def test_a_line_cut_short_is_removed_before_the_next(tmp_path: Path) -> None:
@@ -33,7 +44,7 @@ def test_a_line_cut_short_is_removed_before_the_next(tmp_path: Path) -> None:
     whole = (tmp_path / "anchors.log").read_bytes()
     with (tmp_path / "anchors.log").open("ab") as file:
         file.write(b'{"kind":"file","na' + b"x" * 100_000)
-    assert history.last() == {"worm": entry("worm", 1)}
+    assert history.recent().last == {"worm": entry("worm", 1)}
     history.append(entry("worm", 2).line({}))
     assert (tmp_path / "anchors.log").read_bytes() == whole + entry("worm", 2).line({})
 
@@ -50,7 +61,7 @@ def test_a_disk_that_fails_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError, match="No space"):
         AnchorHistory(tmp_path, files).append(entry("worm", 1).line({}))
     AnchorHistory(tmp_path).append(entry("worm", 2).line({}))
-    assert AnchorHistory(tmp_path).last() == {"worm": entry("worm", 2)}
+    assert AnchorHistory(tmp_path).recent().last == {"worm": entry("worm", 2)}
 
 
 @given(st.binary(max_size=100))

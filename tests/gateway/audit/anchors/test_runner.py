@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.audit.anchors.anchor import HeadNote, Heads
 from gateway.audit.anchors.errors import AnchorError
-from gateway.audit.anchors.history import Anchored, AnchorHistory
+from gateway.audit.anchors.history import TAIL, Anchored, AnchorHistory
 from gateway.audit.anchors.runner import Anchors
 from gateway.audit.anchors.settings import AnchorSettings, FileDrop
 from gateway.audit.record import Json
@@ -80,7 +80,7 @@ def site(tmp_path: Path) -> Site:
 def test_a_success_is_a_line_and_a_record(site: Site) -> None:
     site.turn()
     assert site.anchors[0].sizes == [4]
-    last = AnchorHistory(site.path / "log").last()
+    last = AnchorHistory(site.path / "log").recent().last
     assert {name: one.size for name, one in last.items()} == {"a0": 4, "a1": 5}
     told = [record["anchor"] for record in records_in(site.path) if record["type"] == "checkpoint.anchor"]
     assert told == [{"kind": "file", "name": "a0", "size": 4}, {"kind": "file", "name": "a1", "size": 5}]
@@ -163,7 +163,7 @@ def test_a_record_that_cannot_be_written_costs_no_anchor(site: Site) -> None:
     with capture_logs() as logs:
         site.turn()
     assert [entry["event"] for entry in logs] == ["anchor_not_recorded"] * 2
-    assert AnchorHistory(site.path / "log").last().keys() == {"a0", "a1"}
+    assert AnchorHistory(site.path / "log").recent().last.keys() == {"a0", "a1"}
 
 
 def test_no_record_names_a_line_that_is_not_there(site: Site) -> None:
@@ -182,6 +182,16 @@ def test_the_age_goes_on_over_a_restart(site: Site) -> None:
     ages = {one.settings.name: one.age_s for one in site.made().standings()}
     assert ages["a0"] == pytest.approx(3600, abs=5)
     assert ages["a1"] == pytest.approx(0, abs=5)
+    site.log.close()
+
+
+def test_the_age_of_an_anchor_that_fell_silent_long_ago_is_at_least_that_of_the_list(site: Site) -> None:
+    hour_ago = time.time_ns() - 3600 * 10**9
+    with (site.path / "log/anchors.log").open("wb") as file:
+        while file.tell() <= TAIL:
+            file.write(Anchored("a0", "file", 1, "", hour_ago).line({"note": "x" * 30_000}))
+    ages = {one.settings.name: one.age_s for one in site.made().standings()}
+    assert ages["a1"] == pytest.approx(3600, abs=5)
     site.log.close()
 
 
