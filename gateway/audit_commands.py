@@ -23,6 +23,7 @@ from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
+from gateway.audit_adopt_command import add_adopt_command
 from gateway.audit_anchor_command import add_anchor_command
 from gateway.audit_controls_command import add_controls
 from gateway.audit_export_command import add_export
@@ -95,6 +96,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     add_restore_command(commands, locate)
     add_tile_commands(commands, locate)
     add_key_commands(commands)
+    add_adopt_command(commands)
     add_anchor_command(commands, locate)
     add_search_commands(commands, locate)
     add_erasure_commands(commands)

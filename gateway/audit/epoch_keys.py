@@ -123,6 +123,12 @@ class EpochKeys:
         if last is not None:
             self._private(last)
 
+    def require_private(self, time_ns: int) -> None:
+        """AuditError if the private key of the epoch of that time is not usable. Changes nothing."""
+        epoch = self._at(time_ns)
+        if epoch is not None:
+            self._private(epoch)
+
     def prepare(self, time_ns: int) -> Signing:
         """The epoch of that time, durable: one that has a certificate, or a new one. It is not in use yet.
 

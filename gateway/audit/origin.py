@@ -40,7 +40,8 @@ def open_origin(
 ) -> Origin:
     """Lock the directory, or make a new log in it, which `adopts` another one. Raises AuditError."""
     try:
-        lock = _lock(directory, files)
+        make_directories(files, directory / "seg")
+        lock = lock_log(directory, files)
         try:
             note = (directory / NAME).read_bytes()
             if _is_blank(directory):
@@ -55,8 +56,8 @@ def open_origin(
     return Origin(birth, signer, lock)
 
 
-def _lock(directory: Path, files: Files) -> int:
-    make_directories(files, directory / "seg")
+def lock_log(directory: Path, files: Files) -> int:
+    """The descriptor that holds the lock of a log directory. Raises AuditError or OSError."""
     lock = files.open(directory / NAME, os.O_RDWR | os.O_CREAT)
     try:
         files.lock(lock)

@@ -125,23 +125,43 @@ class _Scan:
         raise AuditError("audit_corrupt", f"`{segment.path}` line {number}: {problem}")
 
 
-def recover(directory: Path, checkpoint: Checkpoint | None, files: Files, chain: EpochChain | None = None) -> Recovered:
-    """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError.
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """A log that may go on, before anything is mended."""
 
-    With the chain of its epoch keys, a seal over the last segment is heeded, and a missing one reported.
-    """
+    segments: list[Segment]
+    dropped: list[Segment]
+    """At its end, without a complete record."""
+    scan: _Scan
+    end: int
+    """Where the last segment's last complete line ends."""
+    is_sealed: bool
+
+
+def examine(directory: Path, checkpoint: Checkpoint | None, chain: EpochChain | None = None) -> _Examined:
+    """Every check of a start, and nothing else. Raises AuditError or OSError."""
     segments = list_segments(directory)
     dropped: list[Segment] = []
     while segments and not starts_with_record(segments[-1]):
         dropped.insert(0, segments.pop())
     seal = _seal_of(segments[-1], chain) if segments and chain is not None else None
     scan, end = _scan(segments, checkpoint, seal)
-    reports = [report for segment in dropped if (report := _drop(segment, files))]
-    if segments and (report := _cut(segments[-1], end, files)):
+    return _Examined(segments, dropped, scan, end, seal is not None)
+
+
+def recover(directory: Path, checkpoint: Checkpoint | None, files: Files, chain: EpochChain | None = None) -> Recovered:
+    """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError.
+
+    With the chain of its epoch keys, a seal over the last segment is heeded, and a missing one reported.
+    """
+    log = examine(directory, checkpoint, chain)
+    segments, scan = log.segments, log.scan
+    reports = [report for segment in log.dropped if (report := _drop(segment, files))]
+    if segments and (report := _cut(segments[-1], log.end, files)):
         reports.append(report)
     reports.extend(_orphans(segments, scan.start))
     wall_ns = int(str(parse_line(scan.last_line)["ts"])) if scan.last_line else 0
-    unsealed = _closed(segments[-1], end) if segments and chain is not None and seal is None else None
+    unsealed = _closed(segments[-1], log.end) if segments and chain is not None and not log.is_sealed else None
     return Recovered(scan.tree, scan.leaf, wall_ns, reports, scan.epoch, unsealed)
 
 

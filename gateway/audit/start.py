@@ -27,9 +27,15 @@ MAX_BATCH = 1000
 """Records that are made durable together at most."""
 
 
-def open_writer(settings: AuditSettings, files: Files, clock: Clock, origin: Origin) -> BatchWriter:
+START: dict[str, Json] = {"type": "gateway.start", "stage": "complete"}
+
+
+def open_writer(
+    settings: AuditSettings, files: Files, clock: Clock, origin: Origin, first: dict[str, Json] = START
+) -> BatchWriter:
     """Check and mend a locked log, and write what its start has to tell. The part of opening that has no thread.
 
+    `first` stands in the place of `gateway.start` where it is not a gateway that opens the log.
     Raises AuditError, AuditUnavailable (EpochMissing: no key may sign) or OSError.
     """
     keys = _keys(settings, files, origin)
@@ -50,7 +56,7 @@ def open_writer(settings: AuditSettings, files: Files, clock: Clock, origin: Ori
             found.reports.append({"type": "audit.head_store", "stage": "complete", "head_store": {"state": "new"}})
         end = End(found.tree, found.leaf, found.wall_ns, found.epoch)
         writer = BatchWriter(store, checkpoints, keys, clock, _constants(settings, clock), end)
-        _tell(writer, [*found.reports, {"type": "gateway.start", "stage": "complete"}])
+        _tell(writer, [*found.reports, first])
     except BaseException:
         store.close()
         checkpoints.close()

@@ -126,7 +126,8 @@ def nth(number: int, code: int = errno.EIO) -> Callable[[int, str], int | None]:
 def settings_in(path: Path, **more: object) -> AuditSettings:
     version = {"id": "one", "version": "0", "pid": 1}
     more = {"epoch_s": YEARS_S, **more}
-    return AuditSettings(path / "log", ORIGIN, path / "keys" / "audit.pem", version, **more)  # type: ignore[arg-type]
+    settings = {"directory": path / "log", "origin": ORIGIN, "key_path": path / "keys" / "audit.pem", **more}
+    return AuditSettings(version=version, **settings)  # type: ignore[arg-type]
 
 
 def put_test_key(path: Path) -> None:
