@@ -1,4 +1,4 @@
-"""`gatehouse content list | read`: sealed text for an auditor or privacy officer, through the running gateway.
+"""`gatehouse content list | read | find`: sealed text for an auditor or privacy officer, through the running gateway.
 
 What is shown is text of users: it goes to standard output and nowhere else. The gateway records who read it, why, and
 for which case, before it hands it out.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from gateway.admin.client import add_client_options, client_of, guarded
@@ -36,6 +37,18 @@ def add_content_commands(subparsers: argparse._SubParsersAction[argparse.Argumen
     )
     read.add_argument("--reason", required=True, metavar="TEXT", help="why, in one line; it stands in the log for ever")
     read.add_argument("--case", required=True, metavar="ID", help="the case it is for")
+    find = commands.add_parser(
+        "find",
+        help="find the exchanges in which exactly this text was released",
+        description="Print the ids of requests whose answer was exactly the text in a file, by its digest under the\n"
+        "tenant's key. The gateway keeps neither text nor file; that you asked is a record.",
+        epilog="exit status: 0 found, 1 nothing found, 2 the gateway does not run or refuses",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    find.add_argument("--tenant", required=True, help="whose exchanges")
+    find.add_argument("--text-file", type=Path, required=True, metavar="FILE", help="file with the text, to the byte")
+    add_client_options(find)
+    find.set_defaults(run=guarded(_find))
     for parser, run in ((list_, _list), (read, _read)):
         parser.add_argument("what", metavar="REF|REQUEST-ID", help="a reference, or the id of a request")
         add_client_options(parser)
@@ -51,6 +64,13 @@ def _list(arguments: argparse.Namespace) -> int:
             until = time.strftime("%Y-%m-%d", time.gmtime(int(blob["expires"]) // 10**9))
             print(f"{blob['ref']}  {blob['level']:<8}  {blob['class']}, until {until}")
     return 0 if said["blobs"] else NOT_ALL
+
+
+def _find(arguments: argparse.Namespace) -> int:
+    asked = {"tenant": arguments.tenant, "text": arguments.text_file.read_text()}
+    said = client_of(arguments).post("/admin/content/find", asked)
+    print(json.dumps(said) if arguments.json else "\n".join(said["requests"]) or "nothing was found")
+    return 0 if said["requests"] else NOT_ALL
 
 
 def _read(arguments: argparse.Namespace) -> int:

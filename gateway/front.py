@@ -45,6 +45,7 @@ from gateway.config import STARTER_MODEL, Config, load_config
 from gateway.content.office import open_keeping
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
+from gateway.file_watch import changes
 from gateway.guard_sources import needed, open_sources, remote_probes
 from gateway.health import Health, Probe
 from gateway.http_client import HOST_URL, make_client
@@ -100,7 +101,13 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         copies = config.state / POLICIES
         keeping = await stack.enter_async_context(open_keeping(config.content, config.state, config.origin, records))
         policy = PolicyInForce(
-            config.policy, config.guards, sources, records, metrics, copies=copies, classes=keeping.classes
+            config.policy.source(config.approvers, config.state),
+            config.guards,
+            sources,
+            records,
+            metrics,
+            copies=copies,
+            classes=keeping.classes,
         )
         await policy.load_first()
         health = Health(
@@ -123,11 +130,14 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         watching = asyncio.create_task(health.watch())
         stack.callback(watching.cancel)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.reload_soon)
+        if config.policy.watch:
+            watching_policy = asyncio.create_task(_follow(policy, config.policy.path))
+            stack.callback(watching_policy.cancel)
         _set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *audit_routes(desk, LogReader(config.audit_dir))]
         if keeping.office is not None:
-            routes += content_routes(desk, keeping.office, config.audit_dir)
+            routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)
         apps = make_app(gate), make_admin_app(health, metrics, routes)
         await _listen(apps, health, (api, admin), config.drain_s)
@@ -170,6 +180,12 @@ async def _answers_200(client: httpx.AsyncClient, path: str) -> None:
         raise Unavailable("unreachable", "the model host cannot be reached") from exc
     if response.status_code != 200:
         raise Unavailable("loading", "the model host is still loading")
+
+
+async def _follow(policy: PolicyInForce, path: Path) -> None:
+    """Reload when the file changes; a signal may have done it already."""
+    async for _ in changes(path):
+        await policy.reload(if_changed=True)
 
 
 async def _listen(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,10 @@ from gateway.admin.content_fields import case, name, reason
 from gateway.admin.desk import AdminCall, Desk, Handler
 from gateway.content.erasing import MOST_REFS, unavailable_instead
 from gateway.content.errors import ContentMissing
-from gateway.content.export import records_naming
+from gateway.content.export import records_naming, requests_with
 from gateway.content.keystore import Row
 from gateway.content.office import Office
-from gateway.entries import Record
+from gateway.entries import Record, keyed_digest, tenant_key
 from gateway.errors import NotFound
 from gateway.fields import text
 from gateway.jsonstrict import Json
@@ -30,13 +31,15 @@ from gateway.operators import Role
 
 READERS: Final = (Role.AUDITOR, Role.PRIVACY_OFFICER)
 PRIVACY: Final = (Role.PRIVACY_OFFICER,)
+_MOST_FOUND: Final = 1000
 
 
-def content_routes(desk: Desk, office: Office, log: Path) -> list[Route]:
-    """`log` is the directory of the audit log, for exports."""
+def content_routes(desk: Desk, office: Office, log: Path, key: bytes) -> list[Route]:
+    """`log` is the directory of the audit log, `key` that of the digests in it."""
     return [
         desk.route("/admin/content/list", "POST", READERS, _list(office)),
         desk.route("/admin/content/read", "POST", READERS, _read(office)),
+        desk.route("/admin/content/find", "POST", READERS, _find(log, key)),
         desk.route("/admin/content/person", "POST", PRIVACY, _person(office)),
         desk.route("/admin/content/export", "POST", PRIVACY, _export(office, log)),
     ]
@@ -64,6 +67,19 @@ def _read(office: Office) -> Handler:
         return call.json({"blobs": list[Json](blobs)})
 
     return read
+
+
+def _find(log: Path, key: bytes) -> Handler:
+    async def find(call: AdminCall) -> Response:
+        body = await call.body({"tenant": None, "text": None})
+        tenant, said = name(body.get("tenant"), "tenant"), text(body.get("text"), "text")
+        digest = keyed_digest(tenant_key(key, tenant), said.encode("utf-8", "surrogatepass"))
+        found = await asyncio.to_thread(lambda: list(dict.fromkeys(islice(requests_with(log, digest), _MOST_FOUND))))
+        query: Json = {"tenant": tenant, "digest": digest}
+        await call.records.append(call.record("audit.query") | {"query": query, "found": len(found)})
+        return call.json({"digest": digest, "requests": list[Json](found)})
+
+    return find
 
 
 def _person(office: Office) -> Handler:

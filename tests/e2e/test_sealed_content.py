@@ -116,6 +116,11 @@ def test_text_is_nowhere_in_clear_is_read_with_a_reason_and_is_gone_once_erased(
     assert in_clear(gateway) == []
     assert read(gateway, ids[0]) == blobs[0], "what was kept is still there after a crash"
 
+    text = gateway.directory.parent / f"{gateway.directory.name}-text"
+    text.write_text(f"{PROMPT} and {ANSWER}")
+    same = operator(gateway, "content", "find", "--tenant", "demo", "--text-file", str(text))
+    assert json.loads(same)["requests"] == [ids[0], ids[1], ids[4]]
+
     name_file = str(gateway.directory.parent / f"{gateway.directory.name}-name")
     found = operator(gateway, "audit", "subject", "find", "--tenant", "demo", "--name-file", name_file)
     assert json.loads(found) == {"subject": token}

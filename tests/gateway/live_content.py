@@ -31,7 +31,7 @@ class LiveContent:
         self.store = ContentStore.open(settings(directory), directory / "state", ORIGIN)
         self.tokens: dict[str, str] = {}
         self.admin = LiveAdmin(lambda desk: [
-            *content_routes(desk, self.office, self.log), *erasure_routes(desk, self.office)
+            *content_routes(desk, self.office, self.log, b"k" * 32), *erasure_routes(desk, self.office)
         ], before=self._opened)  # fmt: skip
         self.lock = threading.Lock()
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
+from gateway.audit.record import canonical
 from gateway.content_commands import _shown
+from gateway.entries import keyed_digest, tenant_key
 from tests.gateway.admin.test_client import configuration
 from tests.gateway.content.opened import CANARY
 from tests.gateway.live_admin import VERA
@@ -66,3 +68,13 @@ def test_a_reason_and_a_case_are_needed(run: Run) -> None:
 
 def test_text_of_a_user_does_not_steer_the_terminal() -> None:
     assert _shown("a\x1b[2Jb\nc\u202e") == "a\ufffd[2Jb\nc\ufffd"
+
+
+def test_an_exchange_is_found_by_its_text(run: Run, live: LiveContent, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("an answer")
+    words = ("find", "--tenant", "tenant-a", "--text-file", str(tmp_path / "text"))
+    assert run(*words) == 1
+    digest = keyed_digest(tenant_key(b"k" * 32, "tenant-a"), b"an answer")
+    line = canonical({"req": "r7", "digest": {"out_hmac": digest}})
+    (live.log / "seg" / f"{0:016}.jsonl").write_bytes(line + b"\n")
+    assert run(*words) == 0

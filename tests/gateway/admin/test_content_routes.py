@@ -12,6 +12,7 @@ import pytest
 
 from gateway.admin.client import AdminError
 from gateway.audit.record import canonical
+from gateway.entries import keyed_digest, tenant_key
 from tests.gateway.content.opened import CANARY
 from tests.gateway.live_admin import ODA, PAUL, VERA
 from tests.gateway.live_content import LiveContent
@@ -128,3 +129,17 @@ def test_an_export_of_nobody_is_told_and_recorded(live: LiveContent) -> None:
         live.post("export", {"subject": "sub_nobody", **WHY})
     assert error.value.code == "content_not_found"
     assert live.records[0]["err"]["code"] == "content_not_found"
+
+
+def test_exchanges_are_found_by_text_that_was_released_and_the_text_is_in_no_record(live: LiveContent) -> None:
+    digest = keyed_digest(tenant_key(b"k" * 32, "tenant-a"), CANARY.encode())
+    rows: list[dict[str, Any]] = [
+        {"req": "r1", "digest": {"out_hmac": digest}}, {"req": "r2", "digest": {"out_hmac": "0" * 32}},
+        {"req": "r3", "note": digest}, {"req": "r4", "digest": {"in_canon_hmac": digest}},
+    ]  # fmt: skip
+    (live.log / "seg" / f"{0:016}.jsonl").write_bytes(b"".join(canonical(row) + b"\n" for row in rows))
+    said = live.post("find", {"tenant": "tenant-a", "text": CANARY}, VERA)
+    assert said == {"digest": digest, "requests": ["r1", "r4"]}
+    assert live.post("find", {"tenant": "tenant-b", "text": CANARY})["requests"] == []
+    assert [record["type"] for record in live.records] == ["audit.query"] * 2
+    assert CANARY not in json.dumps(live.records)
