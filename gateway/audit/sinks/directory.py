@@ -39,6 +39,8 @@ class DirectorySink:
     def __init__(self, path: Path, files: Files) -> None:
         self._path, self._files = path, files
         self._store = Store(files, path, _NO_LIMIT)
+        self._doubted = False
+        """A sync failed: lines that were not acknowledged may be in memory only, though they can be read."""
 
     def connect(self, local: LocalLog, known: Position | None) -> Position:
         if not self._path.is_dir():
@@ -51,11 +53,11 @@ class DirectorySink:
         if known is not None and at.seq < known.seq:
             problem = f"`{self._path}` holds {at.seq} records and had acknowledged {known.seq}"
             raise SinkConflict("sink_set_back", problem)
-        if known is not None and known.segment == at.segment:
-            # What was written and not acknowledged is written again: after a failed sync it may be in memory only.
+        if self._doubted and known is not None and known.segment == at.segment:
             at = known
         if at.offset:
             self._store.resume(at.segment, at.offset)
+        self._doubted = False
         return at
 
     def _compare(self, local: LocalLog) -> Position:
@@ -91,14 +93,26 @@ class DirectorySink:
         try:
             self._store.commit(piece.at.seq, piece.data, 0)
         except SegmentLost as exc:
-            if piece.at.offset == 0:
-                with suppress(OSError):
-                    self._files.unlink(segment_path(self._path, piece.at.seq))
+            self._doubted = True
+            self._cut(piece)
             raise SinkError("sink_failed", exc.problem) from exc
         except AuditUnavailable as exc:
             if isinstance(exc.__cause__, OSError) and exc.__cause__.errno in _NO_ROOM:
                 raise SinkFull(exc.problem) from exc
             raise SinkError("sink_changed", exc.problem) from exc
+
+    def _cut(self, piece: Piece) -> None:
+        """Take back what was not acknowledged, so that the next process does not find it either."""
+        path = segment_path(self._path, piece.at.segment)
+        with suppress(OSError):
+            if piece.at.offset == 0:
+                self._files.unlink(path)
+            else:
+                descriptor = self._files.open(path, os.O_WRONLY)
+                try:
+                    self._files.truncate(descriptor, piece.at.offset)
+                finally:
+                    self._files.close(descriptor)
 
     def put_file(self, name: str, data: bytes) -> None:
         path = self._path / name
