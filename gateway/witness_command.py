@@ -15,6 +15,8 @@ from gateway.audit.note import VerifierKey, parse_vkey
 from gateway.witness.errors import WitnessError
 
 CANNOT_WORK = 2
+_MOST_OPEN = 256
+"""Connections; each log needs one."""
 
 
 def add_witness_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,6 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from gateway import logs
+    from gateway.http_protocol import BoundedHttpProtocol
     from gateway.witness.app import make_witness_app
     from gateway.witness.cosigner import open_cosigner
     from gateway.witness.seen import SeenFiles
@@ -65,6 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
             make_witness_app(Witness(known, cosigner, seen)),
             host=host,
             port=port,
+            http=BoundedHttpProtocol,
+            limit_concurrency=_MOST_OPEN,
+            timeout_keep_alive=75,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -25,13 +25,16 @@ LONGEST = 64 * 1024
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def make_witness_app(witness: Witness) -> Starlette:
-    """The application."""
+def make_witness_app(witness: Witness, body_s: float = 10.0) -> Starlette:
+    """The application. A body has to be there within `body_s`."""
 
     async def add_checkpoint(request: Request) -> Response:
         try:
-            body = await _body(request)
+            async with asyncio.timeout(body_s):
+                body = await _body(request)
             line = await asyncio.to_thread(witness.add_checkpoint, body, _certificate(request))
+        except TimeoutError:
+            return PlainTextResponse("the body did not come in time\n", 408)
         except Refused as exc:
             log.warning("head_refused", status=exc.status, problem=exc.problem)
             if exc.seen is not None:

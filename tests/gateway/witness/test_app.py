@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.witness.app import LONGEST
+from gateway.witness.app import LONGEST, make_witness_app
 from tests.gateway.audit.harness import small_log
-from tests.gateway.witness.live_witness import ask, grow, served
+from tests.gateway.witness.live_witness import Served, ask, grow, served, witness_of
 
 
 @pytest.fixture
@@ -39,6 +40,19 @@ def test_bodies_and_headers_are_bounded_and_checked(url: str) -> None:
     bad = {"Gatehouse-Epoch-Certificate": "!"}
     assert httpx.post(url + "/add-checkpoint", content=b"old 0\n\nx\n", headers=bad).status_code == 400
     assert httpx.get(url + "/add-checkpoint").status_code == 405
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    small_log(tmp_path)
+
+    def drip() -> Iterator[bytes]:
+        yield b"old 0\n"
+        time.sleep(0.5)
+        yield b"\n"
+
+    witness = witness_of(tmp_path)
+    with Served(make_witness_app(witness, body_s=0.1)) as served:
+        assert httpx.post(served.url + "/add-checkpoint", content=drip()).status_code == 408
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "short", "..%2f..%2fetc"])
