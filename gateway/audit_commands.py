@@ -31,6 +31,7 @@ from gateway.audit_key_commands import add_key_commands
 from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
+from gateway.audit_receipt_command import add_receipt_command
 from gateway.audit_replay_command import add_audit_replay
 from gateway.audit_restore_command import add_restore_command
 from gateway.audit_review_command import add_review
@@ -94,6 +95,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         parser.set_defaults(run=guarded(run), locate=locate)
     add_proof_commands(commands, locate)
     add_restore_command(commands, locate)
+    add_receipt_command(commands, locate)
     add_tile_commands(commands, locate)
     add_key_commands(commands)
     add_adopt_command(commands)

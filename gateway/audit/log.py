@@ -29,6 +29,7 @@ from gateway.audit.reserve import Reserve
 from gateway.audit.settings import AuditSettings as AuditSettings
 from gateway.audit.sinks.group import QuorumLost, Sinks
 from gateway.audit.sinks.worker import SinkState
+from gateway.audit.spot_check import spot_check
 from gateway.audit.start import MAX_BATCH, open_writer
 from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
@@ -39,8 +40,9 @@ _NO_ADMISSION = "the disk has no room for another exchange"
 
 class _Waiting(NamedTuple):
     record: Mapping[str, Json]
-    future: asyncio.Future[Receipt]
-    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Receipt] | None
+    """None: the log's own record, for which nobody waits."""
+    loop: asyncio.AbstractEventLoop | None
 
 
 class AuditLog:
@@ -87,6 +89,10 @@ class AuditLog:
         log = cls(settings, writer, files, origin.lock, sinks)
         sinks.start(writer.head[0])
         log._thread.start()
+        if settings.spot_check:
+            threading.Thread(
+                target=log._spot_check, args=(writer.began_at,), name="audit-spot-check", daemon=True
+            ).start()
         return log
 
     @property
@@ -157,6 +163,12 @@ class AuditLog:
         if since is not None and time.monotonic() - since > self._settings.stall_s:
             return f"the disk has not answered for {self._settings.stall_s} s"
         return None
+
+    def _spot_check(self, began_at: int) -> None:
+        """On a thread of its own, so that no start waits for it."""
+        record = spot_check(self._settings.directory, self._writer.chain, began_at)
+        if record is not None:
+            self._queue.put(_Waiting(record, None, None))
 
     # From here on: the writer thread.
 
@@ -351,7 +363,8 @@ def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> N
     """Wake the callers, with one call into each event loop."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Receipt | Exception]]] = {}
     for waiting, result in zip(batch, results, strict=True):
-        loops.setdefault(waiting.loop, []).append((waiting.future, result))
+        if waiting.loop is not None and waiting.future is not None:
+            loops.setdefault(waiting.loop, []).append((waiting.future, result))
     for loop, pairs in loops.items():
         try:
             loop.call_soon_threadsafe(_settle, pairs)

@@ -36,6 +36,8 @@ class AuditSettings:
     """Database with the newest head, on a path that does not travel with the log; see head_store.py."""
     epoch_s: float = 86_400.0
     """How long one epoch key signs, where the log key is on this machine to certify the next."""
+    spot_check: bool = False
+    """Whether each start reads one closed segment again, beside its work; see spot_check.py."""
     reserve_bytes: int = 0
     """Room kept on the disk for the last records of exchanges that are open when it fills up; 0: none."""
     low_space: float = 0.25

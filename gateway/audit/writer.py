@@ -17,6 +17,7 @@ from typing import NamedTuple
 from gateway.audit.checkpoints import CheckpointFiles
 from gateway.audit.clock import Clock
 from gateway.audit.epoch_keys import EpochKeys, Signing
+from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, RecordError, SegmentLost
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.record import Json, encode_checked
@@ -80,6 +81,8 @@ class BatchWriter:
         """`_alive_ns`: when the last head was signed, or a record said why there was none."""
         self._epoch_tried_ns = 0
         self._drift_known = False
+        self.began_at = end.tree.size
+        """Records that were there before this writer."""
         self.head = (end.tree.size, end.tree.root())
         """Size and root of what is durable. Replaced whole, so that other threads read a matching pair."""
 
@@ -88,6 +91,11 @@ class BatchWriter:
         """The key that signs now. Any thread."""
         assert self._keys.current is not None  # a writer is not made before there is one
         return self._keys.current
+
+    @property
+    def chain(self) -> EpochChain:
+        """All keys that have signed so far. Any thread."""
+        return self._keys.chain
 
     def write(self, records: Sequence[Mapping[str, Json]]) -> list[Receipt | RecordError]:
         """Make records durable, in order. RecordError stands where one was refused; AuditUnavailable: none is kept."""
