@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import sqlite3
@@ -25,7 +26,7 @@ from gateway.audit.search import Query, count, daily, find
 
 PER_SEGMENT = 250_000
 BAR_MS = 1_000
-"""A first answer and its count within this: exit status 1 if any question takes longer."""
+"""A first answer and its count within this, even from the disk: exit status 1 if any question takes longer."""
 COUNTED = 10_000
 """Counting ends here, as it does in the command."""
 DAY = 86_400 * 10**9
@@ -102,6 +103,25 @@ def asked(index: sqlite3.Connection, directory: Path, query: Query) -> dict[str,
             "matches": number, "count_ms": round(counting, 1)}  # fmt: skip
 
 
+def forget(*paths: Path) -> None:
+    """Drop these files from the page cache: what a question costs when nothing of them is in memory."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def asked_cold(file: Path, directory: Path, query: Query) -> float:
+    """Milliseconds from a file that is not in memory to the newest 50 lines and their count, as the command does it."""
+    forget(file, *(directory / "seg").iterdir())
+    begun = time.perf_counter()
+    with closing(open_index(file, directory)) as index:
+        for segment, offset in find(index, query, 50):
+            read_line(directory, segment, offset)
+        count(index, query, most=COUNTED)
+    return round((time.perf_counter() - begun) * 1000, 1)
+
+
 def counted(index: sqlite3.Connection) -> dict[str, float]:
     """Milliseconds for what `audit stats` asks."""
     days = {
@@ -128,17 +148,20 @@ def measured(scratch: Path, records: int) -> dict[str, object]:
     with closing(open_index(file, log)) as index:
         opened = time.perf_counter() - begun
         found = {name: asked(index, log, query) for name, query in questions(records).items()}
-        return {
-            "records": records,
-            "log_bytes": size,
-            "index_bytes": file.stat().st_size,
-            "build_s": round(built, 1),
-            "build_records_per_s": round(records / built),
-            "most_memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            "open_ms": round(opened * 1000, 1),
-            "stats_ms": counted(index),
-            "search": found,
-        }
+        stats = counted(index)
+    for name, query in questions(records).items():
+        found[name]["cold_ms"] = asked_cold(file, log, query)
+    return {
+        "records": records,
+        "log_bytes": size,
+        "index_bytes": file.stat().st_size,
+        "build_s": round(built, 1),
+        "build_records_per_s": round(records / built),
+        "most_memory_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "open_ms": round(opened * 1000, 1),
+        "stats_ms": stats,
+        "search": found,
+    }
 
 
 def main() -> int:
@@ -149,7 +172,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-", dir=arguments.scratch) as name:
         result = measured(Path(name), arguments.records)
     print(json.dumps(result, indent=2))
-    slowest = max(row["first_ms"] + row["count_ms"] for row in result["search"].values())
+    slowest = max(max(row["first_ms"] + row["count_ms"], row["cold_ms"]) for row in result["search"].values())
     return 0 if slowest < BAR_MS else 1
 
 

@@ -48,11 +48,16 @@ class Query:
     """Of `detector`: the lowest score that counts."""
 
     @property
-    def is_of_whole_days(self) -> bool:
-        """Whether nothing but UTC days is asked for: those are counted already."""
-        bounds = (self.since_ns, self.until_ns)
-        whole = all(bound is None or bound % _DAY_NS == 0 for bound in bounds)
-        return whole and not (self.words or self.exact or self.detector)
+    def is_of_time_only(self) -> bool:
+        return not (self.words or self.exact or self.detector)
+
+    def whole_days(self) -> tuple[int | None, int | None]:
+        """The first bound at or after `since` and the last at or before `until` that begin a UTC day."""
+        since, until = self.since_ns, self.until_ns
+        return (
+            None if since is None else -(-since // _DAY_NS) * _DAY_NS,
+            None if until is None else until // _DAY_NS * _DAY_NS,
+        )
 
     def match(self) -> str:
         """What the full-text index is asked; empty where it cannot help."""
@@ -166,19 +171,42 @@ def tally(index: sqlite3.Connection, query: Query, group: str) -> Iterator[tuple
 
 
 def daily(index: sqlite3.Connection, query: Query, group: str) -> Iterator[tuple[str, str, int]]:
-    """(UTC day, value, how many records), by day, then most first. Whole days without a filter are counted already."""
+    """(UTC day, value, how many records), by day, then most first.
+
+    Days are counted while the index is made. Where nothing but a time is asked for, only what is left of its first and
+    last day is counted now.
+    """
     if group not in GROUPS:
         raise QueryError(f"cannot count by `{group}`, expected one of {', '.join(GROUPS)}")
-    if query.is_of_whole_days:
-        sql = "SELECT day, value, n FROM daily WHERE heading = ? AND day >= ? AND day < ? ORDER BY 1, 3 DESC, 2"
-        since = day_of(query.since_ns) if query.since_ns is not None else ""
-        until = day_of(query.until_ns) if query.until_ns is not None else "~"
-        values: list[object] = ["day" if group == "day" else group, since, until]
-    else:
-        column, join = _GROUPED[group]
-        source, values = _from(index, query, join)
-        day = _GROUPED["day"][0]
-        sql = f"SELECT {day}, {column}, count(*) {source} AND {column} IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+    if not query.is_of_time_only:
+        yield from _counted_now(index, query, group)
+        return
+    since, until = query.whole_days()
+    if since is not None and until is not None and since > until:
+        yield from _counted_now(index, query, group)  # within one day
+        return
+    if since != query.since_ns:
+        yield from _counted_now(index, Query(since_ns=query.since_ns, until_ns=since), group)
+    yield from _counted_before(index, since, until, group)
+    if until != query.until_ns:
+        yield from _counted_now(index, Query(since_ns=until, until_ns=query.until_ns), group)
+
+
+def _counted_before(
+    index: sqlite3.Connection, since_ns: int | None, until_ns: int | None, group: str
+) -> Iterator[tuple[str, str, int]]:
+    sql = "SELECT day, value, n FROM daily WHERE heading = ? AND day >= ? AND day < ? ORDER BY 1, 3 DESC, 2"
+    since = day_of(since_ns) if since_ns is not None else ""
+    until = day_of(until_ns) if until_ns is not None else "~"
+    with closing(index.execute(sql, [group, since, until])) as rows:
+        yield from ((str(day), str(value), int(number)) for day, value, number in rows)
+
+
+def _counted_now(index: sqlite3.Connection, query: Query, group: str) -> Iterator[tuple[str, str, int]]:
+    column, join = _GROUPED[group]
+    source, values = _from(index, query, join)
+    day = _GROUPED["day"][0]
+    sql = f"SELECT {day}, {column}, count(*) {source} AND {column} IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
     with closing(index.execute(sql, values)) as rows:
         yield from ((str(day), str(value), int(number)) for day, value, number in rows)
 

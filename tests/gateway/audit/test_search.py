@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from gateway.audit.errors import QueryError
 from gateway.audit.index import open_index, read_line
-from gateway.audit.record import parse_line
+from gateway.audit.index_fields import day_of, indexed, tallied
+from gateway.audit.record import canonical, parse_line
 from gateway.audit.search import Query, count, daily, each, find, moment, tally
+from gateway.audit.segments import segment_path
 from tests.gateway.audit.harness import opened, put_test_key
 
 TENANTS, CODES, RULES = ("clinic", "bank"), ("hazard", "prompt_attack"), ("no-weapons", "no-phi")
@@ -127,20 +130,46 @@ def test_counts_add_up(index: sqlite3.Connection) -> None:
         list(tally(index, query, "shoe"))
 
 
-@pytest.mark.parametrize("group", ["type", "tenant", "rule", "code", "detector", "action", "day"])
-def test_what_was_counted_by_day_is_what_counting_now_finds(index: sqlite3.Connection, group: str) -> None:
-    """Whole days come from counters that are kept; a question with a filter that leaves all in does not."""
-    assert Query().is_of_whole_days
-    [(low,)] = index.execute("SELECT min(ts) FROM record").fetchall()
-    kept, now = (list(daily(index, query, group)) for query in (Query(), Query(since_ns=low - 1)))
-    day = 86_400 * 10**9
-    within = Query(since_ns=low // day * day, until_ns=low // day * day + 2 * day)
-    assert within.is_of_whole_days
+DAY = 86_400 * 10**9
+DAY_0 = 20_000 * DAY
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sqlite3.Connection, list[dict[str, object]]]]:
+    """Three days of records, a few hours apart; only the index looks at them."""
+    path = tmp_path_factory.mktemp("days")
+    (path / "log" / "seg").mkdir(parents=True)
+    records = [refused(seq) | {"seq": seq, "ts": str(DAY_0 + seq * DAY // 10)} for seq in range(30)]
+    segment_path(path / "log", 0).write_bytes(b"".join(canonical(record) + b"\n" for record in records))
+    with closing(open_index(path / "index.sqlite", path / "log")) as index:
+        yield index, records
+
+
+@given(
+    since=st.none() | st.integers(-5, 35).map(lambda tenth: DAY_0 + tenth * DAY // 10),
+    length=st.none() | st.integers(0, 35).map(lambda tenth: tenth * DAY // 10),
+    group=st.sampled_from(("type", "tenant", "rule", "code", "detector", "action", "day")),
+)
+@settings(max_examples=150, deadline=None)
+def test_counts_of_any_time_are_those_of_its_records(
+    days: tuple[sqlite3.Connection, list[dict[str, object]]], since: int | None, length: int | None, group: str
+) -> None:
+    """Whole days come from counters that are kept, the rest is counted now; nobody can tell."""
+    index, records = days
+    until = None if length is None else (DAY_0 if since is None else since) + length
+    expected: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        ts = int(str(record["ts"]))
+        if (since is None or ts >= since) and (until is None or ts < until):
+            item = indexed(record)
+            assert item is not None
+            expected.update((day_of(ts), value) for heading, value in tallied(item) if heading == group)
+    found = list(daily(index, Query(since_ns=since, until_ns=until), group))
     if group == "day":
-        assert [(day, number) for day, _, number in kept] == [(day, number) for day, _, number in now]
+        assert [(day, number) for day, _, number in found] == [(day, n) for (day, _), n in sorted(expected.items())]
     else:
-        assert kept == now == list(daily(index, within, group)) != []
-    assert list(daily(index, Query(until_ns=low // day * day), group)) == []
+        assert {(day, value): number for day, value, number in found} == expected
+        assert found == sorted(found, key=lambda row: (row[0], -row[2], row[1]))
 
 
 def test_a_name_is_compared_as_it_is_written(log: Path, index: sqlite3.Connection) -> None:
