@@ -18,6 +18,7 @@ from gateway.approval_commands import add_approval_commands
 from gateway.audit.keys import trust_path
 from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
+from gateway.bundles.errors import BundleError
 from gateway.config import load_config
 from gateway.content_commands import add_content_commands
 from gateway.errors import ConfigError
@@ -25,9 +26,9 @@ from gateway.evaluate_commands import add_evaluate_commands
 from gateway.guard_settings import facts
 from gateway.models_commands import add_models_commands
 from gateway.policy_commands import add_policy_commands
+from gateway.review_commands import add_review_commands
 from gateway.witness_command import add_witness_command
 from policies.errors import FileErrors
-from policies.load import load_policy
 
 CANNOT_WORK = 2
 CUT_OFF = 128 + signal.SIGPIPE
@@ -61,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_audit_commands(commands, _locate)
     add_content_commands(commands)
     add_approval_commands(commands)
+    add_review_commands(commands)
     add_models_commands(commands, quickstart)
     add_witness_command(commands)
     add_evaluate_commands(commands, quickstart)
@@ -97,11 +99,14 @@ def _serve(args: argparse.Namespace) -> int:
     logs.set_up("supervisor")
     try:
         config = load_config(args.config, args.state)
-        return asyncio.run(Supervisor(config, load_policy(config.policy, facts(config.guards))).run())
+        found = config.policy.source(config.approvers, config.state).first(facts(config.guards))
+        return asyncio.run(Supervisor(config, found.policy).run())
     except FileErrors as exc:
         print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
     except ConfigError as exc:
         print(f"gatehouse: {exc.code}: {exc.message}", file=sys.stderr)
+    except BundleError as exc:
+        print(f"gatehouse: {exc.code}: `{config.policy.path}`: {exc}", file=sys.stderr)
     except OSError as exc:
         print(f"gatehouse: config_unreadable: `{exc.filename or args.config}`: {exc.strerror}", file=sys.stderr)
     return CANNOT_WORK

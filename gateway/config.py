@@ -27,6 +27,7 @@ from gateway.content.settings import ContentSettings, read_content
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
+from gateway.policy_settings import PolicySettings, read_policy
 from gateway.sink_settings import KEYS as SINK_KEYS
 from gateway.sink_settings import read_sinks
 from gateway.upstream import UpstreamSettings
@@ -78,7 +79,7 @@ class Config:
     """Who may use the routes under `/admin`; none: nobody."""
     approvers: Approvers
     """Who may approve what takes two people, by name."""
-    policy: Path
+    policy: PolicySettings
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
     guards: Guards
@@ -153,14 +154,15 @@ class _Reader:
         keys = self._keys(top, (api, admin))
         at = (state or Path(top.get("state", fields.text, "var"))).absolute()
         audit = self._audit(top)
+        approvers = read_approvers(top.node("approvers"), self.problems)
         return Config(
             file=self.path,
             api=api,
             admin=admin,
             keys=keys,
             operators=read_operators(top.node("operators"), self.problems),
-            approvers=read_approvers(top.node("approvers"), self.problems),
-            policy=self._policy(top),
+            approvers=approvers,
+            policy=read_policy(top, self.path.parent, approvers),
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
@@ -223,13 +225,6 @@ class _Reader:
         for address in addresses:
             if not address.is_loopback:
                 self.problems.add(place, f"the demo key with the address `{address}`, which is not loopback")
-
-    def _policy(self, top: Section) -> Path:
-        name = top.require("policy", fields.text, "")
-        path = (self.path.parent / name).resolve()
-        if name and not path.is_file():
-            self.problems.add(top.place_of("policy"), "`policy` names a file that is not there")
-        return path
 
     def _engine(self, top: Section) -> UpstreamSettings | None:
         node = top.node("engine")

@@ -32,6 +32,7 @@ from gateway.admin.content_routes import content_routes
 from gateway.admin.desk import Desk
 from gateway.admin.erasure_routes import erasure_routes
 from gateway.admin.log_reader import LogReader
+from gateway.admin.review_routes import review_routes
 from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
 from gateway.anchoring import Anchoring
@@ -56,6 +57,7 @@ from gateway.pipeline import Pipeline
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.records import Records
+from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
 from gateway.upstream import Upstream, UpstreamSettings
 from policies.errors import FileErrors
@@ -75,6 +77,7 @@ def audit_settings(config: Config) -> AuditSettings:
         key_path=config.key_dir / "audit.pem",
         head_store=config.head_store,
         epoch_s=config.epoch_s,
+        spot_check=True,
         low_space=config.low_space,
         reserve_bytes=config.concurrency.total * MAX_BYTES,
         sinks=config.sinks,
@@ -116,11 +119,12 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             metrics,
             more=lambda: remote_probes(needed(config.guards, policy.current().policy), sources),
         )
+        reviews = ReviewDesk()
         gate = Gate(
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency, anchoring.too_old),
             in_force=policy.current,
-            pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper),
+            pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=upstream,
             records=records,
             health=health,
@@ -136,6 +140,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         _set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *audit_routes(desk, LogReader(config.audit_dir))]
+        routes += review_routes(desk, reviews)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)

@@ -39,6 +39,13 @@ class Found:
     passed_over: tuple[BundleError, ...] = ()
     """Bundles that would have come first, and why they did not."""
 
+    def is_same(self, other: Found) -> bool:
+        """Whether both are the same bytes, or the same bundle."""
+        ours, theirs = self.admitted, other.admitted
+        if ours is not None and theirs is not None:
+            return ours.bundle.digest == theirs.bundle.digest
+        return ours is theirs and self.policy.digest == other.policy.digest and self.text == other.text
+
     def record_fields(self) -> dict[str, Json]:
         """What the record of its loading says of where it came from."""
         if self.admitted is None:
@@ -83,7 +90,8 @@ class BundleSource:
     def __init__(
         self, file: Path, store: BundleStore, approval: Approval, clock: Callable[[], float] = time.time
     ) -> None:
-        self._file, self._store, self._approval, self._clock = file, store, approval, clock
+        self.approval = approval
+        self._file, self._store, self._clock = file, store, clock
 
     def first(self, known: Known) -> Found:
         """The newest of the file and the last that was in force, of those that may be."""
@@ -155,5 +163,5 @@ class BundleSource:
         *,
         is_rollback: bool = False,
     ) -> Found:
-        admitted = admit(bundle, self._store, self._approval, known, in_force, self._clock())
+        admitted = admit(bundle, self._store, self.approval, known, in_force, self._clock())
         return Found(admitted.policy, bundle.contents[POLICY], admitted, is_rollback, passed_over)

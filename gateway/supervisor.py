@@ -91,7 +91,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; the exit status. Raises ConfigError when an address cannot be bound."""
         check_directories(self._guards)
         for use in sorted(self._config.guards.keys() - {guard.use for guard in self._guards} - shipped().keys()):
-            log.info("guard_not_used", guard=use, policy=self._config.policy.name)
+            log.info("guard_not_used", guard=use, policy=self._config.policy.path.name)
         with contextlib.ExitStack() as stack:
             api = stack.enter_context(_bound(self._config.api))
             admin = stack.enter_context(_bound(self._config.admin))

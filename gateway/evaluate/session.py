@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.bundles.errors import BundleError
 from gateway.config import Config, load_config
 from gateway.evaluate.detectors import Wanted, bench, of_policy, of_uses
 from gateway.evaluate.errors import EvaluationError
@@ -101,7 +102,7 @@ def _wanted(asked: Asked, config: Config) -> tuple[Policy | None, list[Wanted]]:
     direct = of_uses(asked.uses)
     if direct and not asked.detectors:
         return None, direct
-    policy = _load(lambda path: load_policy(path, facts(config.guards)), asked.policy or config.policy)
+    policy = _policy(asked, config)
     names = asked.detectors or tuple(one.name for one in of_policy(policy, tuple(policy.detectors)) if one.is_model)
     if not names:
         raise EvaluationError(f"policy `{policy.name}` asks no guard model; name detectors with `--detector`")
@@ -109,6 +110,18 @@ def _wanted(asked: Asked, config: Config) -> tuple[Policy | None, list[Wanted]]:
     if len({one.name for one in wanted}) != len(wanted):
         raise EvaluationError("a detector is named twice")
     return policy, wanted
+
+
+def _policy(asked: Asked, config: Config) -> Policy:
+    """The one that was asked for, or the one that the gateway would start with."""
+    known = facts(config.guards)
+    if asked.policy is not None:
+        return _load(lambda path: load_policy(path, known), asked.policy)
+    source = config.policy.source(config.approvers, config.state)
+    try:
+        return _load(lambda _: source.first(known).policy, config.policy.path)
+    except BundleError as exc:
+        raise EvaluationError(f"`{config.policy.path}`: {exc}") from exc
 
 
 @contextlib.asynccontextmanager

@@ -60,7 +60,7 @@ def test_everything_in_a_good_file_arrives(file: Path) -> None:
     assert (str(config.api), str(config.admin)) == ("0.0.0.0:8080", "127.0.0.1:8081")
     [key] = config.keys
     assert (key.sha256, key.caller.key_id, key.caller.tenant, key.caller.app) == (DIGEST, "one", "clinic", "chat")
-    assert config.policy == (file.parent / "policy.yaml").resolve()
+    assert config.policy.path == (file.parent / "policy.yaml").resolve()
     assert config.engine is not None
     assert config.engine.base_url == "http://vllm:8000/v1"
     assert config.engine.models == (("scout", "meta/Scout"),)
@@ -236,7 +236,7 @@ def test_the_shipped_configurations_load(tmp_path: Path) -> None:
     assert config.api.is_loopback
     assert config.admin.is_loopback
     assert config.engine is None
-    assert config.policy.is_file()
+    assert config.policy.path.is_file()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.9", "::1", "[::1]"])
@@ -262,7 +262,7 @@ def test_the_example_of_a_real_site_loads_with_the_policy_it_names(tmp_path: Pat
     (tmp_path / "gatehouse.yaml").write_text((root / "deploy" / "gatehouse.example.yaml").read_text())
     (tmp_path / "policy.yaml").write_text((root / "policies" / "library" / "llama-guard.yaml").read_text())
     config = load_config(tmp_path / "gatehouse.yaml")
-    policy = load_policy(config.policy, facts(config.guards))
+    policy = load_policy(config.policy.path, facts(config.guards))
     judging = {guard.use: guard.is_local for guard in needed(config.guards, policy)}
     assert judging == {"llama_guard_4": False, "prompt_guard_2_86m": True}
 

@@ -14,6 +14,7 @@ from gateway.guard_settings import Guards, GuardSettings, shipped
 from gateway.metrics import Metrics
 from gateway.policy_copies import copy_of
 from gateway.policy_in_force import PolicyInForce
+from gateway.policy_source import FileSource
 from gateway.records import Records
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Profile
@@ -49,7 +50,7 @@ class Site:
         records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
         local = {use: ModelSource(one.path, host, use) for use, one in shipped().items() if host and one.path}
         self.policy = PolicyInForce(
-            self.path, guards, {**local, **sources}, records, self.metrics, copies=tmp_path / "policies"
+            FileSource(self.path), guards, {**local, **sources}, records, self.metrics, copies=tmp_path / "policies"
         )
 
     def write(self, version: str) -> None:
