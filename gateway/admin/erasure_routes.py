@@ -46,7 +46,8 @@ def _erase(office: Office) -> Handler:
             if not rows:
                 await call.records.append(said | {"err": {"code": "content_not_found", "where": "content"}})
                 raise NotFound("content_not_found", "nothing is kept under this name, or all of it was erased")
-            return call.json({"erased": await office.eraser.erase(said, [row.place.ref for row in rows])})
+            refs, requests = [row.place.ref for row in rows], {row.place.req for row in rows}
+            return call.json({"erased": await office.eraser.erase(said, refs, requests)})
         except HoldsForbid as exc:
             raise Conflict("legal_hold", f"under legal hold {', '.join(exc.holds[:5])}: nothing was erased") from exc
 

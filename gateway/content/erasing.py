@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
@@ -47,9 +47,12 @@ class Eraser:
         self._store, self._records = store, records
         self._turn = asyncio.Lock()
 
-    async def erase(self, said: Record, refs: Sequence[str]) -> int:
-        """Erase blobs. `said` is what every record of it says. Raises HoldsForbid, Unavailable."""
-        return await self._erase(Task(str(said["req"]), said, refs=tuple(refs)))
+    async def erase(self, said: Record, refs: Sequence[str], requests: Iterable[str] = ()) -> int:
+        """Erase blobs. `said` is what every record of it says; nothing more is kept of `requests`.
+
+        Raises HoldsForbid, Unavailable.
+        """
+        return await self._erase(Task(str(said["req"]), said, refs=tuple(refs), requests=tuple(requests)))
 
     async def erase_person(self, said: Record, token: str) -> int:
         """Erase all blobs of a person, and who they were. Raises HoldsForbid, Unavailable."""
@@ -89,6 +92,8 @@ class Eraser:
             return await self._carry_out(await self._do(lambda keys: self._order(keys, task)))
 
     def _order(self, keys: Keystore, task: Task) -> Task:
+        for request in task.requests:
+            self._store.forget(request)
         if task.owner:
             self._store.forget(task.owner)
             task = Task(task.id, task.said, owner=task.owner, kek_ids=tuple(keys.keys_of_owner(task.owner)))
@@ -119,7 +124,8 @@ class Eraser:
 
     def _give_up(self, keys: Keystore, task: Task) -> None:
         finish(keys, task.id)
-        self._store.remember(task.owner)
+        for name in (task.owner, *task.requests):
+            self._store.remember(name)
 
     async def _record(self, task: Task, stage: str, more: Record) -> None:
         for erase in _named(task):

@@ -31,6 +31,8 @@ class Task:
     """A person's token: all their keys go, and the token itself. Then `refs` is empty."""
     kek_ids: tuple[str, ...] = ()
     """The person's keys, for the records."""
+    requests: tuple[str, ...] = ()
+    """Exchanges of which nothing may be kept any more, should one still go on. Not stored: a restart ends them all."""
     shredded: int | None = None
     """How many blobs lost their key; None: it has not happened."""
 
@@ -50,7 +52,7 @@ def ordered(store: Keystore) -> list[Task]:
 
 def _task(id_: str, said: str, shredded: int | None) -> Task:
     kept = json.loads(said)
-    return Task(id_, kept["said"], tuple(kept["refs"]), kept["owner"], tuple(kept["kek_ids"]), shredded)
+    return Task(id_, kept["said"], tuple(kept["refs"]), kept["owner"], tuple(kept["kek_ids"]), shredded=shredded)
 
 
 def finish(store: Keystore, task_id: str) -> None:

@@ -79,7 +79,7 @@ class ContentStore:
         self._segments = SegmentWriter(files, directory)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._gone: set[str] = set()
-        """Persons erased by this process: an exchange that began before must not make new keys for them."""
+        """Persons and exchanges erased by this process: one that still goes on must not make new keys for them."""
         self._fault: str | None = None
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="content-writer", daemon=True)
@@ -132,13 +132,13 @@ class ContentStore:
 
     # What `do` was given may call these three: they belong to the store's thread.
 
-    def forget(self, owner: str) -> None:
-        """No key is made for this person any more."""
-        self._gone.add(owner)
+    def forget(self, name: str) -> None:
+        """No key is made for this person, or in this exchange, any more."""
+        self._gone.add(name)
 
-    def remember(self, owner: str) -> None:
+    def remember(self, name: str) -> None:
         """They were not erased after all."""
-        self._gone.discard(owner)
+        self._gone.discard(name)
 
     def drop_spent(self, keys: Keystore) -> None:
         """Unlink files of which every blob was erased. Raises OSError.
@@ -215,7 +215,7 @@ class ContentStore:
 
     def _seal_all(self, items: Sequence[Item]) -> list[Sealed | Exception]:
         """One answer for each, in order. Either all of a batch is kept, or none of it."""
-        kept = [item for item in items if item.owner not in self._gone]
+        kept = [item for item in items if not self._is_gone(item)]
         refs = [item.place.ref for item in kept]
         try:
             with self._keys.transaction():
@@ -230,8 +230,11 @@ class ContentStore:
             return [ContentUnavailable(self._fault) for _ in items]
         self._fault = None
         answers = iter(sealed)
-        refused = ContentUnavailable("the person was erased while the exchange went on")
-        return [refused if item.owner in self._gone else next(answers) for item in items]
+        refused = ContentUnavailable("the person or the exchange was erased while it went on")
+        return [refused if self._is_gone(item) else next(answers) for item in items]
+
+    def _is_gone(self, item: Item) -> bool:
+        return item.owner in self._gone or item.place.req in self._gone
 
     def _sealed(self, items: Sequence[Item]) -> tuple[list[Sealed], dict[str, list[bytes]]]:
         ends: dict[str, Spot] = {}

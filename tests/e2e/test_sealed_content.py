@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import RULES_ONLY, Gateway, children, environment, start, write_config
+from tests.e2e.test_kill import under_load
 
 PROMPT, ANSWER, PERSON = "canary-prompt-8315", "canary-answer-9426", "canary-person-5537"
 WITHHELD = "steal the jewellery"
@@ -166,6 +167,17 @@ def test_a_store_that_cannot_write_stops_the_gateway_from_answering(gateway: Gat
         locked.kill()
     gateway.wait_ready()
     assert gateway.chat("say: hello").status_code == 200
+
+
+def test_a_front_that_is_killed_under_load_leaves_no_record_without_its_text(gateway: Gateway) -> None:
+    body: dict[str, object] = {"model": "scripted", "messages": [{"role": "user", "content": f"say: {ANSWER}"}]}
+    answers = under_load(gateway, body | {"user": PERSON}, ["gateway.front"] * 2, 0.7)
+    assert len(answers) > 20
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert in_clear(gateway) == []
+    assert gateway.stop() == 0
+    verified = gateway.command("audit", "verify", "--config", str(gateway.config), "--content", "var/content")
+    assert verified.returncode == 0, verified.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.content.erasing import MOST_REFS, Eraser
-from gateway.content.errors import HoldsForbid
+from gateway.content.errors import ContentUnavailable, HoldsForbid
 from gateway.content.holds import Hold, Kind, set_hold
 from gateway.content.shred import ordered
 from gateway.content.store import ContentStore
@@ -64,6 +64,20 @@ async def test_a_request_is_erased_by_its_references(tmp_path: Path) -> None:
         assert await Eraser(store, audit).erase(SAID, refs["r1"]) == 1
         assert await readable(store) == {"r2", "r3", "r4"}
     assert [record["erase"] for record in audit.records] == [{"refs": refs["r1"]}] * 2
+
+
+async def test_of_an_exchange_that_goes_on_nothing_more_is_kept(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        refs = await fill(store)
+        eraser = Eraser(store, MemoryAudit())
+        await eraser.erase(SAID, refs["r1"], ["r1"])
+        with pytest.raises(ContentUnavailable):
+            await store.keep(item(req="r1", owner="sub_a"))
+        await store.keep(item(req="r2", owner="sub_a"))
+        await store.do(lambda keys: set_hold(keys, Hold(Kind.REQUEST, "r2", "case-1", {})))
+        with pytest.raises(HoldsForbid):
+            await eraser.erase(SAID, refs["r2"], ["r2"])
+        await store.keep(item(req="r2", owner="sub_a"))
 
 
 async def test_a_hold_forbids_and_the_log_knows(tmp_path: Path) -> None:
