@@ -21,8 +21,10 @@ def add_controls(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
         "controls",
         help="list the records that speak to a framework's controls, and the gaps",
         description="For each control of a framework: what it asks, which records speak to it, how many there are, the "
-        f"first\nand the last, and the gaps. {CAVEAT}\nTimes count as whole UTC days.",
-        epilog="exit status: 0 every control has records, 1 there are gaps, 5 the log could not be read\n\n"
+        "first\nand the last, and gaps. A control is silent if its records are only written when something happens, "
+        "and\nthere are none. Times count as whole UTC days.\n" + CAVEAT.replace(". ", ".\n"),
+        epilog="exit status: 0 every control has records, 1 some have gaps or are silent, 5 the log could not be "
+        "read\n\n"
         "example: gatehouse audit controls --framework hipaa --since 2026-10-01 --until 2026-11-01",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,4 +48,4 @@ def _controls(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_json(framework, answered), indent=2, ensure_ascii=False))
     else:
         print("\n".join(as_text(framework, answered)))
-    return 1 if any(one.gaps for one in answered) else 0
+    return 1 if any(one.gaps or one.is_silent for one in answered) else 0

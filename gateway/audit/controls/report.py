@@ -19,6 +19,7 @@ CAVEAT: Final = (
     "These are records that speak to a control. Whether an obligation is met is not said here; whether the records "
     "hold says `gatehouse audit verify`."
 )
+_SILENCE: Final = "no record in this time; whether nothing happened must be shown otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,14 @@ class Answered:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        if not any(found.records for found in self.found) and not any(found.gap for found in self.found):
-            return ("no record in this time speaks to it",)
+        if not self.found:
+            return ("no record can speak to it",)
         return tuple(found.gap for found in self.found if found.gap)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is nothing, and nothing had to be: what would have been recorded may just not have happened."""
+        return not self.gaps and not any(found.records for found in self.found)
 
 
 def answer(
@@ -100,6 +106,7 @@ def as_json(framework: Framework, answered: list[Answered]) -> dict[str, object]
         "caveat": CAVEAT,
         "controls": [_control_json(one) for one in answered],
         "gaps": sum(bool(one.gaps) for one in answered),
+        "silent": sum(one.is_silent for one in answered),
     }
 
 
@@ -122,6 +129,7 @@ def _control_json(one: Answered) -> dict[str, object]:
         ],
         "outside": one.control.outside or None,
         "gaps": list(one.gaps),
+        "silent": one.is_silent,
     }
 
 
@@ -135,13 +143,16 @@ def as_text(framework: Framework, answered: list[Answered]) -> Iterator[str]:
         yield f"{one.control.id}  {one.control.asks}"
         for found in one.found:
             yield from _found_text(found)
-        if not any(found.gap for found in one.found):
+        if not one.found:
             yield from (f"  GAP        {gap}" for gap in one.gaps)
+        if one.is_silent:
+            yield f"  SILENT     {_SILENCE}"
         if one.control.outside:
             yield f"  outside    {one.control.outside}"
-    with_gaps = [one.control.id for one in answered if one.gaps]
     yield ""
-    yield f"{len(with_gaps)} of {len(answered)} controls have gaps" + (f": {'; '.join(with_gaps)}" if with_gaps else "")
+    for word, ids in (("have gaps", [one.control.id for one in answered if one.gaps]),
+                      ("are silent", [one.control.id for one in answered if one.is_silent])):  # fmt: skip
+        yield f"{len(ids)} of {len(answered)} controls {word}" + (f": {'; '.join(ids)}" if ids else "")
 
 
 def _found_text(found: Found) -> Iterator[str]:

@@ -14,8 +14,8 @@ _TYPES = """
     request.refuse request.findings response.progress response.complete response.abort response.orphan review.open
     review.vote review.close review.expire override.use policy.load policy.reject policy.activate policy.rollback
     config.change model.load model.digest_mismatch guard.up guard.down key.create key.rotate key.revoke key.epoch
-    content.read content.export content.erase hold.set hold.release retention.prune audit.read audit.query clock.step role.grant
-    role.revoke log.review moderation.complete"""
+    content.read content.export content.erase hold.set hold.release retention.prune audit.read audit.query clock.step
+    role.grant role.revoke log.review moderation.complete"""
 CATALOGUE = set(_TYPES.split())
 """Types of the format; whatever else stands in a file could never be found."""
 ASKED = {

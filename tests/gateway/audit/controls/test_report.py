@@ -50,13 +50,15 @@ def test_what_must_be_there_and_is_not_is_a_gap(tmp_path: Path) -> None:
     assert answered.gaps == ("configure `anchors`",)
 
 
-def test_what_is_written_only_if_it_happens_is_no_gap_unless_there_is_nothing_else(tmp_path: Path) -> None:
+def test_what_is_written_only_if_it_happens_is_no_gap_but_silence(tmp_path: Path) -> None:
     path = written(tmp_path, ("a.x", DAY_0))
     quiet = Evidence(("c.w",), "failures", "nothing failed", happens=True)
     answered = asked(path, Evidence(("a.x",), "who", "none"), quiet)
-    assert answered.gaps == ()
+    assert (answered.gaps, answered.is_silent) == ((), False)
     assert answered.found[1].note == "nothing failed"
-    assert asked(path, quiet).gaps == ("no record in this time speaks to it",)
+    alone = asked(path, quiet)
+    assert (alone.gaps, alone.is_silent) == ((), True)
+    assert asked(path).gaps == ("no record can speak to it",)
 
 
 def test_what_should_be_there_each_day_says_on_how_many_it_is(tmp_path: Path) -> None:
@@ -80,14 +82,15 @@ def test_counts_of_a_whole_framework_are_those_of_the_log(tmp_path: Path, name: 
             assert dict(found.counts) == {kind: counted[kind] for kind in found.evidence.records}
     gaps = {one.control.id for one in answered if one.gaps}
     assert gaps <= {"Article 50"}, "nothing is missing from a log that has everything, but what no log can have"
+    assert not any(one.is_silent for one in answered)
 
 
-def test_an_empty_log_has_a_gap_everywhere(tmp_path: Path) -> None:
+def test_an_empty_log_speaks_to_nothing(tmp_path: Path) -> None:
     path = written(tmp_path)
     for name in FRAMEWORKS:
         with closing(open_index(path / "index.sqlite", path / "log")) as index:
             answered = answer(index, load(name), None, None)
-        assert all(one.gaps for one in answered)
+        assert all(one.gaps or one.is_silent for one in answered)
 
 
 def test_the_report_says_what_it_does_not_say(tmp_path: Path) -> None:
@@ -98,7 +101,9 @@ def test_the_report_says_what_it_does_not_say(tmp_path: Path) -> None:
     said = json.dumps(as_json(framework, answered))
     assert CAVEAT in text
     assert json.loads(said)["caveat"] == CAVEAT
-    assert json.loads(said)["gaps"] == len(framework.controls)
-    assert f"{len(framework.controls)} of {len(framework.controls)} controls have gaps" in text
+    counts = json.loads(said)
+    assert counts["gaps"] + counts["silent"] == len(framework.controls)
+    assert f"{counts['gaps']} of {len(framework.controls)} controls have gaps: 164.312(b); " in text
+    assert f"{counts['silent']} of {len(framework.controls)} controls are silent: 164.316(b)(2)(i)" in text
     for report in (text, said):
         assert "compliant" not in report
