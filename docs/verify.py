@@ -9,7 +9,6 @@ change, and so are the signed heads to compare with. Prints one JSON object; no 
 Exit status: 0 everything held, 2 altered or corrupt, 3 rollback or fork, 4 incomplete evidence, 5 usage or trust root.
 """
 
-import io
 import json
 import re
 import sys
@@ -18,6 +17,7 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import sha256
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -32,6 +32,7 @@ SEAL = rf"gatehouse-audit-seal/v1\n{NAME}\nfirst {N}\nlast {N}\nroot {B64}\nbyte
 HEAD = rf"{NAME}\n{N}\n{B64}\ntime {N}"
 ADMIT, PROGRESS, REFUSE = "request.admit", "response.progress", "request.refuse"
 ENDS, START, STEP = ("response.complete", "response.abort", "response.orphan", REFUSE), "gateway.start", "clock.step"
+Head = namedtuple("Head", "size root time epoch code where")
 
 
 class Failed(Exception):
@@ -45,23 +46,15 @@ def require(holds, code, where, problem, status=ALTERED):
 
 @contextmanager
 def sound(code, where, status=ALTERED):
-    """What cannot be read, or is not signed, does not hold."""
+    """What cannot be read, or is not signed as it must be, does not hold."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature) as exc:
-        raise Failed(status, code, where, f"malformed, or not signed as it must be: {exc}") from None
+        raise Failed(status, code, where, f"malformed, or not signed as it must be: {type(exc).__name__}") from None
 
 
 def b64(data):
     return b64encode(data).decode()
-
-
-def unb64(text, length):
-    """The bytes, if the text is their one canonical spelling; ValueError if not."""
-    data = b64decode(text, validate=True)
-    if len(data) != length or b64(data) != text:
-        raise ValueError("base64 is not in its canonical form")
-    return data
 
 
 class Key:
@@ -69,11 +62,15 @@ class Key:
 
     def __init__(self, vkey, epoch=-1, begin=0, end=2**64):
         self.vkey, self.epoch, self.begin, self.end = vkey.strip(), epoch, begin, end
-        self.name, id_, blob = (*self.vkey.split("+", 2), "", "")[:3]
-        raw = unb64(blob, 33)
+        self.name, _, blob = self.vkey.split("+", 2)
+        raw = b64decode(blob, validate=True)
         self.id = sha256(self.name.encode() + b"\n" + raw).digest()[:4]
-        if not re.fullmatch(NAME, self.name) or raw[0] != 1 or self.id.hex() != id_:
-            raise ValueError("not a verifier key of the Ed25519 kind")
+        if (
+            not re.fullmatch(NAME, self.name)
+            or raw[:1] != b"\1"
+            or f"{self.name}+{self.id.hex()}+{b64(raw)}" != self.vkey
+        ):
+            raise ValueError("not a verifier key of the Ed25519 kind, or base64 in another spelling")
         self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
     def covers(self, time):
@@ -81,48 +78,28 @@ class Key:
 
 
 def open_note(note, keys, form, needed=1):
-    """What stands in a note of that form, and the key that signed it; lines of other keys are skipped."""
+    """What stands in a note of that form, and the last key that signed it; lines of other keys are skipped."""
     text, _, lines = note.decode().rpartition("\n\n")
     found, signers = re.fullmatch(form, text), {}
-    for line in lines[:-1].split("\n"):
-        dash, name, blob = (*line.split(" "), "", "")[:3]
-        if dash != "—" or line.count(" ") != 2 or not lines.endswith("\n"):
-            raise ValueError("incomplete, or a malformed signature line")
-        id_ = b64decode(blob, validate=True)[:4] if keys and name == keys[0].name else None
-        for key in (key for key in keys if key.id == id_):
-            key.public.verify(unb64(blob, 68)[4:], (text + "\n").encode())
-            signers[id_] = key
-    if len(signers) != needed or not found or keys[0].name not in found.groups()[:2]:
+    for line in lines.removesuffix("\n").split("\n"):
+        dash, name, blob = line.split(" ")
+        raw = b64decode(blob, validate=True) if name == keys[0].name else b""
+        for key in (key for key in keys if key.id == raw[:4]):
+            key.public.verify(raw[4:], (text + "\n").encode())
+            signers[key.id] = key if b64(raw) == blob else None  # base64 has one canonical spelling
+        if dash != "—" or not lines.endswith("\n"):
+            raise ValueError("malformed signature line")
+    if len(signers) != needed or None in signers.values() or not found or keys[0].name not in found.groups()[:2]:
         raise ValueError("of another form or log, or not signed by the key, or the keys, that it needs")
     return found.groups(), [*signers.values()][-1]
 
 
-def open_timed(note, keys, form, code, where, status=ALTERED):
-    """What a note says between origin and time, then the time and the key's epoch. The key is one of that time."""
+def signed(note, keys, form, code, where, status=ALTERED):
+    """(what a note says between origin and time, time, epoch of the key, code, where); the key is one of that time."""
     with sound(code, where, status):
         (_, *said, time), key = open_note(note, keys, form)
     require(key.covers(time), code, where, "signed outside the time of its key", status)
-    return *said, int(time), key.epoch
-
-
-Head = namedtuple("Head", "size root time epoch where code")
-
-
-def certified(directory, log_key):
-    """The chain of epoch keys; each is certified by the log key and by the epoch key before it."""
-    keys = []
-    for number, path in enumerate(sorted(directory.glob("keys/" + "[0-9]" * 8 + ".vkey"))):
-        where, last = f"keys/{path.name}", keys[-1:]
-        require(int(path.stem) == number, "epoch_missing", where, f"expected epoch {number}", INCOMPLETE)
-        with sound("epoch_certificate", where):
-            (origin, named, *times, vkey), _ = open_note(path.read_bytes(), [log_key, *last], EPOCH, 1 + len(last))
-            key = Key(vkey, number, *map(int, times))
-        good = origin == key.name and named == str(number) and key.begin < key.end and key.vkey == vkey
-        good = good and key.id not in (log_key.id, *(other.id for other in keys))
-        good = good and all(key.begin >= max(k.end - 60 * SECOND, k.begin) and key.end >= k.end for k in last)
-        require(good, "epoch_certificate", where, "another epoch, a key used before, or a time that does not follow")
-        keys.append(key)
-    return keys
+    return *(int(text) if text.isdigit() else text for text in said), int(time), key.epoch, code, where
 
 
 def integer(text):
@@ -145,22 +122,25 @@ class Log:
 
     def __init__(self, directory):
         self.directory, self.size, self.peaks, self.leaf, self.before = directory, 0, [], bytes(32), None
-        self.open, self.loaded, self.anchors, self.notes = {}, set(), set(), []
-        self.head, self.broken, self.clock_set, self.seen = None, 0, False, False
+        self.open, self.loaded, self.anchors, self.notes, self.head = {}, set(), set(), [], None
+        self.broken, self.clock_set, self.seen, self.kept = 0, False, False, 0
 
     def read(self, name):
         path = self.directory / name
         return path.read_bytes() if path.exists() else None
 
     def verify(self, log_key, kept):
-        history, newest, lines = map(self.read, ("checkpoints.log", "checkpoint", "anchors.log"))
+        newest, anchors, history = self.read("checkpoint"), self.read("anchors.log"), b""
+        with suppress(FileNotFoundError, ValueError), (self.directory / "checkpoints.log").open("rb") as file:
+            history = mmap(file.fileno(), 0, access=ACCESS_READ)  # as long as it is now: the log may be growing
         self.begin(self.read("LOG"), log_key)
-        claims = [self.claim(path.read_bytes(), path.name, "given_head", ROLLBACK) for path in map(Path, kept)]
-        claims += [self.anchor(line, f"anchors.log:{n}") for n, line in enumerate((lines or b"").split(b"\n")[:-1], 1)]
-        self.kept, self.claims = 0, sorted(claims, key=lambda claim: claim.size, reverse=True)
-        if newest is not None:
-            self.claim(newest, "checkpoint", "checkpoint")
-        self.heads = self.history(io.BytesIO(history or b""), newest)
+        claims = [self.signed(Path(path).read_bytes(), "given_head", str(path), ROLLBACK) for path in kept]
+        claims += [
+            self.anchor(line, f"anchors.log:{n}") for n, line in enumerate((anchors or b"").split(b"\n")[:-1], 1)
+        ]
+        self.claims = sorted(claims, key=lambda claim: claim.size, reverse=True)
+        newest is None or self.signed(newest, "checkpoint", "checkpoint")
+        self.heads = self.history(history, newest)
         self.next = next(self.heads, None)
         self.compare()
         paths = sorted(self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl"))
@@ -175,7 +155,7 @@ class Log:
             raise Failed(ROLLBACK, claim.code, claim.where, told)
 
     def begin(self, note, log_key):
-        """The log is that of the key, and certificates lead from there to the keys that sign."""
+        """The log is that of the key, and a chain of certificates leads from there to the keys that sign."""
         require(note is not None, "log_note", "LOG", "there is no such file", INCOMPLETE)
         ours = f"\nkey {log_key.vkey}\n".encode() in note
         require(ours, "trust", "LOG", "the log is not of this trust root", USAGE)
@@ -183,48 +163,60 @@ class Log:
             (version, _, _, vkey, self.adopts, *_), _ = open_note(note, [log_key], LOG)
         good = vkey == log_key.vkey and not (self.adopts and version == "1")
         require(good, "log_note", "LOG", "not the note of this log")
-        self.name, self.epochs, self.epoch = log_key.name, version == "2", int(version) - 2
-        self.keys = certified(self.directory, log_key) if self.epochs else [log_key]
+        self.name, self.epochs, self.epoch, self.keys = log_key.name, version == "2", int(version) - 2, []
+        for path in sorted(self.directory.glob("keys/" + "[0-9]" * 8 + ".vkey")) if self.epochs else ():
+            number, where, last = len(self.keys), f"keys/{path.name}", self.keys[-1:]
+            require(int(path.stem) == number, "epoch_missing", where, f"expected epoch {number}", INCOMPLETE)
+            with sound("epoch_certificate", where):
+                (origin, named, *times, vkey), _ = open_note(path.read_bytes(), [log_key, *last], EPOCH, 1 + len(last))
+                key = Key(vkey, number, *map(int, times))
+            good = origin == key.name and named == str(number) and key.begin < key.end
+            good = good and key.id not in (log_key.id, *(other.id for other in self.keys))
+            good = good and all(key.begin >= max(k.end - 60 * SECOND, k.begin) and key.end >= k.end for k in last)
+            require(
+                good, "epoch_certificate", where, "another epoch, a key used before, or a time that does not follow"
+            )
+            self.keys.append(key)
+        self.keys = self.keys if self.epochs else [log_key]
 
-    def claim(self, note, where, code, status=ALTERED):
-        """A signed head."""
-        size, *said = open_timed(note, self.keys, HEAD, code, where, status)
-        return Head(int(size), *said, where, code)
+    def signed(self, note, code, where, status=ALTERED):
+        return Head(*signed(note, self.keys, HEAD, code, where, status))
 
     def anchor(self, line, where):
         """The signed head in a line of anchors.log."""
         with sound("anchor", where):
             entry = parse(line)
-            said, note = (entry["size"], entry["root"], int(entry["ts"])), entry["proof"]["note"].encode()
+            note, _ = entry["proof"]["note"].encode(), int(entry["ts"])
             self.anchors.add((entry["name"], entry["kind"], entry["size"]))
-        head = self.claim(note, where, "anchor")
-        require(head[:2] == said[:2], "anchor", where, "size or root is not that of the head in `proof`")
+        head = self.signed(note, "anchor", where)
+        good = head[:2] == (entry["size"], entry.get("root"))
+        require(good, "anchor", where, "size or root is not that of the head in `proof`")
         return head
 
-    def history(self, file, newest):
-        """Every signed head of checkpoints.log, in order, up to the size it had at first: the log may be growing."""
-        before, note, number, end = None, b"", 1, file.seek(0, 2)
-        file.seek(0)
-        while file.tell() < end and (line := file.readline(4096)):
-            if line != b"\n" or b"\n\n" not in note:  # the empty line before the signatures is not the last one
-                note += line
-                continue
-            head = self.claim(note, f"checkpoints.log, note {number}", "checkpoint")
-            before, self.seen, note, number = before or head, self.seen or note == newest, b"", number + 1
+    def history(self, data, newest):
+        """Every signed head of checkpoints.log, in order; text, an empty line, signatures, an empty line."""
+        before, start, number = None, 0, 1
+        while (middle := data.find(b"\n\n", start)) >= 0 and (end := data.find(b"\n\n", middle + 1)) >= 0:
+            note, start = data[start : end + 1], end + 2
+            head = self.signed(note, "checkpoint", f"checkpoints.log, note {number}")
+            before, self.seen, number = before or head, self.seen or note == newest, number + 1
             require(head.size >= before.size, "checkpoint_order", head.where, "the log became shorter", ROLLBACK)
             follows = head.time >= before.time and head.epoch >= before.epoch
             require(follows, "checkpoint_order", head.where, "time or epoch went back")
-            yield head
-            before = head
+            yield (before := head)
 
     def segment(self, previous, path, following):
-        where, first = f"seg/{path.name}", int(path.stem)
+        where, first, end = f"seg/{path.name}", int(path.stem), None
         told = f"expected a segment that starts with record {self.size}"
         require(first <= self.size, "segment_missing", where, told, INCOMPLETE)
         require(first == self.size, "segment_name", where, told)
         seal = self.read(f"seg/{path.stem}.seal")
-        claimed = continues(following) if following else None
-        end = claimed[1] if claimed and claimed[0] == first else None
+        with (
+            suppress(ValueError, KeyError, TypeError, RecursionError, AttributeError),
+            (following or path).open("rb") as file,
+        ):
+            claim = json.loads(file.readline(LINE + 2))["continues"]  # the record is checked when its turn comes
+            end = int(claim["offset"]) if following and claim["first"] == first else None
         number, offset, raw, digest = 0, 0, b"", sha256()
         with path.open("rb", buffering=1 << 20) as file:
             while end is None or offset < end:
@@ -233,27 +225,25 @@ class Log:
                     break
                 number, offset = number + 1, offset + len(raw)
                 digest.update(raw)
-                self.line(raw, f"{where}:{number}", number, previous)
+                self.line(raw[:-1], f"{where}:{number}", number, previous)
         require(end in (None, offset), "continues", where, f"no line ends at byte {end}, as the next segment says")
-        if end is None and raw:
-            require(not following, "torn", where, f"{len(raw)} bytes without a newline")
-            self.notes.append(f"{where} ends in an unfinished write of {len(raw)} bytes")
+        require(not raw or raw.endswith(b"\n") or not following, "torn", where, f"{len(raw)} bytes without a newline")
         if self.epochs and offset:
             require(seal or not following, "seal_missing", where, "a closed segment has no seal", INCOMPLETE)
-            held = first, self.size - 1, b64(self.root()), offset, b64(digest.digest())
-            sealed = open_timed(seal, self.keys, SEAL, "seal", where)[:-2] if seal else [*map(str, held)]
-            require(list(sealed) == [*map(str, held)], "seal", where, "the seal is of something else")
+            held = [first, self.size - 1, b64(self.root()), offset, b64(digest.digest())]
+            said = signed(seal, self.keys, SEAL, "seal", where)[:5] if seal is not None else held
+            require([*said] == held, "seal", where, "the seal is of something else")
 
-    def line(self, raw, where, number, previous):
+    def line(self, line, where, number, previous):
         with sound("form", where):
-            record = parse(raw[:-1])
+            record = parse(line)
         self.linked(record, where)
-        claim = record.get("continues")
-        good = "continues" not in record or (number == 1 and isinstance(claim, dict) and claim.get("first") == previous)
+        claim = record.get("continues", {"first": previous} if number == 1 else {})
+        good = isinstance(claim, dict) and claim.get("first") == previous if number == 1 else claim == {}
         require(good, "continues", where, "`continues` does not name the segment before, or is not in the first record")
-        covered(record, where)
+        require(covered(record), "coverage", where, "a part that was not scanned was let through")
         self.told(record, where, number)
-        self.leaf = node = sha256(b"\0" + raw[:-1]).digest()
+        self.leaf = node = sha256(b"\0" + line).digest()
         height, self.size = 0, self.size + 1
         while self.peaks and self.peaks[-1][0] == height:
             node, height = sha256(b"\1" + self.peaks.pop()[1] + node).digest(), height + 1
@@ -261,7 +251,6 @@ class Log:
         self.compare()
 
     def root(self):
-        """RFC 6962: of the roots of full subtrees, all that is kept of the tree."""
         nodes = [node for _, node in reversed(self.peaks)] or [sha256().digest()]
         return reduce(lambda right, left: sha256(b"\1" + left + right).digest(), nodes)
 
@@ -291,64 +280,55 @@ class Log:
         require(record["seq"] == self.size, "sequence", where, f"expected record {self.size}")
         require(prev == b64(self.leaf), "link", where, "`prev` is not the hash of the record before")
         was_ts, was_mono, was_boot = self.before or (ts, mono, boot)
-        require(ts >= was_ts or kind == STEP, "time", where, "ts went back without a clock.step record")
-        require(mono >= was_mono or boot != was_boot, "time", where, "mono went back within one boot")
+        in_order = (ts >= was_ts or kind == STEP) and (mono >= was_mono or boot != was_boot)
+        require(in_order, "time", where, "ts went back without a clock.step record, or mono within one boot")
         self.before = ts, mono, boot
 
     def told(self, record, where, number):
         """Exchanges end once, and before the next start; decisions cite loaded policies; epochs are announced."""
-        kind, request, policy = record["type"], record.get("req"), record.get("policy")
+        kind, request = record["type"], record.get("req")
+        policy, key, anchor = (
+            sub if isinstance(sub := record.get(name), dict) else {} for name in ("policy", "key", "anchor")
+        )
         if kind in (ADMIT, PROGRESS, *ENDS):
-            require(isinstance(request, str), "pairing", where, "no request id")
             fits = request not in self.open if kind == ADMIT else kind == REFUSE or request in self.open
-            require(fits, "pairing", where, "a request admitted twice, or a step of one that is not open")
+            require(isinstance(request, str) and fits, "pairing", where, "no id, admitted twice, or not open")
             self.open[request] = self.size
-            if kind in ENDS:
-                del self.open[request]
+            kind in ENDS and self.open.pop(request)
         if kind in (START, STEP, "audit.fail"):
             self.broken, self.clock_set = self.size + 1, self.clock_set or kind == STEP
         if kind == START:
             require(not self.open, "pairing", where, "an exchange before this start has no end")
             self.loaded.clear()
-        digest = policy.get("compiled_digest") if isinstance(policy, dict) else None
+        digest = policy.get("compiled_digest")
         if isinstance(digest, str) and kind.startswith("policy.") and kind != "policy.reject":
             self.loaded.add(digest)
         elif isinstance(digest, str) and kind.startswith(("request.", "response.", "moderation.")):
             require(digest in self.loaded, "policy", where, "a policy that no record since the last start loaded")
         if kind == "key.epoch" and self.epochs:
-            told = record.get("key") if isinstance(record.get("key"), dict) else {}
-            named = [key for key in self.keys if (key.epoch, key.id.hex()) == (told.get("epoch"), told.get("id"))]
+            [*named] = (k for k in self.keys if (k.epoch, k.id.hex()) == (key.get("epoch"), key.get("id")))
             require(named and named[0].epoch > self.epoch, "epoch", where, "not a later epoch that is certified")
-            [key] = named
-            in_time = key.covers(record["ts"])
-            require(in_time or self.clock_set, "epoch", where, "outside the time of the epoch")
-            require(number <= 2, "epoch", where, "not where a segment begins")
-            self.epoch, self.clock_set = key.epoch, self.clock_set and not in_time
+            in_time = named[0].covers(record["ts"])
+            require(number <= 2 and (in_time or self.clock_set), "epoch", where, "not at its time, or inside a segment")
+            self.epoch, self.clock_set = named[0].epoch, self.clock_set and not in_time
         if kind == "checkpoint.anchor":
-            told = record.get("anchor") if isinstance(record.get("anchor"), dict) else {}
-            named = tuple(map(told.get, ("name", "kind", "size")))
-            require(named in self.anchors, "anchor_missing", where, "no such line in anchors.log", INCOMPLETE)
+            good = tuple(map(anchor.get, ("name", "kind", "size"))) in self.anchors
+            require(good, "anchor_missing", where, "no such line in anchors.log", INCOMPLETE)
 
 
-def covered(record, where):
-    """What was neither scanned nor exempted by a rule must not have passed."""
+def covered(record):
+    """Whether all was scanned or exempted by a rule, or nothing passed."""
     coverage, decision = record.get("coverage"), record.get("decision")
-    if coverage is None or record["type"] == REFUSE:
-        return
-    is_object = isinstance(coverage, dict)
-    whole = is_object and not coverage.get("uncovered")
-    for unit in ("parts", "bytes") if whole else ():
-        parts = coverage.get(unit), coverage.get(f"{unit}_scanned"), coverage.get(f"{unit}_exempt", 0)
-        whole = whole and all(type(n) is int and n >= 0 for n in parts) and parts[0] == sum(parts[1:])
-    blocked = is_object and isinstance(decision, dict) and decision.get("action") == "block"
-    require(whole or blocked, "coverage", where, "a part that was not scanned was let through")
-
-
-def continues(path):
-    """What a segment's first record says about the one before; the record is checked when its turn comes."""
-    with path.open("rb") as file, suppress(ValueError, KeyError, TypeError, RecursionError):
-        claim = json.loads(file.readline(LINE + 2))["continues"]
-        return int(claim["first"]), int(claim["offset"])
+    if coverage is None or record["type"] == REFUSE or not isinstance(coverage, dict):
+        return coverage is None or record["type"] == REFUSE
+    units = [
+        [coverage.get(unit + part, 0 if part == "_exempt" else None) for part in ("", "_scanned", "_exempt")]
+        for unit in ("parts", "bytes")
+    ]
+    whole = all(type(n) is int and n >= 0 for unit in units for n in unit) and all(a == b + c for a, b, c in units)
+    return (whole and not coverage.get("uncovered")) or (
+        isinstance(decision, dict) and decision.get("action") == "block"
+    )
 
 
 def verify(directory, vkey, *kept):
@@ -358,18 +338,14 @@ def verify(directory, vkey, *kept):
         with sound("trust", str(vkey), USAGE):
             key = Key(Path(vkey).read_text())
         log.verify(key, kept)
-        found = {
-            "exit": HELD,
-            "root": b64(log.root()),
-            "signed": log.head.size,
-            "open": [*log.open],
-            "notes": log.notes,
-        }
-        found["proved"] = (
-            f"records 0 to {log.size - 1} are complete and unaltered; the last {log.size - log.head.size} are linked "
-            f"but not signed; what is later than the {log.kept} records under the heads you brought rests on the log's "
-            f"own keys: whoever held them and the disk could have replaced it{(log.adopts or '').replace(chr(10), '; ')}"
+        proved = (
+            f"records 0 to {log.size - 1} are whole and unaltered; those from {log.head.size} on are not signed yet; "
         )
+        proved += (
+            f"from {log.kept} on (see the heads you brought) this rests on the log's own keys: whoever held them and "
+        )
+        proved += "the disk could have replaced it" + (log.adopts or "").replace("\nadopts", "; before it came the log")
+        found = {"exit": HELD, "proved": proved, "signed": log.head.size, "root": b64(log.root()), "open": [*log.open]}
     except Failed as exc:
         found = dict(zip(("exit", "code", "where", "problem"), exc.args, strict=True))
     except OSError as exc:
@@ -378,9 +354,6 @@ def verify(directory, vkey, *kept):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        print(__doc__, file=sys.stderr)
-        sys.exit(USAGE)
-    found = verify(*sys.argv[1:])
+    found = verify(*sys.argv[1:]) if len(sys.argv) > 2 else {"exit": USAGE, "problem": __doc__}
     print(json.dumps(found, indent=1))
     sys.exit(found["exit"])

@@ -3,15 +3,18 @@
     python verify_proof.py RECORD.json RECORD.tlog-proof FILE.vkey
 
 RECORD.json holds the record's bytes as they were stored, the proof is in the C2SP tlog-proof form, FILE.vkey is the
-log's public key from a copy that whoever runs the gateway cannot change.
+log's public key from a copy that whoever runs the gateway cannot change. In a log with epoch keys, `keys/` beside the
+record holds the certificate of the one that signed the head; the log key's signature under it is what counts.
 Exit status: 0 proved, 2 not proved, 5 wrong usage or a key that is none.
 """
 
+import re
 import sys
-from base64 import b64encode
+from base64 import b64decode
+from hashlib import sha256
 from pathlib import Path
 
-from verify import ALTERED, HELD, NUMBER, USAGE, Failed, Key, canonical_b64, require, sha256
+from verify import EPOCH, HEAD, HELD, USAGE, Failed, Key, N, b64, open_note, require, signed, sound
 
 
 def root_from(leaf, index, size, path):
@@ -21,35 +24,57 @@ def root_from(leaf, index, size, path):
         if last == 0:
             raise ValueError("the path is too long")
         if first & 1 or first == last:
-            node = sha256(b"\x01" + other + node)
+            node = sha256(b"\x01" + other + node).digest()
             while not first & 1 and first:
                 first, last = first >> 1, last >> 1
         else:
-            node = sha256(b"\x01" + node + other)
+            node = sha256(b"\x01" + node + other).digest()
         first, last = first >> 1, last >> 1
     if last:
         raise ValueError("the path is too short")
     return node
 
 
-def check(record, proof, vkey):
+def hash_of(text):
+    """32 bytes, if the text is their one canonical spelling."""
+    data = b64decode(text, validate=True)
+    if len(data) != 32 or b64(data) != text:
+        raise ValueError("not the base64 of a hash")
+    return data
+
+
+def certified(note, log_key):
+    """The epoch key that a certificate names."""
+    with sound("proof_unsigned", "keys"):
+        (origin, number, begin, end, vkey), _ = open_note(note, [log_key], EPOCH)
+        key = Key(vkey, int(number), int(begin), int(end))
+    require(origin == key.name, "proof_unsigned", "keys", "a key of another name")
+    return key
+
+
+def check(record, proof, vkey, certificates=()):
     """(exit status, what to print)."""
+    where = "the proof"
     try:
-        key = Key(vkey)
+        with sound("trust", "FILE.vkey", USAGE):
+            log_key = Key(vkey)
+        keys = [certified(note, log_key) for note in certificates] or [log_key]
         top, _, note = proof.partition(b"\n\n")
-        header, index, *path = top.decode("ascii").split("\n")
-        number = index.removeprefix("index ")
-        good = header == "c2sp.org/tlog-proof@v1" and index.startswith("index ") and NUMBER.fullmatch(number)
-        require(good, "proof_malformed", "the proof", "not of the form c2sp.org/tlog-proof@v1")
-        size, root, time = key.head(note)
-        require(int(number) < size, "proof_malformed", "the proof", "the record is not in the signed tree")
-        led_to = root_from(sha256(b"\x00" + record), int(number), size, [canonical_b64(node, 32) for node in path])
-        require(led_to == root, "not_proved", "the record", "record and path do not lead to the signed root")
+        with sound("proof_malformed", where):
+            header, index, *path = top.decode("ascii").split("\n")
+            number = index.removeprefix("index ")
+            path = [hash_of(node) for node in path]
+        good = header == "c2sp.org/tlog-proof@v1" and index.startswith("index ") and re.fullmatch(N, number)
+        require(good, "proof_malformed", where, "not of the form c2sp.org/tlog-proof@v1")
+        size, root, time, *_ = signed(note, keys, HEAD, "proof_unsigned", where)
+        require(int(number) < size, "proof_malformed", where, "the record is not in the signed tree")
+        with sound("proof_malformed", where):
+            led_to = root_from(sha256(b"\x00" + record).digest(), int(number), size, path)
+        require(b64(led_to) == root, "not_proved", "the record", "record and path do not lead to the signed root")
     except Failed as exc:
-        return exc.status, f"NOT PROVED  {exc.code}: {exc}"
-    except ValueError as exc:
-        return ALTERED, f"NOT PROVED  proof_malformed: {exc}"
-    return HELD, f"ok  record {number} of {key.name}, root {b64encode(root).decode()} signed at {time} ns since 1970"
+        status, code, _, problem = exc.args
+        return status, f"NOT PROVED  {code}: {problem}"
+    return HELD, f"ok  record {number} of {log_key.name}, root {root} signed at {time} ns since 1970"
 
 
 if __name__ == "__main__":
@@ -58,9 +83,10 @@ if __name__ == "__main__":
         sys.exit(USAGE)
     try:
         record, proof, vkey = (Path(name).read_bytes() for name in sys.argv[1:])
+        certificates = [path.read_bytes() for path in sorted(Path(sys.argv[1]).parent.glob("keys/*.vkey"))]
     except OSError as exc:
         print(f"`{exc.filename}`: {exc.strerror}", file=sys.stderr)
         sys.exit(USAGE)
-    status, told = check(record, proof, vkey.decode(errors="replace"))
+    status, told = check(record, proof, vkey.decode(errors="replace"), certificates)
     print(told)
     sys.exit(status)

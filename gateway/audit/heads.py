@@ -13,11 +13,28 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from os import SEEK_END
 from pathlib import Path
+from typing import IO
 
-from gateway.audit.checkpoints import HISTORY, NEWEST, read_notes
+from gateway.audit.checkpoints import HISTORY, NEWEST
 from gateway.audit.epochs import EpochChain, SignedHead
 from gateway.audit.errors import NoteError
 from gateway.audit.report import DoesNotHold, Exit, Finding
+
+_LONGEST = 64 * 1024
+"""Of a note with all its lines, so that a file of anything else is not read into memory."""
+
+
+def _notes(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Every complete note in the first `size` bytes: text, an empty line, signatures, an empty line."""
+    note = b""
+    while file.tell() < size and (line := file.readline(_LONGEST)):
+        if line == b"\n" and b"\n\n" in note:
+            yield note
+            note = b""
+            continue
+        note += line
+        if len(note) > _LONGEST:
+            raise NoteError("history holds something that is not a note")
 
 
 class SignedHeads:
@@ -38,7 +55,7 @@ class SignedHeads:
             file = stack.enter_context((directory / HISTORY).open("rb"))
             self.size = file.seek(0, SEEK_END)
             file.seek(0)
-            self._notes = read_notes(file, self.size)
+            self._notes = _notes(file, self.size)
 
     def begin(self, chain: EpochChain) -> None:
         """Read the first head. The chain is read after the sizes above were fixed, so it has every key they need."""

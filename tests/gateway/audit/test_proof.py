@@ -22,7 +22,7 @@ from gateway.audit.proof import prove as prove_under
 from tests.gateway.audit.harness import ORIGIN, lines_in, opened, segments_in, signer_in, small_log, trust_in
 
 DOCS = Path(__file__).parents[3] / "docs"
-Alone = Callable[[bytes, bytes, str], tuple[int, str]]
+Alone = Callable[..., tuple[int, str]]
 
 
 def prove(directory: Path, key: VerifierKey, indexes: Sequence[int]) -> list[tuple[bytes, Proof]]:
@@ -149,7 +149,7 @@ def test_a_head_by_another_key_proves_nothing(log: Path) -> None:
         check_proof(line, Proof(0, (), foreign), trust_in(log))
 
 
-def test_a_head_by_an_epoch_key_is_proved_with_its_certificate_only(tmp_path: Path) -> None:
+def test_a_head_by_an_epoch_key_is_proved_with_its_certificate_only(tmp_path: Path, alone: Alone) -> None:
     small_log(tmp_path)
     key = trust_in(tmp_path)
     signed = newest_head(tmp_path / "log", key)
@@ -157,10 +157,12 @@ def test_a_head_by_an_epoch_key_is_proved_with_its_certificate_only(tmp_path: Pa
     certificate = signed.certificate.read_bytes()
     [(line, proof)] = prove(tmp_path / "log", key, [5])
     assert check_with(line, proof, chain_of(key, [certificate])) > 0
+    assert alone(line, proof.text(), key.vkey, [certificate])[0] == 0
     with pytest.raises(ProofError, match="no signature by an epoch key"):
         check_proof(line, proof, key)
+    assert alone(line, proof.text(), key.vkey)[0] == 2
     for at in range(len(certificate)):
+        changed = certificate[:at] + bytes([certificate[at] ^ 1]) + certificate[at + 1 :]
         with pytest.raises(ProofError):
-            check_with(
-                line, proof, chain_of(key, [certificate[:at] + bytes([certificate[at] ^ 1]) + certificate[at + 1 :]])
-            )
+            check_with(line, proof, chain_of(key, [changed]))
+        assert alone(line, proof.text(), key.vkey, [changed])[0] == 2, f"byte {at}"
