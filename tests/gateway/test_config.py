@@ -86,6 +86,21 @@ def test_a_head_store_lies_outside_the_state_that_holds_the_log(file: Path) -> N
     assert "inside `state`" in problems(file, ("drain: 3s", inside))[0]
 
 
+def test_text_is_kept_and_operators_are_known_only_where_that_is_written(file: Path) -> None:
+    assert (loaded(file).content, loaded(file).operators) == (None, ())
+    people = f"operators: [{{name: vera, roles: [auditor], sha256: '{'cd' * 32}'}}]"
+    config = loaded(file, ("drain: 3s", f"{people}\ncontent: {{master_key: content.key, classes: {{default: 30d}}}}"))
+    assert config.content is not None
+    assert config.content.master_key == file.parent / "content.key"
+    assert [entry.operator.name for entry in config.operators] == ["vera"]
+
+
+def test_the_key_of_kept_text_lies_apart_from_it(file: Path) -> None:
+    inside = ("drain: 3s", f"content: {{master_key: {file.parent}/var/keystore/key, classes: {{default: 30d}}}}")
+    state = ("state: var", f"state: {file.parent}/var")
+    assert any("inside `keystore`" in problem for problem in problems(file, inside, state))
+
+
 def test_a_state_on_the_command_line_wins(file: Path, tmp_path: Path) -> None:
     assert load_config(file, tmp_path / "elsewhere").state == tmp_path / "elsewhere"
 

@@ -315,3 +315,23 @@ async def test_every_policy_that_was_in_force_is_kept_by_its_digest(site: Site, 
     loaded = [record["policy"]["src_digest"] for record in site.log.records if record["type"] == "policy.load"]
     assert all(copy_of(tmp_path / "policies", digest) for digest in loaded)
     assert len(list((tmp_path / "policies").iterdir())) == len(loaded) == 2
+
+
+async def test_a_policy_that_keeps_text_needs_its_class_here(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    await site.policy.load_first()
+    keeps = POLICY.replace("VERSION", "2.0.0") + "defaults: {audit: {content: sealed, retention: hipaa-6y}}\n"
+    site.path.write_text(keeps)
+    await site.policy.reload()
+    assert (site.version, site.reloads("rejected")) == ("1.0.0", 1)
+    assert site.types()[-1] == "policy.reject"
+    records = Records(site.log, site.metrics)  # type: ignore[arg-type] # a double
+    for classes, is_fine in (((), False), (("default",), False), (("default", "hipaa-6y"), True)):
+        policy = PolicyInForce(FileSource(site.path), SHIPPED, {}, records, Metrics(), classes=classes)
+        if is_fine:
+            await policy.load_first()
+            assert policy.current().policy.audit.retention == "hipaa-6y"
+            continue
+        with pytest.raises(ConfigError) as error:
+            await policy.load_first()
+        assert error.value.code == "content_not_configured"
