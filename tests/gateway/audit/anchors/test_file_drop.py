@@ -45,6 +45,16 @@ def test_what_is_there_is_never_written_again(tmp_path: Path) -> None:
     assert refused.value.is_alarm
 
 
+def test_a_log_that_was_set_back_is_an_alarm(tmp_path: Path) -> None:
+    before, after = FileAnchor(FileDrop(tmp_path)), FileAnchor(FileDrop(tmp_path))
+    before.put(head(12))
+    for anchor in (before, after):
+        with pytest.raises(AnchorError, match="holds a head of 12 records, this log has 7: it was set back") as refused:
+            anchor.put(head(7))
+        assert refused.value.code == "anchor_ahead"
+    assert after.put(head(13))
+
+
 def test_a_missing_mount_is_not_made_up_on_this_disk(tmp_path: Path) -> None:
     with pytest.raises(AnchorError, match="is the mount missing") as refused:
         FileAnchor(FileDrop(tmp_path / "mnt")).put(head(7))
