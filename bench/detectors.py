@@ -30,6 +30,7 @@ from guards.rules.contextual import ContextualGuard
 from guards.verdict import NO_CONTEXT, Context, Part, Scope, Verdict
 
 TEXTS: Final = Path(__file__).parents[1] / "guards" / "starter" / "train" / "texts"
+HAND_WRITTEN: Final = Path(__file__).parent / "quality" / "identifiers.jsonl"
 ORDINARY: Final = ("hazard_safe", "injection_benign", "ordinary_languages", "ordinary_tasks")
 LENGTHS: Final = (20, 40, 80, 200, 100_000)
 LOOKALIKES: Final = str.maketrans("aeopcxyi", "аеорсхуі")
@@ -116,6 +117,23 @@ def entities(texts: Sequence[Ordinary]) -> Iterator[tuple[object, ...]]:
     for label in sorted(set(asked) - {""}):
         scores = share(whole[label], asked[label]), share(partly[label], asked[label]), share(right[label], told[label])
         yield label, asked[label], *scores, alarms[label]
+
+
+def hand_written() -> Iterator[tuple[object, ...]]:
+    """As people type: abbreviated, in a form, dictated. One identifier each; some can be found by nobody's pattern."""
+    guard = rule("entities")
+    rows = [
+        Sample(row["text"], row["label"], row["value"]) for row in map(json.loads, HAND_WRITTEN.open(encoding="utf-8"))
+    ]
+    whole, partly, missed = 0, 0, Counter[str]()
+    for row in rows:
+        spans = spans_of(guard, row.text).spans
+        own = [row.text[span.start : span.end] for span in spans if span.label == row.label]
+        whole += (is_whole := any(row.value in value for value in own))
+        partly += any(_overlap(row, value) for value in own)
+        missed.update(() if is_whole else (row.label,))
+    told = ", ".join(f"{label} {count}" for label, count in sorted(missed.items()))
+    yield len(rows), share(whole, len(rows)), share(partly, len(rows)), told
 
 
 def _overlap(sample: Sample, value: str) -> bool:
@@ -278,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(texts)} ordinary texts, {sum(len(text.text) for text in texts)} characters")
     head = ["entity", "texts", "found whole", "found in part", "precision", "ordinary texts with one"]
     table("entities", head, entities(texts))
+    table("entities, written by hand", ["texts", "found whole", "found in part", "not found whole"], hand_written())
     table("exfiltration", ["address of", "ways", "found", "which are wrong"], exfiltration())
     table("language", ["characters", "texts", "right", "unknown", "right and another", "wrong"], language(texts))
     table("prompt_leak, 8 words", ["the prompt", "answers", "found"], prompt_leak(texts))

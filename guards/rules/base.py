@@ -75,14 +75,16 @@ class RuleGuard(ABC):
         return Verdict(PPM, spans=tuple(sorted(found))) if found else CLEAN
 
 
-def compile_re2(pattern: str, *, captures: bool = True) -> re2._Regexp:
+def compile_re2(pattern: str, *, captures: bool = True, longest: bool = False) -> re2._Regexp:
     """RE2 prints patterns that do not compile to stderr unless it is told not to. Raises re2.error.
 
-    Without captures a match tells only where it is, and RE2 finds it with its automaton alone.
+    Without captures a match tells only where it is, and RE2 finds it with its automaton alone. `longest`: of the
+    matches that begin at one place, and not the alternative that is written first.
     """
     options = re2.Options()
     options.log_errors = False
     options.never_capture = not captures
+    options.longest_match = longest
     return re2.compile(pattern, options)
 
 

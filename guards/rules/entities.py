@@ -80,7 +80,7 @@ class _Reader:
     def __init__(self, shape: Shape) -> None:
         self.label, self.needs, self._check = shape.label, shape.needs, shape.check
         self._pattern = compile_re2(shape.pattern, captures=False)
-        self._near = compile_re2(shape.near, captures=False) if shape.near else None
+        self._near = compile_re2(shape.near, captures=False, longest=True) if shape.near else None
         is_whole = shape.check is not None or shape.label == "iban"
         known = NEAR if shape.label in _GROWS else (longest if is_whole else reach)(shape.pattern)
         self.known_after = known + (AFTER if shape.near else 0)

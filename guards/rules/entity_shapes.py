@@ -118,7 +118,17 @@ _PHONE_WORDS = _words(
     "contact",
     "reach(?: me)?",
     "dial",
+    "my number",
+    "mi número",
+    "meine nummer",
+    "r[üu]ckruf",
+    "joindre",
+    "手机",
+    "电话",
+    "電話",
 )
+_LETTERS = r"\x{c0}-\x{1fff}\x{3040}-\x{d7ff}"
+"""Outside ASCII, without punctuation: as ranges, because classes by name make a pattern too large."""
 _NAME = r"[A-Z][A-Za-z'’.-]{0,20}"
 _US_STREET = (
     "(?i:street|st|avenue|ave?|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|circle|cir|place|pl|terrace|ter"
@@ -143,9 +153,8 @@ _DATED = re.compile(
 SHAPES: Final = (
     Shape(
         "email",
-        r"[A-Za-z0-9_%+'&*=?^{|}~\x{c0}-\x{24f}-]"
-        r"(?:[A-Za-z0-9._%+'&*=?^{|}~\x{c0}-\x{24f}-]{0,62}[A-Za-z0-9_%+&*=?^{|}~\x{c0}-\x{24f}-])?"
-        r"@(?:[A-Za-z0-9\x{80}-\x{2fff}-]{1,63}\.){1,8}[A-Za-z\x{80}-\x{2fff}]{2,24}",
+        rf"[A-Za-z0-9_%+'&*=?^{{|}}~{_LETTERS}-](?:[A-Za-z0-9._%+'&*=?^{{|}}~{_LETTERS}-]{{0,62}}"
+        rf"[A-Za-z0-9_%+&*=?^{{|}}~{_LETTERS}-])?@(?:[A-Za-z0-9{_LETTERS}-]{{1,63}}\.){{1,8}}[A-Za-z{_LETTERS}]{{2,24}}",
         needs="@",
     ),
     Shape(
@@ -155,7 +164,7 @@ SHAPES: Final = (
     ),
     Shape("ip", r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b", _is_ip),
     Shape("ip", r"(?i)\b[0-9a-f]{1,4}:(?:[0-9a-f]{0,4}:){1,7}[0-9a-f.]{0,15}\b", _is_ip, needs=":"),
-    Shape("credit_card", r"\b[2-6]\d{3}(?:[ -]?\d){9,15}\b", checksums.card),
+    Shape("credit_card", r"\b[2-6](?:[ .\x{a0}-]?\d){12,18}\b", checksums.card),
     Shape("iban", r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}", None),
     Shape("phone", r"(?:\+|\b00)[1-9](?:[ ().\x{a0}/-]{0,3}\d){6,14}\b", _is_phone),
     Shape(
@@ -166,13 +175,14 @@ SHAPES: Final = (
     ),
     Shape("phone", r"\b0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}\b", _is_phone, locales=("en-GB",)),
     Shape("phone", r"\b0[1-9](?:[ .]\d\d){4}\b", _is_phone, locales=("fr-FR",)),
+    Shape("phone", r"\b[6-9]\d{4}[ -]\d{5}\b", _is_phone, locales=("en-IN",)),
     Shape("phone", r"(?:\(0?\d{1,5}\) ?|\b)\d(?:[ ./-]{0,2}\d){5,13}\b", _is_phone, near=_PHONE_WORDS),
     Shape("ssn", r"\b\d{3}[-. ]\d{2}[-. ]\d{4}\b", checksums.ssn, locales=("en-US", "es-US")),
     Shape(
         "ssn",
         r"\b\d{9}\b",
         checksums.ssn,
-        _words(r"s\.?s\.?n\.?", "social(?: security)?", "seguro social", "soc sec"),
+        _words(r"s\.?s\.?n\.?", "soc(?:ial)?(?: security)?", "seguro social", "soc sec"),
         ("en-US", "es-US"),
     ),
     Shape("dob", rf"\b{_DATE}\b", near=_BIRTH),
@@ -185,7 +195,7 @@ SHAPES: Final = (
             "med(?:ical)?\\.? rec(?:ord)?s?",
             "patient(?: id| number| no\\.?| #)",
             "chart(?: number| no\\.?| #)",
-            "hospital (?:id|number|no\\.?)",
+            "hosp(?:ital)?\\.? (?:id|number|no\\.?)",
             "health record",
             "n[úu]mero de (?:historia|expediente)(?: cl[íi]nica)?",
             "historia cl[íi]nica",
@@ -203,7 +213,7 @@ SHAPES: Final = (
             "health (?:plan|insurance)",
             "n[úu]mero de (?:p[óo]liza|afiliado|seguro)",
             "p[óo]liza",
-            "versicherten(?:nummer|-nr\\.?)",
+            "versicherten(?:nummer|-?nr\\.?)",
             "versicherungsnummer",
             "num[ée]ro d[e'] ?(?:adh[ée]rent|assur[ée])",
         ),
@@ -224,10 +234,10 @@ SHAPES: Final = (
         r"\b(?:[A-Z]{1,5}[- ]?)?\d(?:[- ]?[A-Z0-9]){4,16}\b",
         _has_digits(4, 17),
         _words(
-            "driv(?:er|ing)(?:['’]?s)? ?licen[cs]es?",
+            "driv(?:er|ing)(?:['’]?s)? ?lic(?:en[cs]es?)?",
             "d\\.?l\\.?(?: ?#| number| no\\.?)",
             "licen[cs]e (?:number|no\\.?|#)",
-            "f[üu]hrerschein(?:nummer)?",
+            "f[üu]hrerschein(?:nummer|-?nr\\.?)?",
             "permis de conduire",
             "(?:licencia|permiso|carn[ée]t?) de conducir",
         ),
@@ -253,7 +263,12 @@ SHAPES: Final = (
         ),
         ("de-DE",),
     ),
-    Shape("es_nif", r"(?i)\b(?:\d{8}|[xyz][- ]?\d{7})[- ]?[a-z]\b", checksums.es_nif, locales=("es-ES",)),
+    Shape(
+        "es_nif",
+        r"(?i)\b(?:\d{8}|\d{1,2}\.\d{3}\.\d{3}|[xyz][- ]?\d{7})[- ]?[a-z]\b",
+        checksums.es_nif,
+        locales=("es-ES",),
+    ),
     Shape(
         "fr_nir",
         r"(?i)\b[1-478] ?\d\d ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d\d|2[ab]) ?\d{3} ?\d{3} ?\d\d\b",
@@ -292,10 +307,21 @@ SHAPES: Final = (
         rf"{_US_STREET}\b\.?{_UNIT}(?:,? (?:{_NAME} ){{0,2}}{_NAME},? {_STATE}\b(?: \d{{5}}(?:-\d{{4}})?\b)?)?",
         locales=("en-US", "es-US"),
     ),
+    Shape(
+        "address",
+        r"\b\d{1,6} (?i:(?:state |county |old )?(?:highway|hwy|route|rte|road)) \d{1,4}\b",
+        locales=("en-US", "es-US"),
+    ),
+    Shape(
+        "address",
+        r"(?:[A-ZÄÖÜ][\pL.-]{1,20} ){1,3}(?:Straße|Strasse|Str\.|Allee|Platz|Weg|Ring|Damm|Ufer|Gasse|Chaussee|Markt)"
+        r" \d{1,4} ?[a-z]?\b(?:,? \d{5} [A-ZÄÖÜ][a-zäöüß-]+)?",
+        locales=("de-DE",),
+    ),
     Shape("address", r"(?i)\bp\.?\s?o\.? box \d{1,8}\b", locales=("en-US", "es-US", "en-GB")),
     Shape(
         "address",
-        rf"\b\d{{1,4}}[A-Za-z]?,? (?:{_NAME} ){{1,4}}{_UK_STREET}\b"
+        rf"\b(?:(?i:flat|apt\.?|apartment|unit) \w{{1,4}},? )?\d{{1,4}}[A-Za-z]?,? (?:{_NAME} ){{1,4}}{_UK_STREET}\b"
         rf"(?:,? [A-Z][a-z'-]{{1,20}}){{0,4}}(?:,? {_POSTCODE})?",
         locales=("en-GB",),
     ),
