@@ -46,6 +46,12 @@ def test_a_day_at_the_auditors_desk(scripted: str, tmp_path: Path) -> None:
         assert (refused.returncode, "day_not_over" in refused.stderr) == (2, True)
     finally:
         gateway.stop()
+    for form in ("jsonl", "csv", "ocsf", "cef", "otel", "parquet"):
+        answered(gateway, "export", "--format", form, "--out", f"out.{form}")
+    made = [*tmp_path.glob("out.*"), *(tmp_path / "var").glob("audit-index.sqlite*")]
+    assert len(made) >= 7
+    for file in made:
+        assert b"neighbour" not in file.read_bytes(), f"{file.name} holds text of a prompt"
     events = [json.loads(line) for line in answered(gateway, "export", "--format", "ocsf").splitlines()]
     assert [event["metadata"]["event_code"] for event in events if event["class_uid"] == 2004] == ["request.refuse"]
     report = json.loads(answered(gateway, "controls", "--framework", "pci", "--json", status=1))
