@@ -162,6 +162,23 @@ def test_many_processes_build_one_index(tmp_path: Path) -> None:
         assert contents(index) == contents(alone)
 
 
+def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    small_log(tmp_path, exchanges=60)
+    log, path = tmp_path / "log", tmp_path / "index.sqlite"
+    program = "import os, sys; from pathlib import Path; from gateway.audit.index import open_index as o; "
+    program += (
+        f"o(Path({str(path)!r}), Path({str(log)!r}), lambda n: n < int(sys.argv[1]) or os.kill(os.getpid(), 9), 7)"
+    )
+    for until in (30, 60, 200):
+        killed = subprocess.run([sys.executable, "-c", program, str(until)], cwd=ROOT, timeout=60)
+        assert killed.returncode == -9
+        with closing(sqlite3.connect(path)) as index:
+            [(read,)] = index.execute("SELECT next FROM place").fetchall()
+        assert until <= read < until + 7
+    with closing(open_index(path, log)) as index, closing(open_index(tmp_path / "whole.sqlite", log)) as whole:
+        assert contents(index) == contents(whole)
+
+
 def contents(index: sqlite3.Connection) -> list[list[object]]:
     tables = ("record", "score", "rule", "daily")
     found: list[list[object]] = [index.execute(f"SELECT * FROM {name}").fetchall() for name in tables]
