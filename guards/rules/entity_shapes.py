@@ -62,6 +62,12 @@ def _is_phone(text: str) -> bool:
     return 7 <= len(digits) <= 15 and len(set(digits)) > 2
 
 
+def _is_card(text: str) -> bool:
+    """In groups as on cards, or digit by digit; bytes in hexadecimal come in twos."""
+    sizes = {len(group) for group in re.findall("[0-9]+", text)[:-1]}
+    return (sizes <= {1} or min(sizes) >= 3) and checksums.card(text)
+
+
 def _is_dvla(text: str) -> bool:
     """A British licence number holds the driver's birthday; a woman's month is 50 higher."""
     digits = checksums.plain(text)[5:11]
@@ -164,7 +170,7 @@ SHAPES: Final = (
     ),
     Shape("ip", r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b", _is_ip),
     Shape("ip", r"(?i)\b[0-9a-f]{1,4}:(?:[0-9a-f]{0,4}:){1,7}[0-9a-f.]{0,15}\b", _is_ip, needs=":"),
-    Shape("credit_card", r"\b[2-6](?:[ .\x{a0}-]?\d){12,18}\b", checksums.card),
+    Shape("credit_card", r"\b[2-6](?:[ .\x{a0}-]?\d){12,18}\b", _is_card),
     Shape("iban", r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}", None),
     Shape("phone", r"(?:\+|\b00)[1-9](?:[ ().\x{a0}/-]{0,3}\d){6,14}\b", _is_phone),
     Shape(
