@@ -235,13 +235,21 @@ def faults(disk: DiskTiles, size: int) -> Iterator[str | None]:
     """Look at every full tile: None for one that its parent agrees with, what is wrong with any other."""
     level = 0
     while parents := size >> HEIGHT * (level + 1):
-        for index in range(parents):
-            above, at = divmod(index, WIDTH)
+        for above in range(-(-parents // WIDTH)):
             width = min(WIDTH, parents - above * WIDTH)
             try:
-                entry = disk.read(level + 1, above, width)[at * HASH : (at + 1) * HASH]
-                good = root_of(disk.read(level, index, WIDTH)) == entry
-                yield None if good else f"tile `{tile_name(level, index)}` is not what the tile above it says"
+                entries = disk.read(level + 1, above, width)
             except TileError as exc:
                 yield str(exc)
+                continue
+            for at in range(width):
+                yield _fault(disk, level, above * WIDTH + at, entries[at * HASH : (at + 1) * HASH])
         level += 1
+
+
+def _fault(disk: DiskTiles, level: int, index: int, entry: bytes) -> str | None:
+    try:
+        good = root_of(disk.read(level, index, WIDTH)) == entry
+    except TileError as exc:
+        return str(exc)
+    return None if good else f"tile `{tile_name(level, index)}` is not what the tile above it says"
