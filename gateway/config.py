@@ -166,7 +166,7 @@ class _Reader:
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
-            content=read_content(top.node("content"), self.path, at, self.problems),
+            content=read_content(top.node("content"), self.path, at, self.problems, len(approvers)),
             head_store=self._head_store(audit, at),
             epoch_s=(audit.get("epoch", _EPOCH, _DAY_MS) if audit else _DAY_MS) / 1000,
             low_space=(audit.get("low_space", _percent, 0.25) if audit else 0.25),

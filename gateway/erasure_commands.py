@@ -27,6 +27,7 @@ def add_erasure_commands(commands: _Commands[argparse.ArgumentParser]) -> None:
     what.add_argument("--subject", metavar="TOKEN", help="everything of this person, and who they were")
     what.add_argument("--request", metavar="ID", help="what is kept of one request")
     _reason(erase)
+    _approvals(erase)
     _add_hold(commands.add_parser("hold", help="legal holds, which forbid erasure").add_subparsers(required=True))
     retention = commands.add_parser("retention", help="erase what is past its time").add_subparsers(required=True)
     _command(retention, "prune", _prune, "erase what is past its time now, not only with the next hour")
@@ -44,6 +45,7 @@ def _add_hold(holds: _Commands[argparse.ArgumentParser]) -> None:
     release.add_argument("id", metavar="ID", help="of the hold")
     _reason(set_)
     _reason(release)
+    _approvals(release)
     _command(holds, "list", _list_holds, "list the holds that stand")
 
 
@@ -78,7 +80,7 @@ def _reason(parser: argparse.ArgumentParser) -> None:
 
 def _erase(arguments: argparse.Namespace) -> int:
     asked = _given(subject=arguments.subject, request=arguments.request, reason=arguments.reason)
-    return _told(arguments, client_of(arguments).post("/admin/content/erase", asked), "{erased} blobs were erased")
+    return _ordered(arguments, "/admin/content/erase", asked, "{erased} blobs were erased")
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -94,8 +96,7 @@ def _set_hold(arguments: argparse.Namespace) -> int:
 
 def _release_hold(arguments: argparse.Namespace) -> int:
     asked = {"id": arguments.id, "reason": arguments.reason}
-    said = client_of(arguments).post("/admin/content/holds/release", asked)
-    return _told(arguments, said, "hold {hold[id]} is released")
+    return _ordered(arguments, "/admin/content/holds/release", asked, "hold {hold[id]} is released")
 
 
 def _list_holds(arguments: argparse.Namespace) -> int:
@@ -122,6 +123,27 @@ def _export(arguments: argparse.Namespace) -> int:
         file.write(lines)
     said = {"lines": lines.count("\n"), "file": str(arguments.out)}
     return _told(arguments, said, "{lines} records and texts are in {file}")
+
+
+def _ordered(arguments: argparse.Namespace, path: str, asked: dict[str, Any], form: str) -> int:
+    """Have it done, or only write what has to be approved first."""
+    if arguments.statement is not None:
+        text = client_of(arguments).post(path, asked | {"statement": True})["statement"]
+        with arguments.statement.open("x") as file:
+            file.write(text)
+        return _told(arguments, {"statement": str(arguments.statement)}, "to be approved by two: {statement}")
+    if arguments.approval:
+        asked["approvals"] = [file.read_text() for file in arguments.approval]
+    return _told(arguments, client_of(arguments).post(path, asked), form)
+
+
+def _approvals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--statement", type=Path, metavar="NEW", help="do nothing: write what two people have to approve"
+    )
+    parser.add_argument(
+        "--approval", type=Path, action="append", default=[], metavar="FILE", help="made by `gatehouse approve`; twice"
+    )
 
 
 def _given(**named: str | None) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from gateway.jsonstrict import Json
 from gateway.operators import Role
 
 PRIVACY: Final = (Role.PRIVACY_OFFICER,)
+_CONSENT: Final = {"statement": None, "approvals": None}
+"""`statement: true`: only the text that approvers have to sign. `approvals`: their notes."""
 PRUNERS: Final = (Role.PRIVACY_OFFICER, Role.OPERATOR)
 
 
@@ -36,9 +38,13 @@ def erasure_routes(desk: Desk, office: Office) -> list[Route]:
 
 def _erase(office: Office) -> Handler:
     async def erase(call: AdminCall) -> Response:
-        body = await call.body({"subject": None, "request": None, "reason": None})
+        body = await call.body({"subject": None, "request": None, "reason": None, **_CONSENT})
         kind, value = _target(body, Kind.SUBJECT, Kind.REQUEST)
-        said = call.record("content.erase") | {"reason": reason(body)}
+        statement = office.consent.erase(kind, value, reason(body))
+        if "statement" in body:
+            return call.json({"statement": statement})
+        agreed = office.consent.given("erase", statement, body.get("approvals"))
+        said = call.record("content.erase") | {"reason": reason(body)} | agreed
         try:
             if kind is Kind.SUBJECT:
                 return call.json({"erased": await office.eraser.erase_person(said, value)})
@@ -90,9 +96,16 @@ def _set(office: Office) -> Handler:
 
 def _release(office: Office) -> Handler:
     async def release(call: AdminCall) -> Response:
-        body = await call.body({"id": None, "reason": None})
-        hold_id = name(body.get("id"), "id")
-        released = await office.holding.release(hold_id, call.record("hold.release") | {"reason": reason(body)})
+        body = await call.body({"id": None, "reason": None, **_CONSENT})
+        hold_id, why = name(body.get("id"), "id"), reason(body)
+        hold = next((hold for hold in await office.holding.all() if hold.id == hold_id), None)
+        if hold is None:
+            raise NotFound("hold_not_found", "there is no legal hold with this id")
+        statement = office.consent.release(hold, why)
+        if "statement" in body:
+            return call.json({"statement": statement})
+        agreed = office.consent.given("release", statement, body.get("approvals"))
+        released = await office.holding.release(hold_id, call.record("hold.release") | {"reason": why} | agreed)
         if released is None:
             raise NotFound("hold_not_found", "there is no legal hold with this id")
         return call.json({"hold": released.as_json()})

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.approval import Approvers
+from gateway.content.consent import Consent
 from gateway.content.erasing import Eraser, Recorder, unavailable_instead
 from gateway.content.errors import ContentError
 from gateway.content.holding import Holding
@@ -30,6 +32,7 @@ class Office:
     store: ContentStore
     eraser: Eraser
     holding: Holding
+    consent: Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Keeping:
 
 @asynccontextmanager
 async def open_keeping(
-    settings: ContentSettings | None, state: Path, origin: str, records: Recorder
+    settings: ContentSettings | None, state: Path, origin: str, records: Recorder, approvers: Approvers | None = None
 ) -> AsyncGenerator[Keeping]:
     """Raises ConfigError when the store cannot be used; then nothing may be served."""
     if settings is None:
@@ -66,7 +69,8 @@ async def open_keeping(
     except ContentError as exc:
         raise ConfigError(exc.code, exc.problem) from exc
     try:
-        office = Office(store, Eraser(store, records), Holding(store, records))
+        consent = Consent(origin, settings.two_people, approvers or {})
+        office = Office(store, Eraser(store, records), Holding(store, records), consent)
         await _recover(office)
         pruning = asyncio.create_task(office.eraser.prune_for_ever())
         try:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from gateway.approval import NEED
+from gateway.content.consent import ACTIONS
 from policies import fields
 from policies.errors import Problems
 from policies.fields import Section
@@ -26,11 +28,17 @@ class ContentSettings:
     master_key: Path
     classes: Mapping[str, int]
     """Name of a retention class -> how long its text is kept, in nanoseconds."""
+    two_people: frozenset[str] = frozenset()
+    """What one person must not do alone: `erase`, `release` (of a hold)."""
 
 
-def read_content(node: Node | None, file: Path, state: Path, problems: Problems) -> ContentSettings | None:
-    """None: no text is kept. The key's path is relative to the configuration file."""
-    section = Section.open(node, "`content`", problems, ("master_key", "classes")) if node is not None else None
+def read_content(
+    node: Node | None, file: Path, state: Path, problems: Problems, approvers: int = 0
+) -> ContentSettings | None:
+    """None: no text is kept. The key's path is relative to the configuration file; `approvers`: how many there are."""
+    section = (
+        Section.open(node, "`content`", problems, ("master_key", "classes", "two_people")) if node is not None else None
+    )
     if section is None:
         return None
     name = section.require("master_key", fields.text, "")
@@ -39,7 +47,10 @@ def read_content(node: Node | None, file: Path, state: Path, problems: Problems)
         if path.resolve().is_relative_to((state / inner).resolve()):
             told = f"`master_key` is inside `{inner}`, and would be copied with what it protects"
             problems.add(section.place_of("master_key"), told, "another directory, or another disk")
-    return ContentSettings(path, _classes(section, problems))
+    two_people = frozenset(section.get("two_people", fields.list_of(fields.choice(ACTIONS)), fields.NO_TEXTS))
+    if two_people and approvers < NEED:
+        problems.add(section.place_of("two_people"), "`two_people` needs two `approvers`", "gatehouse approver-key")
+    return ContentSettings(path, _classes(section, problems), two_people)
 
 
 def _classes(section: Section, problems: Problems) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from gateway.admin.content_routes import content_routes
 from gateway.admin.erasure_routes import erasure_routes
+from gateway.content.consent import Consent
 from gateway.content.erasing import Eraser
 from gateway.content.holding import Holding
 from gateway.content.keys import Place
@@ -25,7 +26,8 @@ T = TypeVar("T")
 class LiveContent:
     """Use as a context. Holds two exchanges of alice, one of bob, one of nobody, each with request and answer."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, consent: Consent | None = None) -> None:
+        self._consent = consent or Consent(ORIGIN)
         self.log = directory / "audit"
         (self.log / "seg").mkdir(parents=True)
         self.store = ContentStore.open(settings(directory), directory / "state", ORIGIN)
@@ -36,7 +38,7 @@ class LiveContent:
         self.lock = threading.Lock()
 
     def _opened(self, records: Any) -> None:
-        self.office = Office(self.store, Eraser(self.store, records), Holding(self.store, records))
+        self.office = Office(self.store, Eraser(self.store, records), Holding(self.store, records), self._consent)
 
     def __enter__(self) -> LiveContent:
         asyncio.run(self._fill())

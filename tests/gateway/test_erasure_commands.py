@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
+from gateway.audit.note import parse_vkey
+from gateway.content.consent import Consent
 from tests.gateway.admin.test_client import configuration
-from tests.gateway.content.opened import CANARY
+from tests.gateway.content.opened import CANARY, ORIGIN
 from tests.gateway.live_admin import PAUL
 from tests.gateway.live_content import LiveContent
 
@@ -84,3 +86,30 @@ def test_an_export_is_a_new_file_for_its_owner_only(run: Run, live: LiveContent,
 def test_what_is_meant_must_be_said(run: Run, words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         run(*words)
+
+
+def test_where_two_people_are_needed_one_is_not_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEHOUSE_OPERATOR_KEY", PAUL)
+    people = {}
+    for who in ("alice", "bob"):
+        assert cli.main(["approver-key", str(tmp_path / f"{who}.key"), "--name", who]) == 0
+        people[who] = parse_vkey(capsys.readouterr().out.split(": ")[1].strip())
+    with LiveContent(tmp_path, Consent(ORIGIN, frozenset({"erase", "release"}), people)) as live:
+        file = str(configuration(tmp_path, live.admin.port))
+        held = live.post("holds", {"request": "r4", "case": "C-1", "reason": "court"})["hold"]["id"]
+        for order in (["hold", "release", held], ["erase", "--request", "r4"]):
+            command = ["audit", *order, *WHY, "--config", file]
+            assert cli.main(command) == 2
+            assert "approval_missing" in capsys.readouterr().err
+            statement = tmp_path / f"{order[0]}.statement"
+            assert cli.main([*command, "--statement", str(statement)]) == 0
+            for who in people:
+                key = ["--key", str(tmp_path / f"{who}.key"), "--name", who]
+                assert cli.main(["approve", str(statement), *key]) == 0
+            approvals = [word for who in people for word in ("--approval", f"{statement}.{who}")]
+            assert cli.main([*command, *approvals[:2]]) == 2
+            assert cli.main([*command, *approvals]) == 0
+        done = [record for record in live.records if record["type"] in ("hold.release", "content.erase")]
+    assert [record["approved_by"] for record in done] == [["alice", "bob"]] * 3

@@ -49,3 +49,16 @@ def test_without_it_nothing_is_kept() -> None:
 def test_what_is_wrong_is_told(text: str, told: str) -> None:
     with pytest.raises(FileErrors, match=told):
         read(text)
+
+
+def test_two_people_need_two_approvers() -> None:
+    text = "{master_key: m, classes: {default: 1d}, two_people: [erase, release]}"
+    with pytest.raises(FileErrors, match="needs two `approvers`"):
+        read(text)
+    problems = Problems()
+    settings = read_content(parse(text.encode(), str(FILE), problems), FILE, STATE, problems, 2)
+    problems.raise_if_any()
+    assert settings is not None
+    assert settings.two_people == {"erase", "release"}
+    with pytest.raises(FileErrors, match="one of `erase`, `release`"):
+        read("{master_key: m, classes: {default: 1d}, two_people: [prune]}")
