@@ -1,6 +1,7 @@
 """What durable records cost: appends from many tasks, a start that reads them back, and their verification.
 
     python -m bench.audit --writers 16 --records 40000 --dir /var/tmp
+    python -m bench.audit --writers 16 --copy /mnt/other    # and with a copy there
 
 CPU is that of the whole process, event loop included. The disk decides the rate, so its sync time is measured first.
 """
@@ -12,6 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -22,6 +24,7 @@ from gateway.audit.files import OsFiles
 from gateway.audit.keys import trust_path
 from gateway.audit.log import AuditLog, AuditSettings
 from gateway.audit.recover import recover
+from gateway.audit.sinks.settings import DirectoryPlace, SinkSettings, SinksSettings
 from gateway.audit.verify import load_trust, verify
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -51,6 +54,12 @@ def probe(directory: Path) -> float:
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - started)
     return sorted(times)[100] * 1e3
+
+
+def copying(place: Path, copy: Path, require: int) -> SinksSettings:
+    """One directory sink below `copy`."""
+    copy.mkdir()
+    return SinksSettings((SinkSettings("copy", DirectoryPlace(copy)),), require, place / "state")
 
 
 async def append_all(settings: AuditSettings, writers: int, records: int) -> None:
@@ -88,11 +97,22 @@ def read_back(settings: AuditSettings) -> None:
         print(f"{name}: {count / cpu:,.0f} records of {size:.0f} bytes per second of one core")
 
 
+def measure_copies(settings: AuditSettings, other: Path, writers: int, records: int) -> None:
+    """The same appends with a copy that nobody waits for, and with one that every record waits for."""
+    for require, what in ((1, "a copy, not waited for"), (2, "a copy, required")):
+        place = settings.directory.parent / f"require-{require}"
+        sinks = copying(place, other / str(require), require)
+        print(f"{what}: ", end="")
+        again = replace(settings, directory=place / "log", key_path=place / "keys" / "audit.pem", sinks=sinks)
+        uvloop.run(append_all(again, writers, records))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--writers", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="a directory on the disk to measure")
+    parser.add_argument("--copy", type=Path, help="a directory on the disk where a copy is to be measured")
     arguments = parser.parse_args()
     for writers in arguments.writers:
         with tempfile.TemporaryDirectory(dir=arguments.dir) as scratch:
@@ -100,6 +120,9 @@ def main() -> None:
             print(f"sync of this disk: median {probe(place):.2f} ms; load {os.getloadavg()[0]:.1f}")
             settings = AuditSettings(place / "log", "bench/one/audit", place / "keys" / "audit.pem", {"id": "bench"})
             uvloop.run(append_all(settings, writers, arguments.records))
+            if arguments.copy is not None:
+                with tempfile.TemporaryDirectory(dir=arguments.copy) as other:
+                    measure_copies(settings, Path(other), writers, arguments.records)
             if writers == arguments.writers[-1]:
                 read_back(settings)
 
