@@ -33,8 +33,6 @@ from gateway.audit.spot_check import spot_check
 from gateway.audit.start import MAX_BATCH, open_writer
 from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
-CHECKPOINT_PATIENCE_S = 30.0
-"""How long records may be written without a signed head before the log counts as broken."""
 _NO_ADMISSION = "the disk has no room for another exchange"
 
 
@@ -320,7 +318,7 @@ class AuditLog:
                 self._sign()
                 return
             self._forked = isinstance(exc, HeadConflict)
-            if self._forked or time.monotonic() - self._signed_at > CHECKPOINT_PATIENCE_S:
+            if self._forked or time.monotonic() - self._signed_at > self._settings.head_patience_s:
                 self._break(exc)
             return
         self._note_signed()

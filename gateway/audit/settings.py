@@ -30,6 +30,8 @@ class AuditSettings:
     checkpoint_interval_s: float = 0.1
     idle_checkpoint_s: float = 60.0
     probe_interval_s: float = 1.0
+    head_patience_s: float = 30.0
+    """How long records may be written without a signed head before the log counts as broken."""
     stall_s: float = 5.0
     """A sync that takes longer makes new appends fail."""
     head_store: Path | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,25 @@ async def test_receipts_are_signed_by_the_key_of_the_day(tmp_path: Path) -> None
     chain = load_chain(tmp_path / "log", trust_in(tmp_path))
     kept = parse_receipt(text)
     assert (kept.seq, kept.leaf, check_receipt(kept, chain).number) == (receipt.seq, receipt.leaf, 0)
+
+
+async def test_a_log_without_a_valid_key_goes_on_for_a_while_and_says_why_it_stops(tmp_path: Path) -> None:
+    clock = FixedClock()
+    settings = replace(settings_in(tmp_path, epoch_s=86_400, probe_interval_s=0.01), head_patience_s=0.1)
+    log = AuditLog.open(replace(settings, checkpoint_interval_s=0.01), clock=clock)
+    await log.close()
+    (tmp_path / "keys" / "audit.pem").unlink()
+    log = AuditLog.open(replace(settings, checkpoint_interval_s=0.01), clock=clock)
+    Days(clock).pass_by(1.1)
+    await log.append({"type": "auth.fail"})
+    for _ in range(500):
+        if log.state != "ok":
+            break
+        await asyncio.sleep(0.01)
+    assert log.state == "audit_epoch_missing"
+    with pytest.raises(AuditUnavailable):
+        await log.append({"type": "auth.fail"})
+    size = len(records_in(tmp_path))
+    await asyncio.sleep(0.1)
+    assert len(records_in(tmp_path)) == size, "a probe that cannot be signed is not written each second"
+    await log.close()

@@ -96,3 +96,86 @@ def test_clock_that_went_back_while_the_process_was_down_is_told(tmp_path: Path)
     assert types_in(tmp_path) == ["gateway.start", "clock.step", "gateway.start"]
     assert records_in(tmp_path)[1]["clock"] == {"from": "2000000000003000000", "to": "1900000000002000000"}
     assert verified(tmp_path).exit == 0
+
+
+def pass_by(clock: FixedClock, wall_s: float, mono_s: float) -> None:
+    clock.wall += round(wall_s * 10**9)
+    clock.mono += round(mono_s * 10**9)
+
+
+def test_head_that_comes_late_says_so_first(tmp_path: Path) -> None:
+    """A process that was stopped for three minutes; without the record the verifier would ask what happened then."""
+    clock = FixedClock()
+    log = opened(tmp_path, clock=clock)
+    pass_by(clock, 180, 180)
+    log.writer.sign_head()
+    log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path) == ["gateway.start", "audit.fail"]
+    assert records_in(tmp_path)[1]["err"] == {"code": "head_late", "where": "head", "late_ms": 180002}
+    assert verified(tmp_path).finding is None
+
+
+def test_late_writer_says_so_before_the_records_that_wait(tmp_path: Path) -> None:
+    clock = FixedClock()
+    log = opened(tmp_path, clock=clock)
+    pass_by(clock, 90, 90)
+    log.writer.write([{"type": "a"}])
+    pass_by(clock, 90, 90)
+    log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path) == ["gateway.start", "audit.fail", "a", "audit.fail"]
+    assert verified(tmp_path).finding is None
+
+
+def test_heads_that_are_in_time_say_nothing(tmp_path: Path) -> None:
+    clock = FixedClock()
+    log = opened(tmp_path, clock=clock)
+    for _ in range(5):
+        pass_by(clock, 60, 60)
+        log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path) == ["gateway.start"]
+    assert verified(tmp_path).finding is None
+
+
+@pytest.mark.parametrize("wall_s", [600, -600])
+def test_clock_that_is_set_while_nothing_happens_is_told_with_the_next_head(tmp_path: Path, wall_s: float) -> None:
+    """A machine that slept: its monotonic clock stood still."""
+    clock = FixedClock()
+    log = opened(tmp_path, clock=clock)
+    pass_by(clock, wall_s, 1)
+    log.writer.sign_head()
+    log.close()
+    assert types_in(tmp_path) == ["gateway.start", "clock.step"]
+    assert verified(tmp_path).finding is None
+
+
+def test_segment_that_is_lost_while_the_clock_goes_back_and_an_epoch_begins(tmp_path: Path) -> None:
+    """What has to be in the first record is in the first record: one says both."""
+    clock = FixedClock()
+    log = opened(tmp_path, FaultyFiles(), clock, epoch_s=86_400)
+    log.writer.write([{"type": "a"}])
+    fail_once = iter([True])
+    log.files.fault = lambda _, name: 5 if name == "datasync" and next(fail_once, False) else None  # type: ignore[attr-defined]
+    pass_by(clock, -10, 0.001)
+    log.writer.write([{"type": "b"}])
+    pass_by(clock, 86_500, 86_500)
+    log.writer.sign_head()
+    log.close()
+    told = records_in(tmp_path)
+    [step] = [record for record in told if "continues" in record]
+    assert step["type"] == "clock.step"
+    assert (step["err"], step["continues"]) == (
+        {"code": "segment_lost", "where": "sync"},
+        {"first": 0, "offset": step_offset(tmp_path)},
+    )
+    assert "key.epoch" in types_in(tmp_path)
+    report = verified(tmp_path)
+    assert report.finding is None, report.finding
+
+
+def step_offset(path: Path) -> int:
+    """Where the second record ends."""
+    first, second = segments_in(path)[0].read_bytes().splitlines(keepends=True)[:2]
+    return len(first) + len(second)
