@@ -64,6 +64,7 @@ def copying(place: Path, copy: Path, require: int) -> SinksSettings:
 
 async def append_all(settings: AuditSettings, writers: int, records: int) -> None:
     log = AuditLog.open(settings)
+    await log.append({"type": "policy.load", "stage": "complete", "policy": ADMIT["policy"]})
     waits: list[float] = []
 
     async def writer(name: int) -> None:
@@ -91,7 +92,10 @@ def read_back(settings: AuditSettings) -> None:
             signed = newest_checkpoint(settings.directory, chain)
             count = recover(settings.directory, signed.head if signed else None, OsFiles(), chain).tree.size
         else:
-            count = verify(settings.directory, key).records
+            report = verify(settings.directory, key)
+            count = report.records
+            if report.finding is not None:
+                print(f"DOES NOT HOLD: {report.finding}")
         cpu = time.process_time() - cpu
         size = sum(file.stat().st_size for file in (settings.directory / "seg").iterdir()) / count
         print(f"{name}: {count / cpu:,.0f} records of {size:.0f} bytes per second of one core")
