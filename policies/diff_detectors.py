@@ -114,7 +114,7 @@ def _option(spec: DetectorSpec, key: str, before: Option | None, after: Option |
     if before == after and (not isinstance(before, Mapping) or list(before) == list(_pairs(after))):
         return []
     name, shown = spec.name, (_told(before), _told(after))
-    if key in _MORE_IS_MORE or key in _FEWER_IS_MORE:
+    if (key in _MORE_IS_MORE or key in _FEWER_IS_MORE) and _is_names(before) and _is_names(after):
         return _names(spec, key, before, after)
     if key in _NUMBERS and _is_known(key, before) and _is_known(key, after):
         more_is, reasons = _NUMBERS[key]
@@ -138,6 +138,11 @@ def _names(spec: DetectorSpec, key: str, before: Option | None, after: Option | 
     if gained := _shown(now - was):
         changes.append(Change("detector", spec.name, f"{key} gained", "", gained, more, _FINDS[more]))
     return changes
+
+
+def _is_names(option: Option | None) -> bool:
+    """`words` is a list for one guard and a number for another."""
+    return option is None or isinstance(option, tuple)
 
 
 def _shown(names: frozenset[str]) -> str:

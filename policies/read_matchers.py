@@ -210,8 +210,9 @@ class _Conditions:
         codes = self._codes(key)
         if codes is None:
             return None
-        wanted = codes if key == "in" else frozenset(self._declared.guard.categories) - codes
-        return AnyCategory(self._name, MappingProxyType(dict.fromkeys(sorted(wanted), PPM)))
+        if key == "in":
+            return AnyCategory(self._name, MappingProxyType(dict.fromkeys(sorted(codes), PPM)))
+        return Not(OnlyCategories(self._name, codes, MappingProxyType({}), PPM))
 
     def _by_language(self, matcher: Callable[[Thresholds], Matcher]) -> Matcher:
         """The condition by the detector's thresholds, and by those of each language where the exchange is in one."""
