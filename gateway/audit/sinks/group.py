@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.files import Files
 from gateway.audit.record import Json
@@ -20,6 +22,8 @@ from gateway.audit.sinks.opened import make_sink
 from gateway.audit.sinks.position import PositionFile
 from gateway.audit.sinks.settings import SinksSettings
 from gateway.audit.sinks.worker import SinkState, Worker
+
+log = structlog.get_logger()
 
 
 class QuorumLost(AuditUnavailable):
@@ -102,6 +106,7 @@ class Sinks:
             if state.up != self._told[state.name]:
                 self._told[state.name] = state.up
                 kind = "audit.sink_up" if state.up else "audit.sink_down"
+                log.warning(kind.replace(".", "_"), sink=state.name, lag=state.lag, code=state.code)
                 sink: dict[str, Json] = {"name": state.name, "lag": state.lag}
                 found.append(
                     {"type": kind, "stage": "complete", "sink": sink | ({} if state.up else {"code": state.code})}

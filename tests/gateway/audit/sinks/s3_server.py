@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ class Store:
     lose_answers: int = 0
     """So many puts are stored and then get no answer."""
     keeps_versions: bool = True
+    is_tls: bool = False
     puts: int = 0
     bad_signatures: int = 0
     clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,7 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, body, Content_Type="application/xml")
 
     def _signed(self, body: bytes) -> bool:
-        if self.headers["x-amz-content-sha256"] != hashlib.sha256(body).hexdigest():
+        digest = self.headers["x-amz-content-sha256"]
+        if digest != hashlib.sha256(body).hexdigest() and not (self.store.is_tls and digest == "UNSIGNED-PAYLOAD"):
             return False
         if hmac.compare_digest(_signature(self), self.headers["authorization"].rpartition("Signature=")[2]):
             return True
@@ -207,16 +210,18 @@ def _signature(request: _Handler) -> str:
 
 
 @contextmanager
-def s3_server() -> Iterator[tuple[Store, str]]:
+def s3_server(tls: ssl.SSLContext | None = None) -> Iterator[tuple[Store, str]]:
     """A running store and its endpoint."""
-    store = Store()
+    store = Store(is_tls=tls is not None)
     handler = type("Handler", (_Handler,), {"store": store})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield store, f"http://127.0.0.1:{server.server_address[1]}"
+        yield store, f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from gateway.audit.sinks.bucket import Bucket
 from gateway.audit.sinks.errors import SinkError
 from gateway.audit.sinks.settings import ObjectPlace
 from tests.gateway.audit.sinks.s3_server import ACCESS, BUCKET, REGION, SECRET, Store, s3_server
+from tests.gateway.audit.sinks.tls import Authority
 
 
 @pytest.fixture
@@ -58,3 +61,20 @@ def test_errors_name_the_code_and_never_what_the_store_says(s3: tuple[Store, Buc
     with pytest.raises(SinkError, match="no answer") as caught:
         nobody.put("LOG", b"x")
     assert caught.value.code == "sink_unreachable"
+
+
+def test_store_is_trusted_by_the_authority_of_the_settings_and_no_other(tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path / "tls"), Authority(tmp_path / "other")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.certificate("store"))
+    with s3_server(context) as (store, endpoint):
+        trusting, other = (
+            Bucket(ObjectPlace(endpoint, BUCKET, ACCESS, SECRET, region=REGION, ca=known.ca), "o")
+            for known in (authority, stranger)
+        )
+        trusting.put("LOG", b"x")
+        assert trusting.get("LOG") == b"x"
+        with pytest.raises(SinkError, match="no answer"):
+            other.put("LOG", b"y")
+        assert store.names() == ["o/LOG"]
+        assert len(store.objects["o/LOG"]) == 1
