@@ -76,9 +76,11 @@ def check(use: str, options: Mapping[str, object]) -> None:
 
 
 def build(use: str, options: Mapping[str, object], sources: Mapping[str, ModelSource]) -> Guard:
-    """The guard, ready to judge. `sources` is by `use`."""
+    """The guard, ready to judge. `sources` is by `use`. Reads what it needs from disk: not for an event loop."""
     if use in KINDS:
-        return _rule(use, options)
+        rule = _rule(use, options)
+        rule.ready()
+        return rule
     source = sources.get(use)
     profile = (source.profile if source else None) or PROFILES.get(use)
     if profile is None:

@@ -49,6 +49,10 @@ class RuleGuard(ABC):
     def spans(self, text: str) -> Iterator[Span]:
         """Every hit, by rising start. Pure, and linear in the text."""
 
+    def ready(self) -> None:
+        """Reads what the first text would have to wait for. Called where a guard is built to judge, never on a loop."""
+        return
+
     def is_quick(self, parts: Sequence[Part]) -> bool:
         """Whether `judge_now` may run on the event loop."""
         size, is_ascii = 0, True

@@ -2,15 +2,15 @@
 
 A text is read in segments, so that a passage in another language is not outvoted by the rest. A segment with fewer than
 LEAST letters, or whose language is not clear, counts as `unknown`, never as the language that is likeliest. Why this
-library: docs/decisions/0016-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read by the first
-text that is judged, in a thread, and once in a process.
+library: docs/decisions/0016-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read when a guard is
+built to judge, once in a process, and not when a policy is checked.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from threading import Lock
 from typing import Final, Protocol
 
 from guards.options import Options
@@ -58,9 +58,12 @@ class LanguageGuard(RuleGuard):
     def spans(self, text: str) -> Iterator[Span]:
         return iter(())
 
+    def ready(self) -> None:
+        _identifier()
+
     def is_quick(self, parts: Sequence[Part]) -> bool:
-        """Inline only with the model at hand."""
-        return _identifier.cache_info().currsize > 0 and sum(len(part.text) for part in parts) <= INLINE_OTHER // 4
+        """Only with the model at hand."""
+        return bool(_LOADED) and sum(len(part.text) for part in parts) <= INLINE_OTHER // 4
 
     def _verdict(self, text: str) -> Verdict:
         found = dict.fromkeys(_language(segment) for segment in _segments(text))
@@ -88,10 +91,15 @@ def _language(segment: str) -> str:
     return code if confidence >= SURE and code != "zxx" else UNKNOWN
 
 
-@lru_cache(maxsize=1)
-def _identifier() -> Identifier:
-    # Imported here because it brings numpy, which a front without this guard does without.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+_LOADED: Final[list[Identifier]] = []
+_LOADING: Final = Lock()
 
-    found: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    return found
+
+def _identifier() -> Identifier:
+    with _LOADING:
+        if not _LOADED:
+            # Imported here because it brings numpy, which a front without this guard does without.
+            from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+            _LOADED.append(LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True))
+        return _LOADED[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from guards.registry import build
 from guards.rules.language import CODES, LANGUAGES, LEAST, LanguageGuard, _identifier
 from guards.verdict import PPM, Part, Scope
 
@@ -55,3 +56,10 @@ def test_ordinary_sentences_are_seldom_misnamed() -> None:
     wrong = [(lang, codes) for lang, codes in named if codes not in ([lang], ["unknown"])]
     assert len(named) > 200
     assert len(wrong) <= 0.05 * len(named)
+
+
+def test_a_guard_that_is_ready_judges_short_parts_at_once_and_one_that_is_built_is_ready() -> None:
+    guard = build("language", {}, {})
+    assert isinstance(guard, LanguageGuard)
+    assert guard.is_quick([Part(Scope.USER, "/messages/0/content", "user", ENGLISH)])
+    assert not guard.is_quick([Part(Scope.USER, "/messages/0/content", "user", ENGLISH * 100)])
