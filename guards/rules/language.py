@@ -2,8 +2,8 @@
 
 A text is read in segments, so that a passage in another language is not outvoted by the rest. A segment with fewer than
 LEAST letters, or whose language is not clear, counts as `unknown`, never as the language that is likeliest. Why this
-library: docs/decisions/0016-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read when a guard is
-built to judge, once in a process, and not when a policy is checked.
+library: docs/decisions/0016-language-by-py3langid.md. The model takes some 0.7 s and 90 MiB, so it is read when a guard
+is built to judge, once in a process, and not when a policy is checked.
 """
 
 from __future__ import annotations
