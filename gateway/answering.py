@@ -20,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import AnswerEvent, Channel, ChatRequest, Ended, Released, ReleasedText
 from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
 from gateway.jsonstrict import Json
+from gateway.reviews import Reviewers
 from gateway.rewrite import kept_parts
 from gateway.steps import Admitted, Audit, Blocked, InForce, Step
 from gateway.streaming import Windows
@@ -50,9 +51,11 @@ class Answer:
         context: Context,
         client: Client,
         transcript: Transcript,
+        reviewers: Reviewers,
     ) -> None:
         self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
         self._context, self._client, self._transcript = context, client, transcript
+        self._reviewers = reviewers
         policy = in_force.policy
         spec = stream_for(policy, exchange.facts(request.parts, request.model, None))
         self._windowed = request.stream and spec.mode == "window"
@@ -107,6 +110,8 @@ class Answer:
         began = time.monotonic()
         findings = await self._in_force.find(window.parts, self._context)
         decisions = {choice: self._decide(window, choice, findings) for choice in window.choices}
+        for choice in [choice for choice, decision in decisions.items() if decision.reviews]:
+            decisions[choice] = await self._reviewed(window, choice, decisions[choice])
         blocked = {choice: decision for choice, decision in decisions.items() if decision.action is Action.BLOCK}
         self._blocked |= blocked
         failed = any(decision.code == GUARD_UNAVAILABLE for decision in blocked.values())
@@ -140,6 +145,11 @@ class Answer:
         if cuts and (not keeps_form(parts, cuts) or self._held.comes_too_late(window, cuts)):
             return unredactable(decision)
         return decision
+
+    async def _reviewed(self, window: Window, choice: int, decision: Decision) -> Decision:
+        """People see the choice whole before anything of it leaves."""
+        parts, person = window.parts_of(choice), self._request.person
+        return await self._reviewers.reviewed(self._audit, self._exchange, decision, parts, person)
 
     def _ends(self, number: int, blocked: Mapping[int, Decision]) -> list[Blocked]:
         """A block for each choice that one ended; the last one speaks for the exchange if no choice is left."""
@@ -207,10 +217,12 @@ class Answer:
 
 
 def replaces_text(window: Window, decision: Decision) -> bool:
-    """Whether a whole answer, or all text of a channel, is to be replaced."""
+    """Whether a whole answer is to be replaced or to wait, or all text of a channel is to be replaced."""
     paths = {stretch.path for stretch in window.stretches}
-    return decision.template is not None or any(
-        cut.kind == "replace" and cut.path in paths for cut in decision.redactions
+    return (
+        decision.template is not None
+        or bool(decision.reviews)
+        or any(cut.kind == "replace" and cut.path in paths for cut in decision.redactions)
     )
 
 

@@ -242,10 +242,12 @@ def _decision(decision: Decision) -> Json:
     if decision.opened:
         lists["opened"] = [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened]
     said: Record = {
-        "outcome": _OUTCOMES[decision.action],
+        "outcome": _outcome(decision),
         "action": decision.action.name.lower(),
         "code": decision.code,
     }
+    if decision.reviews:
+        lists["reviews"] = [{"rule": rule, "queue": review.queue} for rule, review in decision.reviews]
     if decision.template is not None:
         said["template"] = decision.template
     if decision.route is not None:
@@ -268,7 +270,7 @@ def choice_rows(decisions: Mapping[int, Decision]) -> list[Json]:
     return [
         {
             "choice": choice,
-            "outcome": _OUTCOMES[decision.action],
+            "outcome": _outcome(decision),
             "action": decision.action.name.lower(),
             "rules": list(decision.rules[:20]),
             "code": decision.code,
@@ -277,10 +279,11 @@ def choice_rows(decisions: Mapping[int, Decision]) -> list[Json]:
     ]
 
 
-_OUTCOMES: Final[Mapping[Action, str]] = {
-    action: "block" if action is Action.BLOCK else "modified" if action >= Action.REDACT else "allow"
-    for action in Action
-}
+def _outcome(decision: Decision) -> str:
+    if decision.action is Action.BLOCK:
+        return "block"
+    is_modified = decision.redactions or decision.template is not None or decision.route is not None
+    return "modified" if is_modified else "allow"
 
 
 def _transforms(decision: Decision) -> Record:

@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, NotFound, Unavailable
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
 from gateway.restoring import restored
+from gateway.reviews import ReviewDesk, Reviewers
 from gateway.rewrite import kept_parts, with_redactions
 from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServer, Step
 from gateway.tokens import Vault
@@ -36,8 +37,15 @@ __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServer", "Pipeline",
 class Pipeline:
     """Runs exchanges, each with a place of its own for its records. Holds no state of any of them."""
 
-    def __init__(self, server: ModelServer, digest_key: bytes, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self,
+        server: ModelServer,
+        digest_key: bytes,
+        keeper: Keeper | None = None,
+        reviewers: Reviewers | None = None,
+    ) -> None:
         self._server, self._digest_key, self._keeper = server, digest_key, keeper or NothingKept()
+        self._reviewers = reviewers or ReviewDesk()
 
     async def run(
         self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, client: Client | None = None
@@ -49,6 +57,9 @@ class Pipeline:
             context = Context.of(request.parts, exchange.caller.tenant)
             findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
             served, decision = await self._routed(request, decision, served)
+            if decision.reviews:
+                reviewed = self._reviewers.reviewed(audit, exchange, decision, request.parts, request.person)
+                decision = await reviewed
         except asyncio.CancelledError as exc:
             code = client.why_ended(exc)
             status = 499 if client.is_gone else 503
@@ -77,7 +88,7 @@ class Pipeline:
                 for said in from_template(in_force.policy, decision, choice):
                     yield said
             return
-        answer = Answer(audit, exchange, in_force, request, context, client, transcript)
+        answer = Answer(audit, exchange, in_force, request, context, client, transcript, self._reviewers)
         async with (
             aclosing(
                 restored(self._server.answer(body, stream=request.stream, choices=request.n), vault.originals)

@@ -27,15 +27,17 @@ from gateway.exchange import (
 )
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Blocked, InForce, Pipeline
+from gateway.reviews import Log, refused
 from gateway.transcript import NothingKept
 from gateway.wire import parse_chat
 from guards.errors import ErrorKind, GuardError
 from guards.panel import Panel
 from guards.registry import RULES, build
 from guards.verdict import NO_CONTEXT, Context, Guard, GuardIdentity, Part, Verdict
+from policies.ballots import Ballot, State
 from policies.cases import Case, Expect, Fake, Message, Send
 from policies.cases import Upstream as Said
-from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
+from policies.model import GUARD_UNAVAILABLE, Action, Decision, DetectorSpec, Policy
 
 _KEY = b"rehearsal keys protect no content"
 _DEPTH = 64
@@ -56,6 +58,8 @@ class Outcome:
     annotations: set[str] = field(default_factory=set)
     template: str | None = None
     route: str | None = None
+    state: str | None = None
+    because: str | None = None
     client_saw: str = field(default="", repr=False)
     upstream_saw: tuple[str, ...] = field(default=(), repr=False)
 
@@ -114,7 +118,8 @@ async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
     exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, case.upstream.class_)
     try:
         request = _request(policy, case.send)
-        steps = Pipeline(server, _KEY, _Forgets()).run(records, exchange, in_force, request)
+        reviewers = _Reviewers(case.votes, outcome)
+        steps = Pipeline(server, _KEY, _Forgets(), reviewers).run(records, exchange, in_force, request)
         async for step in steps:
             if isinstance(step, Blocked):
                 outcome.code, outcome.status = step.decision.code, _status(step, outcome)
@@ -123,6 +128,11 @@ async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
                 outcome.client_saw += step.text
             elif isinstance(step, ReleasedCalls):
                 outcome.client_saw += "".join(call.name + call.arguments for call in step.calls)
+    except _StillHeldError as held:
+        records.sum_up(outcome)
+        outcome.action, outcome.rules = Action.REVIEW, {rule for rule, _ in held.decision.reviews}
+        outcome.upstream_calls, outcome.upstream_saw = len(server.bodies), tuple(_texts(server.bodies))
+        return outcome
     except GatewayError as exc:
         outcome.action, outcome.code, outcome.status = Action.BLOCK, exc.code, exc.status
     records.sum_up(outcome)
@@ -149,7 +159,7 @@ def _differences(expect: Expect, outcome: Outcome) -> list[str]:
         found.append(("flags", _listed(outcome.flags), _listed(expect.flags)))
     if expect.annotations is not None:
         found.append(("annotations", _listed(outcome.annotations), _listed(expect.annotations)))
-    for key in ("template", "route"):
+    for key in ("template", "route", "state", "because"):
         if (wanted := getattr(expect, key)) is not None:
             found.append((key, getattr(outcome, key) or "none", wanted))
     if expect.upstream_calls is not None:
@@ -179,6 +189,8 @@ def _request(policy: Policy, send: Send) -> ChatRequest:
         body["stream"] = True
     if send.n > 1:
         body["n"] = send.n
+    if send.requester:
+        body["user"] = send.requester
     if send.seed is not None:
         body["seed"] = send.seed
     return parse_chat(dumps(body), policy.limits)
@@ -220,6 +232,32 @@ class _Scripted:
 
     def _fake(self, part: Part) -> Fake | None:
         return next((fake for fake in self._fakes if fake.scope in (None, part.scope)), None)
+
+
+class _StillHeldError(Exception):
+    """The votes of the case do not decide a review: there the case ends."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__("an exchange is held")
+        self.decision = decision
+
+
+class _Reviewers:
+    """People who vote as the case says, at once."""
+
+    def __init__(self, votes: Sequence[tuple[str, bool]], outcome: Outcome) -> None:
+        self._votes, self._outcome = votes, outcome
+
+    async def reviewed(
+        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+    ) -> Decision:
+        ballot = Ballot.of((review for _, review in decision.reviews), (exchange.caller.key_id, person))
+        for name, approves in self._votes:
+            ballot.cast(name, approves)
+        self._outcome.state, self._outcome.because = str(ballot.state), ballot.because
+        if ballot.state is State.PENDING:
+            raise _StillHeldError(decision)
+        return decision if ballot.state is State.APPROVED else refused(decision, ballot.state)
 
 
 class _Records:

@@ -37,7 +37,7 @@ from policies.read_times import day_end
 from policies.yaml_strict import Broken, Entry, Listing, Node, Table
 
 ROLES = ("system", "user", "assistant", "tool")
-ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "route", "block")
+ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "route", "review", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"
 _NOON = 12 * 3600
@@ -65,6 +65,8 @@ class Send:
     """What the key, or the client, says of the request; sorted."""
     n: int = 1
     seed: int | None = None
+    requester: str = ""
+    """The person for whom the request says it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,9 @@ class Expect:
     """Exactly the fields that the record is marked with, sorted."""
     template: str | None = None
     route: str | None = None
+    state: str | None = None
+    """What a review came to: `approved`, `denied`, or `pending` when the votes of the case do not decide it."""
+    because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class Case:
     expect: Expect
     at: int | None = None
     """When it is, in seconds since 1970; None: now."""
+    votes: tuple[tuple[str, bool], ...] = ()
+    """(who, whether they approve), in order, of a review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +161,10 @@ class CaseReader:
         if name in names:
             self.problems.add(section.place_of("name"), f"test name is here twice, first in line {names[name].line}")
         names[name] = section.place_of("name")
-        fakes, upstream, at = self._fakes(section.node("fake"))
+        fakes, upstream, at, votes = self._fakes(section.node("fake"))
         send = self._send(section)
         expect = self._expect(section)
-        return Case(section.place, name, send, fakes, upstream, expect, at) if send and expect else None
+        return Case(section.place, name, send, fakes, upstream, expect, at, votes) if send and expect else None
 
     def _open(self, section: Section, key: str, known: Iterable[str], later: Iterable[str]) -> Section | None:
         node = section.node(key)
@@ -168,7 +175,7 @@ class CaseReader:
 
     def _send(self, case: Section) -> Send | None:
         names = (*words.CLAIMS, *self.claims)
-        known = ("messages", "stream", "model", "tenant", "app", "n", "seed", *names)
+        known = ("messages", "stream", "model", "tenant", "app", "n", "seed", "requester", *names)
         section = self._open(case, "send", known, words.LATER_SEND)
         if section is None:
             return None
@@ -180,16 +187,20 @@ class CaseReader:
             app=section.get("app", text, DEFAULT_CALLER),
             claims=tuple(sorted((name, section.get(name, text, "")) for name in names if name in section)),
             n=section.get("n", integer(1, 128), 1),
+            requester=section.get("requester", text, ""),
             seed=section.get("seed", integer(0, 2**31), 0) if "seed" in section else None,
         )
 
-    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream, int | None]:
+    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream, int | None, tuple[tuple[str, bool], ...]]:
         found = table(node, "`fake`", self.problems) if node else None
         fakes: list[Fake] = []
         upstream, at = Upstream(), None
+        votes: tuple[tuple[str, bool], ...] = ()
         for entry in found.entries if found else ():
             if entry.key == "upstream":
                 upstream = self._upstream(entry)
+            elif entry.key == "reviews":
+                votes = list_of(_vote, may_repeat=True)(entry.value, "`reviews`", self.problems) or ()
             elif entry.key == "clock":
                 over = day_end(entry.value, "`clock`", self.problems)
                 at = None if over is None else over - _NOON
@@ -197,9 +208,9 @@ class CaseReader:
                 declared = self.detectors[entry.key]
                 fakes.extend(self._detector(entry, declared) if declared else ())
             else:
-                known = dict.fromkeys([*self.detectors, "upstream", "clock"])
+                known = dict.fromkeys([*self.detectors, "upstream", "clock", "reviews"])
                 Section.open(_alone(entry), "`fake`", self.problems, known, words.LATER_FAKE)
-        return tuple(fakes), upstream, at
+        return tuple(fakes), upstream, at, votes
 
     def _upstream(self, entry: Entry) -> Upstream:
         known = ("text", "chunks", "tool_calls", "class")
@@ -280,6 +291,8 @@ class CaseReader:
             annotations=tuple(sorted(annotations)) if "annotations" in section else None,
             template=section.get("template", text, "") or None,
             route=section.get("route", text, "") or None,
+            state=section.get("state", choice(("approved", "denied", "pending")), "") or None,
+            because=section.get("because", text, "") or None,
             client_sees=section.get("client_sees", one_or_more(text), NO_TEXTS),
             client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
             upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),
@@ -313,3 +326,12 @@ def _call(node: Node, what: str, problems: Problems) -> tuple[str, str] | None:
         return None
     [entry] = found.entries
     return entry.key, json.dumps(plain(entry.value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _vote(node: Node, what: str, problems: Problems) -> tuple[str, bool] | None:
+    """`{by: u2, vote: approve}`."""
+    section = Section.open(node, what, problems, ("by", "vote"))
+    if section is None:
+        return None
+    by, vote = section.require("by", text, ""), section.require("vote", choice(("approve", "deny")), "")
+    return (by, vote == "approve") if by and vote else None

@@ -104,6 +104,9 @@ def _do_form(do: Do) -> Form:
     form: list[Form] = [do.action.name.lower(), *texts]
     if do.field or do.template or do.before_audit or do.reversible:
         form += [do.field, do.template, int(do.before_audit), int(do.reversible)]
+    if do.review is not None:
+        review = do.review
+        form += [review.queue, review.quorum, review.hold, review.timeout_ms, int(review.distinct)]
     if do.model:
         form += [do.model, int(do.require_seed)]
     return form

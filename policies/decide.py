@@ -33,6 +33,7 @@ from policies.model import (
     Plan,
     Policy,
     Redaction,
+    Review,
     Risk,
     Rule,
 )
@@ -142,6 +143,7 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         template=first.template,
         route=first.route,
         require_seed=first.require_seed,
+        reviews=first.reviews,
         opened=_all(decision.opened for decision in decisions),
         exempt=_all(decision.exempt for decision in decisions),
     )
@@ -165,6 +167,7 @@ class _Tally:
     """Those that put a template in place of the answer."""
     routes: dict[str, Rule] = field(default_factory=dict)
     """Those that send the request to another model."""
+    reviews: dict[str, Review] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
     flags: set[Flag] = field(default_factory=set)
     cuts: set[Redaction] = field(default_factory=set)
@@ -185,7 +188,8 @@ class _Tally:
             needs_verdict = needs_verdict or matched is None
             if matched:
                 covered = True
-                self._enforce(rule, part, verdicts)
+                if _concerns(rule, part):
+                    self._enforce(rule, part, verdicts)
             elif matched is None:
                 covered = True
                 self._hangs(rule, verdicts)
@@ -211,6 +215,8 @@ class _Tally:
             self.flags.add(Flag(rule.id, do.queue, do.severity))
         if do.field:
             self.annotations.add((rule.id, do.field))
+        if do.review is not None:
+            self.reviews[rule.id] = do.review
         if do.model:
             self.routes[rule.id] = rule
         if do.template:
@@ -268,9 +274,17 @@ class _Tally:
             template=self.answers[min(self.answers)].do.template if self.answers and goes_on else None,
             route=self.routes[min(self.routes)].do.model if self.routes and goes_on else None,
             require_seed=goes_on and any(rule.do.require_seed for rule in self.routes.values()),
+            reviews=tuple(sorted(self.reviews.items())) if goes_on else (),
             opened=tuple(sorted(self.opened)),
             exempt=tuple(sorted(self.exempt)),
         )
+
+
+def _concerns(rule: Rule, part: Part) -> bool:
+    """Whether the rule has something to do about this part. A call that a request repeats was reviewed when it left."""
+    if rule.do.review is None:
+        return True
+    return part.path.startswith("/choices/") == (rule.do.review.hold != "request")
 
 
 def accepted(policy: Policy, rule: Rule, verdicts: Mapping[str, Verdict], at: int | None) -> Risk | None:

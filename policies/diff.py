@@ -18,11 +18,11 @@ from policies.diff_detectors import diff_detectors, follows
 from policies.errors import Place
 from policies.keeping import diff_keeping
 from policies.matchers import ALWAYS, Matcher
-from policies.model import Action, Do, Mode, Policy, Rule
+from policies.model import Action, Do, Mode, Policy, Review, Rule
 from policies.read_actions import SEVERITIES
 from policies.read_times import day_of
 from policies.replacements import shown as shown_of
-from policies.spoken import condition, doing, said
+from policies.spoken import condition, doing, duration, said
 
 _NOWHERE = Place("", 0, 0)
 
@@ -313,6 +313,8 @@ def _removal(id_: str, before: Do, after: Do) -> list[Change]:
         *((before.require_seed, after.require_seed), (yes[before.require_seed], yes[after.require_seed])),
         *(Effect.STRONGER, ("it needs a seed", "it needs no seed")),
     )
+    if before.review and after.review:
+        changes += _reviewers(id_, before.review, after.review)
     if before.model and after.model and before.model != after.model:
         reason = "what another model answers cannot be compared without measuring it"
         changes.append(Change("rule", id_, "model", before.model, after.model, Effect.WEAKER, reason))
@@ -335,6 +337,26 @@ def _removal(id_: str, before: Do, after: Do) -> list[Change]:
         reasons = ("more of what is found is shown", "less of what is found is shown")
         changes += moved("rule", id_, "shown", counts, told, Effect.WEAKER, reasons)
     return changes
+
+
+def _reviewers(id_: str, before: Review, after: Review) -> list[Change]:
+    people = (f"{before.quorum} people", f"{after.quorum} people")
+    waits = (duration(before.timeout_ms), duration(after.timeout_ms))
+    yes = {True: "yes", False: "no"}
+    return [
+        *moved(
+            *("rule", id_, "quorum", (before.quorum, after.quorum), people),
+            *(Effect.STRONGER, ("more people have to approve", "fewer people have to approve")),
+        ),
+        *moved(
+            *("rule", id_, "distinct_from", (before.distinct, after.distinct)),
+            *((yes[before.distinct], yes[after.distinct]), Effect.STRONGER),
+            ("whoever asked may not approve", "whoever asked may approve"),
+        ),
+        *renamed("rule", id_, "review queue", before.queue, after.queue, "who is asked"),
+        *renamed("rule", id_, "hold", before.hold, after.hold, "what waits"),
+        *renamed("rule", id_, "timeout", *waits, "how long it is waited for, then it is blocked"),
+    ]
 
 
 def _flag_rank(do: Do) -> int:

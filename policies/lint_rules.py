@@ -144,6 +144,14 @@ def client_chooses(sheet: Sheet) -> Iterator[Remarks]:
                 break
 
 
+def requester_may_approve(sheet: Sheet) -> Iterator[Remarks]:
+    """Four eyes are four only if they are not those of the one who asked."""
+    for rule in sheet.acting():
+        if rule.do.review is not None and not rule.do.review.distinct:
+            told = f"rule `{rule.id}` lets whoever asked approve"
+            yield sheet.rule(rule, "do"), told, "add `distinct_from: requester`"
+
+
 RULE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
     "never-matches": never_matches,
     "never-decides": never_decides,
@@ -156,4 +164,5 @@ RULE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
     "untested": untested,
     "flag-can-stop": flag_can_stop,
     "client-chooses": client_chooses,
+    "requester-may-approve": requester_may_approve,
 }

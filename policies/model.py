@@ -119,6 +119,20 @@ class DetectorSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """Who has to approve, and how long that is waited for."""
+
+    queue: str
+    quorum: int
+    """How many different people."""
+    hold: str
+    """`request`, `response` or `tool_call`: what waits."""
+    timeout_ms: int
+    distinct: bool
+    """Whether whoever asked may not be one of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Do:
     """What a rule does when it matches."""
 
@@ -140,6 +154,7 @@ class Do:
     """For `route`: the public name of the model that the request goes to."""
     require_seed: bool = False
     """Whether such a request has to have a `seed`."""
+    review: Review | None = None
     reversible: bool = False
     """Whether what is redacted comes back in the answer, for the same tenant and exchange."""
 
@@ -364,6 +379,8 @@ class Decision:
     """The model that the request goes to in place of the one that was asked for."""
     require_seed: bool = False
     """Whether it may go there only with a `seed`."""
+    reviews: tuple[tuple[str, Review], ...] = ()
+    """(rule, who has to approve), sorted by rule; the exchange waits for all of them."""
     opened: tuple[tuple[str, str], ...] = ()
     """(rule, ticket) for every rule that was left out for want of a verdict, because somebody accepts that; sorted."""
     exempt: tuple[str, ...] = ()

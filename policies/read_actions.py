@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from policies import vocabulary as words
 from policies.errors import Problems
-from policies.fields import Section, boolean, choice, matching, table, text
-from policies.model import GUARD_UNAVAILABLE, REDACTION_IMPOSSIBLE, SEED_REQUIRED, UNCOVERED_PART, Action, Do
+from policies.fields import Section, boolean, choice, duration_ms, integer, matching, table, text
+from policies.model import GUARD_UNAVAILABLE, REDACTION_IMPOSSIBLE, SEED_REQUIRED, UNCOVERED_PART, Action, Do, Review
 from policies.replacements import PLACEHOLDER, TOKEN_PLACE, is_placeholder
 from policies.yaml_strict import Node, Scalar
 
@@ -23,9 +23,11 @@ QUEUE = r"[a-z][a-z0-9_-]{0,63}"
 RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE, SEED_REQUIRED})
 DEFAULT_QUEUE, DEFAULT_SEVERITY = "default", "medium"
 SEVERITIES = ("low", "medium", "high", "critical")
-MAIN = ("block", "redact", "replace", "replace_response", "route")
+MAIN = ("block", "redact", "replace", "replace_response", "route", "review")
 """Of these a rule has at most one."""
 BESIDE = ("flag", "annotate")
+MOST_REVIEWERS = 10
+HOLDS = ("request", "response", "tool_call")
 LONGEST_AS, LONGEST_TEXT, LONGEST_TEMPLATE, MAX_TEMPLATES = 100, 1_000, 8_000, 100
 
 _queue = matching(QUEUE, "a name of small letters, digits, `-` and `_`")
@@ -77,6 +79,7 @@ class ActionReader:
             "redact": '{redact: {as: "[{type}]"}}',
             "replace": "{replace: {text: …}}",
             "replace_response": "{replace_response: {template: …}}",
+            "review": "{review: {queue: …}}",
             "route": "{route: {model: …}}",
             "annotate": "{annotate: {field: …}}",
         }
@@ -106,6 +109,7 @@ class ActionReader:
                 "replace": self._replace,
                 "replace_response": self._replace_response,
                 "route": self._route,
+                "review": self._review,
             }
             return readers[chosen[0]](section, queue, severity, note)
         if "flag" not in section and "annotate" not in section:
@@ -195,3 +199,18 @@ class ActionReader:
             return None
         model, seeded = inner.require("model", _model, ""), inner.get("require_seed", boolean, False)
         return Do(Action.ROUTE, model=model, require_seed=seeded, queue=queue, severity=severity, field=note)
+
+    def _review(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
+        known = ("queue", "quorum", "hold", "timeout", "on_timeout", "distinct_from")
+        inner = self._open(section, "review", known)
+        if inner is None:
+            return None
+        review = Review(
+            queue=inner.require("queue", _queue, ""),
+            quorum=inner.get("quorum", integer(1, MOST_REVIEWERS), 1),
+            hold=inner.require("hold", choice(HOLDS), ""),
+            timeout_ms=inner.get("timeout", duration_ms(1_000, 24 * 3_600_000), 15 * 60_000),
+            distinct=inner.get("distinct_from", choice(("requester",)), "") == "requester",
+        )
+        inner.get("on_timeout", choice(("block",), ("allow",)), "block")
+        return Do(Action.REVIEW, review=review, queue=queue, severity=severity, field=note)

@@ -17,7 +17,7 @@ from policies import vocabulary as words
 from policies.errors import Place, Problems, did_you_mean
 from policies.fields import NO_TEXTS, Section, choice, list_of, matching
 from policies.matchers import ALWAYS, All, Any, Count, Matcher
-from policies.model import Action, Mode, Rule
+from policies.model import Action, Mode, Review, Rule
 from policies.read_actions import ActionReader
 from policies.read_detectors import Detectors
 from policies.read_matchers import MatcherReader
@@ -101,7 +101,7 @@ class RuleReader:
         do = ActionReader(self.templates, self.problems).read(section)
         on_error = read_on_error(section)
         mode, until = self._mode(section)
-        buffers = self._buffers(section, scopes)
+        buffers = self._buffers(section, scopes) or (do is not None and do.review is not None)
         relaxes = section.get("relaxes", _id, "")
         relaxed[rule_id] = section.place_of("relaxes")
         if len(self.problems) > before or do is None or when is None or (unless is None and "unless" in section):
@@ -148,6 +148,8 @@ class RuleReader:
             self._check_redaction(rule, section)
         elif rule.do.action is Action.REPLACE:
             self._check_replacement(rule, section)
+        elif rule.do.review is not None:
+            self._check_review(rule.do.review, rule.scopes, section)
         elif rule.do.action is Action.ROUTE and (late := sorted(rule.scopes & ANSWER_SCOPES)):
             told = f"`route` on `{late[0]}`: an answer has been made already"
             self.problems.add(section.place_of("do"), told, "make it a rule on parts of requests")
@@ -159,6 +161,14 @@ class RuleReader:
             if declared and declared.guard.rule and declared.guard.rule.needs_whole and not rule.buffers:
                 told = f"`{declared.spec.name}` ({declared.spec.use}) judges whole answers, and the mode is `window`"
                 self.problems.add(section.place, told, "add `stream: {mode: buffer}` to the rule")
+
+    def _check_review(self, review: Review, scopes: frozenset[Scope], section: Section) -> None:
+        """What waits is what the rule looks at."""
+        held = {"response": STREAMED_SCOPES, "tool_call": frozenset({Scope.TOOL_CALL})}
+        fitting = held.get(review.hold, frozenset(Scope) - ANSWER_SCOPES)
+        if others := sorted(scopes - fitting):
+            told = f"`hold: {review.hold}` does not fit the scope `{others[0]}`"
+            self.problems.add(section.place_of("do"), told, "make a rule for each of requests, answers and tool calls")
 
     def _check_replacement(self, rule: Rule, section: Section) -> None:
         """What stands for a whole part, or a whole answer, comes before any of it has left."""

@@ -72,7 +72,8 @@ def condition(rule: Rule) -> str:
 def doing(do: Do) -> str:
     """`block prompt_attack`, `redact, flag security high`, `replace answer by crisis-line`."""
     name = do.action.name.lower()
-    words = [f"replace answer by {do.template}" if do.template else " ".join(filter(None, (name, do.code, do.model)))]
+    named = (name, do.code, do.model, do.review.queue if do.review else "")
+    words = [f"replace answer by {do.template}" if do.template else " ".join(filter(None, named))]
     if do.queue:
         words = ([] if name == "flag" else words) + [f"flag {do.queue} {do.severity}"]
     if do.field:

@@ -14,11 +14,13 @@ from gateway.entries import Exchange
 from gateway.errors import GatewayError, NotFound
 from gateway.exchange import Caller, Channel, Ended, Finish, ReleasedCalls, ReleasedText, TextDelta, ToolDelta
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
+from gateway.reviews import Reviewers, refused
 from gateway.rewrite import kept_parts
 from gateway.wire import parse_chat
 from guards.panel import Panel
 from guards.registry import build
 from guards.verdict import PPM, Guard, Part, Scope, Verdict
+from policies.ballots import State
 from policies.decide import unredactable
 from policies.load import parse_policy
 from policies.model import Action, Decision, Policy, Redaction
@@ -60,6 +62,7 @@ rules:
     on: [user]
     when: {purpose: credit}
     do: {route: {model: validated, require_seed: true}, annotate: {field: annex_three}}
+  - {id: dosing, on: [output], when: {branch: ward}, do: {review: {queue: pharmacist, hold: response}}}
   - {id: injected, on: [tool_result], when: {harm: {unsafe: true}}, do: {replace: {text: "[withheld]"}}}
   - {id: tools, on: [tool_call], when: {tool: {not_in: [lookup]}}, do: {block: {code: tool_denied}}}
   - {id: pass, on: [system, user, history, tool_result, tool_call, output, reasoning], do: allow}
@@ -86,6 +89,19 @@ class Played:
         return [record["decision"] for record in self.audit.records if "decision" in record]
 
 
+class _Reviewers:
+    """People who say one thing, and what they were shown."""
+
+    def __init__(self, played: list[Step], *, approve: bool) -> None:
+        self.played, self.approve = played, approve
+        self.shown: list[str] = []
+
+    async def reviewed(self, log: Any, exchange: Exchange, decision: Decision, parts: Any, person: str) -> Decision:
+        self.shown += [part.text for part in parts]
+        assert not any(isinstance(step, ReleasedText) for step in self.played), "nothing has left"
+        return decision if self.approve else refused(decision, State.DENIED)
+
+
 class _Server(ScriptedServer):
     """One that does not serve every model."""
 
@@ -107,6 +123,7 @@ async def play(
     class_: str = "local",
     policy: str = POLICY,
     lost: tuple[str, ...] = (),
+    reviewers: Reviewers | None = None,
     **fields: Any,
 ) -> Played:
     loaded = parse_policy(policy.encode(), "p")
@@ -119,7 +136,9 @@ async def play(
     limits = replace(loaded.limits, n=4)
     request = parse_chat(json.dumps({"model": "m", "messages": messages, "stream": stream} | fields).encode(), limits)
     exchange = Exchange("id-1", Caller("k", "t", "a", claims or {}), "/v1", "engine", loaded, class_)
-    async for step in Pipeline(played.server, b"k" * 32).run(played.audit, exchange, in_force, request):
+    async for step in Pipeline(played.server, b"k" * 32, None, reviewers).run(
+        played.audit, exchange, in_force, request
+    ):
         played.steps.append(step)
     return played
 
@@ -294,3 +313,17 @@ async def test_what_must_not_be_kept_is_not_in_what_is_kept() -> None:
     assert [part.text for part in kept_parts(parts, cuts)] == ["cvv [x] and more", "cvv 123"]
     decision = unredactable(Decision(Action.REDACT, redactions=tuple(cuts)))
     assert [part.text for part in kept_parts(parts, decision.redactions)] == ["cvv [x] and more", "cvv 123"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(CUTS, st.booleans(), st.booleans())
+async def test_an_answer_that_waits_for_people_leaves_whole_or_not_at_all(
+    cuts: list[int], stream: bool, approve: bool
+) -> None:
+    text = "Take 20 mg of it, " * 9 + "card 4111111111111111"
+    reviewers = _Reviewers([], approve=approve)
+    played = await play(user("hi"), *pieces(text, cuts), stream=stream, claims={"branch": "ward"}, reviewers=reviewers)
+    assert reviewers.shown == [text], "once, and whole"
+    assert played.text == (text.replace("4111111111111111", "411111******1111") if approve else "")
+    assert played.audit.records[-1]["decision"]["action"] == ("review" if approve else "block")
+    assert isinstance(played.steps[-1], Ended if approve else Blocked)

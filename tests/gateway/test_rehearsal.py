@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.rehearsal import Rehearsal
+from policies.cases import Case
 from policies.load import load_policy, parse_policy
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
@@ -136,3 +137,11 @@ async def test_hundred_cases_take_well_under_a_few_seconds() -> None:
         for case in policy.cases:
             await rehearsal.run(case)
     assert time.perf_counter() - started < 5
+
+
+BANK = load_policy(Path(__file__).parent / "rehearsals" / "bank.yaml")
+
+
+@pytest.mark.parametrize("case", BANK.cases, ids=lambda case: case.name)
+async def test_what_the_language_has_for_a_bank(case: Case) -> None:
+    assert (await Rehearsal(BANK).run(case)).differences == ()

@@ -78,8 +78,8 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
         ("{name: n, send: {messages: [u]}, expect: {action: allow}}", "item of `messages` is `u`, expected a mapping"),
         ("{name: n, send: {messages: [{user: u}]}, expect: {}}", "`expect` has no `action`"),
         (
-            "{name: n, send: {messages: [{user: u}]}, expect: {action: review}}",
-            "`review` is not available in this version of Gatehouse",
+            "{name: n, send: {messages: [{user: u}]}, expect: {action: transform}}",
+            "`transform` is not available in this version of Gatehouse",
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, expect: {action: block, rule: pas}}",
@@ -90,8 +90,8 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
             "unknown key `injct` in `fake` (did you mean `inject`?)",
         ),
         (
-            "{name: n, send: {messages: [{user: u}]}, fake: {reviews: []}, expect: {action: allow}}",
-            "`reviews` is not available in this version of Gatehouse",
+            "{name: n, send: {messages: [{user: u}]}, fake: {audit: {}}, expect: {action: allow}}",
+            "`audit` is not available in this version of Gatehouse",
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {creds: {score: 1}}, expect: {action: allow}}",

@@ -242,6 +242,7 @@ RULES = [
     '- {id: kept, on: [user], when: {hidden: {entity: bidi}}, do: {redact: {as: "{first2}", before_audit: true}}}',
     "- {id: other, on: [user], when: {harm: {category: [S1]}}, do: {route: {model: b, require_seed: true}}}",
     "- {id: another, on: [user], when: {inject: {unsafe: true}}, do: {route: {model: a}}}",
+    "- {id: people, on: [output], when: {harm: {category: [S1]}}, do: {review: {queue: q, hold: response}}}",
     "- {id: lax, on: [output], when: {creds: {count: {gte: 3}}}, do: flag, on_error: open, "
     "accept_risk: {by: x, ticket: T-1, until: 2030-01-01}}",
     "- {id: rest, on: [user], mode: off, until: 2030-01-01, when: {inject: {unsafe: true}}, do: {block: {code: r}}}",
@@ -249,7 +250,7 @@ RULES = [
 TEMPLATES = "templates: {sorry: Sorry., regret: We regret.}\n"
 PARTS = [
     part("0123456789", Scope.USER, "/a"),
-    part("abcdefghij", Scope.OUTPUT, "/b"),
+    part("abcdefghij", Scope.OUTPUT, "/choices/0/b"),
     part("", Scope.USER, "/c"),
     part("x", Scope.IMAGE, "/d"),
 ]

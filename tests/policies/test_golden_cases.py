@@ -67,6 +67,7 @@ def plain(decision: Decision) -> dict[str, Any]:
         "template": decision.template,
         "route": decision.route,
         "require_seed": decision.require_seed or None,
+        "reviews": [[rule, review.queue, review.quorum, review.hold] for rule, review in decision.reviews],
         "opened": [list(one) for one in decision.opened],
         "shadow": [list(one) for one in decision.shadow],
         "errors": [list(one) for one in decision.errors],

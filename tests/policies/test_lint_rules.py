@@ -70,6 +70,19 @@ def test_a_plain_policy_has_no_finding() -> None:
             also(f"on: [user], when: {{harm: {{unsafe: true}}, not: {{model: scout}}}}, {BLOCK}"),
             also(f"on: [user], when: {{harm: {{unsafe: true}}, not: {{tenant: lab}}}}, {BLOCK}"),
         ),
+        (
+            "client-chooses",
+            also(f"on: [user], when: {{harm: {{unsafe: true}}, purpose: {{not_in: [care]}}}}, {BLOCK}"),
+            also(f"on: [user], when: {{harm: {{unsafe: true}}, desk: {{not_in: [care]}}}}, {BLOCK}"),
+        ),
+        (
+            "requester-may-approve",
+            also("on: [user], when: {harm: {unsafe: true}}, do: {review: {queue: q, hold: request}}"),
+            also(
+                "on: [user], when: {harm: {unsafe: true}}, "
+                "do: {review: {queue: q, hold: request, distinct_from: requester}}"
+            ),
+        ),
     ],
 )
 def test_each_check_finds_its_example_and_not_the_near_miss(code: str, found: str, near: str) -> None:

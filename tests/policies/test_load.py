@@ -179,7 +179,7 @@ LATER = [
 LATER_IN_RULES = [
     ("- {id: r, on: [admin], do: allow}", "admin"),
     ("- {id: r, on: [user], do: allow, stream: {mode: shadow_only}}", "shadow_only"),
-    ("- {id: r, on: [user], do: {review: {queue: q}}}", "review"),
+    ("- {id: r, on: [user], do: {review: {queue: q, hold: request, on_timeout: allow}}}", "allow"),
     ("- {id: r, on: [user], do: {route: {model: x, upstream: y}}}", "upstream"),
     ("- {id: r, on: [user], do: {block: {code: x, dialect: openai_refusal}}}", "dialect"),
     ("- {id: r, on: [user], when: {requester: x}, do: flag}", "requester"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.model import Action, Do
+from policies.model import Action, Do, Review
 from tests.policies.build import policy_of, problems_of
 
 TEMPLATES = "templates: {sorry: We cannot answer that.}\n"
@@ -38,6 +38,11 @@ def do_of(do: str, scope: str = "user") -> Do:
             '{redact: {as: "{first6}******{last4}", before_audit: true}, annotate: {field: pan}}',
             Do(Action.REDACT, replacement="{first6}******{last4}", before_audit=True, field="pan"),
         ),
+        (
+            "{review: {queue: q, quorum: 2, hold: request, timeout: 30m, on_timeout: block, distinct_from: requester}}",
+            Do(Action.REVIEW, review=Review("q", 2, "request", 1_800_000, True)),
+        ),
+        ("{review: {queue: q, hold: request}}", Do(Action.REVIEW, review=Review("q", 1, "request", 900_000, False))),
         ("{route: {model: m, require_seed: true}}", Do(Action.ROUTE, model="m", require_seed=True)),
         ("{block: {code: c}, annotate: {field: a}}", Do(Action.BLOCK, code="c", field="a")),
     ],
@@ -49,6 +54,11 @@ def test_actions(written: str, meant: Do) -> None:
 @pytest.mark.parametrize(
     ("do", "problem"),
     [
+        ("review", "`review` needs its particulars (write `{review: {queue: …}}`)"),
+        ("{review: {queue: q}}", "`review` has no `hold`"),
+        ("{review: {queue: q, hold: request, quorum: 0}}", "`quorum` is `0`, expected a whole number 1 to 10"),
+        ("{review: {queue: q, hold: request, timeout: 3d}}", "`timeout` is `3d`, expected a duration such as"),
+        ("{review: {queue: q, hold: all}}", "`hold` is `all`, expected one of `request`, `response`, `tool_call`"),
         ("route", "`route` needs its particulars (write `{route: {model: …}}`)"),
         ("{route: {require_seed: true}}", "`route` has no `model`"),
         ("replace", "`replace` needs its particulars (write `{replace: {text: …}}`)"),
@@ -81,6 +91,15 @@ def test_action_without_what_it_needs_is_refused(do: str, problem: str) -> None:
             "`reversible` on `output`: what an answer says comes back to nobody",
         ),
         ("on: [user, output], do: {route: {model: m}}", "`route` on `output`: an answer has been made already"),
+        ("on: [user], do: {review: {queue: q, hold: response}}", "`hold: response` does not fit the scope `user`"),
+        (
+            "on: [output], do: {review: {queue: q, hold: tool_call}}",
+            "`hold: tool_call` does not fit the scope `output`",
+        ),
+        (
+            "on: [tool_call], do: {review: {queue: q, hold: request}}",
+            "`hold: request` does not fit the scope `tool_call`",
+        ),
         ("on: [user], do: allow, stream: {mode: buffer}", "`stream` is for rules on `output`, `reasoning` or"),
     ],
 )

@@ -1,0 +1,172 @@
+"""Exchanges that wait for people: held in memory, listed and voted on through the admin listener, never forgotten.
+
+A held exchange is a client that waits. It goes on when enough people approve, and is blocked when one denies, when its
+time is up, or when nothing can be recorded. Each step is a record before it has an effect: `review.open`,
+`review.vote`, and `review.close` or `review.expire`. A client that hangs up, and a gateway that stops, close the review
+as `abandoned`; after a restart nothing is held. What is to be judged is shown to reviewers from memory, kept nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from gateway.disconnect import unbroken
+from gateway.entries import Exchange, Record
+from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.ids import exchange_id
+from gateway.jsonstrict import Json
+from gateway.rewrite import kept_parts
+from guards.verdict import Part
+from policies.ballots import Ballot, State
+from policies.model import Action, Decision
+
+DENIED: Final = "review_denied"
+EXPIRED: Final = "review_expired"
+MOST_HELD: Final = 1_000
+_MESSAGES: Final = {
+    DENIED: "the exchange was reviewed and not approved",
+    EXPIRED: "nobody approved the exchange in time",
+}
+
+
+class Log(Protocol):
+    """Where records of a review go."""
+
+    async def append(self, record: Record) -> object: ...
+
+
+class Reviewers(Protocol):
+    """Who decides about what the policy wants reviewed."""
+
+    async def reviewed(
+        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+    ) -> Decision:
+        """The decision once people have had their say: as it was, or a block. Raises Unavailable."""
+        ...
+
+
+def refused(decision: Decision, state: State) -> Decision:
+    """The block that a review came to."""
+    code = DENIED if state is State.DENIED else EXPIRED
+    return replace(
+        decision, action=Action.BLOCK, code=code, message=_MESSAGES[code], status=400, template=None, route=None
+    )
+
+
+@dataclass(slots=True)
+class Held:
+    """One exchange that waits."""
+
+    id: str
+    exchange: Exchange
+    decision: Decision
+    parts: tuple[Part, ...] = field(repr=False)
+    ballot: Ballot
+    until: float
+    """Seconds since 1970."""
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    voting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def row(self) -> dict[str, Json]:
+        """What a list says of it."""
+        caller = self.exchange.caller
+        return {
+            "id": self.id,
+            "request": self.exchange.id,
+            "tenant": caller.tenant,
+            "app": caller.app,
+            "rules": [rule for rule, _ in self.decision.reviews],
+            "queues": [*sorted({review.queue for _, review in self.decision.reviews})],
+            "quorum": self.ballot.quorum,
+            "approved_by": [*self.ballot.approved_by],
+            "until": int(self.until),
+        }
+
+    def shown(self) -> dict[str, Json]:
+        """The same with what is to be judged."""
+        parts: list[Json] = [{"part": part.path, "scope": str(part.scope), "text": part.text} for part in self.parts]
+        return self.row() | {"parts": parts}
+
+
+class ReviewDesk:
+    """All exchanges that wait, and the votes on them."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._held: dict[str, Held] = {}
+
+    async def reviewed(
+        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+    ) -> Decision:
+        """Hold the exchange until people have had their say, or its time is up."""
+        if len(self._held) >= MOST_HELD:
+            raise Unavailable("review_unavailable", "too many exchanges wait for a review already")
+        wanted = [review for _, review in decision.reviews]
+        seconds = min(review.timeout_ms for review in wanted) / 1000
+        ballot = Ballot.of(wanted, (exchange.caller.key_id, person))
+        held = Held(
+            exchange_id(),
+            exchange,
+            decision,
+            tuple(kept_parts(parts, decision.redactions)),
+            ballot,
+            self._clock() + seconds,
+        )
+        await log.append(_record(held, "review.open", {"quorum": ballot.quorum, "timeout_s": int(seconds)}))
+        self._held[held.id] = held
+        outcome = "abandoned"
+        try:
+            state = await _decided(held, seconds)
+            outcome = str(state)
+        finally:
+            del self._held[held.id]
+            kind = "review.expire" if outcome == State.EXPIRED else "review.close"
+            await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
+        return decision if state is State.APPROVED else refused(decision, state)
+
+    def rows(self) -> list[dict[str, Json]]:
+        """What waits, the oldest first."""
+        return [held.row() for held in self._held.values()]
+
+    def held(self, review_id: str) -> Held:
+        """Raises NotFound."""
+        found = self._held.get(review_id)
+        if found is None:
+            raise NotFound("no_such_review", "no exchange waits under this id; it may be decided already")
+        return found
+
+    async def vote(self, log: Log, record: Record, review_id: str, name: str, *, approve: bool) -> dict[str, Json]:
+        """Count a vote once it is recorded. Raises NotFound, or Conflict for one that does not count."""
+        held = self.held(review_id)
+        async with held.voting:
+            if why := held.ballot.objection(name):
+                raise Conflict("vote_refused", f"the vote does not count: {why}")
+            said: Json = {"id": held.id, "vote": "approve" if approve else "deny"}
+            await log.append(record | {"review": said, "tenant": held.exchange.caller.tenant})
+            held.ballot.cast(name, approve)
+            if held.ballot.state is not State.PENDING:
+                held.decided.set()
+        return {"id": held.id, "state": str(held.ballot.state), "why": held.ballot.because}
+
+
+async def _decided(held: Held, seconds: float) -> State:
+    try:
+        async with asyncio.timeout(seconds):
+            await held.decided.wait()
+    except TimeoutError:
+        return held.ballot.state if held.ballot.state is not State.PENDING else State.EXPIRED
+    return held.ballot.state
+
+
+async def _appended(log: Log, record: Record) -> None:
+    await log.append(record)
+
+
+def _record(held: Held, kind: str, more: dict[str, Json]) -> Record:
+    rules: list[Json] = [{"rule": rule, "queue": review.queue} for rule, review in held.decision.reviews]
+    said: dict[str, Json] = {"id": held.id, "rules": rules, "parts": len(held.parts)}
+    return held.exchange.record(kind, "progress") | {"review": said | more}
