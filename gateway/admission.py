@@ -33,7 +33,7 @@ class Admission:
     def enter(self, key_id: str) -> None:
         """Let one in. Raises TooMany for a key with too many open, Unavailable for the process or its audit log."""
         if self._audit_trouble() is not None:
-            raise Unavailable("audit_unavailable", "the audit log's heads have not left this machine for too long")
+            raise Unavailable("audit_unavailable", "the audit log is not anchored outside this machine")
         if self._open[key_id] >= self._limits.per_key:
             raise TooMany("too_many_requests", f"this key has {self._limits.per_key} exchanges open already")
         if self._open.total() >= self._limits.total:

@@ -39,7 +39,14 @@ def read_anchors(node: Node | None, base: Path, problems: Problems) -> tuple[Anc
     found = [one for item in node.items if (one := _anchor(item, base, problems))]
     if len({one.name for one in found}) != len(found):
         problems.add(node.place, "two entries of `anchors` have the same name")
+    if len({_address(one.place) for one in found}) != len(found):
+        # They would take each other's heads for those of a second log of this name.
+        problems.add(node.place, "two entries of `anchors` are the same place")
     return tuple(found)
+
+
+def _address(place: FileDrop | WitnessAt | TimestampAt) -> tuple[str, str]:
+    return place.kind, str(place.directory) if isinstance(place, FileDrop) else place.url.rstrip("/")
 
 
 def _anchor(node: Node, base: Path, problems: Problems) -> AnchorSettings | None:

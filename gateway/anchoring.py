@@ -1,7 +1,8 @@
 """Tiles and anchors of a running gateway: built from its configuration, started and stopped with it.
 
 Nothing of this is on the way of a request. The one thing that a request meets is the age of an anchor that the operator
-gave a `max_age`: beyond it no request is admitted, as its record could be rewritten without anybody outside noticing.
+gave a `max_age`: beyond it no request is admitted, as its record could be rewritten without anybody outside noticing,
+and neither is one while such an anchor holds a head that contradicts the log.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ class Anchoring:
         await asyncio.to_thread(self._anchors.stop)
         await asyncio.to_thread(self._tiles.stop)
 
-    def too_old(self) -> str | None:
+    def trouble(self) -> str | None:
         """Why no request may be admitted, or None."""
-        return self._anchors.too_old() if self._limited else None
+        return self._anchors.trouble() if self._limited else None
 
     def probes(self) -> dict[str, Probe]:
         """For readiness, where an anchor has a `max_age`."""
 
         async def anchors() -> None:
-            if problem := self.too_old():
+            if problem := self.trouble():
                 raise Unavailable("audit_unavailable", problem)
 
         return {"anchors": anchors} if self._limited else {}

@@ -122,7 +122,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         reviews = ReviewDesk()
         gate = Gate(
             keys=KeyRing(config.keys),
-            admission=Admission(config.concurrency, anchoring.too_old),
+            admission=Admission(config.concurrency, anchoring.trouble),
             in_force=policy.current,
             pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=upstream,

@@ -73,6 +73,7 @@ def test_none(path: Path) -> None:
         (" [{name: a, kind: file, directory: x, max_age: 20s}]", "at least three times `every`"),
         (" [{name: a, kind: file, directory: x, every: 1ms}]", "`every`"),
         (" [{name: a, kind: file, directory: x}, {name: a, kind: file, directory: y}]", "the same name"),
+        (" [{name: a, kind: file, directory: x}, {name: b, kind: file, directory: x}]", "the same place"),
     ],
 )
 def test_problems_are_told_at_their_place(path: Path, text: str, told: str) -> None:

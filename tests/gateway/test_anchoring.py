@@ -65,10 +65,10 @@ async def test_an_anchor_that_is_too_old_closes_the_door_and_not_the_log(tmp_pat
     audit = AuditLog.open(audit_settings(config))
     anchoring = Anchoring(config, audit, Metrics())
     anchoring.start()
-    admission = Admission(config.concurrency, anchoring.too_old)
+    admission = Admission(config.concurrency, anchoring.trouble)
     admission.enter("k")
-    await eventually(lambda: anchoring.too_old() is not None)
-    with pytest.raises(Unavailable, match="have not left this machine") as refused:
+    await eventually(lambda: anchoring.trouble() is not None)
+    with pytest.raises(Unavailable, match="not anchored outside this machine") as refused:
         admission.enter("k")
     assert refused.value.code == "audit_unavailable"
     with pytest.raises(Unavailable, match="anchor `gone` has had no success"):
@@ -77,7 +77,7 @@ async def test_an_anchor_that_is_too_old_closes_the_door_and_not_the_log(tmp_pat
     for record in exchange("open"):
         await audit.append(record)
     (tmp_path / "nowhere").mkdir()
-    await eventually(lambda: anchoring.too_old() is None)
+    await eventually(lambda: anchoring.trouble() is None)
     admission.enter("k")
     await anchoring.probes()["anchors"]()
     await audit.close()

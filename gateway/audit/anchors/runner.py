@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.audit.anchors.anchor import Anchor, HeadNote, Heads
-from gateway.audit.anchors.errors import AnchorError
+from gateway.audit.anchors.errors import ALARMS, AnchorError
 from gateway.audit.anchors.history import Anchored, AnchorHistory, Recent
 from gateway.audit.anchors.settings import AnchorSettings
 from gateway.audit.record import Json
@@ -44,9 +44,15 @@ class Standing:
     """Code of the last failure; empty after a success."""
 
     @property
-    def is_too_old(self) -> bool:
-        """Whether requests are to be refused."""
-        return self.settings.max_age_s is not None and self.age_s > self.settings.max_age_s
+    def trouble(self) -> str | None:
+        """Why requests are to be refused; None where they are not, or where the operator did not ask for it."""
+        if self.settings.max_age_s is None:
+            return None
+        if self.problem in ALARMS:
+            return f"anchor `{self.settings.name}` holds another history ({self.problem})"
+        if self.age_s > self.settings.max_age_s:
+            return f"anchor `{self.settings.name}` has had no success for {round(self.age_s)} s"
+        return None
 
 
 class _OwnRecords:
@@ -196,9 +202,6 @@ class Anchors:
         """From any thread."""
         return [runner.standing() for runner in self._runners]
 
-    def too_old(self) -> str | None:
+    def trouble(self) -> str | None:
         """Why no request may be admitted, or None."""
-        for standing in self.standings():
-            if standing.is_too_old:
-                return f"anchor `{standing.settings.name}` has had no success for {round(standing.age_s)} s"
-        return None
+        return next((told for standing in self.standings() if (told := standing.trouble)), None)

@@ -112,7 +112,7 @@ def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> No
     site = Site(tmp_path, Scripted(), max_age_s=0.1)
     site.happens()
     site.turn()
-    assert site.all.too_old() is None
+    assert site.all.trouble() is None
     site.anchors[0].failure = AnchorError("anchor_unreachable", "no answer")
     site.happens()
     with capture_logs() as logs:
@@ -120,14 +120,14 @@ def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> No
         for _ in range(3):
             site.turn()
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("anchor_failed", "warning")]
-    assert "anchor `a0` has had no success" in str(site.all.too_old())
+    assert "anchor `a0` has had no success" in str(site.all.trouble())
     [standing] = site.all.standings()
-    assert (standing.problem, standing.is_too_old) == ("anchor_unreachable", True)
+    assert standing.problem == "anchor_unreachable"
     site.anchors[0].failure = None
     with capture_logs() as logs:
         site.turn()
     assert [entry["event"] for entry in logs] == ["anchor_works_again"]
-    assert site.all.too_old() is None
+    assert site.all.trouble() is None
     site.log.close()
 
 
@@ -137,6 +137,15 @@ def test_a_contradiction_is_an_error_in_the_log(site: Site) -> None:
         site.turn()
     assert [entry["log_level"] for entry in logs] == ["error"]
     assert site.anchors[1].sizes
+    site.log.close()
+
+
+@pytest.mark.parametrize("code", ["anchor_fork", "anchor_ahead"])
+def test_a_contradiction_closes_the_door_at_once_where_the_operator_asked_for_it(tmp_path: Path, code: str) -> None:
+    site = Site(tmp_path, Scripted(), max_age_s=3600)
+    site.anchors[0].failure = AnchorError(code, "another history")
+    site.turn()
+    assert site.all.trouble() == f"anchor `a0` holds another history ({code})"
     site.log.close()
 
 
