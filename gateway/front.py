@@ -32,6 +32,7 @@ from gateway.admin.content_routes import content_routes
 from gateway.admin.desk import Desk
 from gateway.admin.erasure_routes import erasure_routes
 from gateway.admin.log_reader import LogReader
+from gateway.admin.policy_routes import policy_routes
 from gateway.admin.review_routes import review_routes
 from gateway.admin.routes import admin_routes
 from gateway.admission import Admission
@@ -102,7 +103,9 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         upstream = Upstream(config.engine or _starter(), remote)
         sources = await open_sources(config.guards, host, stack)
         copies = config.state / POLICIES
-        keeping = await stack.enter_async_context(open_keeping(config.content, config.state, config.origin, records))
+        keeping = await stack.enter_async_context(
+            open_keeping(config.content, config.state, config.origin, records, config.approvers)
+        )
         policy = PolicyInForce(
             config.policy.source(config.approvers, config.state),
             config.guards,
@@ -139,7 +142,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             stack.callback(watching_policy.cancel)
         _set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
-        routes = [*admin_routes(desk), *audit_routes(desk, LogReader(config.audit_dir))]
+        routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
         routes += review_routes(desk, reviews)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))

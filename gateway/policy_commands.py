@@ -1,8 +1,8 @@
 """The commands of `gatehouse policy`: `check`, `test` and `replay` here, the others in files of their own.
 
-They start nothing, change nothing and need no model; `--config` names the guards of a site's own. A problem is one
-line that begins with its place, for people, editors and CI. Exit status says what a script has to know: 0 no problem,
-1 problems found or tests failed, 2 a file could not be read.
+Those about files start nothing, change nothing and need no model; `--config` names the guards of a site's own. A
+problem is one line that begins with its place, for people, editors and CI. Exit status says what a script has to
+know: 0 no problem, 1 problems found or tests failed, 2 a file could not be read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from gateway.audit_location import Locate
+from gateway.bundle_commands import add_bundle_commands
 from gateway.diff_command import add_diff
 from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json, dumps
@@ -77,6 +78,7 @@ def add_policy_commands(
     add_schema(commands)
     add_lint(commands)
     add_new(commands)
+    add_bundle_commands(commands)
 
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:

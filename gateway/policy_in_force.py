@@ -123,6 +123,10 @@ class PolicyInForce:
         source = self._bundles()
         return await self._told(lambda: source.earlier(digest, self._known, self.current().policy), who)
 
+    def history(self) -> tuple[str, ...]:
+        """Digests of the bundles that were in force before, the latest last; of a plain file nothing is known."""
+        return self._source.state().history if isinstance(self._source, BundleSource) else ()
+
     def _bundles(self) -> BundleSource:
         if not isinstance(self._source, BundleSource):
             raise Conflict("policy_not_signed", "the policy of this gateway is a file: change that and reload")

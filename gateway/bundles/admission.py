@@ -82,7 +82,7 @@ def admit(
     is_weaker = in_force is not None and diff(in_force, policy).is_weaker
     if is_weaker and len(signers) < approval.needed_to_weaken:
         raise BundleError("bundle_unsigned", _too_few(signers, approval.needed_to_weaken, " that weakens the policy"))
-    failed = [case for case in asyncio.run(_rehearsed(policy)) if not case.passed]
+    failed = [case for case in asyncio.run(rehearsed(policy)) if not case.passed]
     if failed:
         raise BundleError("bundle_tests", f"{len(failed)} of {len(policy.cases)} tests of the policy fail")
     return Admitted(bundle, policy, signers, is_weaker)
@@ -98,7 +98,8 @@ def _loaded(bundle: Bundle, store: BundleStore, known: Mapping[str, GuardFacts])
     return policy
 
 
-async def _rehearsed(policy: Policy) -> list[Rehearsed]:
+async def rehearsed(policy: Policy) -> list[Rehearsed]:
+    """Every test of the policy, as `gatehouse policy test` runs it."""
     rehearsal = Rehearsal(policy)
     return [await rehearsal.run(case) for case in policy.cases]
 

@@ -1,0 +1,239 @@
+"""`gatehouse policy sign | cosign | bundle`, and `active | activate | rollback` at the running gateway.
+
+Signing happens where the key is, on the author's or approver's own machine: it checks and tests the policy first, so
+that nobody signs what would not load. What comes into force is decided by the gateway alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.admin.client import AdminError, add_client_options, client_of, guarded
+from gateway.audit.errors import AuditError
+from gateway.audit.files import OsFiles, write_new_file
+from gateway.audit.keys import load_private
+from gateway.audit.note import Signer, is_origin
+from gateway.bundles.admission import rehearsed
+from gateway.bundles.bundle import Bundle, described, make_bundle, open_bundle
+from gateway.bundles.errors import BundleError
+from gateway.bundles.gather import gathered
+from gateway.bundles.manifest import POLICY, Manifest
+from gateway.config import load_config
+from gateway.jsonstrict import dumps
+from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, as_text, check_file, known_guards
+from policies.errors import FileErrors
+from policies.model import Policy
+
+_DAY_S = 86_400
+_SIGN_STATUS = "exit status: 0 signed, 1 the policy has problems or a test fails, 2 a file cannot be used"
+
+
+def add_bundle_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add them to `gatehouse policy`."""
+    raw = argparse.RawDescriptionHelpFormatter
+    sign = commands.add_parser(
+        "sign",
+        help="make a signed bundle of a policy",
+        description="Check a policy, run its tests, and sign it with all that belongs to it.",
+        epilog=f"{_SIGN_STATUS}\n\nexample: gatehouse policy sign clinic.yaml --counter 7 --key alice.key --name alice",
+        formatter_class=raw,
+    )
+    sign.add_argument("file", type=Path, metavar="FILE", help="the policy file")
+    sign.add_argument(
+        "--counter", type=_number, required=True, metavar="N", help="number of the bundle, above that of the last one"
+    )
+    sign.add_argument("--days", type=_number, metavar="N", help="after so many days it no longer comes into force")
+    sign.add_argument("--out", type=Path, metavar="FILE", help="default: the policy's name with `.bundle`")
+    add_config(sign)
+    _add_key(sign)
+    sign.set_defaults(run=_told(_sign))
+    cosign = commands.add_parser(
+        "cosign",
+        help="add your signature to a bundle",
+        description="Print what a bundle is, and add your signature to it.",
+        epilog="exit status: 0 signed, 2 a file cannot be used",
+    )
+    cosign.add_argument("bundle", type=Path, metavar="BUNDLE")
+    _add_key(cosign)
+    cosign.set_defaults(run=_told(_cosign))
+    show = commands.add_parser(
+        "bundle",
+        help="show what a bundle holds and who signed it",
+        description="Print a bundle's manifest; with `--config`, the approvers whose signatures hold. Its policy with "
+        "`--policy`.",
+        epilog="exit status: 0 shown, 2 a file cannot be used",
+    )
+    show.add_argument("bundle", type=Path, metavar="BUNDLE")
+    show.add_argument("--policy", action="store_true", help="print the policy file instead")
+    show.add_argument("--config", "-c", type=Path, metavar="FILE", help="gatehouse.yaml with the `approvers`")
+    show.set_defaults(run=_told(_show))
+    _add_running(commands)
+
+
+def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    active = commands.add_parser(
+        "active",
+        help="show which policy is in force",
+        description="Ask the running gateway which policy is in force, who signed it, and what was before. A record.",
+        epilog="exit status: 0 shown, 2 no gateway runs, or the key is not that of an operator with a fitting role",
+    )
+    activate = commands.add_parser(
+        "activate",
+        help="put a bundle in force at the running gateway",
+        description="Give the running gateway a bundle. It comes into force if enough approvers signed it and its "
+        "policy loads and passes its tests there; else nothing changes.",
+        epilog="exit status: 0 in force, 2 it is not, and why",
+    )
+    activate.add_argument("bundle", type=Path, metavar="BUNDLE")
+    back = commands.add_parser(
+        "rollback",
+        help="put the bundle that was in force before in force again",
+        description="Put an earlier bundle in force again. The present one does not come back by itself.",
+        epilog="exit status: 0 in force, 2 it is not, and why",
+    )
+    back.add_argument("--to", metavar="DIGEST", help="an earlier one (default: the last)")
+    reload = commands.add_parser(
+        "reload",
+        help="have the running gateway read its policy file again",
+        description="As SIGHUP does, but told what came of it.",
+        epilog="exit status: 0 in force, 2 it is not, and why",
+    )
+    for parser, run in ((active, _active), (activate, _activate), (back, _roll_back), (reload, _reload)):
+        add_client_options(parser)
+        parser.set_defaults(run=guarded(run))
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
+    parser.add_argument("--name", type=_name, required=True, help="your name, as `approvers` lists it")
+
+
+def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    def told(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except BundleError as exc:
+            problem = f"{exc.code}: {exc}"
+        except AuditError as exc:
+            problem = str(exc)
+        except FileErrors as exc:
+            problem = str(exc)
+        except OSError as exc:
+            problem = f"`{exc.filename}`: {exc.strerror}"
+        print(f"gatehouse policy: {problem}", file=sys.stderr)
+        return UNREADABLE
+
+    return told
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    known = known_guards(arguments.config, sys.stderr)
+    if known is None:
+        return UNREADABLE
+    checked = check_file(arguments.file, known)
+    if checked.policy is None:
+        print(as_text(checked), file=sys.stderr)
+        return checked.status
+    failed = [case.case.name for case in asyncio.run(rehearsed(checked.policy)) if not case.passed]
+    if failed:
+        print(f"{arguments.file}: {len(failed)} tests fail; see `gatehouse policy test`", file=sys.stderr)
+        return PROBLEMS
+    signer = Signer(arguments.name, load_private(arguments.key))
+    out = arguments.out or arguments.file.with_suffix(".bundle")
+    bundle = _bundled(arguments, checked.policy, signer)
+    write_new_file(OsFiles(), out, bundle.data())
+    print(f"{bundle.manifest.text()}\nsigned as {signer.verifier.name}: {out}\n{bundle.digest}")
+    return OK
+
+
+def _bundled(arguments: argparse.Namespace, policy: Policy, signer: Signer) -> Bundle:
+    contents = gathered(arguments.file)
+    now = int(time.time())
+    expires = now + arguments.days * _DAY_S if arguments.days else None
+    files = described(contents)
+    manifest = Manifest(policy.name, policy.version, arguments.counter, now, expires, policy.digest, files)
+    return make_bundle(manifest, contents, signer)
+
+
+def _cosign(arguments: argparse.Namespace) -> int:
+    bundle = open_bundle(arguments.bundle.read_bytes())
+    signer = Signer(arguments.name, load_private(arguments.key))
+    print(bundle.manifest.text())
+    write_new_file(OsFiles(), arguments.bundle, bundle.approved(signer).data())
+    print(f"signed as {signer.verifier.name}: {arguments.bundle}\n{bundle.digest}")
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    bundle = open_bundle(arguments.bundle.read_bytes())
+    if arguments.policy:
+        sys.stdout.write(bundle.contents[POLICY].decode())
+        return OK
+    print(f"{bundle.manifest.text()}\n{bundle.digest}")
+    if arguments.config:
+        signers = bundle.signers(load_config(arguments.config).approvers.values())
+        print(f"signed by {', '.join(signers) or 'no approver of this configuration'}")
+    expires = bundle.manifest.expires_s
+    if expires is not None:
+        print(f"comes into force until {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC")
+    return OK
+
+
+def _active(arguments: argparse.Namespace) -> int:
+    return _print(arguments, client_of(arguments).get("/admin/policy"))
+
+
+def _activate(arguments: argparse.Namespace) -> int:
+    data = b64encode(arguments.bundle.read_bytes()).decode()
+    return _print(arguments, client_of(arguments).post("/admin/policy/activate", {"bundle": data}))
+
+
+def _roll_back(arguments: argparse.Namespace) -> int:
+    wanted = {"to": arguments.to} if arguments.to else {}
+    return _print(arguments, client_of(arguments).post("/admin/policy/rollback", wanted))
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    return _print(arguments, client_of(arguments).post("/admin/policy/reload", {}))
+
+
+def _print(arguments: argparse.Namespace, said: dict[str, Any]) -> int:
+    if arguments.json:
+        print(dumps(said).decode())
+        return OK
+    try:
+        print("\n".join(_lines(said)))
+    except (KeyError, TypeError):
+        raise AdminError("no_answer", "what answers is no gateway of this version") from None
+    return OK
+
+
+def _lines(said: dict[str, Any]) -> list[str]:
+    policy, bundle = said["policy"], said.get("bundle")
+    lines = [f"in force: {policy['name']} {policy['version']}", f"  {policy['compiled_digest']}"]
+    if bundle:
+        weaker = ", weaker than the one before" if bundle["weaker"] else ""
+        lines.append(f"bundle {bundle['counter']}, signed by {', '.join(bundle['signers'])}{weaker}")
+        lines.append(f"  {bundle['digest']}")
+    lines += [f"before: {digest}" for digest in reversed(said.get("history", []))]
+    return lines
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 10**15:
+        raise argparse.ArgumentTypeError("expected a number from 1 on")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not is_origin(text) or "/" in text:
+        raise argparse.ArgumentTypeError("expected letters, digits, `.`, `_` and `-`")
+    return text
