@@ -19,7 +19,7 @@ import structlog
 
 from gateway.content.errors import ContentUnavailable, HoldsForbid
 from gateway.content.keystore import Keystore
-from gateway.content.shred import Task, finish, order, ordered, shred
+from gateway.content.shred import RETENTION, Task, finish, order, ordered, shred
 from gateway.content.store import ContentStore
 from gateway.entries import Record
 from gateway.errors import GatewayError, Unavailable
@@ -65,8 +65,10 @@ class Eraser:
         """
         now, gone = now_ns if now_ns is not None else time.time_ns(), 0
         while rows := await self._do(lambda keys: keys.expired(now, MOST_REFS)):
-            said: Record = {"type": "retention.prune", "req": exchange_id(), "actor": dict(actor)}
+            said: Record = {"type": RETENTION, "req": exchange_id(), "actor": dict(actor)}
             gone += await self.erase(said, [row.place.ref for row in rows])
+        if gone:
+            await self._do(lambda keys: keys.forget_free_pages())
         await self._do(self._store.drop_spent)
         return gone
 

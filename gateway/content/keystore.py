@@ -188,9 +188,13 @@ class Keystore:
             self.database.execute("DELETE FROM spent WHERE segment = ?", (segment,))
 
     def forget_free_pages(self) -> None:
-        """Bring what was overwritten to its place and empty the write-ahead log, where older pages still stand."""
-        self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        """Write the whole database anew, as a page may keep the copy of a row that was moved before it was deleted."""
+        self.empty_log()
         self.database.execute("VACUUM").close()
+        self.empty_log()
+
+    def empty_log(self) -> None:
+        """Bring what was overwritten to its place and empty the write-ahead log, where older pages still stand."""
         busy, _, _ = self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("the write-ahead log could not be emptied: somebody reads the key store")

@@ -12,10 +12,13 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.content.errors import HoldsForbid
 from gateway.content.keystore import Keystore
 from gateway.jsonstrict import Json
+
+RETENTION: Final = "retention.prune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def finish(store: Keystore, task_id: str) -> None:
 def shred(store: Keystore, task: Task) -> int:
     """Destroy the keys; how many blobs lost theirs. Raises HoldsForbid, and then nothing was touched."""
     if task.shredded is not None:
-        store.forget_free_pages()
+        _overwrite(store, task)
         return task.shredded
     database = store.database
     with store.transaction():
@@ -88,8 +91,16 @@ def shred(store: Keystore, task: Task) -> int:
         database.execute("DELETE FROM subject WHERE token = ?", (task.owner,))
         database.execute("UPDATE task SET shredded = ? WHERE id = ?", (gone, task.id))
         database.execute("DELETE FROM doomed")
-    store.forget_free_pages()
+    _overwrite(store, task)
     return gone
+
+
+def _overwrite(store: Keystore, task: Task) -> None:
+    """Of an erasure everything at once; retention, which erases a little at a time, does so at the end of its run."""
+    if task.said.get("type") == RETENTION:
+        store.empty_log()
+    else:
+        store.forget_free_pages()
 
 
 def _holds(store: Keystore, owner: str) -> Sequence[str]:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 MAX_BATCH: Final = 256
 STALL_S: Final = 5.0
 """A disk that does not answer for longer makes new text be refused at once."""
+WORK_S: Final = 60.0
+"""The same while something was erased: the key store is written anew then, about 3 s for a million blobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class ContentStore:
         self._gone: set[str] = set()
         """Persons and exchanges erased by this process: one that still goes on must not make new keys for them."""
         self._fault: str | None = None
-        self._busy_since: float | None = None
+        self._busy_until: float | None = None
         self._thread = threading.Thread(target=self._run, name="content-writer", daemon=True)
         self._thread.start()
 
@@ -152,9 +154,9 @@ class ContentStore:
                 keys.forget_segment(name)
 
     def _trouble(self) -> str | None:
-        since = self._busy_since
-        if since is not None and time.monotonic() - since > STALL_S:
-            return f"the content store's disk has not answered for {STALL_S:g} s"
+        until = self._busy_until
+        if until is not None and time.monotonic() > until:
+            return "the content store's disk does not answer"
         return self._fault
 
     async def _ask(self, work: Item | Callable[[], object]) -> Any:  # noqa: ANN401 # what the work gives
@@ -180,15 +182,16 @@ class ContentStore:
     def _turn(self) -> bool:
         jobs, go_on = self._take()
         items = [(job, job.work) for job in jobs if isinstance(job.work, Item)]
-        self._busy_since = time.monotonic()
         try:
             if items:
+                self._busy_until = time.monotonic() + STALL_S
                 _settle([job for job, _ in items], self._seal_all([item for _, item in items]))
             for job in jobs:
                 if not isinstance(job.work, Item):
+                    self._busy_until = time.monotonic() + WORK_S
                     _settle([job], [self._result(job.work)])
         finally:
-            self._busy_since = None
+            self._busy_until = None
         return go_on
 
     def _take(self) -> tuple[list[_Job], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -155,4 +156,26 @@ def test_of_a_hold_and_an_erasure_at_the_same_moment_exactly_one_wins(tmp_path: 
     there = [bool(store.rows(ref)) for ref in refs["r1"] + refs["r2"]]
     assert all(there) if forbidden else not any(there)
     other.close()
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["content.erase", "retention.prune"])
+def test_among_many_moved_rows_no_copy_of_an_erased_wrap_stays(tmp_path: Path, kind: str) -> None:
+    """Rows of random names move from page to page as the tree grows, and leave copies where they were."""
+    store, chance = keystore(tmp_path), Random(7)
+    refs = [f"{chance.getrandbits(128):032x}" for _ in range(1500)]
+    for first in range(0, len(refs), 50):
+        with store.transaction():
+            for ref in refs[first : first + 50]:
+                store.new_dek(place(f"req-{ref[:6]}", ref=ref), f"sub_{ref[:1]}", SPOT, 10)
+    gone = [ref for ref in refs if ref[:1] in "02468ace"]
+    doomed = wraps(store, "substr(ref, 1, 1) IN ('0','2','4','6','8','a','c','e')")
+    for first in range(0, len(gone), 100):
+        order(store, task := Task(f"t{first}", {"type": kind}, refs=tuple(gone[first : first + 100])))
+        shred(store, task)
+    if kind == "retention.prune":
+        store.forget_free_pages()  # as at the end of each run
+    left = everything_in(tmp_path)
+    assert not [wrap for wrap in set(doomed) if wrap in left]
+    assert all(store.dek(ref) for ref in refs if ref not in set(gone))
     store.close()
