@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from guards.errors import GuardSetupError
+from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import Options
 from guards.rules.base import RuleGuard
 from guards.verdict import Span
@@ -20,6 +20,7 @@ from guards.verdict import Span
 OPTIONS: Final = frozenset(("times", "find"))
 LABELS: Final = ("characters", "lines", "words")
 USUAL_TIMES: Final = 10
+MAX_TEXT: Final = 1 << 20
 MAX_CHARACTERS, MAX_WORDS, MAX_LINES = 8, 40, 20
 BLOCK: Final = 4
 """Words or lines that are compared at once with those a period later, to see whether a period is worth a look."""
@@ -48,6 +49,8 @@ class RepetitionGuard(RuleGuard):
         return cls(options.integer("times", 4, 1_000, USUAL_TIMES), options.strings("find", LABELS))
 
     def spans(self, text: str) -> Iterator[Span]:
+        if len(text) > MAX_TEXT:
+            raise GuardError("repetition", ErrorKind.TOO_LONG, f"a part has more than {MAX_TEXT} characters")
         found: list[Span] = []
         if "words" in self._find:
             found += self._periodic(text, _WORD, MAX_WORDS, "words")

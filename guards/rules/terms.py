@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 from guards.errors import GuardSetupError
@@ -58,6 +59,7 @@ class TermsGuard(RuleGuard):
         for term in found:
             counts.setdefault(term[0], set()).add(len(term))
         self._counts = {first: tuple(sorted(sizes, reverse=True)) for first, sizes in counts.items()}
+        self._most = max(map(len, found))
         self.labels = (label,)
         self.settings = {"words": tuple(sorted(self._terms)), "label": label}
         self.known_after = max(map(len, self._terms)) + MAX_GAP * max(map(len, found)) + 1
@@ -70,25 +72,45 @@ class TermsGuard(RuleGuard):
 
     def spans(self, text: str) -> Iterator[Span]:
         view = plain_words(text)
-        places = [match.span() for match in words_of(view.text)]
-        words = [view.text[start:end] for start, end in places]
         reached = -1
-        for at, word in enumerate(words):
-            for count in self._counts.get(word, ()):
-                near = places[at : at + count]
-                if len(near) == count and " ".join(words[at : at + count]) in self._terms and _is_close(near):
-                    if near[-1][1] > reached:
-                        reached = near[-1][1]
-                        yield Span(*view.raw(near[0][0], reached), self._label)
-                    break
+        for ahead in _windows(view.text, self._most):
+            end = self._end(ahead)
+            if end > reached:
+                reached = end
+                yield Span(*view.raw(ahead[0].start(), end), self._label)
+
+    def _end(self, ahead: Sequence[re.Match[str]]) -> int:
+        """Where the longest term ends that begins with the first of these words; -1 if none does."""
+        for count in self._counts.get(ahead[0].group(), ()):
+            near = list(islice(ahead, count))
+            if len(near) == count and " ".join(map(_text, near)) in self._terms and _is_close(near):
+                return near[-1].end()
+        return -1
+
+
+def _windows(text: str, most: int) -> Iterator[deque[re.Match[str]]]:
+    """Each word with those after it; never all words of a text at once, of which there may be millions."""
+    ahead: deque[re.Match[str]] = deque()
+    for word in words_of(text):
+        ahead.append(word)
+        if len(ahead) == most:
+            yield ahead
+            ahead.popleft()
+    while ahead:
+        yield ahead
+        ahead.popleft()
+
+
+def _text(word: re.Match[str]) -> str:
+    return word.group()
 
 
 def words_of(text: str) -> Iterator[re.Match[str]]:
     return _WORD.finditer(text)
 
 
-def _is_close(places: list[tuple[int, int]]) -> bool:
-    return all(after[0] - before[1] <= MAX_GAP for before, after in pairwise(places))
+def _is_close(words: Sequence[re.Match[str]]) -> bool:
+    return all(after.start() - before.end() <= MAX_GAP for before, after in pairwise(words))
 
 
 def _term(word: str) -> tuple[str, ...]:

@@ -104,7 +104,9 @@ def test_hostile_text_is_judged_without_an_exception(guard: RuleGuard, text: str
     assert judged(guard, text).windows == 1
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.identity.use)
+@pytest.mark.parametrize(
+    "guard", [one for one in GUARDS if not isinstance(one, RepetitionGuard)], ids=lambda guard: guard.identity.use
+)
 @pytest.mark.parametrize("unit", ["ordinary text with words, ", "señal ünter 日本 ", "sk-ghp_<|eot "])
 async def test_ten_megabytes_are_judged_off_the_event_loop(guard: RuleGuard, unit: str) -> None:
     """The loop keeps turning; the allowance is generous because the machine that runs this may be busy."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guards.errors import GuardSetupError
-from guards.rules.repetition import RepetitionGuard
+from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.rules.repetition import MAX_TEXT, RepetitionGuard
 
 LINE = "- the same line again\n"
 
@@ -46,6 +46,12 @@ def test_how_often_and_what_can_be_chosen() -> None:
     for find in ([], ["tables"]):
         with pytest.raises(GuardSetupError):
             RepetitionGuard(find=find)
+
+
+def test_a_text_that_is_too_long_has_no_verdict() -> None:
+    with pytest.raises(GuardError) as caught:
+        list(RepetitionGuard().spans("a" * (MAX_TEXT + 1)))
+    assert caught.value.kind is ErrorKind.TOO_LONG
 
 
 class Counted(str):
