@@ -33,6 +33,7 @@ class TileKeeper:
         self._directory, self._head, self._every_s = directory, head, every_s
         self._checked = False
         self._not_before = 0.0
+        self._told = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-tiles", daemon=True)
 
@@ -62,10 +63,11 @@ class TileKeeper:
             if is_first:
                 check(self._directory, self._pause)
             refresh(self._directory, size, root, self._pause)
+            self._told = ""
         except TileError as exc:
             self._rebuild(size, root, str(exc))
         except (LookupError, OSError) as exc:
-            log.warning("tiles_not_written", problem=str(exc))
+            self._tell(str(exc))
 
     def _rebuild(self, size: int, root: bytes, problem: str) -> None:
         if time.monotonic() < self._not_before:
@@ -76,9 +78,15 @@ class TileKeeper:
             self._not_before = time.monotonic() + _AGAIN_S
             log.error("records_do_not_make_up_the_root", problem=str(exc), act="run `gatehouse audit verify`")
         except (LookupError, OSError) as exc:
-            log.warning("tiles_not_written", problem=str(exc))
+            self._tell(str(exc))
         else:
             log.info("tiles_made_again", problem=problem, records=size, full_tiles=mended)
+
+    def _tell(self, problem: str) -> None:
+        """Once, while it stays the same: a full disk is full for more than one turn."""
+        if problem != self._told:
+            log.warning("tiles_not_written", problem=problem)
+        self._told = problem
 
     def _pause(self) -> None:
         if self._stop.wait(_REST_S):

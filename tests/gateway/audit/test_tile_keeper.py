@@ -64,9 +64,14 @@ def test_records_that_somebody_changed_are_an_error_and_not_read_again_and_again
 def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     log = log_in(tmp_path, 1)
     (tmp_path / "log/tile").write_text("a file where the directory should be")
+    keeper = keeper_of(tmp_path, log)
     with capture_logs() as logs:
-        keeper_of(tmp_path, log).turn()
+        for _ in range(3):
+            keeper.turn()
     assert [entry["event"] for entry in logs] == ["tiles_not_written"]
+    (tmp_path / "log/tile").unlink()
+    keeper.turn()
+    assert (tmp_path / "log/tile/built").exists()
     log.close()
 
 
