@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.audit.checkpoints import HISTORY, last_note
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.recover import NO_LEAF
-from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines, segment_path
+from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines, segment_path
 from gateway.audit.sinks.errors import SinkConflict
 from gateway.audit.sinks.position import Piece, Position
 from gateway.audit.writer import b64
@@ -44,20 +44,29 @@ class LocalLog:
             at = Position(following, 0, at.seq, at.leaf)
             following = self._segment_after(following)
         stop = durable if following is None else min(durable, following)
-        path = segment_path(self.directory, at.segment)
+        name = segment_path(self.directory, at.segment).name
         lines: list[bytes] = []
         leaves: list[bytes] = []
-        leaf, size = at.leaf, 0
-        for line in raw_lines(path, at.offset):
-            if not line.endswith(b"\n") or b'"prev":"%b"' % b64(leaf).encode() not in line:
-                raise SinkConflict("log_changed", f"record {at.seq + len(lines)} in `{path.name}` is not what it was")
-            leaf = leaf_hash(line[:-1])
-            lines.append(line)
+        leaf = at.leaf
+        for stored in self._stored(at, most_bytes)[: stop - at.seq]:
+            if b'"prev":"%b"' % b64(leaf).encode() not in stored:
+                raise SinkConflict("log_changed", f"record {at.seq + len(lines)} in `{name}` is not what it was")
+            leaf = leaf_hash(stored)
+            lines.append(stored + b"\n")
             leaves.append(leaf)
-            size += len(line)
-            if at.seq + len(lines) >= stop or size >= most_bytes:
-                return Piece(at, lines, leaves)
-        raise SinkConflict("log_changed", f"`{path.name}` ends before record {stop - 1}, which was durable")
+        if not lines:
+            raise SinkConflict("log_changed", f"`{name}` ends before record {stop - 1}, which was durable")
+        return Piece(at, lines, leaves)
+
+    def _stored(self, at: Position, most_bytes: int) -> list[bytes]:
+        """Whole lines of a segment, without their newlines, durable or not; at least one if there is one."""
+        descriptor = os.open(segment_path(self.directory, at.segment), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            left = os.fstat(descriptor).st_size - at.offset
+            data = os.pread(descriptor, max(0, min(left, max(most_bytes, LONGEST))), at.offset)
+        finally:
+            os.close(descriptor)
+        return data.split(b"\n")[:-1]
 
     def _segment_after(self, first: int) -> int | None:
         name = segment_path(self.directory, first).name

@@ -174,8 +174,10 @@ class Worker:
     def _acknowledge(self, at: Position) -> None:
         with self._changed:
             self.acked, self._known = at.seq, at
-            if self._waiting is not None and at.seq >= self._waiting[0]:
-                self._waiting = (self._durable, time.monotonic()) if at.seq < self._durable else None
+            if at.seq >= self._durable:
+                self._waiting = None
+            elif self._waiting is None or at.seq >= self._waiting[0]:
+                self._waiting = (self._durable, time.monotonic())
             if self._waiting is None and self._error is not None:
                 log.info("audit_sink_recovered", sink=self.settings.name, records=at.seq)
                 self._error = None
