@@ -23,7 +23,7 @@ from gateway.audit_location import Locate, UsageError, guarded, location_of
 from gateway.audit_query_options import PARAMETERS, add_index_options, add_query_options, index_file, index_of, query_of
 from policies.errors import FileErrors
 
-_COUNTED = 10_000
+_COUNTED = 1_000
 """Counting what is not shown ends here."""
 
 
