@@ -17,7 +17,17 @@ from guards.errors import ErrorKind
 from guards.verdict import Finding, Part, Scope, Span, Verdict
 from policies.decide import NOT_RUN, decide
 from policies.matchers import asks
-from policies.model import Action, Decision, Facts, Policy, Rule
+from policies.model import (
+    REDACTION_IMPOSSIBLE,
+    REVIEW_DENIED,
+    REVIEW_EXPIRED,
+    SEED_REQUIRED,
+    Action,
+    Decision,
+    Facts,
+    Policy,
+    Rule,
+)
 from policies.read_matchers import TOOL_SCOPES
 
 REPLAYED: Final = ("request.admit", "request.refuse", "response.progress", "response.complete")
@@ -94,10 +104,21 @@ def _flip(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any
     before, after = str(was.get("action")), decision.action.name.lower()
     if before == after and (decision.action is not Action.BLOCK or was.get("code") == decision.code):
         return None
+    if _stands_in_for(str(was.get("code")), decision):
+        return None
     if before == after:
         before, after = f"{before} {was.get('code')}", f"{after} {decision.code}"
     rules = decision.rules or tuple(str(rule) for rule in _list(was.get("rules")))
     return Flip(int(record.get("seq", -1)), str(record.get("tenant", "")), before, after, rules)
+
+
+def _stands_in_for(code: str, decision: Decision) -> bool:
+    """Whether a block with this code is what then came of the same decision: what people said, or what the text was."""
+    if code in (REVIEW_DENIED, REVIEW_EXPIRED):
+        return bool(decision.reviews)
+    if code == SEED_REQUIRED:
+        return decision.require_seed
+    return code == REDACTION_IMPOSSIBLE and decision.action in (Action.REDACT, Action.REPLACE)
 
 
 def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]] | None = None) -> Decision:

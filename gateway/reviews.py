@@ -22,14 +22,12 @@ from gateway.jsonstrict import Json
 from gateway.rewrite import kept_parts
 from guards.verdict import Part
 from policies.ballots import Ballot, State
-from policies.model import Action, Decision
+from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision
 
-DENIED: Final = "review_denied"
-EXPIRED: Final = "review_expired"
 MOST_HELD: Final = 1_000
 _MESSAGES: Final = {
-    DENIED: "the exchange was reviewed and not approved",
-    EXPIRED: "nobody approved the exchange in time",
+    REVIEW_DENIED: "the exchange was reviewed and not approved",
+    REVIEW_EXPIRED: "nobody approved the exchange in time",
 }
 
 
@@ -51,7 +49,7 @@ class Reviewers(Protocol):
 
 def refused(decision: Decision, state: State) -> Decision:
     """The block that a review came to."""
-    code = DENIED if state is State.DENIED else EXPIRED
+    code = REVIEW_DENIED if state is State.DENIED else REVIEW_EXPIRED
     return replace(
         decision, action=Action.BLOCK, code=code, message=_MESSAGES[code], status=400, template=None, route=None
     )

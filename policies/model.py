@@ -27,6 +27,8 @@ GUARD_UNAVAILABLE = "guard_unavailable"
 UNCOVERED_PART = "uncovered_part"
 REDACTION_IMPOSSIBLE = "redaction_impossible"
 SEED_REQUIRED = "seed_required"
+REVIEW_DENIED = "review_denied"
+REVIEW_EXPIRED = "review_expired"
 
 
 def _none() -> Mapping[str, str]:

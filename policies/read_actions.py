@@ -14,13 +14,25 @@ from types import MappingProxyType
 from policies import vocabulary as words
 from policies.errors import Problems
 from policies.fields import Section, boolean, choice, duration_ms, integer, matching, table, text
-from policies.model import GUARD_UNAVAILABLE, REDACTION_IMPOSSIBLE, SEED_REQUIRED, UNCOVERED_PART, Action, Do, Review
+from policies.model import (
+    GUARD_UNAVAILABLE,
+    REDACTION_IMPOSSIBLE,
+    REVIEW_DENIED,
+    REVIEW_EXPIRED,
+    SEED_REQUIRED,
+    UNCOVERED_PART,
+    Action,
+    Do,
+    Review,
+)
 from policies.replacements import PLACEHOLDER, TOKEN_PLACE, is_placeholder
 from policies.yaml_strict import Node, Scalar
 
 CODE = r"[a-z][a-z0-9_]{0,63}"
 QUEUE = r"[a-z][a-z0-9_-]{0,63}"
-RESERVED_CODES = frozenset({GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE, SEED_REQUIRED})
+RESERVED_CODES = frozenset(
+    {GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE, SEED_REQUIRED, REVIEW_DENIED, REVIEW_EXPIRED}
+)
 DEFAULT_QUEUE, DEFAULT_SEVERITY = "default", "medium"
 SEVERITIES = ("low", "medium", "high", "critical")
 MAIN = ("block", "redact", "replace", "replace_response", "route", "review")

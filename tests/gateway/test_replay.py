@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from gateway.replay import NotReplayable, redecide, replay
 from guards.errors import ErrorKind
 from guards.verdict import PPM, Finding, GuardIdentity, Part, Scope, Span, Verdict
 from policies.decide import decide
-from policies.load import load_policy
-from policies.model import Decision, Facts, Policy
+from policies.load import load_policy, parse_policy
+from policies.model import Action, Decision, Facts, Policy
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
 POLICY = load_policy(LIBRARY / "default.yaml")
@@ -155,3 +156,59 @@ def test_a_record_of_before_scopes_were_counted_is_not_guessed() -> None:
 def test_other_records_are_no_decisions() -> None:
     result = replay(POLICY, [{"type": "policy.load"}, {"type": "request.refuse", "err": {"code": "x"}}, {"seq": 1}])
     assert (result.decisions, result.flipped, dict(result.unknown)) == (0, 0, {})
+
+
+EFFECTS = parse_policy(
+    b"""
+gatehouse: policy/v1
+name: effects
+version: "1"
+detectors: {creds: {use: secrets, find: [jwt]}}
+rules:
+  - {id: keys, on: [user], when: {creds: {count: {gte: 1}}}, do: {redact: {as: x}}}
+  - {id: barrier, on: [user], when: {desk: {not_in: [lab]}}, do: {flag: {queue: q}}}
+  - {id: people, on: [user], when: {purpose: pay}, do: {review: {queue: q, hold: request}}}
+  - {id: seeded, on: [user], when: {purpose: credit}, do: {route: {model: m, require_seed: true}}}
+  - {id: tools, on: [tool_call], when: {tool: {not_in: [lookup]}}, do: {block: {code: tool_denied}}}
+  - {id: pass, on: [user, tool_call], do: allow}
+""",
+    "p",
+)
+
+
+def effect(part: Part, found: Verdict, code: str = "", **claims: str) -> dict[str, Any]:
+    """A record of one part, as the gateway writes it; `code`: what the decision then came to."""
+    exchange = Exchange("id", Caller("k", "t", "a", claims), "/v1", "engine", EFFECTS, "external")
+    finding = [Finding("creds", part, found)] if part.scope is Scope.USER else []
+    decision = decide(EFFECTS, finding, exchange.facts([part], "m", None))
+    if code:
+        decision = replace(decision, action=Action.BLOCK, code=code)
+    _, fields = judged(finding, [part], decision, EFFECTS, {"creds": GuardIdentity("secrets", "1")})
+    return exchange.record("request.admit", "admit") | fields | {"seq": 1}
+
+
+@pytest.mark.parametrize(
+    ("part", "spans", "code", "claims"),
+    [
+        (Part(Scope.USER, "/a", "user", "text"), 1, "", {}),
+        (Part(Scope.USER, "/a", "user", "text"), 1, "redaction_impossible", {}),
+        (Part(Scope.USER, "/a", "user", "text"), 0, "", {"desk": "lab"}),
+        (Part(Scope.USER, "/a", "user", "text"), 0, "review_denied", {"purpose": "pay"}),
+        (Part(Scope.USER, "/a", "user", "text"), 0, "review_expired", {"purpose": "pay"}),
+        (Part(Scope.USER, "/a", "user", "text"), 0, "seed_required", {"purpose": "credit"}),
+        (Part(Scope.TOOL_CALL, "/b", "tool", "pay", tool="pay"), 0, "", {}),
+        (Part(Scope.TOOL_CALL, "/b", "tool", "lookup", tool="lookup"), 0, "", {}),
+    ],
+)
+def test_what_facts_tools_people_and_the_text_made_of_it_is_no_flip(
+    part: Part, spans: int, code: str, claims: dict[str, str]
+) -> None:
+    found = Verdict(PPM if spans else 0, spans=(Span(0, 4, "jwt"),) * spans)
+    result = replay(EFFECTS, [effect(part, found, code, **claims)])
+    assert (result.decisions, result.flipped, result.unknown.total()) == (1, 0, 0)
+
+
+def test_a_record_that_does_not_name_its_tools_is_not_guessed_about() -> None:
+    record = effect(Part(Scope.TOOL_CALL, "/b", "tool", "pay", tool="pay"), Verdict(0))
+    del record["coverage"]["tools"]
+    assert replay(EFFECTS, [record]).unknown == {"it does not name all of its tools": 1}

@@ -11,11 +11,11 @@ import pytest
 from gateway.entries import Exchange
 from gateway.errors import Conflict, GatewayError, NotFound
 from gateway.exchange import Caller
-from gateway.reviews import DENIED, EXPIRED, ReviewDesk
+from gateway.reviews import ReviewDesk
 from guards.verdict import Part, Scope
 from policies.decide import decide
 from policies.load import parse_policy
-from policies.model import Action, Decision, Facts, Redaction, Review
+from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Facts, Redaction, Review
 from tests.doubles import MemoryAudit
 
 POLICY = parse_policy(
@@ -73,7 +73,7 @@ async def test_one_who_denies_blocks_it() -> None:
     waiting = Waiting()
     await waiting.vote("ann", approve=False)
     decision = await waiting.work
-    assert (decision.action, decision.code, decision.status) == (Action.BLOCK, DENIED, 400)
+    assert (decision.action, decision.code, decision.status) == (Action.BLOCK, REVIEW_DENIED, 400)
     assert waiting.audit.records[-1]["review"]["outcome"] == "denied"
 
 
@@ -82,7 +82,7 @@ async def test_when_its_time_is_up_it_is_blocked() -> None:
     short = replace(DECISION, reviews=((rule, replace(review, timeout_ms=20)),))
     waiting = Waiting(short)
     decision = await waiting.work
-    assert (decision.action, decision.code) == (Action.BLOCK, EXPIRED)
+    assert (decision.action, decision.code) == (Action.BLOCK, REVIEW_EXPIRED)
     assert waiting.audit.types() == ["review.open", "review.expire"]
     with pytest.raises(NotFound):
         await waiting.desk.vote(waiting.audit, RECORD, "gone", "ann", approve=True)
