@@ -23,7 +23,7 @@ from guards.rules import checksums
 from guards.rules.base import RuleGuard, compile_re2, matches, occurs
 from guards.rules.entity_shapes import AFTER, CONFIGURABLE, LABELS, LOCALES, NEAR, SHAPES, UNFINDABLE, Shape
 from guards.rules.reach import longest, reach
-from guards.rules.regex import checked_pattern
+from guards.rules.regex import bounded_pattern
 from guards.verdict import Span
 from guards.views.folded import folded
 
@@ -161,7 +161,7 @@ def _own(shape: Shape, own: Mapping[str, str]) -> Shape:
     if shape.label not in own or not shape.near:
         return shape
     pattern = own[shape.label]
-    checked_pattern("entities", pattern, "patterns")
+    bounded_pattern("entities", pattern, "patterns")
     return replace(shape, pattern=pattern, check=None)
 
 

@@ -18,7 +18,7 @@ from guards.options import Options
 from guards.rules.base import RuleGuard, matches
 from guards.rules.checksums import CHECKS, held
 from guards.rules.reach import longest, reach
-from guards.rules.regex import checked_label, checked_name, checked_pattern
+from guards.rules.regex import bounded_pattern, checked_label, checked_name
 from guards.verdict import Span
 
 OPTIONS: Final = frozenset(("term", "value", "within", "label", "check"))
@@ -30,7 +30,7 @@ class NearGuard(RuleGuard):
 
     def __init__(self, term: str, value: str, within: int, label: str = "match", check: str = "") -> None:
         super().__init__("near", 1)
-        self._term, self._value = checked_pattern("near", term, "term"), checked_pattern("near", value, "value")
+        self._term, self._value = bounded_pattern("near", term, "term"), bounded_pattern("near", value, "value")
         self._within, self._label = within, checked_label("near", label)
         self._check = CHECKS[checked_name("near", check)] if check else None
         if not 0 <= within <= MOST:

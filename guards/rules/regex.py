@@ -9,6 +9,7 @@ characters it was read from. A text that no view could be made of whole is an er
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import re2
@@ -16,6 +17,7 @@ import re2
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.rules.base import RuleGuard, compile_re2, matches
 from guards.rules.checksums import CHECKS, held
+from guards.rules.reach import longest
 from guards.verdict import Part, Span
 from guards.views.forms import forms
 
@@ -32,7 +34,7 @@ class RegexGuard(RuleGuard):
         super().__init__("regex", 1)
         self._label, self._views = checked_label("regex", label), tuple(views)
         self._check = CHECKS[checked_name("regex", check)] if check else None
-        self._pattern = checked_pattern("regex", pattern)
+        self._pattern = (bounded_pattern if check else checked_pattern)("regex", pattern)
 
     def is_quick(self, parts: Sequence[Part]) -> bool:
         size = sum(len(part.text) for part in parts)
@@ -87,6 +89,16 @@ def checked_pattern(use: str, pattern: str, option: str = "pattern") -> re2._Reg
         raise GuardSetupError(use, f"not a pattern that RE2 accepts: {_reason(exc)}", option) from exc
     if compiled.search("") is not None:
         raise GuardSetupError(use, "the pattern matches empty text, so it would match everywhere", option)
+    return compiled
+
+
+def bounded_pattern(use: str, pattern: str, option: str = "pattern") -> re2._Regexp:
+    """One whose matches have a longest form. Where a match may count for nothing, the cap on spans ends no search, and
+    a pattern such as `a.*z|a` would cost a pass over the text for each of them."""
+    compiled = checked_pattern(use, pattern, option)
+    if longest(pattern) == math.inf:
+        told = "a match may be of any length, expected bounds such as `{1,40}` in place of `+` and `*`"
+        raise GuardSetupError(use, told, option)
     return compiled
 
 

@@ -87,3 +87,12 @@ def test_neither_turns_nor_what_precedes_a_part_show_their_text() -> None:
 
     assert "hidden" not in repr(part)
     assert "brief" not in repr(Context.of(CONVERSATION))
+
+
+def test_context_holds_what_the_request_declares() -> None:
+    parts = [
+        Part(Scope.USER, "/messages/0/content", "user", "hi"),
+        Part(Scope.TOOL_SCHEMA, "/tools/0/function", "tool", '{"name":"get"}'),
+    ]
+    assert Context.of(parts).schemas == (("/tools/0/function", '{"name":"get"}'),)
+    assert '"get"' not in repr(Context.of(parts))

@@ -30,7 +30,7 @@ GUARDS = [
     SecretsGuard(),
     RegexGuard(r"\w+@\w+", "mail"),
     EntitiesGuard(),
-    NearGuard(r"\bpass\w*", r"\w+", 5),
+    NearGuard(r"\bpass\w{0,20}", r"\w{1,40}", 5),
     TermsGuard(["hunter22", "a b", "éa"]),
     ExfiltrationGuard(["a.test"]),
     RepetitionGuard(4),

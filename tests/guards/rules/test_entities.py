@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guards.errors import GuardSetupError
-from guards.rules.base import MAX_SPANS
+from guards.rules.base import MAX_SPANS, matches
 from guards.rules.entities import EntitiesGuard
 from guards.verdict import Part, Scope
 
@@ -127,6 +127,7 @@ def test_what_takes_a_model_is_refused_and_never_half_found(name: str) -> None:
         ({"find": ["email"], "patterns": {"mrn": "x"}}, "patterns", "`mrn` is not in `find`"),
         ({"patterns": {"mrn": "("}}, "patterns", "not a pattern that RE2 accepts"),
         ({"patterns": {"mrn": "a*"}}, "patterns", "matches empty text"),
+        ({"patterns": {"mrn": "a+"}}, "patterns", "a match may be of any length"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(options: dict[str, object], option: str, problem: str) -> None:
@@ -156,11 +157,15 @@ def test_options_have_one_spelling_and_what_a_stream_holds_back_is_known() -> No
 HOSTILE = ["1 ", "MRN 1", "1-", "a@b.", "a.", "((", "GB82 ", "1:", "12 Ab ", "Calle A ", "call 5", "http://", "４"]
 
 
-def steps(guard: EntitiesGuard, text: str) -> int:
-    """Matches and words that were looked at: what the guard does beyond one pass of RE2 for each shape."""
-    return len(guard.judge_now([Part(Scope.USER, "/messages/0/content", "user", text)])[0].spans)
+def candidates(guard: EntitiesGuard, text: str) -> int:
+    """Matches and words that are looked at: what the guard does beyond one pass of RE2 for each shape."""
+    patterns = [pattern for reader in guard._readers for pattern in (reader._pattern, reader._near) if pattern]
+    return sum(1 for pattern in patterns for _ in matches(pattern, text))
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_hostile_text_is_read_whole_with_bounded_finds(unit: str) -> None:
-    assert steps(EntitiesGuard(), unit * (100_000 // len(unit))) <= MAX_SPANS
+def test_twice_a_hostile_text_has_twice_the_candidates_and_is_read_whole(unit: str) -> None:
+    guard = EntitiesGuard()
+    few, many = (candidates(guard, unit * (length // len(unit))) for length in (50_000, 100_000))
+    assert many <= 2.01 * few + 64
+    assert len(guard.judge_now([Part(Scope.USER, "/messages/0/content", "user", unit * 20_000)])[0].spans) <= MAX_SPANS

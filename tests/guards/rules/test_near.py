@@ -47,6 +47,8 @@ def test_what_a_stream_holds_back_reaches_over_a_term_behind_the_value() -> None
         ({"term": "a", "within": 1}, "value"),
         ({"term": "a", "value": "b"}, "within"),
         ({"term": "a", "value": "b", "within": MOST + 1}, "within"),
+        ({"term": "a.*z|a", "value": "b", "within": 1}, "term"),
+        ({"term": "a", "value": "b+", "within": 1}, "value"),
         ({"term": "(", "value": "b", "within": 1}, "term"),
         ({"term": "a", "value": "b*", "within": 1}, "value"),
         ({"term": "a", "value": "b", "within": 1, "check": "sum"}, "check"),

@@ -90,3 +90,9 @@ def test_a_match_counts_only_where_its_check_holds() -> None:
     with pytest.raises(GuardSetupError, match="expected one of luhn") as caught:
         RegexGuard("a", check="mod7")
     assert caught.value.option == "check"
+
+
+def test_a_check_needs_matches_with_a_longest_form() -> None:
+    with pytest.raises(GuardSetupError, match="a match may be of any length") as caught:
+        RegexGuard(r"\d.*\d|\d", check="luhn")
+    assert caught.value.option == "pattern"
