@@ -157,22 +157,22 @@ def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:
         pattern = section.require("pattern", text, "")
         options["pattern"] = pattern
         options["label"] = section.get("label", matching(NAME, "a name of small letters"), DEFAULT_LABEL)
-        _check_pattern(section, pattern)
         if "check" in section:
             options["check"] = section.get("check", choice(CHECKS), "luhn")
+        _check_pattern(section, pattern, str(options.get("check", "")))
         if "views" in section:
             views: tuple[str, ...] = VIEWS
             options["views"] = section.get("views", list_of(choice(VIEWS), least=1), views)
     return options
 
 
-def _check_pattern(section: Section, pattern: str) -> None:
+def _check_pattern(section: Section, pattern: str, check: str) -> None:
     """RE2 has the last word on what it accepts; the guard is built once to hear it."""
     node = section.node("pattern")
     if node is None or not pattern:
         return
     try:
-        RegexGuard(pattern)
+        RegexGuard(pattern, check=check)
     except GuardSetupError as exc:
         section.problems.add(node.place, f"`pattern` cannot be used: {exc.problem}")
 

@@ -110,3 +110,35 @@ def test_more_detectors_than_a_record_can_name_are_refused() -> None:
     assert [problem.split(": ", 1)[1] for problem in problems_in(text(65))] == [
         "`detectors` has 65 entries, expected at most 64"
     ]
+
+
+def test_a_pattern_with_a_check_is_bounded_and_its_check_is_known() -> None:
+    assert dict(spec_of(r"{use: regex, pattern: '\d{13,19}', check: luhn}").options)["check"] == "luhn"
+    assert problem_of(r"{use: regex, pattern: '\d+', check: luhn}").startswith(
+        "`pattern` cannot be used: a match may be of any length"
+    )
+    assert "`check` is `mod7`, expected one of `luhn`" in problem_of(r"{use: regex, pattern: '\d{3}', check: mod7}")
+
+
+@pytest.mark.parametrize(
+    ("detector", "told"),
+    [
+        ("{use: entities, find: [person]}", "`find`: `person` has no form that a pattern could know"),
+        ("{use: entities, find: [uk_nhs], locales: [en-US]}", "`find`: `uk_nhs` is written in en-GB only"),
+        ("{use: near, term: a, value: b}", "`within`: expected a whole number from 0 to 1000"),
+        ("{use: near, term: a, value: b, within: far}", "`within`: expected a whole number from 0 to 1000"),
+        ("{use: terms, words: [a]}", "`words`: a term is shorter than two letters or digits"),
+        ("{use: terms, list: names.txt}", "`list`: expected `FILE@sha256:` and 64 hex digits"),
+        ("{use: exfiltration, hosts: [https://a.test]}", "`hosts`: `https://a.test` is no host"),
+        ("{use: json_schema, schema: {type: nothing}}", "`schema`: not a JSON Schema that can be used"),
+        ("{use: prompt_leak, canaries: [short]}", "`canaries`: a canary is 8 or more letters and digits"),
+        ("{use: repetition, times: 1}", "`times`: expected a whole number from 4 to 1000"),
+        ("{use: size, words: 0}", "`words`: expected a whole number from 1 to 10000000"),
+        ("{use: language, categories: [en]}", "unknown key `categories` in detector `d`"),
+    ],
+)
+def test_guards_that_read_their_own_options_say_what_is_wrong(detector: str, told: str) -> None:
+    scope = "tool_call" if "arguments" in detector else "output"
+    text = text_with(detector, when="{in: [en]}" if "language" in detector else "{count: {gte: 1}}")
+    problems = problems_in(text.replace("on: [user]", f"on: [{scope}]"))
+    assert any(told in problem for problem in problems), problems
