@@ -10,11 +10,11 @@ Exit status: 0 proved, 2 not proved, 5 wrong usage or a key that is none.
 
 import re
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from pathlib import Path
 
-from verify import EPOCH, HEAD, HELD, USAGE, Failed, Key, N, b64, open_note, require, signed, sound
+from verify import EPOCH, HEAD, HELD, USAGE, Failed, Key, N, open_note, require, signed, sound
 
 
 def root_from(leaf, index, size, path):
@@ -38,7 +38,7 @@ def root_from(leaf, index, size, path):
 def hash_of(text):
     """32 bytes, if the text is their one canonical spelling."""
     data = b64decode(text, validate=True)
-    if len(data) != 32 or b64(data) != text:
+    if len(data) != 32 or b64encode(data).decode() != text:
         raise ValueError("not the base64 of a hash")
     return data
 
@@ -70,7 +70,12 @@ def check(record, proof, vkey, certificates=()):
         require(int(number) < size, "proof_malformed", where, "the record is not in the signed tree")
         with sound("proof_malformed", where):
             led_to = root_from(sha256(b"\x00" + record).digest(), int(number), size, path)
-        require(b64(led_to) == root, "not_proved", "the record", "record and path do not lead to the signed root")
+        require(
+            b64encode(led_to).decode() == root,
+            "not_proved",
+            "the record",
+            "record and path do not lead to the signed root",
+        )
     except Failed as exc:
         status, code, _, problem = exc.args
         return status, f"NOT PROVED  {code}: {problem}"

@@ -250,8 +250,9 @@ def _is_accounted_for(coverage: dict[str, Json], of: str, scanned_of: str, exemp
 
 
 def _continues(record: dict[str, Json]) -> tuple[int, int] | None:
-    claim = record.get("continues")
-    if not isinstance(claim, dict):
+    """What the record claims; a claim that can be read by nobody is one about no segment."""
+    if "continues" not in record:
         return None
-    first, offset = claim.get("first"), claim.get("offset")
-    return (first, offset) if type(first) is int and type(offset) is int else None
+    claim = record["continues"]
+    first, offset = (claim.get("first"), claim.get("offset")) if isinstance(claim, dict) else (None, None)
+    return (first, offset) if type(first) is int and type(offset) is int else (-1, -1)
