@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import RULES_ONLY, Gateway, environment, wait_until, write_config
 
-FILLER_BYTES = 850_000
+FILLER_BYTES = 800_000
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def small_disk(scripted: str, tmp_path: Path) -> Iterator[Gateway]:
     (tmp_path / "policy.yaml").write_text(RULES_ONLY)
     (tmp_path / "var").mkdir()
     config = write_config(tmp_path, policy="policy.yaml", engine=f"{{url: '{scripted}/v1'}}")
+    config.write_text(config.read_text() + "concurrency: {total: 1, per_key: 1}\n")
     mount = f"mount -t tmpfs -o size=1m none {tmp_path}/var && head -c {FILLER_BYTES} /dev/zero > {tmp_path}/var/filler"
     serve = f"exec {sys.executable} -m gateway.cli serve --config {config}"
     with (tmp_path / "serve.log").open("ab") as log:
@@ -57,7 +58,7 @@ def test_a_full_disk_stops_answers_and_loses_nothing(small_disk: Gateway) -> Non
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "audit_unavailable"
     assert len(answered) > 20
-    assert httpx.get(small_disk.admin + "/readyz").json()["checks"]["audit"] == "audit_unavailable"
+    assert httpx.get(small_disk.admin + "/readyz").json()["checks"]["audit"] == "audit_no_space"
     assert httpx.get(small_disk.admin + "/livez").status_code == 200
 
     (inside / "filler").unlink()
@@ -69,4 +70,5 @@ def test_a_full_disk_stops_answers_and_loses_nothing(small_disk: Gateway) -> Non
     kept = [json.loads(line) for line in lines]
     closed = {record["req"] for record in kept if record["type"] == "response.complete"}
     assert closed >= {*answered, again.headers["x-request-id"]}
-    assert "audit.fail" in {record["type"] for record in kept}
+    assert "audit.reserve_low" in {record["type"] for record in kept}
+    assert "response.orphan" not in {record["type"] for record in kept}, "whoever had begun could finish"
