@@ -49,7 +49,7 @@ class Sinks:
         changed, local = threading.Condition(), LocalLog(directory, origin)
         workers = []
         for sink in settings.sinks:
-            positions = PositionFile(settings.state / f"{sink.name}.position", files)
+            positions = PositionFile(settings.state / f"{sink.name}.position", origin, files)
             workers.append(Worker(sink, make_sink(sink.place, local, files), local, positions, changed))
         return cls(workers, settings.require, changed)
 

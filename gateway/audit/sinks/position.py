@@ -52,16 +52,17 @@ class Piece:
 
 
 class PositionFile:
-    """Where one sink's position is kept between starts."""
+    """Where one sink's position in one log is kept between starts."""
 
-    def __init__(self, path: Path, files: Files) -> None:
-        self._path, self._files = path, files
+    def __init__(self, path: Path, origin: str, files: Files) -> None:
+        self._path, self._origin, self._files = path, origin, files
 
     def load(self) -> Position | None:
-        """None when the sink was never used. Raises AuditError for a file that is not ours."""
+        """None when the sink was never used for this log. Raises AuditError for a file that is not ours."""
         try:
             found = json.loads(self._path.read_bytes())
-            return Position(found["segment"], found["offset"], found["seq"], bytes.fromhex(found["leaf"]))
+            at = Position(found["segment"], found["offset"], found["seq"], bytes.fromhex(found["leaf"]))
+            return at if found["origin"] == self._origin else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -71,5 +72,11 @@ class PositionFile:
     def save(self, at: Position) -> None:
         """Raises OSError."""
         make_directories(self._files, self._path.parent)
-        data = {"segment": at.segment, "offset": at.offset, "seq": at.seq, "leaf": at.leaf.hex()}
+        data = {
+            "origin": self._origin,
+            "segment": at.segment,
+            "offset": at.offset,
+            "seq": at.seq,
+            "leaf": at.leaf.hex(),
+        }
         write_new_file(self._files, self._path, json.dumps(data).encode() + b"\n")

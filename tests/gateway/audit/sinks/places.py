@@ -99,7 +99,7 @@ def worker_of(path: Path, sink: ScriptedSink, changed: threading.Condition, **mo
         DirectoryPlace(path / "unused"),
         **({"retry_s": 0.05} | more),  # type: ignore[arg-type]
     )
-    positions = PositionFile(path / "state" / f"{settings.name}.position", OsFiles())
+    positions = PositionFile(path / "state" / f"{settings.name}.position", ORIGIN, OsFiles())
     return Worker(settings, sink, LocalLog(path / "log", ORIGIN), positions, changed)
 
 

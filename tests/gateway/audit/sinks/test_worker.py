@@ -14,7 +14,7 @@ from gateway.audit.files import OsFiles
 from gateway.audit.sinks.errors import SinkConflict
 from gateway.audit.sinks.position import Piece, PositionFile
 from gateway.audit.sinks.worker import Worker
-from tests.gateway.audit.harness import lines_in, small_log
+from tests.gateway.audit.harness import ORIGIN, lines_in, small_log
 from tests.gateway.audit.sinks.places import Gate, ScriptedSink, until, worker_of
 
 
@@ -155,7 +155,7 @@ def test_position_is_remembered_as_a_lower_bound(log: Path, changed: threading.C
     until(lambda: worker.acked == 9)
     worker.offer(len(lines_in(log)))
     end(worker)
-    found = PositionFile(log / "state" / "one.position", OsFiles()).load()
+    found = PositionFile(log / "state" / "one.position", ORIGIN, OsFiles()).load()
     assert found is not None
     assert found.seq == len(lines_in(log))
     assert json.loads((log / "state" / "one.position").read_bytes())["seq"] == found.seq
