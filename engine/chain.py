@@ -95,5 +95,5 @@ def chained(sequences: ListOf[Sequence]) -> list[Sequence | Chain]:
 
 
 def _begins_with(longer: GenerateRequest, shorter: GenerateRequest) -> bool:
-    single = longer.max_tokens == shorter.max_tokens == 1
+    single = longer.max_tokens == shorter.max_tokens == 1 and longer.echo is shorter.echo is None
     return single and longer.prompt[: len(shorter.prompt)] == shorter.prompt

@@ -64,6 +64,21 @@ class Sampling:
     """How many alternatives to report besides the chosen token; None: no log-probabilities at all."""
     reported: tuple[int, ...] = ()
     """Report exactly these tokens (and the chosen one) instead of the most probable ones."""
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token, what is added to its score)."""
+
+    @property
+    def penalises(self) -> bool:
+        """Whether a token's score depends on those that were drawn before."""
+        return (self.presence_penalty, self.frequency_penalty, self.repetition_penalty) != (0, 0, 1)
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether tokens are drawn from other scores than the model's."""
+        return self.penalises or bool(self.logit_bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,10 @@ class GenerateRequest:
     deadline: float
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = field(default=(), repr=False)
+    min_tokens: int = 0
+    """Before so many tokens the model's own end of an answer cannot be drawn."""
+    echo: str | None = field(default=None, repr=False)
+    """The prompt's text, to be told before the answer, with the prompt's own log-probabilities if there are any."""
     ignores_end: bool = False
     """Go on past the model's own end of an answer; for measurements."""
     priority: int = 0
@@ -85,4 +104,9 @@ class GenerateRequest:
     @property
     def positions(self) -> int:
         """Room that has to be reserved: the last token drawn is never fed back, so it needs none."""
-        return len(self.prompt) + self.max_tokens - 1
+        return len(self.prompt) + max(0, self.max_tokens - 1)
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the probabilities of the prompt's own tokens are wanted."""
+        return self.echo is not None and self.sampling.logprobs is not None

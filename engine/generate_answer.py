@@ -235,10 +235,14 @@ class TextAnswer(Answer):
             "logprobs": {
                 "tokens": names,
                 "token_logprobs": [drawn.logprob for drawn in tokens],
-                "top_logprobs": [{self._name(token): value for token, value in drawn.top} for drawn in tokens],
+                "top_logprobs": [self._alternatives(drawn) for drawn in tokens],
                 "text_offset": offsets,
             }
         }
+
+    def _alternatives(self, drawn: Drawn) -> Object | None:
+        """None for a prompt's first token, which no model expects."""
+        return None if drawn.logprob is None else {self._name(token): value for token, value in drawn.top}
 
 
 def event(value: Object) -> bytes:

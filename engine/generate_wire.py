@@ -26,6 +26,7 @@ MAX_LOGPROBS = 20
 MAX_PROMPTS, MAX_REPORTED = 64, 64
 MAX_PRIORITY, MAX_SALT_CHARACTERS = 1000, 128
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
+MAX_BIASES, MAX_BIAS = 1024, 100.0
 MAX_MESSAGES, MAX_TOOLS = 2048, 128
 DEFAULT_COMPLETION_TOKENS = 16
 DEFAULT_CHAT_TOKENS = 1024
@@ -72,17 +73,23 @@ class Asked:
 
 
 def parse_completion(fields: Fields, model: Generator) -> Asked:
-    prompts, are_listed = _prompts(fields, model)
+    text, (prompts, are_listed) = fields.take("prompt"), _prompts(fields, model)
     reported = _reported(fields, model)
     logprobs = fields.integer("logprobs", 0 if reported else -1, 0, MAX_LOGPROBS)
-    max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 1, SEED_LIMIT)
-    fields.neutral("echo", False)
+    echoes = fields.flag("echo")
+    max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 0 if echoes else 1, SEED_LIMIT)
     fields.neutral("suffix", "")
-    fields.neutral("best_of", 1)
-    fields.neutral("n", 1)
-    if are_listed and fields.flag("stream"):
-        fields.refuse("stream", "a request with several prompts is answered whole")
-    asked = _asked(fields, model, prompts[0], max_tokens, logprobs if logprobs >= 0 else None, reported=reported)
+    choices = fields.integer("n", 1, 1, 1 if are_listed else MAX_CHOICES)
+    fields.neutral("best_of", 1, choices)
+    for name in ("stream", "echo"):
+        if are_listed and fields.flag(name):
+            fields.refuse(name, "a request with several prompts is answered whole, without them")
+    asked = _asked(
+        fields, model, prompts[0], max_tokens, logprobs if logprobs >= 0 else None, choices, reported=reported
+    )
+    if echoes:
+        shown = text if isinstance(text, str) else model.tokenizer.text(prompts[0])
+        asked = replace(asked, request=replace(asked.request, echo=shown))
     if not are_listed:
         return asked
     for prompt in prompts:
@@ -123,8 +130,9 @@ def _asked(
         prompt,
         max_tokens,
         deadline=time.monotonic() + DEADLINE_S,
-        sampling=_sampling(fields, model.defaults, logprobs, reported),
+        sampling=_sampling(fields, model, logprobs, reported),
         stops=_stops(fields),
+        min_tokens=fields.integer("min_tokens", 0, 0, max_tokens),
         ignores_end=fields.flag("ignore_eos"),
         priority=fields.integer("priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
         salt=_salt(fields),
@@ -137,9 +145,6 @@ def _asked(
     usage = told.flag("include_usage")
     told.ignored("include_obfuscation")
     told.done()
-    for name in ("presence_penalty", "frequency_penalty"):
-        fields.neutral(name, 0)
-    fields.neutral("logit_bias", {})
     as_ids = fields.flag("return_tokens_as_token_ids")
     fields.ignored(*LABELS)
     fields.done()
@@ -147,7 +152,8 @@ def _asked(
     return Asked(request, choices, streams, usage, tools, as_ids)
 
 
-def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None, reported: tuple[int, ...]) -> Sampling:
+def _sampling(fields: Fields, model: Generator, logprobs: int | None, reported: tuple[int, ...]) -> Sampling:
+    defaults = model.defaults
     seed = fields.take("seed")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) > SEED_LIMIT):
         fields.refuse("seed", "expected an integer of at most 63 bits")
@@ -159,7 +165,22 @@ def _sampling(fields: Fields, defaults: Sampling, logprobs: int | None, reported
         seed=abs(seed) if seed is not None else None,
         logprobs=logprobs,
         reported=reported,
+        presence_penalty=fields.number("presence_penalty", 0.0, -2.0, 2.0),
+        frequency_penalty=fields.number("frequency_penalty", 0.0, -2.0, 2.0),
+        repetition_penalty=fields.number("repetition_penalty", 1.0, 0.01, 10.0),
+        logit_bias=_bias(fields, model.vocabulary),
     )
+
+
+def _bias(fields: Fields, vocabulary: int) -> tuple[tuple[int, float], ...]:
+    raw = fields.take("logit_bias") or {}
+    if not isinstance(raw, dict) or len(raw) > MAX_BIASES:
+        fields.refuse("logit_bias", f"expected an object of at most {MAX_BIASES} token ids")
+    told = Fields(raw, "logit_bias.")
+    for token in raw:
+        if not (token.isascii() and token.isdigit() and len(token) <= 9 and int(token) < vocabulary):
+            fields.refuse("logit_bias", f"expected token ids from 0 to {vocabulary - 1} as keys")
+    return tuple(sorted((int(token), told.number(token, 0.0, -MAX_BIAS, MAX_BIAS)) for token in raw))
 
 
 def _stops(fields: Fields) -> tuple[str, ...]:

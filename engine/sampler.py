@@ -9,10 +9,12 @@ Shapes: v vocabulary, in fp32.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from engine.adjust import Adjustment
 from engine.errors import StepFailed
 from engine.events import Drawn, Sampling
 
@@ -20,16 +22,27 @@ from engine.events import Drawn, Sampling
 class Sampler:
     """Draws one request's tokens."""
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
+    def __init__(self, sampling: Sampling, prompt: Iterable[int] = ()) -> None:
+        self._sampling, self._adjustment = sampling, Adjustment(sampling, prompt)
         seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
         self._generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, logits_v: Tensor) -> Drawn:
-        """StepFailed when the logits are not numbers: a guard must never read a verdict out of NaN."""
-        if not torch.isfinite(logits_v).all():
-            raise StepFailed("not_finite", "the model's scores are not finite numbers")
-        token = int(self._chosen(logits_v))
+    def draw(self, logits_v: Tensor, banned: Iterable[int] = ()) -> Drawn:
+        """The next token, none of those that are banned. StepFailed when the logits are not numbers.
+
+        A guard must never read a verdict out of NaN.
+        """
+        _require_finite(logits_v)
+        token = int(self._chosen(self._adjustment.of(logits_v, banned)))
+        self._adjustment.drew(token)
+        return self._told(logits_v, token)
+
+    def scored(self, logits_v: Tensor, token: int) -> Drawn:
+        """What was asked for about a token that was there already. StepFailed as above."""
+        _require_finite(logits_v)
+        return self._told(logits_v, token)
+
+    def _told(self, logits_v: Tensor, token: int) -> Drawn:
         if self._sampling.logprobs is None:
             return Drawn(token)
         logprobs_v = logits_v.log_softmax(dim=-1)
@@ -51,6 +64,11 @@ class Sampler:
             return logits_v.argmax()
         probabilities_v = (logits_v / self._sampling.temperature).softmax(dim=-1)
         return torch.multinomial(limited(probabilities_v, self._sampling), 1, generator=self._generator)
+
+
+def _require_finite(logits_v: Tensor) -> None:
+    if not torch.isfinite(logits_v).all():
+        raise StepFailed("not_finite", "the model's scores are not finite numbers")
 
 
 def limited(probabilities_v: Tensor, sampling: Sampling) -> Tensor:

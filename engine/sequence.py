@@ -37,9 +37,11 @@ class Sequence:
         self.ended = False
         self.is_sound = True
         """False once its scores were not finite numbers."""
-        self._sampler = Sampler(request.sampling)
+        self._sampler = Sampler(request.sampling, request.prompt)
         self._detokeniser, self._stops = Detokeniser(tokenizer), StopStrings(request.stops)
         self._untold: list[Drawn] = []
+        self._scored = [Drawn(request.prompt[0])] if request.scores_prompt else []
+        """The prompt's tokens as the model sees them; it has no opinion on the first."""
         self.ids = list(request.prompt)
         """Prompt and answer so far; the last one drawn has not gone through the model yet."""
         self.computed = 0
@@ -52,7 +54,7 @@ class Sequence:
     @property
     def first_wanted(self) -> int:
         """The first token after which logits are wanted: what lies before it may be taken over from others."""
-        return len(self.request.prompt) - 1
+        return 0 if self.request.scores_prompt else len(self.request.prompt) - 1
 
     @property
     def _generated(self) -> int:
@@ -66,20 +68,49 @@ class Sequence:
     def wanted(self, count: int) -> ListOf[int]:
         """After which of the next `count` tokens logits are wanted."""
         done = self.slot.filled if self.slot is not None else 0
+        if self.request.scores_prompt and self.is_prefilling:
+            return range(count)
         return [count - 1] if done + count == len(self.ids) else []
 
     def take(self, logits_sv: Tensor) -> None:
         """The logits that were wanted."""
         for logits_v in logits_sv:
-            self.draw(logits_v)
+            if self.ended:
+                return
+            following = len(self._scored)
+            if self.request.scores_prompt and following < len(self.request.prompt):
+                self._score(logits_v, self.request.prompt[following])
+            else:
+                self.draw(logits_v)
+
+    def _score(self, logits_v: Tensor, token: int) -> None:
+        """What the model thinks of the prompt's next token."""
+        try:
+            self._scored.append(self._sampler.scored(logits_v, token))
+        except RequestError as exc:
+            self._fail_unsound(exc)
+
+    def _fail_unsound(self, error: RequestError) -> None:
+        self.is_sound = False
+        self.fail(error)
+
+    def _begin(self) -> None:
+        """The prompt is through: it is told first, if that was asked for."""
+        if self.request.echo is not None:
+            self._receiver(Grown(self.request.echo, tuple(self._scored)))
 
     def draw(self, logits_v: Tensor) -> None:
         """Take the next token from these logits, tell the receiver, and end if this was the last one."""
+        if not self._generated:
+            self._begin()
+        if self.request.max_tokens == 0:
+            self._finish(Reason.LENGTH)
+            return
         try:
-            drawn = self._sampler.draw(logits_v)
+            early = self._generated < self.request.min_tokens
+            drawn = self._sampler.draw(logits_v, self._stop_ids if early else ())
         except RequestError as exc:
-            self.is_sound = False
-            self.fail(exc)
+            self._fail_unsound(exc)
             return
         self.ids.append(drawn.token)
         if drawn.token in self._stop_ids:

@@ -138,6 +138,54 @@ def test_control_words_of_a_user_end_no_turn(host: HostProcess) -> None:
     assert attack - plain > 30
 
 
+def test_echo_gives_the_prompt_with_what_the_model_thinks_of_it(host: HostProcess) -> None:
+    ids = [5, 99, 140, 7, 201]
+    body = {"prompt": ids, "echo": True, "max_tokens": 0, "logprobs": 2, "return_tokens_as_token_ids": True}
+    [choice] = host.post("/v1/completions", model="chat", **body).json()["choices"]
+    told = choice["logprobs"]
+    assert told["tokens"] == [f"token_id:{token}" for token in ids]
+    assert (told["token_logprobs"][0], told["top_logprobs"][0]) == (None, None)
+    for at in range(1, len(ids)):
+        alone = {
+            "prompt": ids[:at],
+            "max_tokens": 1,
+            "logprob_token_ids": [ids[at]],
+            "return_tokens_as_token_ids": True,
+        }
+        [expected] = host.post("/v1/completions", model="chat", **alone).json()["choices"]
+        there = expected["logprobs"]["top_logprobs"][0][f"token_id:{ids[at]}"]
+        assert told["token_logprobs"][at] == pytest.approx(there, abs=1e-4)
+        assert len(told["top_logprobs"][at]) == 2
+    assert choice["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_echo_shows_the_prompt_before_the_answer(host: HostProcess, stream: bool) -> None:
+    body = {"model": "chat", "prompt": "hello there", "max_tokens": 4, "temperature": 0, "stream": stream}
+    plain, echoed = host.post("/v1/completions", **body), host.post("/v1/completions", echo=True, **body)
+
+    def text(response: httpx.Response) -> str:
+        pieces = events(response) if stream else [response.json()]
+        return "".join(piece["choices"][0]["text"] for piece in pieces)
+
+    assert text(echoed) == "hello there" + text(plain)
+
+
+def test_completions_have_several_choices_from_one_seed(host: HostProcess) -> None:
+    body = {"model": "chat", "prompt": [5, 6, 7], "n": 3, "seed": 11, "max_tokens": 6, "temperature": 1.5}
+    first, again = (host.post("/v1/completions", **body).json() for _ in range(2))
+    texts = [choice["text"] for choice in first["choices"]]
+    assert [choice["index"] for choice in first["choices"]] == [0, 1, 2]
+    assert texts == [choice["text"] for choice in again["choices"]]
+    assert len(set(texts)) > 1
+
+
+def test_a_bias_decides(host: HostProcess) -> None:
+    ends = {"prompt": [5], "temperature": 0, "max_tokens": 6, "logprobs": 0, "return_tokens_as_token_ids": True}
+    [forced] = host.post("/v1/completions", model="chat", logit_bias={"77": 100}, **ends).json()["choices"]
+    assert forced["logprobs"]["tokens"] == ["token_id:77"] * 6
+
+
 def test_completions_take_ids_and_name_tokens_by_id(host: HostProcess) -> None:
     answer = host.post(
         "/v1/completions",
@@ -247,7 +295,7 @@ def test_metrics_count_tokens_by_model(host: HostProcess) -> None:
         ("/v1/completions", {"model": "chat", "prompt": "a", "max_tokens": 5000}, 400, "context_length_exceeded"),
         ("/v1/completions", {"model": "chat", "prompt": [5] * 1024, "max_tokens": 1}, 400, "context_length_exceeded"),
         ("/v1/completions", {"model": "chat", "prompt": [320]}, 400, "invalid_parameter"),
-        ("/v1/completions", {"model": "chat", "prompt": "a", "echo": True}, 400, "unsupported_parameter"),
+        ("/v1/completions", {"model": "chat", "prompt": "a", "suffix": "b"}, 400, "unsupported_parameter"),
         ("/v1/completions", {"model": "chat", "prompt": "a", "temperature": 9}, 400, "invalid_parameter"),
         ("/v1/chat/completions", {"model": "chat", "messages": []}, 400, "invalid_parameter"),
         ("/v1/nothing", {}, 404, "not_found"),

@@ -1,0 +1,59 @@
+"""What a request changes about the scores before a token is drawn: bias, penalties, and ends that come too early.
+
+The definitions are those of OpenAI (`logit_bias`; `presence_penalty` and `frequency_penalty` over what was drawn so
+far) and of Keskar et al. 2019 (`repetition_penalty` over prompt and answer: positive scores divided, others
+multiplied). Log-probabilities are reported before all of this: they are the model's.
+
+Shapes: v vocabulary, in fp32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from engine.events import Sampling
+
+
+class Adjustment:
+    """Follows one answer. Costs nothing where a request changes nothing."""
+
+    def __init__(self, sampling: Sampling, prompt: Iterable[int] = ()) -> None:
+        self._sampling = sampling
+        self._drawn: Counter[int] = Counter()
+        self._seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1 else {}
+        self._bias_ids = torch.tensor([token for token, _ in sampling.logit_bias], dtype=torch.long)
+        self._bias = torch.tensor([amount for _, amount in sampling.logit_bias])
+
+    def drew(self, token: int) -> None:
+        """A token was added to the answer."""
+        if self._sampling.penalises:
+            self._drawn[token] += 1
+            self._seen[token] = None
+
+    def of(self, logits_v: Tensor, banned: Iterable[int] = ()) -> Tensor:
+        """The scores to draw from; `banned` tokens cannot be drawn. The given ones stay as they are."""
+        banned = tuple(banned)
+        if not self._sampling.adjusts and not banned:
+            return logits_v
+        adjusted_v = logits_v.clone()
+        if self._seen and self._sampling.repetition_penalty != 1:
+            self._penalise_repetition(adjusted_v)
+        if self._drawn:
+            self._penalise_drawn(adjusted_v)
+        adjusted_v[self._bias_ids] += self._bias
+        adjusted_v[list(banned)] = -torch.inf
+        return adjusted_v
+
+    def _penalise_repetition(self, logits_v: Tensor) -> None:
+        ids, penalty = torch.tensor(list(self._seen)), self._sampling.repetition_penalty
+        scores = logits_v[ids]
+        logits_v[ids] = torch.where(scores > 0, scores / penalty, scores * penalty)
+
+    def _penalise_drawn(self, logits_v: Tensor) -> None:
+        counts = torch.tensor(list(self._drawn.values()), dtype=logits_v.dtype)
+        penalty = self._sampling.presence_penalty + self._sampling.frequency_penalty * counts
+        logits_v[torch.tensor(list(self._drawn))] -= penalty
