@@ -41,6 +41,10 @@ from gateway.upstream import Upstream
 from gateway.wire import parse_chat
 
 
+def _nobody(_caller: Caller) -> InForce | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What the routes work with. Built once by gateway/front.py."""
@@ -54,6 +58,8 @@ class Gate:
     records: Records
     health: Health
     metrics: Metrics
+    bound: Callable[[Caller], InForce | None] = _nobody
+    """The policy for some callers alone; None: `in_force` is theirs."""
     keeper: Keeper = field(default_factory=NothingKept)
     """Of text, where a policy has it kept."""
 
@@ -78,6 +84,11 @@ class _Call:
         self._admitted = True
         self.caller = claimed(self.caller, self.request.headers)
         return self.caller
+
+    def in_force(self) -> InForce:
+        """The policy for this caller, at this moment."""
+        assert self.caller is not None
+        return self.gate.bound(self.caller) or self.gate.in_force()
 
     def exchange(self, in_force: InForce) -> Exchange:
         assert self.caller is not None
@@ -168,7 +179,7 @@ def make_admin_app(health: Health, metrics: Metrics, routes: Iterable[Route] = (
 
 async def _chat(call: _Call) -> Response:
     call.authenticate()
-    in_force = call.gate.in_force()
+    in_force = call.in_force()
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
     request = parse_chat(body, in_force.policy.limits)
@@ -180,7 +191,7 @@ async def _chat(call: _Call) -> Response:
 
 async def _moderations(call: _Call) -> Response:
     call.authenticate()
-    in_force = call.gate.in_force()
+    in_force = call.in_force()
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
     parts = read_inputs(body, in_force.policy.limits.input_chars)

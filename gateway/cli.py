@@ -29,6 +29,7 @@ from gateway.policy_commands import add_policy_commands
 from gateway.review_commands import add_review_commands
 from gateway.witness_command import add_witness_command
 from policies.errors import FileErrors
+from policies.load import load_policy
 
 CANNOT_WORK = 2
 CUT_OFF = 128 + signal.SIGPIPE
@@ -100,7 +101,8 @@ def _serve(args: argparse.Namespace) -> int:
     try:
         config = load_config(args.config, args.state)
         found = config.policy.source(config.approvers, config.state).first(facts(config.guards))
-        return asyncio.run(Supervisor(config, found.policy).run())
+        bound = [load_policy(binding.path, facts(config.guards)) for binding in config.bindings]
+        return asyncio.run(Supervisor(config, found.policy, bound=bound).run())
     except FileErrors as exc:
         print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
     except ConfigError as exc:

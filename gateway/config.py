@@ -27,6 +27,7 @@ from gateway.content.settings import ContentSettings, read_content
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
+from gateway.policy_bindings import Binding, read_bindings
 from gateway.policy_settings import PolicySettings, read_policy
 from gateway.sink_settings import KEYS as SINK_KEYS
 from gateway.sink_settings import read_sinks
@@ -80,6 +81,8 @@ class Config:
     approvers: Approvers
     """Who may approve what takes two people, by name."""
     policy: PolicySettings
+    bindings: tuple[Binding, ...]
+    """Other policies, for some tenants and apps."""
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
     guards: Guards
@@ -131,6 +134,7 @@ _TOP: Final = (
     "keys",
     "operators",
     "policy",
+    "policies",
     "engine",
     "guards",
     "state",
@@ -163,6 +167,7 @@ class _Reader:
             operators=read_operators(top.node("operators"), self.problems),
             approvers=approvers,
             policy=read_policy(top, self.path.parent, approvers),
+            bindings=read_bindings(top.node("policies"), self.path.parent, self.problems),
             engine=self._engine(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,

@@ -48,15 +48,17 @@ from gateway.content.office import open_keeping
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
 from gateway.file_watch import changes
-from gateway.guard_sources import needed, open_sources, remote_probes
+from gateway.guard_sources import needed_by_all, open_sources, remote_probes
 from gateway.health import Health, Probe
 from gateway.http_client import HOST_URL, make_client
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
+from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
+from gateway.policy_source import FileSource
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
@@ -115,18 +117,29 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             copies=copies,
             classes=keeping.classes,
         )
+
+        def make_bound(binding: Binding) -> PolicyInForce:
+            source, kept = FileSource(binding.path), keeping.classes
+            asked = (source, config.guards, sources, records, metrics)
+            return PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True)
+
         await policy.load_first()
+        bound = Bound((binding, make_bound(binding)) for binding in config.bindings)
+        await bound.load_first()
         health = Health(
             {**_probes(upstream, host), **anchoring.probes(), **keeping.probes()},
             records,
             metrics,
-            more=lambda: remote_probes(needed(config.guards, policy.current().policy), sources),
+            more=lambda: remote_probes(
+                needed_by_all(config.guards, (policy.current().policy, *bound.policies())), sources
+            ),
         )
         reviews = ReviewDesk()
         gate = Gate(
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency, anchoring.trouble),
             in_force=policy.current,
+            bound=bound.current,
             pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=upstream,
             records=records,
@@ -136,7 +149,12 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         )
         watching = asyncio.create_task(health.watch())
         stack.callback(watching.cancel)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policy.reload_soon)
+
+        def reload_all() -> None:
+            policy.reload_soon()
+            bound.reload_soon()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_all)
         if config.policy.watch:
             watching_policy = asyncio.create_task(_follow(policy, config.policy.path))
             stack.callback(watching_policy.cancel)

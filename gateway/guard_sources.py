@@ -36,6 +36,12 @@ def needed(guards: Guards, policy: Policy) -> tuple[GuardSettings, ...]:
     return tuple(guards[use] for use in asked)
 
 
+def needed_by_all(guards: Guards, policies: Iterable[Policy]) -> tuple[GuardSettings, ...]:
+    """The same for several policies."""
+    found = {guard.use: guard for policy in policies for guard in needed(guards, policy)}
+    return tuple(found[use] for use in sorted(found))
+
+
 def check_directories(guards: Iterable[GuardSettings]) -> None:
     """Whether each model is where the configuration says. Raises FileErrors with every place that is wrong."""
     problems = Problems()

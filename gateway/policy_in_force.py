@@ -48,6 +48,7 @@ class PolicyInForce:
         *,
         copies: Path | None = None,
         classes: Container[str] = (),
+        is_bound: bool = False,
     ) -> None:
         """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each
         policy's text is kept for those who read the records later, `classes` those in which exchanges may be kept."""
@@ -58,7 +59,8 @@ class PolicyInForce:
         self._found: Found | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
-        metrics.watch_memories(self._memory_counts)
+        if not is_bound:  # detectors of two policies may have one name; the metrics show those of the policy for all
+            metrics.watch_memories(self._memory_counts)
 
     def current(self) -> InForce:
         """The pair in force at this moment."""

@@ -28,7 +28,7 @@ import structlog
 from gateway.config import STARTER_MODEL, Address, Config
 from gateway.errors import ConfigError
 from gateway.guard_settings import shipped
-from gateway.guard_sources import check_directories, host_models, needed
+from gateway.guard_sources import check_directories, host_models, needed_by_all
 from policies.model import Policy
 
 CANNOT_WORK: Final = 2
@@ -81,9 +81,12 @@ class Programs:
 class Supervisor:
     """Owns the sockets, the socket directory and the children."""
 
-    def __init__(self, config: Config, policy: Policy, programs: Programs | None = None) -> None:
+    def __init__(
+        self, config: Config, policy: Policy, programs: Programs | None = None, bound: Sequence[Policy] = ()
+    ) -> None:
+        """`bound` are the policies for some callers."""
         self._config, self._programs = config, programs or Programs()
-        self._guards = needed(config.guards, policy)
+        self._guards = needed_by_all(config.guards, (policy, *bound))
         self._stopping = asyncio.Event()
         self._status = 0
 

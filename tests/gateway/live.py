@@ -110,12 +110,15 @@ class Live:
         self.server = LiveServer(*(events or say("a fine answer")))
         self.metrics = Metrics()
         self.in_force = in_force(**phrases)
+        self.bound: dict[str, InForce] = {}
+        """Policies for one tenant alone."""
         records = Records(self.log, self.metrics, failed_logins_per_s)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
             admission=Admission(Concurrency(total=64, per_key=48)),
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),
             in_force=lambda: self.in_force,
+            bound=lambda caller: self.bound.get(caller.tenant),
             pipeline=Pipeline(self.server, b"k" * 32),
             upstream=self.server,  # type: ignore[arg-type] # a double
             records=records,

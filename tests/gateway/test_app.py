@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from gateway.app import make_admin_app
 from gateway.errors import GatewayError, Unavailable, UpstreamFailed, UpstreamTimeout
 from tests.doubles import MemoryLog
-from tests.gateway.live import CHAT, KEY, Live, head, until
+from tests.gateway.live import CHAT, KEY, Live, head, in_force, until
 
 CANARY = "canary-of-the-app"
 ROUTES = [("POST", CHAT), ("POST", "/v1/moderations"), ("GET", "/v1/models"), ("GET", "/v1/models/m")]
@@ -236,3 +237,23 @@ def test_records_of_everything_above_hold_no_text_and_no_key(live: Live) -> None
     assert len(live.records) == 7
     assert CANARY not in json.dumps(live.records)
     assert KEY not in json.dumps(live.records)
+
+
+def test_a_policy_for_one_tenant_is_that_tenants_and_its_records_name_it() -> None:
+    with Live() as live:
+        other = in_force()
+        live.bound["tenant-a"] = replace(other, policy=replace(other.policy, name="for-tenant-a"))
+        live.chat()
+        live.bound.clear()
+        live.chat()
+    names = [record["policy"]["name"] for record in live.records if record["type"] == "request.admit"]
+    assert names == ["for-tenant-a", other.policy.name]
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/moderations", "/v1/models"])
+def test_a_claim_that_the_key_does_not_let_the_client_make_is_refused(live: Live, path: str) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "x-gatehouse-role": CANARY}
+    method = "GET" if path == "/v1/models" else "POST"
+    response = httpx.request(method, live.url + path, headers=headers)
+    assert (response.status_code, code(response)) == (400, "claim_refused")
+    assert CANARY not in response.text + json.dumps(live.records)

@@ -287,3 +287,23 @@ def test_problems_under_guards_come_with_all_others(file: Path) -> None:
     assert [problem.split(": ")[0] for problem in found] == [
         "gatehouse.yaml:10:8", "gatehouse.yaml:12:23", "gatehouse.yaml:12:24",
     ]  # fmt: skip
+
+
+def test_policies_for_some_and_what_is_said_of_keys_and_servers(file: Path) -> None:
+    config = loaded(
+        file,
+        ("origin:", "policies: [{policy: policy.yaml, tenant: bank}]\norigin:"),
+        ("app: chat,", "app: chat, claims: {desk: branch}, may_claim: [purpose],"),
+    )
+    [binding] = config.bindings
+    assert (binding.path.name, binding.tenants) == ("policy.yaml", {"bank"})
+    [key] = config.keys
+    assert (key.caller.claims, key.caller.may_claim) == ({"desk": "branch"}, {"purpose"})
+    assert config.engine is not None
+    assert config.engine.class_ == "external"
+    local = loaded(file, ("http://vllm:8000/v1", "http://127.0.0.1:8000/v1")).engine
+    assert local is not None
+    assert local.class_ == "local"
+    named = loaded(file, ("connect_timeout", "class: partner, connect_timeout")).engine
+    assert named is not None
+    assert named.class_ == "partner"

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.guard_settings import GuardSettings, shipped
-from gateway.guard_sources import check_directories, host_models, needed, open_sources, remote_probes
+from gateway.guard_sources import check_directories, host_models, needed, needed_by_all, open_sources, remote_probes
 from gateway.http_client import make_client
 from guards.profiles.known import PROFILES
 from guards.registry import ModelSource
@@ -168,3 +168,9 @@ async def test_a_probe_says_whether_the_server_serves_the_model(status: int, mod
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     guard = GuardSettings("g", LG4, None, url="http://127.0.0.1:9/v1", model="m", connect_s=0.5)
     assert await said(guard) == "unreachable"
+
+
+def test_what_several_policies_ask_is_needed_once() -> None:
+    guards = {**shipped(), "llama_guard_4": GuardSettings("llama_guard_4", LG4, Path("/m"))}
+    asked = needed_by_all(guards, (policy("starter_hazard", "llama_guard_4"), policy("starter_hazard")))
+    assert [one.use for one in asked] == ["llama_guard_4", "starter_hazard"]

@@ -51,3 +51,14 @@ def test_a_key_is_one_printable_line_of_a_file(tmp_path: Path) -> None:
         with pytest.raises(FileErrors, match="`api_key_file`") as caught:
             key_in(tmp_path, f"{{api_key_file: {name}}}")
         assert "one" not in str(caught.value).split("expected")[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("http://127.0.0.1:8000/v1", True), ("http://localhost/v1", True), ("https://[::1]:8000", True),
+        ("http://10.0.0.5/v1", False), ("http://vllm:8000/v1", False), ("http://127.0.0.1.example/v1", False),
+    ],
+)  # fmt: skip
+def test_only_this_machine_is_local(address: str, local: bool) -> None:
+    assert peers.is_local(address) is local
