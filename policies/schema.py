@@ -163,6 +163,8 @@ def _option(key: str, guard: GuardFacts) -> Schema:
     if key in guard.names:
         names = guard.names[key]
         return listed(one_of((*names.known, *names.groups)), least=1)
+    if guard.rule and key in guard.rule.names:
+        return listed(one_of(guard.rule.names[key]), least=1)
     if key == "categories":
         by_code = keys({code: ref("share") for code in guard.categories})
         return {"anyOf": [{"const": "all"}, by_code, listed(TEXT)]}
@@ -194,8 +196,6 @@ _OPTIONS: Mapping[str, Schema] = {
     "exclude": listed(TEXT),
     "custom": {"type": "object", "additionalProperties": TEXT},
     "mode": one_of(("score", "generate")),
-    "find": listed(TEXT, least=1),
-    "locales": listed(TEXT, least=1),
     "words": {"anyOf": [listed(TEXT, least=1), whole(1, MOST_TEXT)]},
     "characters": whole(1, MOST_TEXT),
     "lines": whole(1, MOST_TEXT),

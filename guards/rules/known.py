@@ -7,13 +7,13 @@ these guards; the registry builds by this table and the policy language takes it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS, Options
-from guards.rules import entities, exfiltration, near, prompt_leak, repetition, size, terms
+from guards.rules import entities, entity_shapes, exfiltration, near, prompt_leak, repetition, size, terms
 from guards.rules.base import RuleGuard
 from guards.rules.entities import EntitiesGuard
 from guards.rules.exfiltration import ExfiltrationGuard
@@ -43,6 +43,8 @@ class RuleKind:
     make: Callable[[Options], RuleGuard]
     is_own_reader: bool = True
     """Whether the policy loader takes options and labels from the guard; older guards are in its own tables."""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Options that are lists out of a fixed set, for editors."""
     required: Set[str] = frozenset()
     """Options that it cannot be without."""
     scopes: frozenset[Scope] = TEXT_SCOPES
@@ -70,9 +72,13 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
         ),
         "secrets": RuleKind({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS)), is_own_reader=False),
         "regex": RuleKind({"pattern", "label", "engine", "views", "check"}, _regex, is_own_reader=False),
-        "entities": RuleKind(entities.OPTIONS, EntitiesGuard.of),
+        "entities": RuleKind(
+            entities.OPTIONS,
+            EntitiesGuard.of,
+            names={"find": entity_shapes.LABELS, "locales": entity_shapes.LOCALES},
+        ),
         "terms": RuleKind(terms.OPTIONS, TermsGuard.of),
-        "exfiltration": RuleKind(exfiltration.OPTIONS, ExfiltrationGuard.of),
+        "exfiltration": RuleKind(exfiltration.OPTIONS, ExfiltrationGuard.of, names={"find": exfiltration.LABELS}),
         "language": RuleKind(frozenset(), LanguageGuard.of, categories=CODES),
         "json_schema": RuleKind({"schema"}, JsonSchemaGuard.of, scopes=frozenset({Scope.OUTPUT}), needs_whole=True),
         "tool_arguments": RuleKind(frozenset(), ToolArgumentsGuard.of, scopes=frozenset({Scope.TOOL_CALL})),
@@ -81,7 +87,7 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
             PromptLeakGuard.of,
             scopes=frozenset({Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL}),
         ),
-        "repetition": RuleKind(repetition.OPTIONS, RepetitionGuard.of),
+        "repetition": RuleKind(repetition.OPTIONS, RepetitionGuard.of, names={"find": repetition.LABELS}),
         "size": RuleKind(size.OPTIONS, SizeGuard.of),
         "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
     }
