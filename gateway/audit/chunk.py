@@ -25,6 +25,7 @@ PAIRED = frozenset({ADMIT, PROGRESS, *TERMINALS})
 ERASURES = frozenset({"content.erase", "retention.prune"})
 _TOLD = PAIRED | ERASURES | {START, "clock.step", "audit.fail", "key.epoch", "checkpoint.anchor"}
 """Types that mean something to the rest of the log."""
+_SAYING = ERASURES | {"key.epoch", "checkpoint.anchor"}
 _SAID = ("key", "ts", "anchor", "erase", "refused")
 _DECIDED = ("request.", "response.", "moderation.")
 _NAMES = ("v", "origin", "seq", "prev", "ts", "mono", "boot", "type")
@@ -150,8 +151,9 @@ class _Lines:
         if "coverage" in record and (problem := _check_coverage(record)):
             return problem
         chunk.last = moment
-        if moment.kind in _TOLD or "policy" in record or "content" in record:
-            return self._tell(record, moment.kind)
+        kind = moment.kind
+        if kind in _TOLD or "policy" in record or "content" in record:
+            return self._tell(record, kind)
         return None
 
     def _tell(self, record: dict[str, Json], kind: str) -> Problem | None:
@@ -163,7 +165,7 @@ class _Lines:
             return None
         if kind in PAIRED and not isinstance(request, str):
             return Problem("pairing", "a request id in `req`", "none")
-        told: dict[str, Json] = {name: record[name] for name in _SAID if name in record}
+        told: dict[str, Json] = {name: record[name] for name in _SAID if name in record} if kind in _SAYING else {}
         event = Event(len(self._chunk.leaves), kind, request if isinstance(request, str) else "", told, policy, content)
         self._chunk.events.append(event)
         return None
@@ -243,7 +245,10 @@ def _check_coverage(record: dict[str, Json]) -> Problem | None:
 
 
 def _is_accounted_for(coverage: dict[str, Json], of: str, scanned_of: str, exempt_of: str) -> bool:
-    total, scanned, exempt = coverage.get(of), coverage.get(scanned_of), coverage.get(exempt_of, 0)
+    total, scanned = coverage.get(of), coverage.get(scanned_of)
+    if exempt_of not in coverage and total == scanned and type(total) is type(scanned) is int:
+        return total >= 0
+    exempt = coverage.get(exempt_of, 0)
     if type(total) is not int or type(scanned) is not int or type(exempt) is not int:
         return False
     return scanned >= 0 <= exempt and total == scanned + exempt
