@@ -88,7 +88,7 @@ class _Reader:
         section = self._section
         before = len(section.problems)
         name = section.require("name", _NAME, "sink")
-        kind = section.require("kind", fields.choice(_KEYS_OF_KIND), "")
+        kind = section.require("kind", fields.choice(_KEYS_OF_KIND, ("kafka", "nats")), "")
         if not kind:
             return None
         for key in _EVERY_KEY:

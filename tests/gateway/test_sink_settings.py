@@ -71,6 +71,7 @@ DIRECTORY = "name: a, kind: directory, path: /mnt/a"
         ("sinks: many\n", "`sinks` is `many`, expected a list"),
         ("sinks: [{" + DIRECTORY + "}, {" + DIRECTORY + "}]\n", "two sinks have the name `a`"),
         ("sinks: [{name: a, kind: ftp}]\n", "`kind` is `ftp`, expected one of `directory`, `syslog`, `s3`"),
+        ("sinks: [{name: a, kind: kafka}]\n", "`kafka` is not available in this version"),
         ("sinks: [{name: a, kind: directory}]\n", "a sink has no `path`"),
         ("sinks: [{name: A B, kind: directory, path: /mnt/a}]\n", "`name` is `A B`"),
         ("sinks: [{" + DIRECTORY + ", bucket: b12}]\n", "a sink of kind `directory` has no `bucket`"),
