@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from gateway.audit.files import Files, OsFiles, make_directories
-from gateway.content.errors import ContentError, ContentMissing, ContentUnavailable
+from gateway.content.errors import ContentError, ContentUnavailable
 from gateway.content.keys import Place, digest, load_master_key, seal, unseal
 from gateway.content.keystore import Keystore, Row
 from gateway.content.segments import SegmentWriter, Spot, encoded, read_blob
@@ -67,8 +67,17 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Text:
+    """An item as bytes. Encoded by who hands it in: one that has no form is theirs alone, not its whole batch's."""
+
+    place: Place
+    owner: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    work: Item | Callable[[], object]
+    work: _Text | Callable[[], object]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
 
@@ -84,6 +93,7 @@ class ContentStore:
         """Persons and exchanges erased by this process: one that still goes on must not make new keys for them."""
         self._fault: str | None = None
         self._busy_until: float | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="content-writer", daemon=True)
         self._thread.start()
 
@@ -107,7 +117,7 @@ class ContentStore:
         """Return when the text is durable. ContentUnavailable: forbid what its record would permit."""
         if (trouble := self._trouble()) is not None:
             raise ContentUnavailable(trouble)
-        sealed: Sealed = await self._ask(item)
+        sealed: Sealed = await self._ask(_Text(item.place, item.owner, dumps(item.value)))
         return sealed
 
     async def do(self, work: Callable[[Keystore], T]) -> T:
@@ -159,12 +169,13 @@ class ContentStore:
             return "the content store's disk does not answer"
         return self._fault
 
-    async def _ask(self, work: Item | Callable[[], object]) -> Any:  # noqa: ANN401 # what the work gives
-        if not self._thread.is_alive():
-            raise ContentUnavailable("the content store is closed")
+    async def _ask(self, work: _Text | Callable[[], object]) -> Any:  # noqa: ANN401 # what the work gives
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put(_Job(work, future, loop))
+        if self._ended:
+            # The thread may have ended before the put; nobody else would take this one out.
+            self._refuse_rest()
         return await future
 
     # From here on: the store's thread.
@@ -175,19 +186,20 @@ class ContentStore:
                 pass
         finally:
             self._fault = self._fault or "the content store is closed"
+            self._ended = True
             self._segments.close()
             self._keys.close()
             self._refuse_rest()
 
     def _turn(self) -> bool:
         jobs, go_on = self._take()
-        items = [(job, job.work) for job in jobs if isinstance(job.work, Item)]
+        items = [(job, job.work) for job in jobs if isinstance(job.work, _Text)]
         try:
             if items:
                 self._busy_until = time.monotonic() + STALL_S
                 _settle([job for job, _ in items], self._seal_all([item for _, item in items]))
             for job in jobs:
-                if not isinstance(job.work, Item):
+                if not isinstance(job.work, _Text):
                     self._busy_until = time.monotonic() + WORK_S
                     _settle([job], [self._result(job.work)])
         finally:
@@ -216,7 +228,7 @@ class ContentStore:
         except Exception as exc:  # noqa: BLE001
             return exc
 
-    def _seal_all(self, items: Sequence[Item]) -> list[Sealed | Exception]:
+    def _seal_all(self, items: Sequence[_Text]) -> list[Sealed | Exception]:
         """One answer for each, in order. Either all of a batch is kept, or none of it."""
         kept = [item for item in items if not self._is_gone(item)]
         refs = [item.place.ref for item in kept]
@@ -225,8 +237,9 @@ class ContentStore:
                 sealed, data = self._sealed(kept)
             for class_, blobs in data.items():
                 self._segments.write(class_, b"".join(blobs))
-        except (sqlite3.Error, ContentUnavailable, ContentMissing) as exc:
-            self._fault = f"content cannot be kept: {exc}"
+        # Whatever it was, nobody may wait for ever, and nobody may be told that it is kept.
+        except Exception as exc:  # noqa: BLE001
+            self._fault = f"content cannot be kept: {type(exc).__name__}: {exc}"
             for class_ in {item.place.class_ for item in kept}:
                 self._segments.give_up(class_)
             self._take_back(refs)
@@ -236,10 +249,10 @@ class ContentStore:
         refused = ContentUnavailable("the person or the exchange was erased while it went on")
         return [refused if self._is_gone(item) else next(answers) for item in items]
 
-    def _is_gone(self, item: Item) -> bool:
+    def _is_gone(self, item: _Text) -> bool:
         return item.owner in self._gone or item.place.req in self._gone
 
-    def _sealed(self, items: Sequence[Item]) -> tuple[list[Sealed], dict[str, list[bytes]]]:
+    def _sealed(self, items: Sequence[_Text]) -> tuple[list[Sealed], dict[str, list[bytes]]]:
         ends: dict[str, Spot] = {}
         data: dict[str, list[bytes]] = {}
         sealed: list[Sealed] = []
@@ -247,7 +260,7 @@ class ContentStore:
             place, class_ = item.place, item.place.class_
             spot = ends.get(class_) or self._segments.end(class_)
             kek_id, dek = self._keys.new_dek(place, item.owner, spot, time.time_ns() + self.settings.classes[class_])
-            blob = seal(dek, dumps(item.value), place)
+            blob = seal(dek, item.data, place)
             line = encoded(place, kek_id, blob)
             data.setdefault(class_, []).append(line)
             ends[class_] = Spot(spot.segment, spot.offset + len(line))

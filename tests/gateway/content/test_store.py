@@ -192,6 +192,27 @@ async def test_a_store_that_is_closed_or_whose_key_is_another_is_refused(tmp_pat
         assert error.value.code == code
 
 
+async def test_text_that_has_no_form_is_its_own_trouble_only(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        bad, good = await asyncio.gather(
+            store.keep(item("\ud800")), store.keep(item(req="good")), return_exceptions=True
+        )
+        assert isinstance(bad, UnicodeEncodeError)
+        assert not isinstance(good, BaseException)
+        assert store.healthy
+
+
+async def test_a_class_that_nobody_configured_is_refused_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        async with asyncio.timeout(5):
+            with pytest.raises(ContentUnavailable):
+                await store.keep(item(class_="unknown"))
+            await store.probe()
+            await store.keep(item())
+        [row] = await store.do(lambda keys: keys.rows("req-1"))
+        assert await store.read(row) == {"text": CANARY}
+
+
 async def test_a_bug_in_what_was_asked_belongs_to_who_asked(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         with pytest.raises(ZeroDivisionError):
