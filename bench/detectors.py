@@ -31,6 +31,7 @@ from guards.verdict import NO_CONTEXT, Context, Part, Scope, Verdict
 
 TEXTS: Final = Path(__file__).parents[1] / "guards" / "starter" / "train" / "texts"
 HAND_WRITTEN: Final = Path(__file__).parent / "quality" / "identifiers.jsonl"
+SECRETS: Final = HAND_WRITTEN.with_name("secrets.jsonl")
 ORDINARY: Final = ("hazard_safe", "injection_benign", "ordinary_languages", "ordinary_tasks")
 LENGTHS: Final = (20, 40, 80, 200, 100_000)
 LOOKALIKES: Final = str.maketrans("aeopcxyi", "аеорсхуі")
@@ -134,6 +135,16 @@ def hand_written() -> Iterator[tuple[object, ...]]:
         missed.update(() if is_whole else (row.label,))
     told = ", ".join(f"{label} {count}" for label, count in sorted(missed.items()))
     yield len(rows), share(whole, len(rows)), share(partly, len(rows)), told
+
+
+def secrets() -> Iterator[tuple[object, ...]]:
+    guard = rule("secrets")
+    rows = [json.loads(line) for line in SECRETS.open(encoding="utf-8")]
+    found = [[row["text"][span.start : span.end] for span in spans_of(guard, row["text"]).spans] for row in rows]
+    pairs = [(row["value"], values) for row, values in zip(rows, found, strict=True)]
+    held = [any(value in one or one in value for one in values) for value, values in pairs if value]
+    wrong = [bool(values) for value, values in pairs if not value]
+    yield len(held), share(sum(held), len(held)), len(wrong), share(sum(wrong), len(wrong))
 
 
 def _overlap(sample: Sample, value: str) -> bool:
@@ -297,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     head = ["entity", "texts", "found whole", "found in part", "precision", "ordinary texts with one"]
     table("entities", head, entities(texts))
     table("entities, written by hand", ["texts", "found whole", "found in part", "not found whole"], hand_written())
+    table("secrets, written by hand", ["texts", "found", "texts without one", "false alarms"], secrets())
     table("exfiltration", ["address of", "ways", "found", "which are wrong"], exfiltration())
     table("language", ["characters", "texts", "right", "unknown", "right and another", "wrong"], language(texts))
     table("prompt_leak, 8 words", ["the prompt", "answers", "found"], prompt_leak(texts))

@@ -47,15 +47,17 @@ _VALUE = (
 
 NAMED = {
     "password_assignment": (
-        r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|secret[_-]?(?:access[_-]?)?key|api[_-]?key|token|private[_-]?key)"
+        r"(?i:pass(?:word|wd|phrase|code|wort)?|pwd|\bpw|contrase[nñ]a|mot de passe|secret"
+        r"|secret[_-]?(?:access[_-]?)?key|api[_-]?key|token|(?:private|signing|encryption|master)[_-]?key)"
         + _NAME_END
         + _VALUE
+        + r"|(?i:\bidentified by)\s{1,4}'([^'\s]{6,256})'"
     ),
     "bearer": (
         r"(?i:\bbearer)\s{1,4}([A-Za-z0-9._~+/-]{20,}=*)"
         r"|(?i:\bauthorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?i:basic)\s{1,4}([A-Za-z0-9+/]{8,}=*)"
     ),
-    "url_password": r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,128}:([^\s:/@\"'<>]{3,256})@[A-Za-z0-9\[]",
+    "url_password": r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@\"'<>]{0,128}:([^\s:/\"'<>]{3,256})@[A-Za-z0-9\[]",
 }
 GROUPS = {
     "cloud_key": ("aws_key", "gcp_key", "azure_key"),

@@ -150,7 +150,7 @@ def test_identity_names_the_rule_and_its_version_and_no_weights() -> None:
     assert [(g.identity.version, g.identity.weights) for g in GUARDS[:3]] == [
         ("unicode/1", ""),
         ("special_tokens/1", ""),
-        ("secrets/1", ""),
+        ("secrets/2", ""),
     ]
 
 

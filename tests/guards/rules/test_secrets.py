@@ -72,6 +72,11 @@ def test_credentials_with_a_shape_are_found_whole_and_named(label: str, secret: 
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYq1Qk2m3n4o",
         ),
         ("passwd := `l0ngEnough`", "l0ngEnough"),
+        ("pw: Winter2026!", "Winter2026!"),
+        ("WLAN-Passwort: Ux92kLmQ", "Ux92kLmQ"),
+        ("contraseña: TnR7-pQw2-LmX9", "TnR7-pQw2-LmX9"),
+        ("signing_key: 9f8e7d6c5b4a39281706Xy", "9f8e7d6c5b4a39281706Xy"),
+        ("CREATE USER app IDENTIFIED BY 'Zk8$wQ1z';", "Zk8$wQ1z"),
     ],
 )
 def test_the_value_next_to_its_name_is_found_without_the_name(text: str, secret: str) -> None:
