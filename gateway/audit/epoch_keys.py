@@ -188,7 +188,10 @@ class EpochKeys:
         note = self._log_signer.sign(epoch.text())
         if before is not None:
             note = self._private(before).cosign(note)
-        open_certificate(note, number, self.chain.log_key, before)
+        try:
+            open_certificate(note, number, self.chain.log_key, before)
+        except NoteError as exc:
+            raise EpochMissing(f"epoch {number} cannot follow the one before: {exc}") from exc
         path = certificate_path(self._places.directory, number)
         make_directories(self._files, path.parent)
         write_new_file(self._files, path, note)

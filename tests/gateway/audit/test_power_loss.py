@@ -14,8 +14,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.audit.errors import AuditUnavailable
 from gateway.audit.epoch_keys import DAY_NS
+from gateway.audit.errors import AuditUnavailable
 from gateway.audit.files import OsFiles
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.writer import Receipt
