@@ -23,10 +23,10 @@ from gateway.audit.writer import VERSION, b64
 ADMIT, PROGRESS, REFUSE, START = "request.admit", "response.progress", "request.refuse", "gateway.start"
 PAIRED = frozenset({ADMIT, PROGRESS, *TERMINALS})
 ERASURES = frozenset({"content.erase", "retention.prune"})
-_TOLD = PAIRED | ERASURES | {START, "clock.step", "audit.fail", "key.epoch", "checkpoint.anchor"}
+_TOLD = PAIRED | ERASURES | {START, "clock.step", "audit.fail", "key.epoch", "checkpoint.anchor", "audit.adopt"}
 """Types that mean something to the rest of the log."""
-_SAYING = ERASURES | {"key.epoch", "checkpoint.anchor"}
-_SAID = ("key", "ts", "anchor", "erase", "refused")
+_SAYING = ERASURES | {"key.epoch", "checkpoint.anchor", "audit.adopt"}
+_SAID = ("key", "ts", "anchor", "erase", "refused", "adopt")
 _DECIDED = ("request.", "response.", "moderation.")
 _NAMES = ("v", "origin", "seq", "prev", "ts", "mono", "boot", "type")
 _FIELDS: Callable[[dict[str, Json]], tuple[Json, ...]] = itemgetter(*_NAMES)

@@ -10,11 +10,13 @@ as an anchor: the file lies beside the log. Time stamp tokens are not opened.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.audit.adopted import notes_on_adoption
 from gateway.audit.anchor_lines import AnchorLine, AnchorLines, read_anchor_lines
 from gateway.audit.blobs import Blobs
 from gateway.audit.chunk import Event, Problem
@@ -69,6 +71,8 @@ class Evidence:
         self.anchored = (0, 0, "")
         """Size, time and source of the largest claim from outside that held."""
         self.receipts = 0
+        self._adopted: str | None = None
+        """Digest of the statement of adoption, as the first record says."""
 
     @property
     def next_size(self) -> int | None:
@@ -139,12 +143,16 @@ class Evidence:
         """What a record says of anchors and content."""
         if event.kind == "checkpoint.anchor":
             told = event.told.get("anchor")
-            named = tuple(told.get(name) for name in ("name", "kind", "size")) if isinstance(told, dict) else ()
+            named = json.dumps([told.get(name) for name in ("name", "kind", "size")] if isinstance(told, dict) else [])
             if named not in self._named:
                 # The log may be growing: a line is written before the record that names it.
                 self._named = _named(read_anchor_lines(self._directory / ANCHORS))
             if named not in self._named:
                 return Problem("anchor_missing", f"the line in `{ANCHORS}` that the record names", "none")
+        if event.kind == "audit.adopt" and seq == 0:
+            adopt = event.told.get("adopt")
+            digest = adopt.get("statement") if isinstance(adopt, dict) else None
+            self._adopted = digest if isinstance(digest, str) else None
         return self._blobs.take(seq, event) if self._blobs is not None else None
 
     def check_leaves(self, base: int, leaves: list[bytes]) -> None:
@@ -181,11 +189,12 @@ class Evidence:
             raise DoesNotHold(Finding(Exit.ROLLBACK, "receipt", self._leaves[seq][1], expected, f"{size} records"))
         if self._anchors.torn:
             report.notes.append(f"{ANCHORS}: {self._anchors.torn} bytes follow the last complete line")
+        report.notes.extend(notes_on_adoption(self._directory, report.adopts, self._adopted))
         report.anchored, report.anchored_ns, report.anchored_by = self.anchored
         report.receipts, report.anchor_lines = self.receipts, len(self._anchors.lines)
         if self._blobs is not None:
             self._blobs.finish(report)
 
 
-def _named(anchors: AnchorLines) -> set[tuple[str, str, int]]:
-    return {(line.name, line.kind, line.size) for line in anchors.lines}
+def _named(anchors: AnchorLines) -> set[str]:
+    return {json.dumps([line.name, line.kind, line.size]) for line in anchors.lines}

@@ -77,8 +77,8 @@ class _Verification:
         with ExitStack() as stack:
             try:
                 self._heads = SignedHeads(self._directory, stack)
-                self._evidence = Evidence(self._directory, self._given)
                 chain = self._load_chain()
+                self._evidence = Evidence(self._directory, self._given)
                 self._story = Story(chain)
                 self._evidence.begin(chain)
                 self._heads.begin(chain)

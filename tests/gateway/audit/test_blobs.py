@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.blobs import Blobs
+from gateway.audit.chunk import Event
 from gateway.audit.evidence import Given
 from gateway.audit.record import canonical
 from gateway.audit.report import Exit, Report
@@ -96,6 +98,18 @@ def test_refusal_takes_back_only_its_own_erasure(tmp_path: Path) -> None:
     refused: Record = {"type": "content.erase", "req": "other", "refused": {"holds": ["h"]}}
     report = check(tmp_path, blobs(tmp_path, A), named(B), erase({"refs": [B]}), refused)
     assert report.exit is Exit.PROVED_WITH_ERASURES
+
+
+def test_blob_that_a_running_gateway_wrote_meanwhile_is_not_missed(tmp_path: Path) -> None:
+    content = blobs(tmp_path, A)
+    known = Blobs(content)
+    told = {"content": [entry(B)]}
+    assert known.take(5, Event(0, "request.refuse", "r", {}, content=told["content"])) is None  # type: ignore[arg-type]
+    blobs(tmp_path / "later", B)
+    (tmp_path / "later" / "content" / "c" / "0000000000000000.blobs").rename(content / "c" / "0000000000000001.blobs")
+    report = Report("o")
+    known.finish(report)
+    assert (report.blobs, report.erased) == (1, 0)
 
 
 def test_record_that_does_not_say_which_blob_is_a_finding(tmp_path: Path) -> None:
