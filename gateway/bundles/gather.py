@@ -1,25 +1,49 @@
-"""The files that belong to a policy: itself, and the lists it pins. Whether it means anything is for its loading."""
+"""The files that belong to a policy: itself, what it extends, and the lists they pin; all lie in one folder.
+
+Whether it means anything is for its loading.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
 from policies.errors import Problems
-from policies.yaml_strict import Node, Scalar, Table, parse
+from policies.extending import PINNED
+from policies.yaml_strict import Listing, Node, Scalar, Table, parse
 
 
 def gathered(file: Path) -> dict[str, bytes]:
     """Path below the policy's folder -> content. BundleError for a path that cannot be in a bundle; OSError."""
     data = file.read_bytes()
     contents = {POLICY: data}
-    for name in _lists(parse(data, str(file), Problems())):
-        if name in (POLICY, file.name):
-            raise BundleError("bundle_malformed", "a list of the policy has the policy's own name")
-        contents[name] = (file.parent / name).read_bytes()
+    trees = [parse(data, str(file), Problems())]
+    while trees:
+        tree = trees.pop()
+        for name in _lists(tree):
+            _add(contents, file, name)
+        for name in _parents(tree):
+            if name not in contents:
+                trees.append(parse(_add(contents, file, name), name, Problems()))
     return contents
+
+
+def _add(contents: dict[str, bytes], policy: Path, name: str) -> bytes:
+    if name in (POLICY, policy.name):
+        raise BundleError("bundle_malformed", "a list or a parent of the policy has the policy's own name")
+    contents[name] = (policy.parent / name).read_bytes()
+    return contents[name]
+
+
+def _parents(policy: Node) -> Iterator[str]:
+    """Files of the policies that it extends."""
+    listed = _value(policy, "extends")
+    for item in listed.items if isinstance(listed, Listing) else ():
+        if isinstance(item, Scalar) and isinstance(item.value, str) and re.fullmatch(PINNED, item.value):
+            yield item.value.partition("@")[0] + ".yaml"
 
 
 def _lists(policy: Node) -> Iterator[str]:

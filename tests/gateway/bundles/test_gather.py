@@ -39,3 +39,21 @@ def test_a_list_with_the_policys_name_is_refused(tmp_path: Path) -> None:
 def test_a_list_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         gathered(written(tmp_path, "gone.txt"))
+
+
+def test_what_the_policy_extends_travels_too_and_its_lists(tmp_path: Path) -> None:
+    base = written(tmp_path).rename(tmp_path / "baseline.yaml")
+    pin = "sha256:" + "0" * 64
+    (tmp_path / "ward.yaml").write_text(f"extends: [baseline@{pin}]")
+    (tmp_path / "clinic.yaml").write_text(f"extends: [ward@{pin}, baseline@{pin}]")
+    found = gathered(tmp_path / "clinic.yaml")
+    assert sorted(found) == ["baseline.yaml", "lists/names.txt", "policy.yaml", "ward.yaml"]
+    assert found["baseline.yaml"] == base.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["clinic", "policy"])
+def test_a_parent_with_the_policys_name_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "policy.yaml").write_text("x")
+    (tmp_path / "clinic.yaml").write_text(f"extends: [{name}@sha256:{'0' * 64}]")
+    with pytest.raises(BundleError):
+        gathered(tmp_path / "clinic.yaml")
