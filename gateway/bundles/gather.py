@@ -26,7 +26,7 @@ def gathered(file: Path) -> dict[str, bytes]:
         for name in _lists(tree):
             _add(contents, file, name)
         for name in _parents(tree):
-            if name not in contents:
+            if name == POLICY or name not in contents:
                 trees.append(parse(_add(contents, file, name), name, Problems()))
     return contents
 
