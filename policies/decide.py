@@ -185,14 +185,13 @@ class _Tally:
         resting = [rule for rule in plan.suspended if not rule.acts(facts.at)]
         for rule in (*plan.enforcing, *(rule for rule in plan.suspended if rule not in resting)):
             matched = rule.matches(verdicts, facts)
-            needs_verdict = needs_verdict or matched is None
             if matched:
                 covered = True
                 if _concerns(rule, part):
                     self._enforce(rule, part, verdicts)
             elif matched is None:
                 covered = True
-                self._hangs(rule, verdicts)
+                needs_verdict = not self._gives_way(rule, verdicts) or needs_verdict
             elif not covered:
                 covered = rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
         if not covered:
@@ -226,7 +225,7 @@ class _Tally:
         if do.action is Action.REDACT:
             if not rule.when.detectors() <= verdicts.keys():
                 # It matched without this detector, but what the detector would have cut is not known.
-                self._hangs(rule, verdicts)
+                self._gives_way(rule, verdicts)
             self.cuts.update(_cuts(rule, part, verdicts, self.facts.about(part)))
 
     def _determines(self, rule: Rule, action: Action) -> None:
@@ -236,14 +235,16 @@ class _Tally:
         elif action is self.action:
             self.rules[rule.id] = rule
 
-    def _hangs(self, rule: Rule, verdicts: Mapping[str, Verdict]) -> None:
+    def _gives_way(self, rule: Rule, verdicts: Mapping[str, Verdict]) -> bool:
+        """Whether a rule that hangs on a missing verdict is left out, because somebody accepts that."""
         risk = accepted(self.policy, rule, verdicts, self.facts.at)
         if risk is None:
             self.undecided.add(rule.id)
-            return
+            return False
         self.opened.add((rule.id, risk.ticket))
         self.flags.add(Flag(rule.id, RISK_QUEUE, "high"))
         self._determines(rule, Action.FLAG)
+        return True
 
     def decision(self) -> Decision:
         if self.action is Action.BLOCK:

@@ -386,4 +386,5 @@ class Decision:
     opened: tuple[tuple[str, str], ...] = ()
     """(rule, ticket) for every rule that was left out for want of a verdict, because somebody accepts that; sorted."""
     exempt: tuple[str, ...] = ()
-    """Paths of parts that rules let pass without any verdict, because none of those that apply asks for one; sorted."""
+    """Paths of parts that rules let pass without any verdict, because none of those that apply asks for one, or
+    somebody accepts that there is none; sorted."""

@@ -339,3 +339,15 @@ def _timed(policy, found, asked) -> float:
 def test_policies_do_not_share_state() -> None:
     text = document(PASS).encode()
     assert decide(parse_policy(text, "x"), [], facts(ASK)) == decide(parse_policy(text, "y"), [], facts(ASK))
+
+
+def test_a_part_that_passes_on_an_accepted_risk_is_exempt_and_no_gap() -> None:
+    """The verifier takes what was neither judged nor exempted for forgotten."""
+    lax = BLOCK_ATTACK.replace("do:", "on_error: open, accept_risk: {by: x, ticket: T, until: 2030-01-01}, do:")
+    policy = policy_of(f"{lax}\n{PASS}")
+    silent = fails("inject", ASK)
+    accepted = decide(policy, [silent], facts(ASK, at=1_700_000_000))
+    assert (accepted.action, accepted.opened, accepted.exempt) == (Action.FLAG, (("attack", "T"),), (ASK.path,))
+    assert decide(policy, [silent], facts(ASK)).exempt == ()
+    strict = policy_of(f"{lax}\n{BLOCK_ATTACK.replace('id: attack', 'id: strict')}")
+    assert decide(strict, [silent], facts(ASK, at=1_700_000_000)).exempt == (), "another rule does not give way"
