@@ -144,7 +144,13 @@ def _rule(section: Section, use: str, guard: GuardFacts) -> RuleGuard | None:
     if guard.rule is None:
         return None
     folder = Path(section.place.file).parent
-    return read_options(section, guard.rule.keys, lambda values: make(use, with_lists(use, values, folder)))
+
+    def read(values: Mapping[str, object]) -> RuleGuard:
+        if "list" in section and "list" not in values:  # a problem with it is told; that nothing is listed is no other
+            values = {**values, "words": values.get("words") or ["stand-in"]}
+        return make(use, with_lists(use, values, folder))
+
+    return read_options(section, guard.rule.keys, read)
 
 
 def _options(section: Section, guard: GuardFacts) -> dict[str, Option]:

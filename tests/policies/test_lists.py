@@ -10,6 +10,7 @@ import pytest
 from guards.errors import GuardSetupError
 from policies.lists import MAX_BYTES, with_lists
 from policies.load import load_policy
+from tests.policies.build import HEAD, problems_in
 
 WORDS = b"# restricted\nAcme Corp\n\n  Initech  \n"
 
@@ -66,3 +67,10 @@ def test_a_policy_with_a_list_means_its_words_wherever_the_file_lies(tmp_path: P
         assert policy.detectors["names"].options["words"] == ("acme corp", "initech")
         digests.append(policy.digest)
     assert digests[0] == digests[1]
+
+
+def test_a_list_with_a_problem_is_one_problem() -> None:
+    rule = "{id: r, on: [user], when: {d: {count: {gte: 1}}}, do: flag}"
+    text = f"{HEAD}detectors: {{d: {{use: terms, list: none.txt}}}}\nrules: [{rule}]\n"
+    [problem] = problems_in(text)
+    assert "`list`: expected `FILE@sha256:`" in problem

@@ -164,7 +164,7 @@ def test_a_redaction_needs_the_hold_back_that_its_guard_needs() -> None:
     rule = "- {id: r, on: [output], when: {pii: {count: {gte: 1}}}, do: {redact: {as: x}}}"
     detectors = "pii: {use: entities, find: [credit_card]}"
     [problem] = problems_of(rule, detectors=detectors, defaults=WINDOW % ", holdback: 20 characters")
-    assert problem.startswith("a match of `pii` may take 34 characters to be known as one, and `holdback` keeps 20")
+    assert problem.startswith("a match of `pii` may take 37 characters to be known as one, and `holdback` keeps 20")
     assert policy_of(rule, detectors=detectors, defaults=WINDOW % ", holdback: 40 characters").rules
 
 
