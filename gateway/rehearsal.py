@@ -60,6 +60,8 @@ class Outcome:
     route: str | None = None
     state: str | None = None
     because: str | None = None
+    audit_holds: tuple[str, ...] = field(default=(), repr=False)
+    """Every text in records, and in what is kept beside them."""
     client_saw: str = field(default="", repr=False)
     upstream_saw: tuple[str, ...] = field(default=(), repr=False)
 
@@ -105,21 +107,25 @@ class Rehearsal:
         return real if real is not None and not own else _Scripted(spec.use, own, real)
 
 
-class _Forgets(NothingKept):
-    """A rehearsal leaves nothing behind, whatever its policy keeps."""
+class _Keeps(NothingKept):
+    """What the policy would have kept, sealed. A rehearsal leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.kept: list[Json] = []
 
     async def keep(self, exchange: Exchange, level: str, value: Json) -> Record:
+        self.kept += [value] if exchange.policy.audit.keeps else []
         return {}
 
 
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
-    outcome, records, server = Outcome(), _Records(), _Server(case.upstream)
+    outcome, records, server, keeper = Outcome(), _Records(), _Server(case.upstream), _Keeps()
     caller = Caller("rehearsal", case.send.tenant, case.send.app, dict(case.send.claims))
     exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, case.upstream.class_)
     try:
         request = _request(policy, case.send)
         reviewers = _Reviewers(case.votes, outcome)
-        steps = Pipeline(server, _KEY, _Forgets(), reviewers).run(records, exchange, in_force, request)
+        steps = Pipeline(server, _KEY, keeper, reviewers).run(records, exchange, in_force, request)
         async for step in steps:
             if isinstance(step, Blocked):
                 outcome.code, outcome.status = step.decision.code, _status(step, outcome)
@@ -132,10 +138,12 @@ async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
         records.sum_up(outcome)
         outcome.action, outcome.rules = Action.REVIEW, {rule for rule, _ in held.decision.reviews}
         outcome.upstream_calls, outcome.upstream_saw = len(server.bodies), tuple(_texts(server.bodies))
+        outcome.audit_holds = tuple(_texts([*keeper.kept, *records.written]))
         return outcome
     except GatewayError as exc:
         outcome.action, outcome.code, outcome.status = Action.BLOCK, exc.code, exc.status
     records.sum_up(outcome)
+    outcome.audit_holds = tuple(_texts([*keeper.kept, *records.written]))
     outcome.upstream_calls, outcome.upstream_saw = len(server.bodies), tuple(_texts(server.bodies))
     return outcome
 
@@ -169,6 +177,9 @@ def _differences(expect: Expect, outcome: Outcome) -> list[str]:
         lines.append(f"`{expect.rule}` is not among the deciding rules: `{_listed(outcome.rules)}`")
     for number, text in enumerate(expect.client_never_sees, 1):
         lines += [f"the client saw item {number} of `client_never_sees`"] if text in outcome.client_saw else []
+    for number, text in enumerate(expect.audit_never_holds, 1):
+        is_held = any(text in held for held in outcome.audit_holds)
+        lines += [f"the audit holds item {number} of `audit_never_holds`"] if is_held else []
     for number, text in enumerate(expect.client_sees, 1):
         lines += [] if text in outcome.client_saw else [f"the client did not see item {number} of `client_sees`"]
     for number, text in enumerate(expect.upstream_sees, 1):

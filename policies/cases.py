@@ -108,6 +108,7 @@ class Expect:
     client_never_sees: tuple[str, ...] = field(default=(), repr=False)
     upstream_sees: tuple[str, ...] = field(default=(), repr=False)
     client_sees: tuple[str, ...] = field(default=(), repr=False)
+    audit_never_holds: tuple[str, ...] = field(default=(), repr=False)
     flags: tuple[str, ...] | None = None
     """Exactly the queues that are told, sorted."""
     annotations: tuple[str, ...] | None = None
@@ -293,6 +294,7 @@ class CaseReader:
             route=section.get("route", text, "") or None,
             state=section.get("state", choice(("approved", "denied", "pending")), "") or None,
             because=section.get("because", text, "") or None,
+            audit_never_holds=section.get("audit_never_holds", one_or_more(text), NO_TEXTS),
             client_sees=section.get("client_sees", one_or_more(text), NO_TEXTS),
             client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
             upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),

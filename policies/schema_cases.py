@@ -69,6 +69,7 @@ def _expect() -> dict[str, Schema]:
             "state": one_of(("approved", "denied", "pending")),
             "because": TEXT,
             "client_sees": texts,
+            "audit_never_holds": texts,
             "client_never_sees": texts,
             "upstream_sees": texts,
         },

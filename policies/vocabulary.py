@@ -110,7 +110,7 @@ LATER_MATCHERS: Final = ("reduce",)
 """Of a detector."""
 LATER_SEND: Final = ("tools", "response_format")
 LATER_FAKE: Final = ("audit",)
-LATER_EXPECT: Final = ("audit", "audit_never_holds")
+LATER_EXPECT: Final = ("audit",)
 CLIENT_CLAIMS: Final = ("language", "purpose", "role", "data_class")
 """What a client may say of its request where its key lets it."""
 CLAIMS: Final = (*CLIENT_CLAIMS, "desk")

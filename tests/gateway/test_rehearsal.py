@@ -11,6 +11,7 @@ import pytest
 from gateway.rehearsal import Rehearsal
 from policies.cases import Case
 from policies.load import load_policy, parse_policy
+from policies.model import Mode
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
 SMALL = """
@@ -100,7 +101,10 @@ async def test_policies_of_the_library_pass_their_tests_and_every_rule_decides_i
     policy = load_policy(file)
     results = [await Rehearsal(policy).run(case) for case in policy.cases]
     assert [(result.case.name, result.differences) for result in results if not result.passed] == []
-    assert {rule.id for rule in policy.rules} == set().union(*(result.deciding for result in results))
+    enforcing = {rule.id for rule in policy.rules if rule.mode is Mode.ENFORCE}
+    assert enforcing == set().union(*(result.deciding for result in results))
+    tried = {rule for case in policy.cases for rule in case.expect.shadow or ()}
+    assert {rule.id for rule in policy.rules} - enforcing == tried
 
 
 async def test_a_weakened_policy_fails_its_tests() -> None:
@@ -145,3 +149,10 @@ BANK = load_policy(Path(__file__).parent / "rehearsals" / "bank.yaml")
 @pytest.mark.parametrize("case", BANK.cases, ids=lambda case: case.name)
 async def test_what_the_language_has_for_a_bank(case: Case) -> None:
     assert (await Rehearsal(BANK).run(case)).differences == ()
+
+
+async def test_a_case_notices_what_is_kept_that_must_not_be() -> None:
+    text = (Path(__file__).parent / "rehearsals" / "bank.yaml").read_text().replace(", before_audit: true", "")
+    policy = parse_policy(text.encode(), "p")
+    [case] = [case for case in policy.cases if case.expect.audit_never_holds]
+    assert (await Rehearsal(policy).run(case)).differences == ("the audit holds item 1 of `audit_never_holds`",)
