@@ -1,7 +1,7 @@
 """`gatehouse policy new`: a commented policy to begin with, under a name of one's own.
 
 Asks on a terminal for what the command line leaves open, and nothing when all is given. An existing file is never
-touched, and nothing is written that would not load.
+touched, and nothing is written that would not load: lists that the policy pins are written beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from policies.model import Policy
-from policies.start import StartRefused, started, templates
+from policies.start import StartRefused, beside, started, templates
 
 OK, NOT_WRITTEN = 0, 2
 
@@ -47,17 +47,32 @@ def run_new(args: argparse.Namespace, out: TextIO | None = None, ask: Ask | None
     try:
         if args.file.exists():
             raise StartRefused(f"`{args.file}` is there already, and is left as it is")
-        text, policy = started(*_answers(args, asking))
+        template, name, owner = _answers(args, asking)
+        text, policy = started(template, name, owner)
+        lists = _lists(template, args.file.parent)
         with args.file.open("x", encoding="utf-8") as file:
             file.write(text)
+        for path, data in lists.items():
+            path.write_bytes(data)
     except StartRefused as exc:
         return _complain(str(exc))
     except OSError as exc:
         return _complain(f"`{args.file}`: {(exc.strerror or 'cannot be written').lower()}")
     except (EOFError, KeyboardInterrupt):
         return _complain("no answer")
+    for path in lists:
+        print(f"{path}: written; a list that the policy pins", file=stream)
     print(_told(args.file, policy), file=stream)
     return OK
+
+
+def _lists(template: str, folder: Path) -> dict[Path, bytes]:
+    """What has to lie beside the policy and does not yet. Raises StartRefused for another file of that name."""
+    found = {folder / file.name: file.read_bytes() for file in beside(template)}
+    for path, data in found.items():
+        if path.exists() and path.read_bytes() != data:
+            raise StartRefused(f"`{path}` is there already, with other words than the template's list")
+    return {path: data for path, data in found.items() if not path.exists()}
 
 
 def _answers(args: argparse.Namespace, ask: Ask | None) -> tuple[str, str, str]:

@@ -19,6 +19,7 @@ LIBRARY: Final = Path(__file__).parent / "library"
 FIRST_VERSION: Final = "1.0.0"
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9@._+-]*")
 """Text that YAML reads as itself."""
+_LISTED: Final = re.compile(r"(?m)^\s*list: ([\w.-]+)@sha256:")
 
 
 class StartRefused(Exception):
@@ -31,6 +32,12 @@ def templates() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != "default"))
 
 
+def beside(template: str) -> tuple[Path, ...]:
+    """The lists that a template names; they have to lie beside what is made from it."""
+    text = (LIBRARY / f"{template}.yaml").read_text(encoding="utf-8")
+    return tuple(LIBRARY / name for name in sorted(set(_LISTED.findall(text))))
+
+
 def started(template: str, name: str, owner: str) -> tuple[str, Policy]:
     """The file's text, and the policy it is. Raises StartRefused."""
     if template not in templates():
@@ -40,7 +47,7 @@ def started(template: str, name: str, owner: str) -> tuple[str, Policy]:
         text = _with(text, key, value)
     text = _head(template) + text
     try:
-        return text, parse_policy(text.encode(), "policy")
+        return text, parse_policy(text.encode(), str(LIBRARY / "policy"))
     except PolicyErrors as exc:
         raise StartRefused("; ".join(problem.problem for problem in exc.problems)) from exc
 

@@ -22,6 +22,17 @@ def test_all_given_asks_nothing_and_the_tests_pass(tmp_path: Path, capsys: pytes
     assert main(["policy", "lint", file]) == 0
 
 
+def test_a_list_that_the_policy_pins_is_written_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["policy", "new", "--name", "desk", "--owner", "a@b.example", "--template", "bank"]
+    assert main([*words, str(tmp_path / "desk.yaml")]) == 0
+    assert "restricted-securities.txt: written" in capsys.readouterr().out
+    load_policy(tmp_path / "desk.yaml")
+    assert main([*words, str(tmp_path / "again.yaml")]) == 0
+    (tmp_path / "restricted-securities.txt").write_text("Others\n")
+    assert main([*words, str(tmp_path / "third.yaml")]) == 2
+    assert not (tmp_path / "third.yaml").exists()
+
+
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("mine\n")
