@@ -27,6 +27,7 @@ from gateway.guard_settings import facts
 from gateway.models_commands import add_models_commands
 from gateway.policy_commands import add_policy_commands
 from gateway.review_commands import add_review_commands
+from gateway.size_command import add_size_command
 from gateway.witness_command import add_witness_command
 from policies.errors import FileErrors
 from policies.load import load_policy
@@ -65,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_approval_commands(commands)
     add_review_commands(commands)
     add_models_commands(commands, quickstart)
+    add_size_command(commands)
     add_witness_command(commands)
     add_evaluate_commands(commands, quickstart)
     return parser
