@@ -204,7 +204,13 @@ def _request(policy: Policy, send: Send) -> ChatRequest:
         body["user"] = send.requester
     if send.seed is not None:
         body["seed"] = send.seed
+    if send.tools:
+        body["tools"] = [_tool(name, takes) for name, takes in send.tools]
     return parse_chat(dumps(body), policy.limits)
+
+
+def _tool(name: str, takes: str) -> Json:
+    return {"type": "function", "function": {"name": name, "parameters": loads(takes.encode(), max_depth=_DEPTH)}}
 
 
 def _message(message: Message) -> Json:

@@ -67,6 +67,8 @@ class Send:
     seed: int | None = None
     requester: str = ""
     """The person for whom the request says it is made."""
+    tools: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(name, JSON Schema of the arguments) of the tools that the request offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class CaseReader:
 
     def _send(self, case: Section) -> Send | None:
         names = (*words.CLAIMS, *self.claims)
-        known = ("messages", "stream", "model", "tenant", "app", "n", "seed", "requester", *names)
+        known = ("messages", "stream", "model", "tenant", "app", "n", "seed", "requester", "tools", *names)
         section = self._open(case, "send", known, words.LATER_SEND)
         if section is None:
             return None
@@ -189,6 +191,7 @@ class CaseReader:
             claims=tuple(sorted((name, section.get(name, text, "")) for name in names if name in section)),
             n=section.get("n", integer(1, 128), 1),
             requester=section.get("requester", text, ""),
+            tools=section.get("tools", _tools, ()),
             seed=section.get("seed", integer(0, 2**31), 0) if "seed" in section else None,
         )
 
@@ -328,6 +331,15 @@ def _call(node: Node, what: str, problems: Problems) -> tuple[str, str] | None:
         return None
     [entry] = found.entries
     return entry.key, json.dumps(plain(entry.value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _tools(node: Node, what: str, problems: Problems) -> tuple[tuple[str, str], ...] | None:
+    """`{lookup: {type: object}}`: by name, what arguments the tool takes; a mapping that says nothing takes any."""
+    found = table(node, what, problems)
+    if found is None:
+        return None
+    taken = [(entry.key, table(entry.value, f"`{entry.key[:40]}`", problems)) for entry in found.entries]
+    return tuple((name, json.dumps(plain(takes))) for name, takes in taken if takes is not None)
 
 
 def _vote(node: Node, what: str, problems: Problems) -> tuple[str, bool] | None:

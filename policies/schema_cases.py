@@ -16,7 +16,8 @@ from policies.schema_forms import DAY, TEXT, Schema, keys, listed, matches, one_
 def case_form() -> dict[str, Schema]:
     message: dict[str, Schema] = {"anyOf": [keys({role: TEXT}, [role]) for role in ROLES]}
     messages: Schema = {"type": "array", "minItems": 1, "items": message}
-    send: dict[str, Schema] = {"messages": messages, "stream": {"type": "boolean"}}
+    tools: Schema = {"type": "object", "additionalProperties": {"type": "object"}}
+    send: dict[str, Schema] = {"messages": messages, "stream": {"type": "boolean"}, "tools": tools}
     send |= dict.fromkeys(("model", "tenant", "app", *words.CLAIMS), TEXT) | {
         "n": whole(1, 128),
         "seed": whole(0, 2**31),

@@ -108,7 +108,7 @@ LATER_STREAM_MODES: Final = ("shadow_only",)
 LATER_FACTS: Final = ("requester",)
 LATER_MATCHERS: Final = ("reduce",)
 """Of a detector."""
-LATER_SEND: Final = ("tools", "response_format")
+LATER_SEND: Final = ("response_format",)
 LATER_FAKE: Final = ("audit",)
 LATER_EXPECT: Final = ("audit",)
 CLIENT_CLAIMS: Final = ("language", "purpose", "role", "data_class")

@@ -44,6 +44,13 @@ def test_case_is_read_whole() -> None:
     assert case.expect == Expect("block", "pass", ("pass", "watch"), "c", 400, 0, ("watch",), ("x",), ("y",))
 
 
+def test_tools_are_offered_with_what_they_take() -> None:
+    case = case_of(
+        "- {name: n, send: {messages: [{user: hi}], tools: {run: {type: object}, stop: {}}}, expect: {action: allow}}"
+    )
+    assert case.send.tools == (("run", '{"type": "object"}'), ("stop", "{}"))
+
+
 def test_what_a_case_does_not_say_is_not_expected() -> None:
     case = case_of("- {name: n, send: {messages: [{user: hi}]}, expect: {action: allow}}")
     assert case.expect == Expect("allow")
