@@ -1,21 +1,25 @@
 """Tensors of one step: which tokens go through the model now, and whose logits come back.
 
 A step mixes pieces of prompts with single next tokens of running answers, packed without padding. The runner writes
-into the pieces' slots and advances them only when the whole step has succeeded.
+into the pieces' slots and advances them only when the whole step has succeeded. Pieces with the same adapter lie behind
+one another, whatever order they came in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from engine.adapters import Adapter
 from engine.kv_cache import Slot
 from engine.model.attention import Piece
 from engine.model.decoder import forward
+from engine.model.low_rank import AdaptedLayer
 from engine.model.rope import frequencies
 from engine.shape import ModelConfig
 from engine.weights import Weights
@@ -28,6 +32,7 @@ class Run:
     slot: Slot
     ids: Sequence[int]
     wanted: Sequence[int] = ()
+    adapter: Adapter | None = None
 
 
 class Runner(Protocol):
@@ -45,16 +50,38 @@ class ModelRunner:
         self._frequencies_r = frequencies(config)
 
     def step(self, runs: Sequence[Run]) -> Tensor:
+        laid = _laid(runs)
         pieces, row = [], 0
-        for run in runs:
+        for run in laid:
             pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
             row += len(run.ids)
-        wanted = [piece.row + at for piece, run in zip(pieces, runs, strict=True) for at in run.wanted]
-        ids_t = torch.tensor([token for run in runs for token in run.ids])
+        begins = {id(run): piece.row for run, piece in zip(laid, pieces, strict=True)}
+        wanted = [begins[id(run)] + at for run in runs for at in run.wanted]
+        ids_t = torch.tensor([token for run in laid for token in run.ids])
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
         wanted_s = torch.tensor(wanted, dtype=torch.long)
         with torch.inference_mode():
-            logits = forward(self._config, self._weights, self._frequencies_r, ids_t, positions_t, pieces, wanted_s)
+            logits = forward(
+                self._config, self._weights, self._frequencies_r, ids_t, positions_t, pieces, wanted_s, _groups(laid)
+            )
         for piece in pieces:
             piece.slot.filled = piece.end
         return logits
+
+
+def _laid(runs: Sequence[Run]) -> Sequence[Run]:
+    """In the order of their rows: those without an adapter first, then those of each adapter together."""
+    if all(run.adapter is None for run in runs):
+        return runs
+    return sorted(runs, key=lambda run: 0 if run.adapter is None else id(run.adapter))
+
+
+def _groups(laid: Sequence[Run]) -> list[tuple[slice, Sequence[AdaptedLayer]]]:
+    """Which rows of the batch have which adapter."""
+    groups: list[tuple[slice, Sequence[AdaptedLayer]]] = []
+    end = 0
+    for adapter, alike in groupby(laid, key=lambda run: run.adapter):
+        begin, end = end, end + sum(len(run.ids) for run in alike)
+        if adapter is not None:
+            groups.append((slice(begin, end), adapter.layers))
+    return groups

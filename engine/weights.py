@@ -136,8 +136,8 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -
     if config.weighted_qk_norm:
         q_norm, k_norm = shards.take(attention + "q_norm.weight", d), shards.take(attention + "k_norm.weight", d)
     if config.is_dense_family:
-        q, k = _in_pairs(q, d), _in_pairs(k, d)
-        q_norm, k_norm = (None if one is None else _in_pairs(one, d) for one in (q_norm, k_norm))
+        q, k = in_pairs(q, d), in_pairs(k, d)
+        q_norm, k_norm = (None if one is None else in_pairs(one, d) for one in (q_norm, k_norm))
     if config.multipliers.attention is not None:
         q = _times(q, config.multipliers.attention * d**0.5)
     forward = name + ("mlp." if config.is_dense_family else "feed_forward.")
@@ -154,7 +154,7 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -
     )
 
 
-def _in_pairs(rows: Tensor, head_dim: int) -> Tensor:
+def in_pairs(rows: Tensor, head_dim: int) -> Tensor:
     """Rows i and i + d/2 of each head become neighbours. Scores do not change: queries and keys move alike."""
     return rows.view(-1, 2, head_dim // 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
 

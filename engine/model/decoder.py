@@ -3,16 +3,20 @@
 Tokens of all sequences lie behind one another; positions say where each stands in its own sequence. RoPE, attention
 temperature and chunk borders come from those positions. Head and logits are fp32 whatever the layers compute in.
 
-Shapes: t tokens, D hidden, h heads, k key-value heads, d head dimension, s rows whose logits are wanted, v vocabulary.
+Shapes: t tokens, D hidden, h heads, k key-value heads, d head dimension, s rows whose logits are wanted, v vocabulary,
+i what all heads give out together.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from engine.model.attention import Piece, Plan, attend, plan
+from engine.model.low_rank import UNCHANGED, Adapted, AdaptedLayer, Place
 from engine.model.moe import mlp, moe
 from engine.model.norm import rms_norm, unit_rms
 from engine.model.rope import angles, rotate
@@ -28,18 +32,23 @@ def forward(
     positions_t: Tensor,
     pieces: list[Piece],
     wanted_s: Tensor,
+    adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
 ) -> Tensor:
-    """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards."""
+    """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards.
+
+    `adapters`: rows of the batch, and what is added to them in each layer.
+    """
     x_tD = weights.embedding_vD[ids_t]
     angles_tr = angles(positions_t, frequencies_r)
     plans = {chunk: plan(pieces, chunk) for chunk in {layer.chunk for layer in config.layers}}
     for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
+        adapted = Adapted([(rows, layers[index]) for rows, layers in adapters]) if adapters else UNCHANGED
         normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
         x_tD = x_tD + _attention(
-            config, layer, parameters, index, normed_tD, positions_t, angles_tr, plans[layer.chunk]
+            config, layer, parameters, index, normed_tD, positions_t, angles_tr, plans[layer.chunk], adapted
         )
         normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
-        x_tD = x_tD + _feed_forward(config, parameters, normed_tD)
+        x_tD = x_tD + _feed_forward(config, parameters, normed_tD, adapted)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
     return F.linear(last_sD.float(), weights.head_vD)
 
@@ -53,9 +62,12 @@ def _attention(
     positions_t: Tensor,
     angles_tr: Tensor,
     planned: Plan,
+    adapted: Adapted,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
-    joined = F.linear(x_tD, parameters.qkv).view(tokens, heads + 2 * kv_heads, config.head_dim)
+    joined = adapted.add(Place.QKV, F.linear(x_tD, parameters.qkv), x_tD).view(
+        tokens, heads + 2 * kv_heads, config.head_dim
+    )
     q_thd, k_tkd, v_tkd = joined[:, :heads], joined[:, heads:-kv_heads], joined[:, -kv_heads:]
     if parameters.q_norm is not None and parameters.k_norm is not None:
         q_thd = rms_norm(q_thd, parameters.q_norm, config.norm_eps)
@@ -67,7 +79,8 @@ def _attention(
     elif config.temperature_tuning:
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
     out_thd = attend(q_thd, k_tkd, v_tkd, planned, index)
-    return F.linear(out_thd.reshape(tokens, -1), parameters.out)
+    out_ti = out_thd.reshape(tokens, -1)
+    return adapted.add(Place.OUT, F.linear(out_ti, parameters.out), out_ti)
 
 
 def temperature(config: ModelConfig, positions_t: Tensor) -> Tensor:
@@ -75,6 +88,6 @@ def temperature(config: ModelConfig, positions_t: Tensor) -> Tensor:
     return torch.log1p(torch.floor((positions_t.float() + 1.0) / config.floor_scale)) * config.attn_scale + 1.0
 
 
-def _feed_forward(config: ModelConfig, parameters: Layer, x_tD: Tensor) -> Tensor:
+def _feed_forward(config: ModelConfig, parameters: Layer, x_tD: Tensor, adapted: Adapted) -> Tensor:
     part = parameters.feed_forward
-    return moe(x_tD, part, config.experts_per_token) if isinstance(part, Moe) else mlp(x_tD, part)
+    return moe(x_tD, part, config.experts_per_token, adapted) if isinstance(part, Moe) else mlp(x_tD, part, adapted)

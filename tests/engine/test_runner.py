@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.adapters import load_adapter
 from engine.runner import Run
+from tests.engine import adapting
 from tests.engine.model_cases import Pair, prompt, reserved
 
 
@@ -42,3 +44,25 @@ def test_a_step_that_fails_advances_nothing(pair: Pair) -> None:
     with pytest.raises(ValueError, match="longer than its slot"):
         pair.runner.step([Run(slot, prompt(9), [8])])
     assert slot.filled == 0
+
+
+def test_runs_with_and_without_adapters_share_a_step(pair: Pair, tmp_path: Path) -> None:
+    """Base and two adapters mixed, prompts in pieces beside single tokens: each as its merged model alone."""
+    written = [adapting.write(tmp_path / str(seed), pair.oracle, seed=seed, rank=2 + seed) for seed in range(2)]
+    adapters = [load_adapter(directory, pair.config, torch.float32) for directory in written]
+    models = [pair.oracle, *(adapting.merged(pair.oracle, directory) for directory in written)]
+    cache = pair.cache()
+    asked = [(ids, which) for which in (1, 0, 2) for ids in (prompt(37, which), prompt(9, which + 5), prompt(21))]
+    asked = [asked[at] for at in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+    slots = [reserved(cache, 40) for _ in asked]
+    sizes = (20, 5, 40)
+    while any(slot.filled < len(ids) for slot, (ids, _) in zip(slots, asked, strict=True)):
+        runs, expected = [], []
+        for at, (slot, (ids, which)) in enumerate(zip(slots, asked, strict=True)):
+            part = ids[slot.filled : slot.filled + sizes[at % 3]]
+            if part:
+                runs.append(Run(slot, part, [len(part) - 1], ([None, *adapters])[which]))
+                before = torch.tensor([ids[: slot.filled + len(part)]])
+                expected.append(models[which](before, use_cache=False).logits[0, -1].detach())
+        found = pair.runner.step(runs)
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-4, rtol=0)
