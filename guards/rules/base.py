@@ -5,8 +5,9 @@ they are, larger ones in a thread. The bounds, measured on two busy cores: a bat
 at most about 8 ms when its text is made to be expensive; while a thread scans 10 MB, the event loop waits for single
 steps that hold the interpreter lock (encoding the text for RE2, a chunk of 64 Ki characters), up to about 15 ms.
 
-A text with more than MAX_SPANS hits gets one last span that runs to its end: redaction then removes too much, never too
-little, and neither memory nor time grows with the attacker's patience.
+A text with more than MAX_SPANS hits of one label gets one last span of it that runs to its end: redaction then removes
+too much, never too little, and memory does not grow with the attacker's patience. Other labels are looked for all the
+same: a thousand addresses in front of a key do not hide the key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -36,7 +38,7 @@ class RuleGuard(ABC):
     """A guard that finds characters. Subclasses give `spans`; the rest follows."""
 
     labels: tuple[str, ...] = ()
-    """What its spans may be labelled with, and …"""
+    """What its spans may be labelled with, of which a single one lets a search end early, and …"""
     settings: Mapping[str, str | int | tuple[str, ...] | Mapping[str, str]] = MappingProxyType({})
     """… its options in one spelling, of a guard that reads them itself (policies/read_detectors.py)."""
     known_after: float = 0
@@ -71,11 +73,15 @@ class RuleGuard(ABC):
 
     def _verdict(self, text: str) -> Verdict:
         found: list[Span] = []
+        counts: Counter[str] = Counter()
         for span in self.spans(text):
-            found.append(span)
-            if len(found) == MAX_SPANS:
-                found[-1] = Span(span.start, len(text), span.label)
-                break
+            counts[span.label] += 1
+            if counts[span.label] < MAX_SPANS:
+                found.append(span)
+            elif counts[span.label] == MAX_SPANS:
+                found.append(Span(span.start, len(text), span.label))
+                if len(self.labels) == 1:
+                    break
         return Verdict(PPM, spans=tuple(sorted(found))) if found else CLEAN
 
 

@@ -33,6 +33,7 @@ class RegexGuard(RuleGuard):
     def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW, check: str = "") -> None:
         super().__init__("regex", 1)
         self._label, self._views = checked_label("regex", label), tuple(views)
+        self.labels = (label,)
         self._check = CHECKS[checked_name("regex", check)] if check else None
         self._pattern = (bounded_pattern if check else checked_pattern)("regex", pattern)
 

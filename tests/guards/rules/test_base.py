@@ -130,6 +130,15 @@ def test_more_hits_than_the_cap_end_in_one_span_to_the_end_of_the_text() -> None
     assert spans[-1] == Span((MAX_SPANS - 1) * 4, len(text), "match")
 
 
+def test_hits_of_one_label_beyond_the_cap_hide_no_other_label() -> None:
+    text = "a@b.test " * (MAX_SPANS * 2) + "ssn 536-22-1234"
+
+    spans = judged(EntitiesGuard(["email", "ssn"]), text).spans
+
+    assert [text[span.start : span.end] for span in spans if span.label == "ssn"] == ["536-22-1234"]
+    assert len(spans) == MAX_SPANS + 1
+
+
 def test_a_rule_may_run_inline_only_on_small_batches() -> None:
     guard = UnicodeGuard()
 
