@@ -13,6 +13,7 @@ from typing import Final
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import Options
+from guards.rules.base import compile_re2, matches
 from guards.rules.contextual import ContextualGuard
 from guards.rules.terms import plain_words, words_of
 from guards.verdict import Context, Part, Span
@@ -36,6 +37,7 @@ class PromptLeakGuard(ContextualGuard):
                 f"a canary is {LEAST_CANARY} or more letters and digits of ASCII, such as `openssl rand -hex 8` gives"
             )
             raise GuardSetupError("prompt_leak", told, "canaries")
+        self._pattern = compile_re2(f"(?i){'|'.join(self._canaries)}", captures=False) if self._canaries else None
         self.labels = LABELS if self._canaries else LABELS[1:]
         self.settings = {"words": words} | ({"canaries": self._canaries} if self._canaries else {})
         self.known_after = words * 12
@@ -63,12 +65,9 @@ class PromptLeakGuard(ContextualGuard):
         return {run for turn in context.turns if turn.role == role for run in _runs(_plain(turn.text), self._words)}
 
     def _told(self, text: str) -> Iterator[tuple[int, int, str]]:
-        lowered = text.lower() if text.isascii() else text
-        for canary in self._canaries:
-            at = lowered.find(canary)
-            while at >= 0:
-                yield at, at + len(canary), "canary"
-                at = lowered.find(canary, at + len(canary))
+        if self._pattern is not None:
+            for match in matches(self._pattern, text):
+                yield *match.span(), "canary"
 
     def _shared(self, text: str, secret: set[tuple[str, ...]]) -> Iterator[tuple[int, int, str]]:
         """Stretches of the text whose every run of so many words is in the prompt."""

@@ -61,6 +61,11 @@ def test_a_clean_answer_and_one_without_a_system_prompt_leak_nothing() -> None:
     assert found(SYSTEM, system="Short.") == []
 
 
+@pytest.mark.parametrize("beside", [" \u2013 yes", "\u65e5\u672c", "caf\u00e9 "])
+def test_letters_outside_ascii_beside_a_canary_do_not_hide_it(beside: str) -> None:
+    assert [label for label, _ in found(f"{beside} k3Jx9QpL2mVa", canaries=["k3Jx9QpL2mVa"])] == ["canary"]
+
+
 @pytest.mark.parametrize("canary", ["short", "with space 123", "schlüssel1234"])
 def test_a_canary_that_chance_could_write_is_refused(canary: str) -> None:
     with pytest.raises(GuardSetupError) as caught:
