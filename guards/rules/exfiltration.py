@@ -15,7 +15,7 @@ from typing import Final
 from guards.errors import GuardSetupError
 from guards.options import Options
 from guards.rules.base import RuleGuard
-from guards.rules.links import KINDS, is_active, is_allowed, links
+from guards.rules.links import KINDS, addresses, host, is_active, is_allowed, links
 from guards.verdict import Span
 from guards.views.folded import folded
 
@@ -53,15 +53,19 @@ class ExfiltrationGuard(RuleGuard):
         if not any(sign in text for sign in (":", "/", "\\", "(", "=", "\uff1a", "\uff0f", "&")):
             return iter(())
         view = folded(text)
-        found = {
-            (*view.raw(link.start, link.end), label)
-            for link in links(view.text)
-            if (label := self._label(link.kind, link.address, link.host)) in self._find
-        }
+        found: set[tuple[int, int, str]] = set()
+        for link in links(view.text):
+            start, end = view.raw(link.start, link.end)
+            # What folding makes a slash is none to a browser: then all of it up to an `@` is a user's name.
+            raw = () if text.isascii() else addresses(text[start:end], link.kind)
+            ways = {link.address, *(one for one in raw if "@" in one)}
+            labels = {self._label(link.kind, address) for address in ways}
+            found.update((start, end, label) for label in labels & self._find)
         return iter(sorted(Span(*one) for one in found))
 
-    def _label(self, kind: str, address: str, name: str | None) -> str:
+    def _label(self, kind: str, address: str) -> str:
         """Why the address counts; empty where it does not."""
+        name = host(address)
         if is_active(address):
             return "script" if "script" in self._find else kind
         if not is_allowed(name, self._hosts):

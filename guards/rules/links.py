@@ -2,40 +2,42 @@
 
 Markdown, HTML and CSS are read loosely on purpose: a renderer forgives, so what might be taken for a link is one. A
 browser takes tabs and line breaks out of an address, reads `\\` as `/`, takes any number of slashes, and resolves
-character references; `host` does the same before it looks. An address whose host cannot be told has none, and that is
-no host that anybody allowed.
+character references; `host` does the same before it looks. Where a language has escapes of its own (`\\:` in Markdown,
+`\\3a` in CSS), the address is there twice, as it stands and without them. An address whose host cannot be told has
+none, and that is no host that anybody allowed.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
 from guards.rules.base import compile_re2, matches
+from guards.views.folded import folded
 
 _BLANK: Final = re.compile(r"[\t\n\r\x00]")
-_AUTHORITY: Final = re.compile(r"(?i)\s*(?:(?:https?|wss?|ftps?):[/\\]*|[/\\]{2,})([^/\\?#]*)")
-_SCHEME: Final = re.compile(r"(?i)\s*([a-z][a-z0-9+.-]{0,30}):")
+_AUTHORITY: Final = re.compile(r"(?i)[\x00-\x20\s]*(?:(?:https?|wss?|ftps?):[/\\]*|[/\\]{2,})([^/\\?#]*)")
+_SCHEME: Final = re.compile(r"(?i)[\x00-\x20\s]*([a-z][a-z0-9+.-]{0,30}):")
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _PLACELESS: Final = frozenset(("", "mailto", "tel", "sms"))
 _ACTIVE: Final = frozenset(("javascript", "vbscript", "data", "file", "blob"))
 
 _KINDS: Final = (
-    ("image", r"!\[[^\]]{0,1000}\]\(\s{0,20}<?([^\s<>)\"']+)"),
-    ("link", r"\]\(\s{0,20}<?([^\s<>)\"']+)"),
-    ("reference", r"(?m)^[ >\t]{0,12}\[[^\]\n]{1,200}\]:\s{0,20}<?([^\s<>]+)"),
+    ("image", r"!\[(?:[^\n]|\n[^\n])*?\]\(\s*<?([^\s<>)\"']+)"),
+    ("link", r"\]\(\s*<?([^\s<>)\"']+)"),
+    ("reference", r"(?m)^[ >\t*+.)0-9-]{0,24}\[(?:[^\]\\]|\\.){1,999}\]:\s*<?([^\s<>]+)"),
     ("autolink", r"(?i)<([a-z][a-z0-9+.-]{1,30}:[^\s<>]+)>"),
     (
         "html",
-        r"(?i)\b(?:src|srcset|href|action|formaction|poster|background|data|cite|ping|longdesc|manifest|codebase)"
-        r"\s{0,8}=\s{0,8}(?:\"([^\"]+)|'([^']+)|([^\s\"'>]+))",
+        r"(?i)\b(?:(?:low|dyn)?src|(?:image)?srcset|href|action|formaction|poster|background|data|cite|ping|longdesc|manifest|codebase)"
+        r"\s*=\s*(?:\"([^\"]+)|'([^']+)|([^\s\"'>]+))",
     ),
-    ("html", r"(?i)http-equiv\s{0,8}=[^>]{0,80}url\s{0,8}=\s{0,8}[\"']?([^\s\"'>]+)"),
-    ("css", r"(?i)(?:url\(|@import)\s{0,8}[\"']?([^\s\"')]+)"),
+    ("html", r"(?i)http-equiv\s*=[^>]{0,80}url\s*=\s*[\"']?([^\s\"'>]+)"),
+    ("css", r"(?i)(?:url\(|@import)\s*[\"']?([^\s\"')]+)"),
     ("bare", r"(?i)\b(?:https?|wss?|ftps?)\s?:[/\\]{1,4}[^\s<>\"'`)]*"),
 )
 """In this order of claim: one address that two ways of writing share belongs to the first."""
@@ -72,16 +74,38 @@ def links(text: str) -> Iterator[Link]:
             if start in seen or end <= start:
                 continue
             seen.add(start)
-            for address in _addresses(text[start:end], many="srcset" in match.group()[:8].lower()):
+            way = "srcset" if "srcset" in match.group()[:16].lower() else kind
+            for address in addresses(text[start:end], way):
                 yield Link(start, end, kind, address)
     for match in matches(_SCRIPT, text):
         if match.start() not in seen:
             yield Link(match.start(), match.end(), "script", _BLANK.sub("", match.group()).replace(" ", ""))
 
 
-def _addresses(raw: str, *, many: bool) -> list[str]:
+def addresses(raw: str, way: str) -> list[str]:
+    """Every address that some reader may find in what stands in its place; `way` is a kind, or `srcset`."""
     clean = _BLANK.sub("", html.unescape(raw))
-    return [one.split()[0] for one in clean.split(",") if one.split()] if many else [clean]
+    if way == "srcset":
+        return [one.split()[0] for one in clean.split(",") if one.split()]
+    if "\\" not in raw or way not in _UNESCAPED:
+        return [clean]
+    pattern, meant = _UNESCAPED[way]
+    return [clean, _BLANK.sub("", html.unescape(pattern.sub(meant, raw)))]
+
+
+def _css(match: re.Match[str]) -> str:
+    code = int(match[1], 16) if match[1] else 0
+    return (chr(code) if code <= 0x10FFFF else "\ufffd") if match[1] else match[2]
+
+
+_MARKDOWN: Final = (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1")
+_UNESCAPED: Final[Mapping[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]]] = {
+    "image": _MARKDOWN,
+    "link": _MARKDOWN,
+    "reference": _MARKDOWN,
+    "css": (re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))"), _css),
+}
+"""By kind, what is written with a backslash there and what it means."""
 
 
 def scheme(address: str) -> str:
@@ -99,7 +123,7 @@ def host(address: str) -> str | None:
     found = _AUTHORITY.match(address)
     if found is None:
         return "" if scheme(address) in _PLACELESS else None
-    name = unquote(found[1].rpartition("@")[2]).lower()
+    name = folded(unquote(found[1].rpartition("@")[2])).text.lower()
     name = re.sub(r":\d{0,5}$", "", name).rstrip(".")
     return name if _HOST.fullmatch(name) else None
 

@@ -32,6 +32,34 @@ def test_addresses_count_by_their_host(text: str, found: list[tuple[str, str]]) 
     assert [(span.label, text[span.start : span.end]) for span in GUARD.spans(text)] == found
 
 
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        (r"![x](http\://evil.test/?q=1)", "image"),
+        (r"![x](https://example.com\@evil.test/?q=1)", "image"),
+        ("![x](https://example.com\uff0f@evil.test/?q=1)", "image"),
+        ("![x](https://example.com\uff1f@evil.test/?q=1)", "image"),
+        ("![a [b] c](https://evil.test/a)", "image"),
+        ("![" + "a" * 1_200 + "](https://evil.test/a)", "image"),
+        ("![a](" + " " * 21 + "//evil.test/x)", "image"),
+        ("![a][b]\n\n[a\nb]: //evil.test/x", "reference"),
+        ("- [b]: //evil.test/x", "reference"),
+        (r"[b\]c]: //evil.test/x", "reference"),
+        ("<img src='\x01//evil.test/a'>", "html"),
+        ('<img src          =          "//evil.test/a">', "html"),
+        ('<link rel=preload as=image imagesrcset="//evil.test/x 1x">', "html"),
+        (r"a{b:url(https\3a//evil.test/x)}", "css"),
+        (r"a{b:url(\2f\2f evil.test/x)}", "css"),
+    ],
+)
+def test_escapes_and_odd_forms_hide_no_host(text: str, label: str) -> None:
+    assert [span.label for span in GUARD.spans(text)] == [label]
+
+
+def test_full_width_signs_after_an_allowed_host_are_no_find() -> None:
+    assert not list(GUARD.spans("[a](https://example.com/\uff1f) https://\uff45xample.com/"))
+
+
 def test_find_chooses_and_without_hosts_no_host_is_allowed() -> None:
     text = "![x](https://a.test) [y](https://a.test)"
     assert [span.label for span in ExfiltrationGuard(find=["image"]).spans(text)] == ["image"]
@@ -53,7 +81,8 @@ def test_what_cannot_be_looked_for_is_refused(find: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["![](", "[x](", "url(", 'src="', "https://a ", "[a]:", "<a:", "javascript:", "](a", "&#", "a=b "]
+    "unit",
+    ["![](", "[x](", "![", "![a\n", "url(", 'src="', "https://a ", "[a]:", "<a:", "javascript:", "](a", "&#", "a=b "],
 )
 def test_hostile_text_is_read_whole(unit: str) -> None:
     text = unit * (100_000 // len(unit)) + " https://evil.test"
