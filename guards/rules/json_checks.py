@@ -23,6 +23,8 @@ from referencing.exceptions import Unresolvable
 from guards.rules.base import compile_re2
 
 STEPS: Final = 20_000
+AT_ONCE: Final = 8
+"""Items of a list in the schema (an `enum`, `properties`) that are looked through in one step."""
 MAX_SCHEMA: Final = 200_000
 Json: TypeAlias = Any
 """What JSON holds, and the library's validators, which it does not type."""
@@ -43,8 +45,8 @@ class _Budget:
     def __init__(self) -> None:
         self.left = STEPS
 
-    def spend(self) -> None:
-        self.left -= 1
+    def spend(self, times: int = 1) -> None:
+        self.left -= times
         if self.left < 0:
             raise UnusableSchema
 
@@ -63,7 +65,7 @@ def holds(schema_text: str, value: Json) -> bool:
     validator = _class(budget)(_schema(schema_text), registry=Registry())
     try:
         return next(validator.iter_errors(value), None) is None
-    except (Unresolvable, RecursionError, ArithmeticError, re2.error) as exc:
+    except (Unresolvable, RecursionError, ArithmeticError, ValueError, re2.error) as exc:
         raise UnusableSchema from exc
 
 
@@ -75,7 +77,7 @@ def _schema(text: str) -> Json:
         schema = parse(text)
         Draft202012Validator.check_schema(schema)
         _check_patterns(schema)
-    except (NotJson, SchemaError, RecursionError, re2.error) as exc:
+    except (NotJson, SchemaError, RecursionError, ValueError, re2.error) as exc:
         raise UnusableSchema from exc
     return schema
 
@@ -86,8 +88,8 @@ def _check_patterns(schema: Json) -> None:
         for item in schema:
             _check_patterns(item)
     elif isinstance(schema, dict):
-        own = schema.get("pattern"), *(schema.get("patternProperties") or {})
-        for pattern in own:
+        keyed = schema.get("patternProperties")
+        for pattern in (schema.get("pattern"), *(keyed if isinstance(keyed, dict) else ())):
             if isinstance(pattern, str):
                 _compiled(pattern)
         for item in schema.values():
@@ -102,10 +104,18 @@ def _class(budget: _Budget) -> Json:
 
 def _counted(check: Keyword, budget: _Budget) -> Keyword:
     def counted(validator: Json, said: Json, value: Json, schema: Json) -> Iterator[ValidationError] | None:
-        budget.spend()
+        budget.spend(_cost(said, value, schema))
         return check(validator, said, value, schema)
 
     return counted
+
+
+def _cost(said: Json, value: Json, schema: Json) -> int:
+    """Steps that one keyword may take: what it lists, once, or each pattern with each key."""
+    listed = len(said) if isinstance(said, list | dict) else 0
+    patterns = schema.get("patternProperties")
+    keys = len(value) if isinstance(value, dict) and isinstance(patterns, dict) else 0
+    return 1 + (listed + keys * len(patterns or ())) // AT_ONCE
 
 
 def _pattern(validator: Json, said: Json, value: Json, schema: Json) -> Iterator[ValidationError]:

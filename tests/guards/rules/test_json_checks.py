@@ -40,6 +40,11 @@ def test_a_value_holds_or_does_not(schema: object, value: object, held: bool) ->
     assert holds(json.dumps(schema), value) is held
 
 
+@pytest.mark.parametrize("schema", [{"properties": {"patternProperties": True}}, {"default": {"patternProperties": 5}}])
+def test_a_property_that_is_named_like_a_keyword_is_none(schema: object) -> None:
+    assert holds(json.dumps(schema), {"patternProperties": 1})
+
+
 def exponential(depth: int) -> dict[str, object]:
     """Each definition asks twice for the one below it."""
     defs = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n - 1}"}] * 2} for n in range(1, depth)}
@@ -55,6 +60,7 @@ def exponential(depth: int) -> dict[str, object]:
         {"$ref": "#/$defs/none"},
         {"pattern": "(?=x)"},
         {"$ref": "#"},
+        {"$id": "http://[", "$ref": "#a"},
         {"unevaluatedProperties": False},
         exponential(40),
         {"description": "x" * 200_001},
@@ -73,3 +79,21 @@ def test_a_schema_that_cannot_be_used_is_an_error_and_never_a_pass(schema: objec
 def test_what_is_not_json_is_an_error(text: str) -> None:
     with pytest.raises(NotJson):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"items": {"enum": [f"x{n}" for n in range(10_000)]}}, ["x9999"] * 10_000),
+        ({"patternProperties": {f"a{n}": {} for n in range(500)}}, {f"b{n}": 1 for n in range(5_000)}),
+        ({"patternProperties": {"a": {}, "b": {}}, "additionalProperties": {}}, {f"c{n}": 1 for n in range(100_000)}),
+    ],
+)
+def test_what_a_keyword_lists_is_paid_for(schema: object, value: object) -> None:
+    with pytest.raises(UnusableSchema):
+        holds(json.dumps(schema), value)
+
+
+def test_a_list_of_countries_for_each_of_many_rows_is_affordable() -> None:
+    countries = [f"country {n}" for n in range(200)]
+    assert holds(json.dumps({"items": {"properties": {"in": {"enum": countries}}}}), [{"in": countries[-1]}] * 500)
