@@ -25,7 +25,8 @@ SEGMENT: Final = 500
 MOST: Final = 8
 """Languages that one verdict names."""
 _LETTER: Final = re.compile(r"[^\W\d_]")
-_NOISE: Final = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+|[\d_{}\[\]<>|=#*`\\/]+")
+_NOISE: Final = re.compile(r"(?:https?://|www\.)\S+|[\d_{}\[\]<>|=#*`\\/]+")
+_WORD: Final = re.compile(r"\S+")
 _CODES: Final = (
     "ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et eu ext fa fi fo fr "
     "fuv fy ga gcf gcr gd gl gom grc gu gug guw ha hbo he hi hr ht hu hy id ig is it ja jv ka kab kik kk km kn ko "
@@ -73,13 +74,18 @@ class LanguageGuard(RuleGuard):
 
 def _segments(text: str) -> Iterator[str]:
     """Of at most SEGMENT characters, ended where a word ends if there is one to end."""
-    clean, at = _NOISE.sub(" ", text), 0
+    clean, at = _NOISE.sub(" ", _WORD.sub(_unless_address, text) if "@" in text else text), 0
     while at < len(clean):
         end = at + SEGMENT
         if end < len(clean) and (space := clean.rfind(" ", at + SEGMENT // 2, end)) > 0:
             end = space
         yield clean[at:end]
         at = end
+
+
+def _unless_address(word: re.Match[str]) -> str:
+    """A pattern for `a@b` would read a long word once from each of its characters."""
+    return " " if "@" in word[0][1:-1] else word[0]
 
 
 def _language(segment: str) -> str:

@@ -27,7 +27,8 @@ BLOCK: Final = 4
 LEAST: Final = 60
 """Characters that what repeats has to be long, all its repeats together; for single characters four times as many."""
 _WORD: Final = re.compile(r"\S+")
-_LINE: Final = re.compile(r"[^\n]*\S[^\n]*")
+_LINE: Final = re.compile(r"[^\n]+")
+"""Those of blanks alone are left out afterwards: a pattern that asks for more than one has to look again from each."""
 
 
 class RepetitionGuard(RuleGuard):
@@ -61,7 +62,7 @@ class RepetitionGuard(RuleGuard):
         return iter(sorted(found))
 
     def _periodic(self, text: str, unit: re.Pattern[str], most: int, label: str) -> list[Span]:
-        places = [match.span() for match in unit.finditer(text)]
+        places = [match.span() for match in unit.finditer(text) if not match[0].isspace()]
         units = [text[start:end] for start, end in places]
         periods = (period for period in range(1, most + 1) if _may_repeat(units, period, BLOCK))
         runs = (run for period in periods for run in _runs(units, period, self._times))

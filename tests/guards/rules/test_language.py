@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,16 @@ def test_a_guard_that_is_ready_judges_short_parts_at_once_and_one_that_is_built_
     assert isinstance(guard, LanguageGuard)
     assert guard.is_quick([Part(Scope.USER, "/messages/0/content", "user", ENGLISH)])
     assert not guard.is_quick([Part(Scope.USER, "/messages/0/content", "user", ENGLISH * 100)])
+
+
+@pytest.mark.parametrize("text", ["a", "https", "a@ ", "@"])
+def test_a_word_without_an_end_costs_no_more_than_other_text(text: str) -> None:
+    languages(ENGLISH)
+    before = time.process_time()
+    languages(text * 60_000)
+    assert time.process_time() - before < 5  # with the square of the text: half a minute
+
+
+def test_addresses_do_not_count_as_letters() -> None:
+    assert languages("jemand.mit.einem.langen.namen@eine-deutsche-adresse.example und 1 2 3") == ["unknown"]
+    assert languages(f"@ {ENGLISH} ab@ @cd") == ["en"]

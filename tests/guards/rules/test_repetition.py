@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
@@ -73,3 +75,10 @@ def test_twice_the_text_costs_twice_the_reads(unit: str) -> None:
         reads.append(Counted.reads)
     assert reads[1] <= 2.01 * reads[0] + 100
     assert reads[1] <= 100 * 100_000
+
+
+@pytest.mark.parametrize("blank", ["\t", " \n", "a", "a "])
+def test_a_text_that_never_comes_to_its_end_costs_no_more_than_another(blank: str) -> None:
+    before = time.process_time()
+    list(RepetitionGuard().spans(blank * 60_000))
+    assert time.process_time() - before < 5  # with the square of the text: a minute
