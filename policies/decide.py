@@ -110,13 +110,14 @@ def unredactable(decision: Decision) -> Decision:
         redactions=tuple(cut for cut in decision.redactions if cut.before_audit),
         template=None,
         route=None,
+        reviews=(),
     )
 
 
 def unseeded(decision: Decision) -> Decision:
     """The block that stands in for a route to a model that may be asked only with a `seed`."""
     told = "the request needs a `seed`, so that its answer can be had again"
-    return replace(decision, action=Action.BLOCK, code=SEED_REQUIRED, message=told, status=400, route=None)
+    return replace(decision, action=Action.BLOCK, code=SEED_REQUIRED, message=told, status=400, route=None, reviews=())
 
 
 def merged(decisions: Sequence[Decision]) -> Decision:
@@ -183,7 +184,7 @@ class _Tally:
         covered = plan.is_covered
         needs_verdict = False
         resting = [rule for rule in plan.suspended if not rule.acts(facts.at)]
-        for rule in (*plan.enforcing, *(rule for rule in plan.suspended if rule not in resting)):
+        for rule in (*plan.enforcing, *(rule for rule in plan.suspended if rule.acts(facts.at))):
             matched = rule.matches(verdicts, facts)
             if matched:
                 covered = True
@@ -282,10 +283,15 @@ class _Tally:
 
 
 def _concerns(rule: Rule, part: Part) -> bool:
-    """Whether the rule has something to do about this part. A call that a request repeats was reviewed when it left."""
+    """Whether the rule has something to do about this part.
+
+    A call that a request repeats was reviewed when it left. What a token stands for comes back in a call of an answer,
+    so there is nothing to put a token for there.
+    """
+    is_answer = part.path.startswith("/choices/")
     if rule.do.review is None:
-        return True
-    return part.path.startswith("/choices/") == (rule.do.review.hold != "request")
+        return not (rule.do.reversible and is_answer)
+    return is_answer == (rule.do.review.hold != "request")
 
 
 def accepted(policy: Policy, rule: Rule, verdicts: Mapping[str, Verdict], at: int | None) -> Risk | None:

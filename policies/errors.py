@@ -17,6 +17,9 @@ from dataclasses import dataclass
 MOST_REPORTED = 100
 """A file with more problems than this is the wrong file; the rest are only counted."""
 
+MOST_COMPARED = 256
+"""Names of which one is told as the nearest. Comparing takes its time, and a file may have a problem in every line."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -79,6 +82,7 @@ class Problems:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The hint with the nearest known name, or nothing when none is near."""
-    near = difflib.get_close_matches(name[:80], list(known), n=1)
+    """The hint with the nearest known name, or nothing when none is near, or too many are known to look through."""
+    names = list(known)
+    near = difflib.get_close_matches(name[:80], names, n=1) if len(names) <= MOST_COMPARED else []
     return f"did you mean `{near[0]}`?" if near else ""

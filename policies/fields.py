@@ -19,6 +19,8 @@ T = TypeVar("T")
 Reader: TypeAlias = Callable[[Node, str, Problems], T | None]
 """(node, name of the field for the message, problems) -> value, or None after a problem was added."""
 
+MOST_NAMED = 100
+"""Of the names that may stand in a place, when one that may not is told."""
 NO_TEXTS: tuple[str, ...] = ()
 SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 DURATION_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -139,15 +141,17 @@ def size_bytes(least: int = 1, most: int = 1024**4) -> Reader[int]:
 def choice(known: Iterable[str], unavailable: Iterable[str] = ()) -> Reader[str]:
     """One of some names; those of a later version are refused as such."""
     names, later = tuple(known), frozenset(unavailable)
+    among = frozenset(names)
 
     def read(node: Node, what: str, problems: Problems) -> str | None:
         value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, str) and value in names:
+        if isinstance(value, str) and value in among:
             return value
         if isinstance(value, str) and value in later:
             problems.add(node.place, not_available(value))
             return None
-        expected = ("one of " if len(names) > 1 else "") + ", ".join(f"`{name}`" for name in names)
+        expected = ("one of " if len(names) > 1 else "") + ", ".join(f"`{name}`" for name in names[:MOST_NAMED])
+        expected += f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         _wrong(node, what, expected, problems, did_you_mean(value, names) if isinstance(value, str) else "")
         return None
 

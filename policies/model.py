@@ -272,9 +272,10 @@ class Policy:
 
     @property
     def redacts_answers(self) -> bool:
-        """Whether some rule replaces text of an answer that may be streamed."""
+        """Whether some rule replaces text of an answer that may be streamed, now or from a day on."""
         scopes = (Scope.OUTPUT, Scope.REASONING)
-        return any(rule.do.action is Action.REDACT for scope in scopes for rule in self.plan(scope).enforcing)
+        plans = [self.plan(scope) for scope in scopes]
+        return any(rule.do.action is Action.REDACT for plan in plans for rule in (*plan.enforcing, *plan.suspended))
 
     def detectors_for(self, scope: Scope) -> tuple[DetectorSpec, ...]:
         """What has to be asked about a part of this scope."""
@@ -283,7 +284,11 @@ class Policy:
     def rules_on(self, scope: Scope) -> list[Rule]:
         """Those that look at the scope, by id, each with the exceptions that rules there make from it."""
         rules = [rule for rule in self.rules if scope in rule.scopes]
-        return [_excepted(rule, [one for one in rules if one.relaxes == rule.id]) for rule in rules]
+        milder: dict[str, list[Rule]] = {}
+        for rule in rules:
+            if rule.relaxes:
+                milder.setdefault(rule.relaxes, []).append(rule)
+        return [_excepted(rule, milder.get(rule.id, ())) for rule in rules]
 
     def _planned(self, scope: Scope) -> Plan:
         rules = self.rules_on(scope)

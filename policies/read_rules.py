@@ -32,7 +32,7 @@ STREAMED_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING})
 """Tool calls are held until they are complete, whatever the mode."""
 NO_TEXT_SCOPES: Final = frozenset({Scope.IMAGE, Scope.TOOL_SCHEMA})
 """Where nothing can stand in place of what was there."""
-MAX_RULES = 500
+MAX_RULES = 10_000
 
 _KEYS = ("id", "on", "when", "unless", "do", "mode", "until", "on_error", "accept_risk", "stream", "relaxes")
 _id = matching(RULE_ID, "a name of small letters, digits, `-` and `_`")
@@ -196,7 +196,7 @@ class RuleReader:
             self.problems.add(place, problem)
         elif answers and self.stream.mode == "window":
             self._check_reach(rule, place)
-        if answers and rule.mode is Mode.ENFORCE and self.stream.max_delay_ms:
+        if answers and (rule.mode is Mode.ENFORCE or rule.until) and self.stream.max_delay_ms:
             problem = f"`redact` on `{answers[0]}` cannot be kept to when `max_delay` lets go what is held back"
             self.problems.add(place, problem, "block instead, or leave `max_delay` out of `defaults.stream`")
 

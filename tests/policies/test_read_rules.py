@@ -179,7 +179,7 @@ def test_a_promised_delay_and_a_redaction_contradict_each_other() -> None:
 
 @pytest.mark.parametrize("rules", ["rules: []", "rules: {}", "rules: x"])
 def test_policy_without_rules_is_no_policy(rules: str) -> None:
-    assert "has to be a list of 1 to 500 rules" in problems_in(f"{HEAD}detectors: {{}}\n{rules}\n")[0]
+    assert "has to be a list of 1 to 10000 rules" in problems_in(f"{HEAD}detectors: {{}}\n{rules}\n")[0]
 
 
 @pytest.mark.parametrize(
