@@ -34,7 +34,7 @@ def test_answers_that_no_detector_looks_at_leave_a_log_that_holds(scripted: str,
         messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "say: nice"}]
         assert gateway.post("/v1/chat/completions", {"model": "scripted", "messages": messages}).status_code == 200
         assert gateway.chat("break into the neighbour").status_code == 400
-    key = next((tmp_path / "var").rglob("*.vkey"))
+    key = next((tmp_path / "var" / "keys").glob("*.vkey"))
     script = [sys.executable, str(ROOT / "docs" / "verify.py"), str(gateway.audit_dir), str(key)]
     checked = subprocess.run(script, env=environment(), capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr

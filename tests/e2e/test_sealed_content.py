@@ -62,7 +62,10 @@ def in_clear(gateway: Gateway, canaries: tuple[str, ...] = CANARIES) -> list[str
     """Where a canary stands: in a file, in its name, in an open file, in the metrics."""
     found = []
     for path in [*(path for path in gateway.directory.rglob("*") if path.is_file()), *open_files(gateway)]:
-        data = path.read_bytes() + str(path).encode()
+        try:
+            data = path.read_bytes() + str(path).encode()
+        except FileNotFoundError:
+            continue  # closed, or replaced, since it was listed
         found += [f"{path}: {canary}" for canary in canaries if canary.encode() in data]
     for url in (f"{gateway.admin}/metrics", f"{gateway.admin}/readyz"):
         found += [url for canary in canaries if canary in httpx.get(url).text]

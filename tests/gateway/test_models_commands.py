@@ -32,11 +32,11 @@ def objects(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A configuration with a local guard and one on a server."""
-    classifier(tmp_path / "near")
+    classifier(tmp_path / "house")
     generative(tmp_path / "far")
     config = tmp_path / "gatehouse.yaml"
     config.write_text(
-        f"guards:\n  near: {{path: near, profile: {CLASSIFIER}}}\n"
+        f"guards:\n  house: {{path: house, profile: {CLASSIFIER}}}\n"
         f"  {GENERATIVE}: {{path: far, url: 'http://vllm:8000/v1', model: org/m, api_key_file: none}}\n"
     )
     return config
@@ -83,22 +83,22 @@ def test_an_unknown_profile_is_a_question_back(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_verify_without_a_name_looks_at_every_configured_guard(site: Path) -> None:
-    assert run("add", site.parent / "near", "--profile", CLASSIFIER)[0] == 0
+    assert run("add", site.parent / "house", "--profile", CLASSIFIER)[0] == 0
     status, found = objects("verify", "--config", site)
     assert status == 0, found
-    assert {one["model"] for one in found} == {"near", GENERATIVE, "starter_injection", "starter_hazard"}
-    weights = site.parent / "near" / "model.safetensors"
+    assert {one["model"] for one in found} == {"house", GENERATIVE, "starter_injection", "starter_hazard"}
+    weights = site.parent / "house" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     status, found = objects("verify", "--config", site)
     assert status == 1
     [refused] = [one for one in found if not one["ok"]]
-    assert refused["model"] == "near"
+    assert refused["model"] == "house"
     assert str(weights) in refused["problems"][0]
 
 
 def test_verify_takes_names_and_paths_together(site: Path) -> None:
-    run("add", site.parent / "near", "--profile", CLASSIFIER)
-    status, found = objects("verify", "near", site.parent / "near", "--config", site)
+    run("add", site.parent / "house", "--profile", CLASSIFIER)
+    status, found = objects("verify", "house", site.parent / "house", "--config", site)
     assert status == 0
     assert found[0]["weights_digest"] == found[1]["weights_digest"]
 
@@ -108,11 +108,11 @@ def test_list_names_what_ships_and_where_each_configured_guard_runs(site: Path) 
     assert status == 0
     for use in PROFILES:
         assert f"\n{use} " in f"\n{said}"
-    assert "near (no manifest: gatehouse models add)" in said
+    assert "house (no manifest: gatehouse models add)" in said
     assert "http://vllm:8000/v1 as org/m" in said
     _, found = objects("list", "--config", site)
     guards = {one["guard"]: one for one in found if "guard" in one}
-    assert (guards["near"]["url"], guards["near"]["manifest"]) == (None, False)
+    assert (guards["house"]["url"], guards["house"]["manifest"]) == (None, False)
     assert guards[GENERATIVE]["model"] == "org/m"
 
 
@@ -128,9 +128,9 @@ def test_show_prints_what_is_published_of_a_profile(use: str) -> None:
 
 
 def test_show_prints_the_digests_of_a_directory(site: Path) -> None:
-    directory = site.parent / "near"
+    directory = site.parent / "house"
     run("add", directory, "--profile", CLASSIFIER)
-    for what in (str(directory), "near"):
+    for what in (str(directory), "house"):
         _, [shown] = objects("show", what, "--config", site)
         assert shown["profile"] == CLASSIFIER
         assert shown["weights_digest"].startswith("sha256:")

@@ -24,7 +24,7 @@ FILES = sorted(LIBRARY.glob("*.yaml"))
 
 
 def loaded(text: str) -> Policy:
-    return parse_policy(text.encode(), "p.yaml")
+    return parse_policy(text.encode(), str(LIBRARY / "p.yaml"))
 
 
 def without_rule(policy: Policy, rule_id: str) -> Policy:
