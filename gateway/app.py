@@ -51,8 +51,8 @@ class Gate:
 
     keys: KeyRing
     admission: Admission
-    in_force: Callable[[], InForce]
-    """The policy and guards in force at this moment; an exchange asks once."""
+    in_force: Callable[[Caller, str], InForce]
+    """The policy and guards that decide for this caller in the exchange of this id; an exchange asks once."""
     pipeline: Pipeline
     upstream: Upstream
     records: Records
@@ -88,7 +88,7 @@ class _Call:
     def in_force(self) -> InForce:
         """The policy for this caller, at this moment."""
         assert self.caller is not None
-        return self.gate.bound(self.caller) or self.gate.in_force()
+        return self.gate.bound(self.caller) or self.gate.in_force(self.caller, self.id)
 
     def exchange(self, in_force: InForce) -> Exchange:
         assert self.caller is not None

@@ -1,4 +1,4 @@
-"""`gatehouse policy sign | cosign | bundle`, and `active | activate | rollback` at the running gateway.
+"""`gatehouse policy sign | cosign | bundle`: what people sign, before any gateway sees it.
 
 Signing happens where the key is, on the author's or approver's own machine: it checks and tests the policy first, so
 that nobody signs what would not load. What comes into force is decided by the gateway alone.
@@ -10,13 +10,10 @@ import argparse
 import asyncio
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from gateway.admin.client import AdminError, add_client_options, client_of, guarded
 from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import load_private
@@ -27,7 +24,7 @@ from gateway.bundles.errors import BundleError
 from gateway.bundles.gather import gathered
 from gateway.bundles.manifest import POLICY, Manifest
 from gateway.config import load_config
-from gateway.jsonstrict import dumps
+from gateway.in_force_commands import add_in_force_commands
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, as_text, check_file, known_guards
 from policies.errors import FileErrors
 from policies.model import Policy
@@ -75,40 +72,7 @@ def add_bundle_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     show.add_argument("--policy", action="store_true", help="print the policy file instead")
     show.add_argument("--config", "-c", type=Path, metavar="FILE", help="gatehouse.yaml with the `approvers`")
     show.set_defaults(run=_told(_show))
-    _add_running(commands)
-
-
-def _add_running(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    active = commands.add_parser(
-        "active",
-        help="show which policy is in force",
-        description="Ask the running gateway which policy is in force, who signed it, and what was before. A record.",
-        epilog="exit status: 0 shown, 2 no gateway runs, or the key is not that of an operator with a fitting role",
-    )
-    activate = commands.add_parser(
-        "activate",
-        help="put a bundle in force at the running gateway",
-        description="Give the running gateway a bundle. It comes into force if enough approvers signed it and its "
-        "policy loads and passes its tests there; else nothing changes.",
-        epilog="exit status: 0 in force, 2 it is not, and why",
-    )
-    activate.add_argument("bundle", type=Path, metavar="BUNDLE")
-    back = commands.add_parser(
-        "rollback",
-        help="put the bundle that was in force before in force again",
-        description="Put an earlier bundle in force again. The present one does not come back by itself.",
-        epilog="exit status: 0 in force, 2 it is not, and why",
-    )
-    back.add_argument("--to", metavar="DIGEST", help="an earlier one (default: the last)")
-    reload = commands.add_parser(
-        "reload",
-        help="have the running gateway read its policy file again",
-        description="As SIGHUP does, but told what came of it.",
-        epilog="exit status: 0 in force, 2 it is not, and why",
-    )
-    for parser, run in ((active, _active), (activate, _activate), (back, _roll_back), (reload, _reload)):
-        add_client_options(parser)
-        parser.set_defaults(run=guarded(run))
+    add_in_force_commands(commands)
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
@@ -185,46 +149,6 @@ def _show(arguments: argparse.Namespace) -> int:
     if expires is not None:
         print(f"comes into force until {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC")
     return OK
-
-
-def _active(arguments: argparse.Namespace) -> int:
-    return _print(arguments, client_of(arguments).get("/admin/policy"))
-
-
-def _activate(arguments: argparse.Namespace) -> int:
-    data = b64encode(arguments.bundle.read_bytes()).decode()
-    return _print(arguments, client_of(arguments).post("/admin/policy/activate", {"bundle": data}))
-
-
-def _roll_back(arguments: argparse.Namespace) -> int:
-    wanted = {"to": arguments.to} if arguments.to else {}
-    return _print(arguments, client_of(arguments).post("/admin/policy/rollback", wanted))
-
-
-def _reload(arguments: argparse.Namespace) -> int:
-    return _print(arguments, client_of(arguments).post("/admin/policy/reload", {}))
-
-
-def _print(arguments: argparse.Namespace, said: dict[str, Any]) -> int:
-    if arguments.json:
-        print(dumps(said).decode())
-        return OK
-    try:
-        print("\n".join(_lines(said)))
-    except (KeyError, TypeError):
-        raise AdminError("no_answer", "what answers is no gateway of this version") from None
-    return OK
-
-
-def _lines(said: dict[str, Any]) -> list[str]:
-    policy, bundle = said["policy"], said.get("bundle")
-    lines = [f"in force: {policy['name']} {policy['version']}", f"  {policy['compiled_digest']}"]
-    if bundle:
-        weaker = ", weaker than the one before" if bundle["weaker"] else ""
-        lines.append(f"bundle {bundle['counter']}, signed by {', '.join(bundle['signers'])}{weaker}")
-        lines.append(f"  {bundle['digest']}")
-    lines += [f"before: {digest}" for digest in reversed(said.get("history", []))]
-    return lines
 
 
 def _number(text: str) -> int:

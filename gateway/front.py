@@ -116,6 +116,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             metrics,
             copies=copies,
             classes=keeping.classes,
+            tenants=_tenants(config),
         )
 
         def make_bound(binding: Binding) -> PolicyInForce:
@@ -138,7 +139,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         gate = Gate(
             keys=KeyRing(config.keys),
             admission=Admission(config.concurrency, anchoring.trouble),
-            in_force=policy.current,
+            in_force=policy.for_exchange,
             bound=bound.current,
             pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=upstream,
@@ -182,6 +183,12 @@ def _make_state(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError("state_unwritable", f"`{directory}` cannot be made: {exc.strerror}") from exc
+
+
+def _tenants(config: Config) -> frozenset[str]:
+    """Those for whom the policy for everybody decides at least sometimes."""
+    callers = [entry.caller for entry in config.keys]
+    return frozenset(one.tenant for one in callers if not any(binding.holds_for(one) for binding in config.bindings))
 
 
 def _probes(upstream: Upstream, host: httpx.AsyncClient | None) -> dict[str, Probe]:

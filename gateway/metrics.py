@@ -39,6 +39,9 @@ class Metrics:
         )
         self.ready = Gauge("gatehouse_ready", "1 when /readyz answers 200.", registry=self.registry)
         self.reloads = Counter("gatehouse_policy_reloads", "Policy reloads.", ("outcome",), registry=self.registry)
+        self.trials = Counter(
+            "gatehouse_policy_trials", "Trials of policies, begun and ended.", ("outcome",), registry=self.registry
+        )
         self.auth_suppressed = Counter(
             "gatehouse_auth_records_suppressed", "Failed log-ins beyond the recorded rate.", registry=self.registry
         )

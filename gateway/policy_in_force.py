@@ -8,28 +8,32 @@ metric and a log line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 
 from gateway.bundles.errors import BundleError
 from gateway.entries import Record, policy_identity
 from gateway.errors import ConfigError, Conflict, GatewayError
-from gateway.guard_settings import Guards, facts
+from gateway.exchange import Caller
+from gateway.guard_settings import Guards
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
-from gateway.policy_copies import keep_copy
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import BundleSource, Found, PolicySource
 from gateway.records import Records
+from gateway.trial import End, Terms, Trial
+from gateway.trial_life import TrialLife
 from guards.errors import GuardSetupError
 from guards.memory import Counts
-from guards.panel import Panel
-from guards.registry import RULES, ModelSource, build, identity
+from guards.registry import ModelSource
 from policies.errors import FileErrors
-from policies.model import Policy
 
+Use: TypeAlias = Callable[[Found, InForce, Mapping[str, Json]], Awaitable[None]]
+"""What is done with a policy that was found and built."""
 log = structlog.get_logger()
 _REFUSALS = (FileErrors, BundleError, GuardSetupError, ConfigError, OSError)
 """What is wrong with a policy that does not come into force."""
@@ -48,17 +52,18 @@ class PolicyInForce:
         *,
         copies: Path | None = None,
         classes: Container[str] = (),
+        tenants: Collection[str] = (),
         is_bound: bool = False,
     ) -> None:
-        """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each
-        policy's text is kept for those who read the records later, `classes` those in which exchanges may be kept."""
+        """For `guards`, `sources`, `copies` and `classes` see PolicyBuilder; `tenants` are those for whom this policy
+        decides, of whom a trial draws some."""
         self._source, self._records, self._metrics = source, records, metrics
-        self._guards, self._known, self._sources = guards, facts(guards), dict(sources)
-        self._copies, self._classes = copies, classes
+        self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes), tenants
         self._in_force: InForce | None = None
         self._found: Found | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._trials = TrialLife(records, metrics, self._turn, lambda: self.current().policy, self._promote)
         if not is_bound:  # detectors of two policies may have one name; the metrics show those of the policy for all
             metrics.watch_memories(self._memory_counts)
 
@@ -66,6 +71,16 @@ class PolicyInForce:
         """The pair in force at this moment."""
         assert self._in_force is not None, "load_first comes first"
         return self._in_force
+
+    def for_exchange(self, caller: Caller, exchange_id: str) -> InForce:
+        """The pair that decides this exchange: the one in force, or one on trial."""
+        trial = self._trials.running
+        return self.current() if trial is None or not trial.takes(caller, exchange_id) else trial.pair()
+
+    @property
+    def trial(self) -> Trial | None:
+        """What is on trial at this moment."""
+        return self._trials.running
 
     @property
     def found(self) -> Found:
@@ -80,21 +95,21 @@ class PolicyInForce:
     async def load_first(self) -> None:
         """Load at start. Raises FileErrors or ConfigError: nothing is served without a policy."""
         try:
-            found = await asyncio.to_thread(self._source.first, self._known)
-            built = await asyncio.to_thread(self._built, found)
+            found = await asyncio.to_thread(self._source.first, self._builder.known)
+            built = await asyncio.to_thread(self._builder.built, found)
         except GuardSetupError as exc:
             raise ConfigError("guard_unusable", str(exc)) from exc
         except BundleError as exc:
             raise ConfigError(exc.code, str(exc)) from exc
         except OSError as exc:
             raise ConfigError("config_unreadable", f"`{exc.filename}`: {exc.strerror}") from exc
-        # The model host was started with the models of this policy; one that asks for more would answer 503 to all.
-        asked = {spec.use for spec in built.policy.detectors.values()}
-        self._sources = {use: at for use, at in self._sources.items() if use in asked or at.is_remote}
+        self._builder.started_with(built.policy)
         for passed_over in found.passed_over:
             log.error("policy_rejected", problems=str(passed_over), in_force=built.policy.digest)
             await self._records.append(_rejected(passed_over))
         await self._adopt(found, built)
+        if isinstance(self._source, BundleSource):
+            await self._trials.end_unfinished(self._source)
 
     def reload_soon(self) -> None:
         """Reload in the background. For a signal handler."""
@@ -105,7 +120,7 @@ class PolicyInForce:
     async def reload(self, *, if_changed: bool = False) -> None:
         """Replace the policy, or keep the old one and say why in record, metric and log."""
         try:
-            await self._replace(lambda: self._source.again(self._known, self.current().policy), {}, if_changed)
+            await self._replace(lambda: self._source.again(self._builder.known, self.current().policy), {}, if_changed)
         except _REFUSALS:
             return
         except GatewayError as exc:
@@ -113,17 +128,41 @@ class PolicyInForce:
 
     async def reload_told(self, who: Mapping[str, Json]) -> Found:
         """As `reload`, for somebody who waits. Raises GatewayError."""
-        return await self._told(lambda: self._source.again(self._known, self.current().policy), who)
+        return await self._told(lambda: self._source.again(self._builder.known, self.current().policy), who)
 
     async def activate(self, data: bytes, who: Mapping[str, Json]) -> Found:
         """Put a bundle in force that an operator brings. Raises GatewayError."""
         source = self._bundles()
-        return await self._told(lambda: source.given(data, self._known, self.current().policy), who)
+        return await self._told(lambda: source.given(data, self._builder.known, self.current().policy), who)
+
+    async def try_out(self, data: bytes, terms: Terms, who: Mapping[str, Json]) -> Found:
+        """Let a bundle decide a share of the exchanges. Raises GatewayError."""
+        source = self._bundles()
+
+        def find() -> Found:
+            found = source.given(data, self._builder.known, self.current().policy)
+            self._check_trial(found, terms)
+            return found
+
+        async def begin(found: Found, built: InForce, who: Mapping[str, Json]) -> None:
+            stable, withdraw = self.current().policy, self._trials.withdraw
+            await self._trials.begin(source, Trial(found, built, stable, terms, self._tenants, withdraw, who))
+
+        return await self._told(find, who, begin)
+
+    async def end_trial(self, who: Mapping[str, Json]) -> bool:
+        """Whether there was one. Raises GatewayError where there cannot be."""
+        self._bundles()
+        async with self._turn:  # one that is just being promoted is none any more
+            trial = self._trials.taken()
+            if trial is not None:
+                await self._trials.ended(trial, End.OPERATOR, who)
+        return trial is not None
 
     async def roll_back(self, digest: str | None, who: Mapping[str, Json]) -> Found:
         """Put an earlier bundle in force again. Raises GatewayError."""
         source = self._bundles()
-        return await self._told(lambda: source.earlier(digest, self._known, self.current().policy), who)
+        return await self._told(lambda: source.earlier(digest, self._builder.known, self.current().policy), who)
 
     def history(self) -> tuple[str, ...]:
         """Digests of the bundles that were in force before, the latest last; of a plain file nothing is known."""
@@ -134,9 +173,9 @@ class PolicyInForce:
             raise Conflict("policy_not_signed", "the policy of this gateway is a file: change that and reload")
         return self._source
 
-    async def _told(self, find: Callable[[], Found], who: Mapping[str, Json]) -> Found:
+    async def _told(self, find: Callable[[], Found], who: Mapping[str, Json], use: Use | None = None) -> Found:
         try:
-            return await self._replace(find, who)
+            return await self._replace(find, who, use=use)
         except BundleError as exc:
             raise Conflict(exc.code, str(exc)) from exc
         except OSError as exc:
@@ -144,21 +183,23 @@ class PolicyInForce:
         except _REFUSALS as exc:
             raise Conflict("policy_rejected", str(exc)) from exc
 
-    async def _replace(self, find: Callable[[], Found], who: Mapping[str, Json], if_changed: bool = False) -> Found:
+    async def _replace(
+        self, find: Callable[[], Found], who: Mapping[str, Json], if_changed: bool = False, use: Use | None = None
+    ) -> Found:
         """One after the other: the last one found is in force. Raises why it is not, after the record of that."""
         async with self._turn:
             try:
                 found = await asyncio.to_thread(find)
                 if if_changed and found.is_same(self.found):
                     return found
-                built = await asyncio.to_thread(self._built, found)
+                built = await asyncio.to_thread(self._builder.built, found)
             except _REFUSALS as exc:
                 self._metrics.reloads.labels("rejected").inc()
                 log.error("policy_rejected", problems=str(exc), in_force=self.current().policy.digest)
                 await self._reject(exc, who)
                 raise
             try:
-                await self._adopt(found, built, who)
+                await (use or self._adopt)(found, built, who)
             except GatewayError:
                 self._metrics.reloads.labels("rejected").inc()
                 raise
@@ -171,41 +212,32 @@ class PolicyInForce:
         record: Record = {"type": "policy.load", "stage": "complete", "policy": policy_identity(policy)}
         await self._records.append(record | found.record_fields() | dict(who or {}))
         self._in_force, self._found = built, found
+        trial = self._trials.taken()
         await asyncio.to_thread(self._source.adopted, found)
+        if trial is not None and trial.found is not found:
+            await self._trials.ended(trial, End.REPLACED, who)
         log.info("policy_loaded", policy=policy.name, version=policy.version, digest=policy.digest)
+
+    def _check_trial(self, found: Found, terms: Terms) -> None:
+        if self._trials.running is not None:
+            raise BundleError("trial_running", "there is a trial already; `gatehouse policy rollback --trial` ends it")
+        if found.is_same(self.found):
+            raise BundleError("trial_pointless", "the bundle is in force already")
+        try:
+            terms.tenants_of(len(self._tenants))
+        except ValueError as exc:
+            raise BundleError("trial_pointless", str(exc)) from exc
+
+    async def _promote(self, trial: Trial) -> None:
+        await asyncio.to_thread(self._bundles().check_life, trial.found)
+        told: dict[str, Json] = {"trial": {"state": "promoted", **trial.fields(), **trial.counts.fields()}}
+        await self._adopt(trial.found, trial.candidate, trial.who | told)
 
     async def _reject(self, exc: Exception, who: Mapping[str, Json]) -> None:
         try:
             await self._records.append(_rejected(exc) | dict(who))
         except GatewayError as unavailable:
             log.error("policy_rejection_not_recorded", code=unavailable.code)
-
-    def _built(self, found: Found) -> InForce:
-        policy = found.policy
-        self._check_running(policy)
-        self._check_kept(policy)
-        if self._copies is not None:
-            keep_copy(self._copies, found.text, policy.source_digest)
-        specs, sources = policy.detectors, self._sources
-        guards = {name: build(spec.use, spec.options, sources) for name, spec in specs.items()}
-        return InForce(
-            policy,
-            Panel(guards),
-            identities={name: identity(specs[name].use, guard, sources) for name, guard in guards.items()},
-            profiles={name: self._guards[spec.use].profile for name, spec in specs.items() if spec.use in self._guards},
-        )
-
-    def _check_kept(self, policy: Policy) -> None:
-        wanted = policy.audit.retention
-        if policy.audit.keeps and wanted not in self._classes:
-            told = f"the policy keeps text in the class `{wanted}`, which is not in `content.classes`"
-            raise ConfigError("content_not_configured", told)
-
-    def _check_running(self, policy: Policy) -> None:
-        for use in sorted({spec.use for spec in policy.detectors.values()} - set(RULES) - self._sources.keys()):
-            if use in self._guards:
-                raise GuardSetupError(use, "it was not started with this gateway; a restart loads it")
-            raise GuardSetupError(use, "it is not configured; name its model under `guards:` and restart")
 
 
 def _rejected(exc: Exception) -> Record:

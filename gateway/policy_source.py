@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from gateway.bundles.admission import Admitted, Approval, admit, check_counter
+from gateway.bundles.admission import Admitted, Approval, admit, check_counter, check_life
 from gateway.bundles.bundle import Bundle, open_bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
@@ -139,6 +139,23 @@ class BundleSource:
         self._store.write(
             state.rolled_back(bundle.digest) if back else state.activated(bundle.digest, bundle.manifest.counter)
         )
+
+    def check_life(self, found: Found) -> None:
+        """Raise BundleError if the bundle may not come into force any more."""
+        if found.admitted is not None:
+            check_life(found.admitted.bundle, self.approval, self._clock())
+
+    def on_trial(self, found: Found) -> None:
+        """Note that a trial begins, so that the next start knows of one that did not end."""
+        if found.admitted is not None:
+            self._store.write(replace(self._store.state(), trial=found.admitted.bundle.digest))
+
+    def off_trial(self, *, is_withdrawn: bool = False) -> str:
+        """The trial is over, if there was one: digest of its bundle."""
+        state = self._store.state()
+        if state.trial:
+            self._store.write(state.tried(is_withdrawn=is_withdrawn))
+        return state.trial
 
     def _from_file(self, state: State) -> Bundle:
         try:

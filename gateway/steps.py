@@ -14,7 +14,10 @@ from guards.panel import Panel
 from guards.profiles.profile import ModelProfile
 from guards.verdict import Context, Finding, GuardIdentity, Part
 from policies.decide import decide
-from policies.model import Decision, Policy
+from policies.model import Decision, Facts, Policy
+
+Told = Callable[[Sequence[Finding], Facts, Decision], None]
+"""Learns of a decision and cannot change it."""
 
 
 class Audit(Protocol):
@@ -42,6 +45,8 @@ class InForce:
     """Of the detectors whose guard is a model: what its scores and codes mean."""
     clock: Callable[[], float] = time.time
     """Seconds since 1970, for what is accepted or rests until a day."""
+    told: Told | None = None
+    """Of a policy on trial: counts what it decides."""
 
     @property
     def longest_wait_s(self) -> float:
@@ -62,7 +67,11 @@ class InForce:
 
     def decide(self, findings: Sequence[Finding], parts: Sequence[Part], exchange: Exchange, model: str) -> Decision:
         """What the policy concludes about these parts."""
-        return decide(self.policy, findings, exchange.facts(parts, model, int(self.clock())))
+        facts = exchange.facts(parts, model, int(self.clock()))
+        decision = decide(self.policy, findings, facts)
+        if self.told is not None:
+            self.told(findings, facts, decision)
+        return decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The policy in force: which it is, another one, the same file again, or an earlier one.
+"""The policy in force: which it is, another one (for all, or on trial), the same file again, or an earlier one.
 
 Who asked is in the record of the loading, or of the refusal. A bundle is believed for its approvers' signatures, not
 for the operator who brings it.
@@ -16,13 +16,15 @@ from gateway import fields
 from gateway.admin.desk import AdminCall, Desk, Handler
 from gateway.bundles.bundle import MAX_BYTES
 from gateway.entries import policy_identity
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Conflict
 from gateway.jsonstrict import Json
 from gateway.operators import Role
 from gateway.policy_in_force import PolicyInForce
-from gateway.policy_source import Found
+from gateway.trial import LONGEST_S, By, Terms
+from guards.verdict import PPM
 
 _MAX_BODY: Final = MAX_BYTES * 4 // 3 + 1024
+_TERMS: Final = dict.fromkeys(("share", "by", "hours", "max_flips", "max_errors"))
 _READERS: Final = (Role.AUDITOR, Role.POLICY_AUTHOR, Role.POLICY_APPROVER, Role.OPERATOR)
 _CHANGERS: Final = (Role.POLICY_APPROVER, Role.OPERATOR)
 
@@ -39,7 +41,7 @@ def policy_routes(desk: Desk, policy: PolicyInForce) -> list[Route]:
 
 def _show(policy: PolicyInForce) -> Handler:
     async def show(call: AdminCall) -> Response:
-        said = _said(policy.found) | {"history": list[Json](policy.history())}
+        said = _said(policy) | {"history": list[Json](policy.history())}
         await call.records.append(call.record("audit.read") | {"query": {"policy": True}})
         return call.json(said)
 
@@ -49,28 +51,40 @@ def _show(policy: PolicyInForce) -> Handler:
 def _reload(policy: PolicyInForce) -> Handler:
     async def reload(call: AdminCall) -> Response:
         await call.body({})
-        return call.json(_said(await policy.reload_told(_who(call))))
+        await policy.reload_told(_who(call))
+        return call.json(_said(policy))
 
     return reload
 
 
 def _activate(policy: PolicyInForce) -> Handler:
     async def activate(call: AdminCall) -> Response:
-        body = await call.body({"bundle": None}, limit=_MAX_BODY)
+        body = await call.body({"bundle": None, "trial": None}, limit=_MAX_BODY)
+        terms = _terms(body["trial"]) if "trial" in body else None
         try:
             data = b64decode(fields.text(body.get("bundle"), "bundle"), validate=True)
         except ValueError:
             raise BadRequest("invalid_value", "`bundle` is not base64", "bundle") from None
-        return call.json(_said(await policy.activate(data, _who(call))))
+        if terms is None:
+            await policy.activate(data, _who(call))
+        else:
+            await policy.try_out(data, terms, _who(call))
+        return call.json(_said(policy))
 
     return activate
 
 
 def _roll_back(policy: PolicyInForce) -> Handler:
     async def roll_back(call: AdminCall) -> Response:
-        body = await call.body({"to": None})
+        body = await call.body({"to": None, "trial": None})
         digest = fields.text(body["to"], "to") if "to" in body else None
-        return call.json(_said(await policy.roll_back(digest, _who(call))))
+        only_trial = fields.boolean(body.get("trial", False), "trial")
+        was_trial = digest is None and await policy.end_trial(_who(call))
+        if only_trial and not was_trial:
+            raise Conflict("no_trial", "there is no trial that could end")
+        if not was_trial:
+            await policy.roll_back(digest, _who(call))
+        return call.json(_said(policy))
 
     return roll_back
 
@@ -81,5 +95,27 @@ def _who(call: AdminCall) -> dict[str, Json]:
     return {key: own[key] for key in ("req", "actor") if key in own}
 
 
-def _said(found: Found) -> dict[str, Json]:
-    return {"policy": policy_identity(found.policy), **found.record_fields()}
+def _terms(value: Json) -> Terms:
+    """What was asked for. Shares and bounds are parts of 1."""
+    asked = fields.known_keys(value, "trial", _TERMS)
+
+    def number(name: str, default: float, high: float) -> float:
+        found = fields.number(0, high)(asked.get(name, default), f"trial.{name}")
+        assert isinstance(found, int | float)
+        return found
+
+    by = str(fields.one_of(*By)(asked.get("by", By.TENANT), "trial.by"))
+    share, flips, errors = (
+        round(number(name, default, 1) * PPM)
+        for name, default in (("share", 0.0), ("max_flips", 0.01), ("max_errors", 0.01))
+    )
+    try:
+        return Terms(share, By(by), number("hours", 2, LONGEST_S / 3600) * 3600, flips, errors)
+    except ValueError:
+        raise BadRequest("invalid_value", "`trial` needs a `share` and `hours` above 0", "trial") from None
+
+
+def _said(policy: PolicyInForce) -> dict[str, Json]:
+    found, trial = policy.found, policy.trial
+    said: dict[str, Json] = {"policy": policy_identity(found.policy), **found.record_fields()}
+    return said | ({"trial": trial.as_json()} if trial is not None else {})

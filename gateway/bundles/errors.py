@@ -13,6 +13,8 @@ class BundleError(Exception):
     bundle_invalid      the policy in it does not load here
     bundle_tests        a test in its policy fails
     bundle_unknown      no bundle of this digest was ever in force here
+    trial_running       it was to be tried, and another one is
+    trial_pointless     it was to be tried, and is in force, or would decide for nobody
     """
 
     def __init__(self, code: str, problem: str) -> None:

@@ -35,17 +35,26 @@ class State:
     """Digests that were in force before, the latest last."""
     withdrawn: tuple[str, ...] = ()
     """Digests that a rollback took out of force. They do not come back by themselves."""
+    trial: str = ""
+    """Digest of the bundle on trial; at a start: of one whose trial did not end."""
 
     def activated(self, digest: str, counter: int) -> State:
         """A bundle came into force."""
         history = tuple(known for known in (*self.history, self.active) if known not in ("", digest))
         withdrawn = tuple(known for known in self.withdrawn if known != digest)
-        return State(digest, max(self.highest, counter), history[-_HISTORY:], withdrawn)
+        trial = self.trial if self.trial != digest else ""
+        return State(digest, max(self.highest, counter), history[-_HISTORY:], withdrawn, trial)
 
     def rolled_back(self, digest: str) -> State:
         """An earlier bundle came back, and the one in force is withdrawn."""
         kept = tuple(known for known in self.history if known != digest)
         return replace(self, active=digest, history=kept, withdrawn=(*self.withdrawn, self.active)[-_HISTORY:])
+
+    def tried(self, *, is_withdrawn: bool) -> State:
+        """The trial ended without bringing its bundle into force."""
+        others = tuple(known for known in self.withdrawn if known != self.trial)
+        withdrawn = (*others, self.trial)[-_HISTORY:] if is_withdrawn and self.trial else self.withdrawn
+        return replace(self, trial="", withdrawn=withdrawn)
 
 
 class BundleStore:
@@ -59,15 +68,16 @@ class BundleStore:
         try:
             found = json.loads((self._directory / _STATE).read_text())
             history, withdrawn = (tuple(map(str, found[key])) for key in ("history", "withdrawn"))
-            return State(str(found["active"]), int(found["highest"]), history, withdrawn)
+            trial = str(found.get("trial", ""))  # states of earlier versions have none
+            return State(str(found["active"]), int(found["highest"]), history, withdrawn, trial)
         except FileNotFoundError:
             return State()
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise BundleError("bundle_unknown", f"`{self._directory / _STATE}` cannot be understood") from exc
 
     def write(self, state: State) -> None:
         """Durable when it returns."""
-        said = {"active": state.active, "highest": state.highest}
+        said = {"active": state.active, "highest": state.highest, "trial": state.trial}
         lists = {"history": list(state.history), "withdrawn": list(state.withdrawn)}
         self._put(_STATE, (json.dumps({**said, **lists}, indent=1) + "\n").encode())
 

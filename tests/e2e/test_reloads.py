@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,9 @@ def test_a_thousand_reloads_under_load(gateway: Gateway, tmp_path: Path) -> None
     assert gateway.verify().returncode == 0
 
 
-def check_records(gateway: Gateway, asked: int) -> None:
+def check_records(
+    gateway: Gateway, asked: int, rules_of: Callable[[Any], set[str]] = lambda policy: {policy["name"]}
+) -> None:
     """Every exchange has its records, all by one policy, and a rule that decided is a rule of that policy."""
     policies: dict[str, set[str]] = {}
     for file in sorted((gateway.audit_dir / "seg").glob("*.jsonl")):
@@ -89,7 +91,7 @@ def check_records(gateway: Gateway, asked: int) -> None:
                 continue
             policies.setdefault(record["req"], set()).add(record["policy"]["compiled_digest"])
             rules = {*record["decision"]["rules"]} - {"pass"}
-            assert rules <= {record["policy"]["name"]}
+            assert rules <= rules_of(record["policy"])
     assert len(policies) == asked
     assert {len(digests) for digests in policies.values()} == {1}
     assert len(set.union(*policies.values())) == 2

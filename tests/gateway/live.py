@@ -117,7 +117,7 @@ class Live:
         self.gate = Gate(
             admission=Admission(Concurrency(total=64, per_key=48)),
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),
-            in_force=lambda: self.in_force,
+            in_force=lambda _caller, _id: self.in_force,
             bound=lambda caller: self.bound.get(caller.tenant),
             pipeline=Pipeline(self.server, b"k" * 32),
             upstream=self.server,  # type: ignore[arg-type] # a double

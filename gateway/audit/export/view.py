@@ -46,6 +46,7 @@ _SEVERITIES: Final[Mapping[str, Severity]] = {
     "guard.down": Severity.MEDIUM,
     "hold.release": Severity.LOW,
     "policy.reject": Severity.MEDIUM,
+    "policy.rollback": Severity.MEDIUM,
     "protocol.refuse": Severity.LOW,
     "response.orphan": Severity.MEDIUM,
 }
