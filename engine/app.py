@@ -7,9 +7,11 @@ the text of an exception may quote what the client sent. A caller that will not 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -24,7 +26,7 @@ from engine.events import Finished, Grown
 from engine.generate_answer import Answer, ChatAnswer, TextAnswer
 from engine.generate_answer import event as encode_event
 from engine.generate_wire import Asked, parse_chat, parse_completion
-from engine.host import Host, Served
+from engine.host import Host, Served, ServedGenerator
 from engine.logs import log
 from engine.metrics import CONTENT_TYPE, exposition
 from engine.streaming import EventStream, until_disconnected
@@ -48,6 +50,8 @@ def build_app(host: Host) -> Starlette:
         Route("/v1/completions", _guarded(_Generate(host, parse_completion, TextAnswer)), methods=["POST"]),
         Route("/v1/chat/completions", _guarded(_Generate(host, parse_chat, ChatAnswer)), methods=["POST"]),
         Route("/classify", _guarded(_Classify(host)), methods=["POST"]),
+        Route("/adapters", _guarded(_AddAdapter(host)), methods=["POST"]),
+        Route("/adapters/{name}", _guarded(_RemoveAdapter(host)), methods=["DELETE"]),
     ]
     return Starlette(routes=routes, exception_handlers={404: _unknown_path, 405: _unknown_path})
 
@@ -76,21 +80,53 @@ class _Models:
 
     async def __call__(self, request: Request) -> Response:
         _ = self._host.loop
-        return JSONResponse({"object": "list", "data": [self._entry(model) for model in self._host.served()]})
+        served: list[Served] = [*self._host.served(), *self._host.adapters()]
+        return JSONResponse({"object": "list", "data": [_entry(self._host, model) for model in served]})
 
-    def _entry(self, model: Served) -> dict[str, Any]:
-        return {
-            "id": model.spec.name,
-            "object": "model",
-            "created": self._host.started,
-            "owned_by": "gatehouse",
-            "task": model.spec.task,
-            "weights": model.digest,
-            "max_model_len": model.max_model_len,
-            "precision": model.precision,
-            "role": "guard" if model.is_guard else "chat",
-            "deterministic": model.spec.deterministic,
-        }
+
+def _entry(host: Host, model: Served) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": model.spec.name,
+        "object": "model",
+        "created": host.started,
+        "owned_by": "gatehouse",
+        "task": model.spec.task,
+        "weights": model.digest,
+        "max_model_len": model.max_model_len,
+        "precision": model.precision,
+        "role": "guard" if model.is_guard else "chat",
+        "deterministic": model.spec.deterministic,
+    }
+    adapter = model.generator.adapter if isinstance(model, ServedGenerator) else None
+    if adapter is not None:
+        entry |= {"parent": model.spec.name.rpartition(":")[0], "adapter": adapter.digest, "rank": adapter.rank}
+    return entry
+
+
+class _AddAdapter:
+    """Only this host's user can connect, so a path is taken as it is: what is in it is checked like any model."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def __call__(self, request: Request) -> Response:
+        fields = parse_object(await read_body(request))
+        name, path = fields.text("name"), Path(fields.text("path"))
+        if not path.is_absolute():
+            fields.refuse("path", "expected an absolute path")
+        fields.done()
+        model = await asyncio.to_thread(self._host.add_adapter, name, path)
+        return JSONResponse(_entry(self._host, model), status_code=201)
+
+
+class _RemoveAdapter:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def __call__(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        self._host.remove_adapter(name)
+        return JSONResponse({"id": name, "object": "model", "deleted": True})
 
 
 class _Generate:

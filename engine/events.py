@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from engine.errors import RequestError
+
+if TYPE_CHECKING:
+    from engine.adapters import Adapter
 
 
 class Reason(StrEnum):
@@ -100,11 +103,22 @@ class GenerateRequest:
     """Lower begins first among the requests that wait for one model."""
     salt: str = ""
     """Beginnings are shared only between requests of the same salt."""
+    adapter: Adapter | None = None
+    """What is added to the base model for this request. Held here, so it stays while the request runs."""
 
     @property
     def positions(self) -> int:
         """Room that has to be reserved: the last token drawn is never fed back, so it needs none."""
         return len(self.prompt) + max(0, self.max_tokens - 1)
+
+    @property
+    def kept_under(self) -> str:
+        """What keys and values depend on besides the tokens: only those of one name are ever shared.
+
+        The length in front keeps apart what a caller's salt might imitate.
+        """
+        digest = "" if self.adapter is None else self.adapter.digest
+        return f"{len(digest)}:{digest}{self.salt}"
 
     @property
     def scores_prompt(self) -> bool:

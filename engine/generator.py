@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from collections.abc import Sequence as ListOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.adapters import Adapter, load_adapter
 from engine.chain import Chain, chained
 from engine.chat_format import ChatFormat
 from engine.config import read_config
@@ -59,6 +60,10 @@ class Generator:
     """What the checkpoint's generation_config.json says about drawing tokens; requests may say otherwise."""
     lane: GenerateLane
     precision: str
+    shape: ModelConfig
+    dtype: torch.dtype
+    """What the layers compute in."""
+    adapter: Adapter | None = None
 
     @property
     def chat(self) -> ChatFormat:
@@ -71,7 +76,13 @@ class Generator:
         return sequences if self.lane.is_deterministic else chained(sequences)
 
     def sequence(self, request: GenerateRequest, receiver: Callable[[Event], None]) -> Sequence:
+        if self.adapter is not None:
+            request = replace(request, adapter=self.adapter)
         return Sequence(request, self.tokenizer, self.stop_ids, receiver)
+
+    def adapted(self, directory: Path) -> Generator:
+        """The same model with an adapter, over the same lane. ModelRefused when the directory holds none for it."""
+        return replace(self, adapter=load_adapter(directory, self.shape, self.dtype))
 
 
 def load_generator(directory: Path, options: Options) -> Generator:
@@ -90,7 +101,7 @@ def load_generator(directory: Path, options: Options) -> Generator:
     lane = GenerateLane(runner, cache, config.max_positions)
     stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
     defaults = _defaults(directory)
-    return Generator(tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision)
+    return Generator(tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision, config, dtype)
 
 
 def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32) -> int:

@@ -11,14 +11,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import manifest
+from engine.adapter_shelf import Shelf, adapted, refused, split
 from engine.batching import ClassifyLane
-from engine.errors import ModelRefused, NotFound, Unavailable
+from engine.errors import BadRequest, ModelRefused, NotFound, Unavailable
 from engine.logs import log
 from engine.loop import EngineLoop
 from engine.tokens import TextTokenizer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 TASKS = ("classify", "generate")
 ROLES = ("chat", "guard")
-TYPED = (("deterministic", bool), ("kv_bytes", int))
+TYPED = (("deterministic", bool), ("kv_bytes", int), ("adapters", dict))
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
 
@@ -51,6 +52,8 @@ class ModelSpec:
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False
     """Scores that are equal to the last bit however requests arrive, for replays; slower."""
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """(name, directory) of each that is served from the start, as `model:name`."""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -60,6 +63,8 @@ class ModelSpec:
         if self.precision not in ("auto", "fp32", "bf16", "int8"):
             told = f"model `{self.name}`: precision is `{self.precision}`, expected auto, fp32, bf16 or int8"
             raise ModelRefused("usage", told)
+        if self.adapters and self.task != "generate":
+            raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +119,32 @@ def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
     """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
     try:
         entries = json.loads(raw)
-        known = {"name", "path", "task", "precision", "kv_bytes", "role", "deterministic"}
+        known = {"name", "path", "task", "precision", "kv_bytes", "role", "deterministic", "adapters"}
         if not all(set(entry) <= known for entry in entries):
             raise ValueError("unknown key")
         if not all(type(entry.get(key, kind())) is kind for entry in entries for key, kind in TYPED):
             raise ValueError("mistyped")
-        specs = tuple(ModelSpec(**{**entry, "path": Path(entry["path"])}) for entry in entries)
+        specs = tuple(
+            ModelSpec(**{**entry, "path": Path(entry["path"]), "adapters": _adapters(entry)}) for entry in entries
+        )
     except (ValueError, TypeError, KeyError) as exc:
         told = '--models: expected [{"name": …, "path": …, "task": "classify"|"generate"}, …]'
         raise ModelRefused("usage", told) from exc
-    if not specs or len({spec.name for spec in specs}) != len(specs):
+    names = [spec.name for spec in specs] + [name for spec in specs for name, _ in spec.adapters]
+    if not specs or len(set(names)) != len(names):
         raise ModelRefused("usage", "--models: expected at least one model, each name once")
     return specs
+
+
+def _adapters(entry: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
+    """By the names under which they are served."""
+    named = {f"{entry['name']}:{name}": Path(path) for name, path in entry.get("adapters", {}).items()}
+    for name in named:
+        try:
+            split(name)
+        except BadRequest as exc:
+            raise ValueError("no name of an adapter") from exc
+    return tuple(named.items())
 
 
 class Host:
@@ -138,6 +157,7 @@ class Host:
         self.gave_up = False
         self.started = int(time.time())
         self._served: dict[str, Served] = {}
+        self._shelf, self._adding = Shelf(), threading.Lock()
         self._loop: EngineLoop | None = None
 
     def load_in_thread(self, ended: Callable[[], None]) -> None:
@@ -156,7 +176,35 @@ class Host:
         return self._loop
 
     def served(self) -> list[Served]:
+        """The models, one for each lane."""
         return list(self._served.values())
+
+    def adapters(self) -> list[ServedGenerator]:
+        """What runs in the lane of one of them, under a name of its own."""
+        return self._shelf.all()
+
+    def add_adapter(self, name: str, directory: Path) -> ServedGenerator:
+        """Read files and serve them as `base:adapter`. Takes a while, one at a time; RequestError when it cannot be."""
+        base_name, _ = split(name)
+        base = self.generator(base_name)
+        if base.generator.adapter is not None:
+            raise BadRequest("invalid_parameter", "`name`: an adapter is added to a model, not to an adapter", "name")
+        with self._adding:
+            self._shelf.check(name, self._served.__contains__)
+            try:
+                model = adapted(base, name, directory)
+            except ModelRefused as exc:
+                raise refused(exc) from exc
+            except OSError as exc:
+                told = f"`{directory}` cannot be read: {exc.strerror}"
+                raise BadRequest("file_unreadable", told, "path") from exc
+            self._shelf.put(model)
+        return model
+
+    def remove_adapter(self, name: str) -> None:
+        """New requests find it no more; those that run with it go on. NotFound when there is none."""
+        _ = self.loop
+        self._shelf.remove(name)
 
     def classifier(self, name: str) -> ServedClassifier:
         _ = self.loop
@@ -167,7 +215,7 @@ class Host:
 
     def generator(self, name: str) -> ServedGenerator:
         _ = self.loop
-        model = self._served.get(name)
+        model = self._served.get(name) or self._shelf.get(name)
         if not isinstance(model, ServedGenerator):
             raise NotFound("model_not_found", "no model of that name is served here for `generate`", "model")
         return model
@@ -191,6 +239,9 @@ class Host:
     def _load(self) -> None:
         begun = time.monotonic()
         digests = {spec.name: manifest.verify(spec.path).digest for spec in self.specs}
+        for spec in self.specs:
+            for _, path in spec.adapters:
+                manifest.verify(path)
         # Set before torch is imported: its threads must sleep, not spin, while they wait for each other. Measured
         # where other processes use the same cores: spinning makes a step of two threads seven times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -199,6 +250,9 @@ class Host:
             model = loaded[spec.name] = _load_spec(spec, digests[spec.name])
             told = {"weights": model.digest, "precision": model.precision, "max_model_len": model.max_model_len}
             log.info("model_loaded", model=spec.name, task=spec.task, **told)
+            if isinstance(model, ServedGenerator):
+                for name, path in spec.adapters:
+                    self._shelf.put(adapted(model, name, path))
         chat = [model.lane for model in loaded.values() if isinstance(model, ServedGenerator) and not model.is_guard]
         guards = [model.lane for model in loaded.values() if model.is_guard]
         loop = EngineLoop(guards, chat, self._give_up, self._shares())

@@ -171,7 +171,7 @@ class GenerateLane:
             if self._is_being_computed(unit):
                 continue
             request = unit.request
-            slot = self.cache.reserve(request.positions, request.prompt, unit.first_wanted, request.salt)
+            slot = self.cache.reserve(request.positions, request.prompt, unit.first_wanted, request.kept_under)
             if slot is None:
                 return
             unit.slot = slot
@@ -185,10 +185,10 @@ class GenerateLane:
         alike = [
             _shared_blocks(request.prompt, running.request.prompt, limit, self.cache.block)
             for running in self._running
-            if running.is_prefilling and running.request.salt == request.salt
+            if running.is_prefilling and running.request.kept_under == request.kept_under
         ]
         most, block = max(alike, default=0), self.cache.block
-        return most >= block and most - self.cache.known(request.prompt, limit, request.salt) >= block
+        return most >= block and most - self.cache.known(request.prompt, limit, request.kept_under) >= block
 
 
 class GenerateStep:
@@ -233,7 +233,7 @@ def _run(unit: Unit, budget: int) -> Run:
     if unit.slot is None:
         raise AssertionError("a running sequence has a slot")
     ids = unit.next_ids(budget)
-    return Run(unit.slot, ids, unit.wanted(len(ids)))
+    return Run(unit.slot, ids, unit.wanted(len(ids)), unit.request.adapter)
 
 
 def _is_wanted(unit: Unit) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import ModelRefused, NotFound, Unavailable
 from engine.host import Host, ModelSpec, parse_specs
-from tests.engine import tiny
+from tests.engine import adapting, tiny
 
 
 def loaded(*specs: ModelSpec) -> Host:
@@ -136,3 +136,35 @@ def test_a_generating_model_in_eight_bits_is_refused(tmp_path: Path) -> None:
 
     assert host.failure is not None
     assert host.failure.code == "precision_unsupported"
+
+
+def test_adapters_are_told_with_their_model() -> None:
+    [spec] = parse_specs('[{"name": "g", "path": "/g", "task": "generate", "adapters": {"one": "/one"}}]')
+    assert spec.adapters == (("g:one", Path("/one")),)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '[{"name": "g", "path": "/g", "task": "generate", "adapters": ["one"]}]',
+        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"a b": "/one"}}]',
+        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"one": 5}}]',
+        '[{"name": "g", "path": "/g", "task": "classify", "adapters": {"one": "/one"}}]',
+        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"a": "/one"}},'
+        ' {"name": "g:a", "path": "/h", "task": "classify"}]',
+    ],
+)
+def test_adapters_that_cannot_be_are_refused(raw: str) -> None:
+    with pytest.raises(ModelRefused) as caught:
+        parse_specs(raw)
+    assert caught.value.code == "usage"
+
+
+def test_a_damaged_adapter_is_found_before_anything_is_loaded(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path / "g")
+    adapter = adapting.write(tmp_path / "a", tiny.oracle(tmp_path / "g"), ("q_proj",))
+    (adapter / "extra").touch()
+    host = loaded(ModelSpec("g", tmp_path / "g", "generate", adapters=(("g:a", adapter),)))
+
+    assert host.failure is not None
+    assert host.failure.code == "file_unlisted"

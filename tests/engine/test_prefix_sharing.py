@@ -10,7 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.adapters import Adapter, load_adapter
 from engine.errors import RequestError
+from tests.engine import adapting
 from tests.engine.model_cases import Pair, prompt
 from tests.engine.scoring import Asked, Scorer, alone
 
@@ -130,3 +132,73 @@ def test_a_lower_priority_number_begins_first(tmp_path: Path) -> None:
         order += [at for at, one in enumerate(asked) if one.is_answered and at not in order]
 
     assert order == [2, 1, 3, 0]
+
+
+@SAME
+@given(seed=st.integers(0, 10_000), blocks=st.integers(6, 12))
+def test_adapters_share_a_cache_and_no_keys(adapted: Adapted, seed: int, blocks: int) -> None:
+    """Base and two adapters, prompts that begin alike, in pieces, evicted and recomputed: each as its merged model."""
+    draw = random.Random(seed)
+    roots = [prompt(50, draw.randrange(3)) for _ in range(2)]
+    scorer = Scorer(adapted.pair.runner, adapted.pair.cache(blocks * 16), max_running=4, step_tokens=24)
+    asked: list[tuple[int, Asked]] = []
+    for _ in range(14):
+        which = draw.randrange(3)
+        new = Asked(family(draw, roots), draw.choice((1, 3)), adapter=adapted.adapters[which])
+        scorer.add(new)
+        asked.append((which, new))
+        if draw.random() < 0.6:
+            scorer.step()
+    scorer.drain()
+
+    for which, one in asked:
+        assert one.is_answered
+        for row, before in zip(one.scores, one.texts, strict=True):
+            torch.testing.assert_close(row, adapted.alone(which, before), **EXACT)
+
+
+def test_a_beginning_is_taken_over_within_one_adapter_only(adapted: Adapted) -> None:
+    scorer = Scorer(adapted.pair.runner, adapted.pair.cache())
+    ids = tuple(prompt(100, 40))
+    computed = []
+    for which in (0, 1, 2, 1, 0):
+        asked = Asked(ids, adapter=adapted.adapters[which])
+        scorer.add(asked)
+        scorer.drain()
+        computed.append(asked.computed)
+        torch.testing.assert_close(asked.scores[0], adapted.alone(which, list(ids)), **EXACT)
+
+    assert computed == [100, 100, 100, 1, 1]
+
+
+def test_a_prompt_does_not_wait_for_the_same_one_with_another_adapter(adapted: Adapted) -> None:
+    scorer = Scorer(adapted.pair.runner, adapted.pair.cache(), step_tokens=60)
+    asked = [Asked(tuple(prompt(48, 41)), adapter=adapted.adapters[which]) for which in (0, 1)]
+    scorer.add(asked[0])
+    scorer.add(asked[1])
+    scorer.step()
+    assert scorer.lane.waiting == 0
+    scorer.drain()
+
+
+class Adapted:
+    """A model, two adapters, and what each of the three is when it is merged."""
+
+    def __init__(self, directory: Path, case: str) -> None:
+        self.pair = Pair(directory / "base", case)
+        written = [
+            adapting.write(directory / str(seed), self.pair.oracle, seed=seed, rank=1 + 3 * seed) for seed in range(2)
+        ]
+        loaded = [load_adapter(one, self.pair.config, torch.float32) for one in written]
+        self.adapters: list[Adapter | None] = [None, *loaded]
+        self._models = [self.pair.oracle, *(adapting.merged(self.pair.oracle, one) for one in written)]
+
+    def alone(self, which: int, ids: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            logits: torch.Tensor = self._models[which](torch.tensor([ids]), use_cache=False).logits[0, -1]
+        return logits.log_softmax(-1)[[11, 47, 200]]
+
+
+@pytest.fixture(scope="module", params=["llama_long_rope", "scout"])
+def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    return Adapted(tmp_path_factory.mktemp(request.param), request.param)
