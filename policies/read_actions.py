@@ -166,6 +166,9 @@ class ActionReader:
             )
             self.problems.add(inner.place_of("as"), told)
         before_audit = inner.get("before_audit", boolean, False)
+        if before_audit and reversible:
+            told = "`reversible` brings the text back in answers, which are kept as they leave, against `before_audit`"
+            self.problems.add(inner.place_of("before_audit"), told, "use one of the two")
         return Do(
             Action.REDACT,
             replacement=replacement,

@@ -54,6 +54,10 @@ def test_actions(written: str, meant: Do) -> None:
 @pytest.mark.parametrize(
     ("do", "problem"),
     [
+        (
+            '{redact: {as: "{token}", reversible: tenant, before_audit: true}}',
+            "`reversible` brings the text back in answers, which are kept as they leave, against `before_audit`",
+        ),
         ("review", "`review` needs its particulars (write `{review: {queue: …}}`)"),
         ("{review: {queue: q}}", "`review` has no `hold`"),
         ("{review: {queue: q, hold: request, quorum: 0}}", "`quorum` is `0`, expected a whole number 1 to 10"),
