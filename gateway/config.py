@@ -35,7 +35,7 @@ from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
 from policies.fields import Section
-from policies.yaml_strict import Broken, Listing, Node, Scalar, parse
+from policies.yaml_strict import Broken, Listing, Node, Scalar, Table, parse
 
 DEMO_KEY: Final = "gatehouse-demo-key"
 STARTER_MODEL: Final = "gatehouse-starter"
@@ -45,6 +45,7 @@ _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
 _DAY_MS: Final = 24 * 3_600_000
 _EPOCH: Final = fields.duration_ms(60_000, 366 * _DAY_MS)
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+_ADAPTER: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", "1 to 64 letters, digits and `_ . -`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Config:
     """Other policies, for some tenants and apps."""
     engine: UpstreamSettings | None
     """None: the starter engine in the local model host."""
+    adapters: tuple[tuple[str, Path], ...]
+    """(name, directory) of those that the starter engine has, each a model `gatehouse-starter:name`."""
     guards: Guards
     """What a policy may write after `use:`, besides rules; whether it runs depends on the policy."""
     state: Path
@@ -169,6 +172,7 @@ class _Reader:
             policy=read_policy(top, self.path.parent, approvers),
             bindings=read_bindings(top.node("policies"), self.path.parent, self.problems),
             engine=self._engine(top),
+            adapters=self._adapters(top),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
             content=read_content(top.node("content"), self.path, at, self.problems, len(approvers)),
@@ -235,6 +239,7 @@ class _Reader:
         node = top.node("engine")
         known = (
             "starter",
+            "adapters",
             "url",
             "name",
             "api_key_file",
@@ -253,6 +258,10 @@ class _Reader:
             return None
         if "url" not in section:
             return None
+        if "adapters" in section:
+            self.problems.add(
+                section.place_of("adapters"), "`adapters` has no meaning: the server at `url` has its own"
+            )
         url = section.get("url", peers.url, "")
         return UpstreamSettings(
             base_url=peers.api_base(url),
@@ -264,6 +273,20 @@ class _Reader:
             total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
             first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
         )
+
+    def _adapters(self, top: Section) -> tuple[tuple[str, Path], ...]:
+        """What the keys beside it are worth is told by `_engine`."""
+        engine = top.node("engine")
+        entries = engine.entries if isinstance(engine, Table) else ()
+        node = next((entry.value for entry in entries if entry.key == "adapters"), None)
+        table = fields.table(node, "`adapters`", self.problems) if node else None
+        adapters: list[tuple[str, Path]] = []
+        for entry in table.entries if table else ():
+            named = _ADAPTER(Scalar(entry.place, entry.key, entry.key), "adapter", self.problems)
+            directory = fields.text(entry.value, f"`{entry.key}`", self.problems)
+            if named and directory:
+                adapters.append((named, (self.path.parent / directory).absolute()))
+        return tuple(adapters)
 
     def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
         node = section.node("models")

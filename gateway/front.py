@@ -102,7 +102,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         anchoring.start()
         host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
         remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
-        upstream = Upstream(config.engine or _starter(), remote)
+        upstream = Upstream(config.engine or _starter(config), remote)
         sources = await open_sources(config.guards, host, stack)
         copies = config.state / POLICIES
         keeping = await stack.enter_async_context(
@@ -202,8 +202,9 @@ def _probes(upstream: Upstream, host: httpx.AsyncClient | None) -> dict[str, Pro
     return {"engine": engine} if host is None else {"engine": engine, "model_host": model_host}
 
 
-def _starter() -> UpstreamSettings:
-    return UpstreamSettings(f"{HOST_URL}/v1", name="starter", models=((STARTER_MODEL, STARTER_MODEL),))
+def _starter(config: Config) -> UpstreamSettings:
+    names = [STARTER_MODEL, *(f"{STARTER_MODEL}:{name}" for name, _ in config.adapters)]
+    return UpstreamSettings(f"{HOST_URL}/v1", name="starter", models=tuple((name, name) for name in names))
 
 
 async def _answers_200(client: httpx.AsyncClient, path: str) -> None:

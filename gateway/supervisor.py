@@ -116,7 +116,10 @@ class Supervisor:
         """What the model host has to run. Empty where rules and servers do all the work: then none is started."""
         models = host_models(self._guards)
         if self._config.engine is None:
-            models.append({"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"})
+            engine: dict[str, object] = {"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"}
+            if self._config.adapters:
+                engine["adapters"] = {name: str(path) for name, path in self._config.adapters}
+            models.append(engine)
         return models
 
     def _host(self, host_socket: str, models: Sequence[Mapping[str, object]]) -> _Child:

@@ -201,6 +201,23 @@ def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
         assert problems(file, (line, f"engine: {engine}"))
 
 
+def test_the_starter_engine_has_adapters_by_name(file: Path) -> None:
+    line = GOOD.splitlines()[5]
+    config = loaded(file, (line, "engine: {starter: true, adapters: {clinic: adapters/clinic, b.2: /b}}"))
+    assert config.adapters == (("clinic", file.parent.absolute() / "adapters/clinic"), ("b.2", Path("/b")))
+    assert loaded(file).adapters == ()
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["{starter: true, adapters: [x]}", "{starter: true, adapters: {a b: x}}", "{starter: true, adapters: {a: 5}}",
+     "{starter: true, adapters: {'a:b': x}}", "{url: 'http://a/v1', adapters: {a: x}}"],
+)  # fmt: skip
+def test_adapters_that_cannot_be_are_problems(file: Path, engine: str) -> None:
+    [problem] = problems(file, (GOOD.splitlines()[5], f"engine: {engine}"))
+    assert "adapter" in problem or "`a`" in problem
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"two lines\nof it", b"\xff\xfe\x00", "schlüssel".encode()])
 def test_a_key_file_that_holds_no_key_is_a_problem(file: Path, content: bytes | None) -> None:
     """A key that is silently empty, or breaks a header, would only show at the first request."""

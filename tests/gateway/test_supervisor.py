@@ -154,6 +154,14 @@ async def test_models_run_in_one_host_and_the_front_stops_first(tmp_path: Path) 
     assert not directory.exists()
 
 
+async def test_the_starter_engine_is_told_its_adapters(tmp_path: Path) -> None:
+    site = Site(tmp_path, engine="{starter: true, adapters: {clinic: a/clinic}}")
+    async with site.running():
+        [host] = await site.lives("host", 1)
+        [model] = json.loads(option(host, "--models"))
+    assert model["adapters"] == {"clinic": str(tmp_path / "a/clinic")}
+
+
 HOUSE = "{path: house, profile: label_classifier, labels: [ok, bad], flagged: [bad], precision: fp32}"
 
 
