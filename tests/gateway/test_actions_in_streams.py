@@ -315,6 +315,34 @@ async def test_what_must_not_be_kept_is_not_in_what_is_kept() -> None:
     assert [part.text for part in kept_parts(parts, decision.redactions)] == ["cvv [x] and more", "cvv 123"]
 
 
+async def test_nobody_is_asked_about_what_is_blocked_anyway() -> None:
+    policy = POLICY.replace("'[0-9]{16}'", "'lookup'").replace("{first6}******{last4}", "not a name!")
+    policy = policy.replace("on: [output], when: {branch: ward}", "on: [user], when: {branch: ward}")
+    policy = policy.replace("hold: response", "hold: request")
+    reviewers = _Reviewers([], approve=True)
+    claims = {"branch": "ward", "purpose": "credit"}
+    played = await play(user("hi"), *pieces("never", []), policy=policy, claims=claims, reviewers=reviewers)
+    [step] = played.steps
+    assert isinstance(step, Blocked)
+    assert (step.decision.code, reviewers.shown) == ("seed_required", [])
+    policy = policy.replace("on: [user], when: {branch: ward}", "on: [output], when: {branch: ward}")
+    policy = policy.replace("hold: request", "hold: response")
+    call = [TextDelta(0, Channel.CONTENT, "I will."), ToolDelta(0, 0, "c", "lookup", "{}"), Finish(0, "tool_calls")]
+    played = await play(user("hi"), *call, policy=policy, claims={"branch": "ward"}, reviewers=reviewers)
+    last = played.steps[-1]
+    assert isinstance(last, Blocked)
+    assert (last.decision.code, reviewers.shown) == ("redaction_impossible", [])
+
+
+async def test_a_call_gets_back_what_its_token_stands_for() -> None:
+    policy = POLICY.replace("on: [user]\n    when: {names", "on: [user, tool_call]\n    when: {names")
+    sent = (await play(user("Ann Lee"), *pieces("x", []), class_="external")).server.bodies[0]["messages"][0]["content"]
+    call = [ToolDelta(0, 0, "c", "lookup", json.dumps({"who": sent})), Finish(0, "tool_calls")]
+    played = await play(user("Ann Lee"), *call, class_="external", policy=policy)
+    [released] = [step for step in played.steps if isinstance(step, ReleasedCalls)]
+    assert json.loads(released.calls[0].arguments) == {"who": "Ann Lee"}
+
+
 @settings(max_examples=25, deadline=None)
 @given(CUTS, st.booleans(), st.booleans())
 async def test_an_answer_that_waits_for_people_leaves_whole_or_not_at_all(

@@ -69,3 +69,12 @@ def test_policy_cannot_be_changed_in_force() -> None:
         policy.name = "other"  # type: ignore[misc]
     with pytest.raises(TypeError):
         policy.detectors["inject"] = policy.detectors["harm"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("mode", "redacts"),
+    [("mode: enforce", True), ("mode: shadow, until: 2020-01-01", True), ("mode: shadow", False)],
+)
+def test_a_redaction_that_acts_from_a_day_on_is_one_that_streams_make_room_for(mode: str, redacts: bool) -> None:
+    rule = "- {id: r, on: [output], MODE, when: {creds: {count: {gte: 1}}}, do: {redact: {as: x}}}"
+    assert policy_of(rule.replace("MODE", mode)).redacts_answers is redacts

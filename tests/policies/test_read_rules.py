@@ -174,6 +174,8 @@ def test_a_promised_delay_and_a_redaction_contradict_each_other() -> None:
     [problem] = problems_of(rule, defaults=late)
     assert problem.startswith("`redact` on `output` cannot be kept to when `max_delay` lets go what is held back")
     assert policy_of(rule.replace("on:", "mode: shadow, on:"), defaults=late)
+    [problem] = problems_of(rule.replace("on:", "mode: shadow, until: 2030-01-01, on:"), defaults=late)
+    assert problem.startswith("`redact` on `output` cannot be kept to"), "the day comes"
     assert policy_of(rule.replace("output", "tool_call"), defaults=late)
 
 
