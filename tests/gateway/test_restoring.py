@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, TokenLogprob, ToolDelta, Usage
-from gateway.restoring import restored
+from gateway.restoring import PIECE, _Tokens, restored
 
 ORIGINALS = {"[p:aa]": "Ann Lee", "[p:aab]": 'Bob "B" Roe', "[p:b]": "x\ny"}
 
@@ -85,3 +85,22 @@ async def test_without_tokens_nothing_is_touched_and_with_them_no_logprob_is_lef
     event = TextDelta(0, Channel.CONTENT, "hi", (TokenLogprob(b"hi", -0.1),))
     assert await all_of([event], {}) == [event]
     assert await all_of([event]) == [TextDelta(0, Channel.CONTENT, "hi")]
+
+
+async def test_a_page_that_is_asked_for_a_thousand_times_comes_in_pieces() -> None:
+    page = "x" * 10_000
+    events = [TextDelta(0, Channel.CONTENT, "[t]" * 1_000), ToolDelta(0, 0, "c", "f", "[t]" * 1_000), Finish(0, "stop")]
+    sizes = []
+    async for event in restored(source(events), {"[t]": page}):
+        sizes.append(len(event.text) if isinstance(event, TextDelta) else 0)
+        assert len(getattr(event, "arguments", "")) <= 2 * len(page) + PIECE
+    assert sum(sizes) == 1_000 * len(page)
+    assert max(sizes) <= 2 * len(page) + PIECE
+
+
+def test_thousands_of_tokens_cost_a_search_and_not_a_walk() -> None:
+    tokens = _Tokens({f"[p:{number:06}]": "x" for number in range(20_000)})
+    assert tokens.begins("[p:01999")
+    assert tokens.begins("")
+    assert not tokens.begins("[p:02000x")
+    assert not tokens.begins("z")
