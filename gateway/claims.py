@@ -24,18 +24,21 @@ from policies.vocabulary import CLIENT_CLAIMS, SURE_FACTS
 HEADER: Final = "x-gatehouse-"
 VALUE: Final = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}"
 _VALUE: Final = re.compile(VALUE)
+_NAMES: Final = {HEADER + name.replace("_", "-"): name for name in CLIENT_CLAIMS}
 _value: Final = fields.matching(VALUE, "1 to 64 letters, digits and `_ . -`")
 
 
 def claimed(caller: Caller, headers: Mapping[str, str]) -> Caller:
     """The caller with what its client says. Raises BadRequest."""
     said: dict[str, str] = {}
-    for name in CLIENT_CLAIMS:
-        value = headers.get(HEADER + name.replace("_", "-"))
-        if value is None:
+    for header, value in headers.items():
+        name = _NAMES.get(header)
+        if name is None:
             continue
         if name not in caller.may_claim:
             raise BadRequest("claim_refused", f"the key does not let its client say `{name}`")
+        if name in said:
+            raise BadRequest("claim_refused", f"the header for `{name}` is there twice")
         if not _VALUE.fullmatch(value):
             raise BadRequest("claim_refused", f"the header for `{name}` is not 1 to 64 letters, digits and `_ . -`")
         said[name] = value

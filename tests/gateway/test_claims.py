@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from starlette.datastructures import Headers
 
 from gateway.claims import claimed, read_claims
 from gateway.errors import BadRequest
@@ -41,6 +42,14 @@ def test_a_claim_that_is_not_permitted_or_no_name_is_refused_without_its_value(h
         claimed(CALLER, headers)
     assert error.value.code == "claim_refused"
     assert not any(value and value in error.value.message for value in headers.values())
+
+
+def test_a_header_that_is_there_twice_is_refused() -> None:
+    header = (b"x-gatehouse-purpose", b"research")
+    with pytest.raises(BadRequest) as error:
+        claimed(CALLER, Headers(raw=[header, (header[0], b"sales")]))
+    assert error.value.code == "claim_refused"
+    assert claimed(CALLER, Headers(raw=[header])).claims["purpose"] == "research"
 
 
 def read(text: str) -> tuple[object, list[str]]:
