@@ -114,17 +114,21 @@ class ReviewDesk:
             ballot,
             self._clock() + seconds,
         )
-        await log.append(_record(held, "review.open", {"quorum": ballot.quorum, "timeout_s": int(seconds)}))
-        self._held[held.id] = held
         outcome = "abandoned"
         try:
+            await unbroken(self._open(log, held, int(seconds)))
             state = await _decided(held, seconds)
             outcome = str(state)
         finally:
-            del self._held[held.id]
-            kind = "review.expire" if outcome == State.EXPIRED else "review.close"
-            await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
+            if self._held.pop(held.id, None) is not None:
+                kind = "review.expire" if outcome == State.EXPIRED else "review.close"
+                await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
         return decision if state is State.APPROVED else refused(decision, state)
+
+    async def _open(self, log: Log, held: Held, timeout_s: int) -> None:
+        """From its record on it is held, so that whatever ends it is recorded, too."""
+        await log.append(_record(held, "review.open", {"quorum": held.ballot.quorum, "timeout_s": timeout_s}))
+        self._held[held.id] = held
 
     def rows(self) -> list[dict[str, Json]]:
         """What waits, the oldest first."""
@@ -145,6 +149,8 @@ class ReviewDesk:
                 raise Conflict("vote_refused", f"the vote does not count: {why}")
             said: Json = {"id": held.id, "vote": "approve" if approve else "deny"}
             await log.append(record | {"review": said, "tenant": held.exchange.caller.tenant})
+            if held.id not in self._held:
+                raise Conflict("vote_refused", "the vote does not count: it is decided")
             held.ballot.cast(name, approve)
             if held.ballot.state is not State.PENDING:
                 held.decided.set()

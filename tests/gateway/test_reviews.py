@@ -108,6 +108,27 @@ async def test_a_client_that_hangs_up_closes_it() -> None:
     assert waiting.desk.rows() == []
 
 
+async def test_a_client_that_hangs_up_while_it_is_opened_closes_it() -> None:
+    waiting = Waiting()
+    waiting.audit.slow_s = 0.05
+    await asyncio.sleep(0.01)
+    waiting.work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting.work
+    assert waiting.audit.types() == ["review.open", "review.close"]
+    assert waiting.desk.rows() == []
+
+
+async def test_a_vote_that_is_on_disk_too_late_is_told_so() -> None:
+    [(rule, review)] = DECISION.reviews
+    waiting = Waiting(replace(DECISION, reviews=((rule, replace(review, quorum=1, timeout_ms=50)),)))
+    name = await waiting.id()
+    waiting.audit.slow_s = 0.1
+    with pytest.raises(Conflict):
+        await waiting.desk.vote(waiting.audit, RECORD, name, "ann", approve=True)
+    assert (await waiting.work).code == REVIEW_EXPIRED
+
+
 async def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
     waiting = Waiting()
     await waiting.vote("ann")
