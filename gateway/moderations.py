@@ -19,6 +19,7 @@ from gateway.entries import Exchange, judged, refusal
 from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
+from gateway.rewrite import kept_parts
 from gateway.transcript import Keeper, NothingKept, parts_json
 from guards.profiles.profile import Kind
 from guards.registry import RULES
@@ -103,7 +104,8 @@ async def moderate(
     overflow, record = judged(findings, parts, decision, in_force.policy, in_force.identities)
     for rows in overflow:
         await audit.append(exchange.record("request.findings", "progress") | {"rows": rows})
-    record |= await (keeper or NothingKept()).keep(exchange, "request", {"parts": parts_json(parts)})
+    kept = kept_parts(parts, decision.redactions)
+    record |= await (keeper or NothingKept()).keep(exchange, "request", {"parts": parts_json(kept)})
     await unbroken(audit.append(exchange.record("moderation.complete", "complete") | record))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")

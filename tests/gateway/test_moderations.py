@@ -11,15 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.entries import Exchange
 from gateway.errors import BadRequest
-from gateway.moderations import _CATEGORIES, MAX_INPUTS, read_inputs
+from gateway.exchange import Caller
+from gateway.moderations import _CATEGORIES, MAX_INPUTS, moderate, read_inputs
+from gateway.pipeline import InForce
 from guards.errors import ErrorKind
+from guards.panel import Panel
 from guards.profiles.taxonomy import HAZARDS
-from guards.verdict import PPM, Scope, Verdict
-from tests.doubles import MemoryLog
+from guards.registry import build
+from guards.verdict import PPM, Guard, Scope, Verdict
+from policies.load import parse_policy
+from tests.doubles import MemoryAudit, MemoryLog
 from tests.gateway.live import Live, head, in_force, until
+from tests.gateway.test_transcript import ListKeeper
 
 CANARY = "canary-of-a-moderation"
+KEEPS = b"""
+gatehouse: policy/v1
+name: keeps
+version: "1"
+detectors: {pan: {use: entities, find: [credit_card]}}
+rules:
+  - {id: pan, on: [user], when: {pan: {count: {gte: 1}}}, do: {redact: {as: "[pan]", before_audit: true}}}
+"""
 OPENAI_CATEGORIES = {
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
     "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
@@ -175,3 +190,15 @@ def test_every_text_is_a_part_in_its_place_or_the_request_is_refused(input_: str
     assert [part.text for part in parts] == texts
     assert [part.path for part in parts] == [f"/input/{number}" for number in range(len(texts))]
     assert {part.scope for part in parts} == {Scope.USER}
+
+
+async def test_what_must_not_be_kept_is_not_kept_of_an_input() -> None:
+    policy = parse_policy(KEEPS, "p")
+    guards: dict[str, Guard] = {name: build(spec.use, spec.options, {}) for name, spec in policy.detectors.items()}
+    in_force = InForce(policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
+    audit = MemoryAudit()
+    keeper = ListKeeper(audit)
+    exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/moderations", "engine", policy)
+    parts = read_inputs(b'{"input": "my card is 4111111111111111"}', 1000)
+    await moderate(exchange, in_force, parts, audit, keeper=keeper)
+    assert [value["parts"][0]["text"] for _, _, value in keeper.kept] == ["my card is [pan]"]
