@@ -22,8 +22,6 @@ LEAST: Final = 20
 """Letters of a segment below which nothing is said: on shorter texts three in ten answers are wrong."""
 SURE: Final = 0.4
 SEGMENT: Final = 500
-MOST: Final = 8
-"""Languages that one verdict names."""
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _NOISE: Final = re.compile(r"(?:https?://|www\.)\S+|[\d_{}\[\]<>|=#*`\\/]+")
 _WORD: Final = re.compile(r"\S+")
@@ -68,7 +66,7 @@ class LanguageGuard(RuleGuard):
 
     def _verdict(self, text: str) -> Verdict:
         found = dict.fromkeys(_language(segment) for segment in _segments(text))
-        named = [code for code in found if code != UNKNOWN][:MOST] or [UNKNOWN]
+        named = [code for code in found if code != UNKNOWN] or [UNKNOWN]
         return Verdict(0, categories=tuple((code, PPM) for code in sorted(named)))
 
 

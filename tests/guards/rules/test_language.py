@@ -42,6 +42,16 @@ def test_each_passage_is_named(text: str, codes: list[str]) -> None:
     assert languages(text) == codes
 
 
+def test_passages_in_many_languages_hide_none_of_them() -> None:
+    rows = [json.loads(line) for line in TEXTS.read_text(encoding="utf-8").splitlines()]
+    others: dict[str, str] = {}
+    for row in rows:
+        if row["lang"] != "de":
+            others[row["lang"]] = (others.get(row["lang"], "") + row["text"] + " ")[:600]
+    assert len(others) > 8
+    assert "de" in languages("".join(text.ljust(1_000) for text in others.values()) + GERMAN * 12)
+
+
 def test_a_text_with_fewer_letters_than_said_is_unknown() -> None:
     assert languages("a" * (LEAST - 1)) == ["unknown"]
 
