@@ -18,7 +18,7 @@ from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta
 from gateway.jsonstrict import dumps
 
 PIECE: Final = 16_384
-"""Characters after which what was made of one event goes on, so that an answer that is too long is noticed as it grows."""
+"""Characters after which what was made of one event goes on: an answer that is too long is noticed as it grows."""
 _Place = tuple[int, Channel | int]
 """A choice with one of its channels, or the number of one of its calls."""
 

@@ -65,7 +65,7 @@ def exponential(depth: int) -> dict[str, object]:
         exponential(40),
         {"description": "x" * 200_001},
     ],
-    ids=["no type", "http", "file", "nowhere", "look-ahead", "itself", "no address", "unevaluated", "exponential", "long"],
+    ids=["no type", "http", "file", "nowhere", "look-ahead", "itself", "no host", "unevaluated", "exponential", "long"],
 )
 def test_a_schema_that_cannot_be_used_is_an_error_and_never_a_pass(schema: object) -> None:
     with pytest.raises(UnusableSchema) as caught:
