@@ -55,8 +55,7 @@ class PolicyInForce:
         tenants: Collection[str] = (),
         is_bound: bool = False,
     ) -> None:
-        """For `guards`, `sources`, `copies` and `classes` see PolicyBuilder; `tenants` are those for whom this policy
-        decides, of whom a trial draws some."""
+        """`tenants`: for whom this policy decides; a trial draws from them. For what is not named see PolicyBuilder."""
         self._source, self._records, self._metrics = source, records, metrics
         self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes), tenants
         self._in_force: InForce | None = None
@@ -203,7 +202,8 @@ class PolicyInForce:
             except GatewayError:
                 self._metrics.reloads.labels("rejected").inc()
                 raise
-            self._metrics.reloads.labels("loaded").inc()
+            if use is None:
+                self._metrics.reloads.labels("loaded").inc()
         return found
 
     async def _adopt(self, found: Found, built: InForce, who: Mapping[str, Json] | None = None) -> None:
@@ -211,8 +211,9 @@ class PolicyInForce:
         policy = built.policy
         record: Record = {"type": "policy.load", "stage": "complete", "policy": policy_identity(policy)}
         await self._records.append(record | found.record_fields() | dict(who or {}))
+        is_other = self._found is None or not found.is_same(self._found)
         self._in_force, self._found = built, found
-        trial = self._trials.taken()
+        trial = self._trials.taken() if is_other else None
         await asyncio.to_thread(self._source.adopted, found)
         if trial is not None and trial.found is not found:
             await self._trials.ended(trial, End.REPLACED, who)
@@ -232,6 +233,7 @@ class PolicyInForce:
         await asyncio.to_thread(self._bundles().check_life, trial.found)
         told: dict[str, Json] = {"trial": {"state": "promoted", **trial.fields(), **trial.counts.fields()}}
         await self._adopt(trial.found, trial.candidate, trial.who | told)
+        self._metrics.reloads.labels("loaded").inc()
 
     async def _reject(self, exc: Exception, who: Mapping[str, Json]) -> None:
         try:

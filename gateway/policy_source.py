@@ -150,12 +150,9 @@ class BundleSource:
         if found.admitted is not None:
             self._store.write(replace(self._store.state(), trial=found.admitted.bundle.digest))
 
-    def off_trial(self, *, is_withdrawn: bool = False) -> str:
-        """The trial is over, if there was one: digest of its bundle."""
-        state = self._store.state()
-        if state.trial:
-            self._store.write(state.tried(is_withdrawn=is_withdrawn))
-        return state.trial
+    def off_trial(self, *, is_withdrawn: bool = False) -> None:
+        """The trial is over."""
+        self._store.write(self._store.state().tried(is_withdrawn=is_withdrawn))
 
     def _from_file(self, state: State) -> Bundle:
         try:

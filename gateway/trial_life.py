@@ -94,11 +94,12 @@ class TrialLife:
 
     async def end_unfinished(self, source: BundleSource) -> None:
         """At a start: a trial that ran when the gateway stopped is over."""
-        digest = await asyncio.to_thread(source.off_trial)
+        digest = (await asyncio.to_thread(source.state)).trial
         if digest:
             self._metrics.trials.labels(str(End.RESTART)).inc()
             log.warning("policy_withdrawn", why=str(End.RESTART), bundle=digest)
             await self._append(End.RESTART, {"bundle": {"digest": digest}})
+            await asyncio.to_thread(source.off_trial)
 
     async def _append(self, end: End, said: dict[str, Json], who: Mapping[str, Json] | None = None) -> None:
         record: Record = {"type": "policy.rollback", "stage": "complete", "policy": policy_identity(self._in_force())}

@@ -136,3 +136,19 @@ def test_a_plain_file_is_believed_as_it_is(tmp_path: Path) -> None:
     file.write_bytes(b"{}")
     with pytest.raises(PolicyErrors):
         source.again(KNOWN_GUARDS, found.policy)
+
+
+def test_a_bundle_on_trial_is_marked_and_checked_again_before_it_is_in_force(site: Site) -> None:
+    site.put(signed(1))
+    site.start()
+    found = site.source.given(signed(2, STRICTER, NOW + 10).data(), KNOWN_GUARDS, site.in_force.policy)
+    site.source.on_trial(found)
+    assert site.source.state().trial == (found.admitted and found.admitted.bundle.digest)
+    site.source.check_life(found)
+    site.now += 10
+    assert refused(lambda: site.source.check_life(found)) == "bundle_expired"
+    site.source.off_trial(is_withdrawn=True)
+    site.put(signed(2, STRICTER, NOW + 10))
+    site.now -= 10
+    assert refused(site.reload) == "bundle_older", "the file does not bring it back"
+    assert (site.source.state().trial, counter_of(site.bring(signed(2, STRICTER, NOW + 10)))) == ("", 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.entries import Exchange
 from gateway.exchange import Caller
 from gateway.steps import InForce
@@ -38,3 +40,14 @@ rules: [{id: r, on: [user], when: {any: [{a: {count: {gte: 1}}}, {b: {count: {gt
     assert InForce(parse_policy(text.encode(), "p"), Panel({}), {}).longest_wait_s == 7.0
     nothing = "gatehouse: policy/v1\nname: n\nversion: '1'\ndetectors: {}\nrules: [{id: r, on: [user], do: allow}]\n"
     assert InForce(parse_policy(nothing.encode(), "p"), Panel({}), {}).longest_wait_s == 1.0
+
+
+async def test_who_watches_learns_of_each_decision_and_changes_none() -> None:
+    judged, seen = in_force(), []
+    watched = replace(judged, told=lambda findings, facts, decision: seen.append((findings, facts, decision)))
+    bad = part("/choices/0/message/content", "BAD")
+    findings = await watched.find([bad], NO_CONTEXT)
+    decision = watched.decide(findings, [bad], EXCHANGE, "m")
+    [(told, facts, said)] = seen
+    assert (told, facts.parts, said) == (findings, (bad,), decision)
+    assert decision == judged.decide(findings, [bad], EXCHANGE, "m")

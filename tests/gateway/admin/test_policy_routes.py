@@ -68,3 +68,28 @@ def test_a_gateway_with_a_plain_file_takes_no_bundles(live: LiveAdmin) -> None:
     assert refused(live, ODA, "/admin/policy/rollback", {}) == "policy_not_signed"
     assert refused(live, ODA, "/admin/policy/activate", {"bundle": "not base64!"}) == "invalid_value"
     assert refused(live, ODA, "/admin/policy/activate", {"bundel": "QUJD"}) == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        ({}, "invalid_value"),
+        ({"share": 0}, "invalid_value"),
+        ({"share": 1.1}, "invalid_value"),
+        ({"share": "10%"}, "invalid_value"),
+        ({"share": 0.1, "by": "person"}, "invalid_value"),
+        ({"share": 0.1, "hours": 0}, "invalid_value"),
+        ({"share": 0.1, "hours": 721}, "invalid_value"),
+        ({"share": 0.1, "max_flips": -1}, "invalid_value"),
+        ({"share": 0.1, "max_error": 0}, "unknown_field"),
+        ({"share": 0.1, "by": "exchange", "hours": 1, "max_flips": 0, "max_errors": 0.5}, "policy_not_signed"),
+    ],
+)
+def test_a_trial_is_read_before_anything_is_done(live: LiveAdmin, terms: dict[str, Any], code: str) -> None:
+    assert refused(live, ODA, "/admin/policy/activate", {"bundle": "QUJD", "trial": terms}) == code
+
+
+def test_a_trial_that_is_not_there_cannot_end(live: LiveAdmin) -> None:
+    assert refused(live, ODA, "/admin/policy/rollback", {"trial": True}) == "policy_not_signed"
+    assert refused(live, VERA, "/admin/policy/rollback", {"trial": True}) == "role_missing"
+    assert refused(live, ODA, "/admin/policy/rollback", {"trial": "yes"}) == "invalid_value"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,22 @@ def test_the_state_is_read_as_it_was_written_and_empty_at_first(tmp_path: Path) 
     assert BundleStore(tmp_path / "new").state() == state == State("a", 7, (), ("b",))
 
 
-def test_a_state_that_cannot_be_understood_is_not_taken_for_none(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text("{")
+def test_a_trial_is_remembered_until_its_end_whatever_comes_of_it(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path)
+    trying = replace(State().activated("a", 3), trial="b")
+    store.write(trying)
+    assert store.state().trial == "b"
+    assert trying.activated("b", 4) == State("b", 4, ("a",))
+    assert trying.activated("a", 3) == trying, "the same again"
+    assert trying.tried(is_withdrawn=True) == State("a", 3, (), ("b",))
+    assert trying.tried(is_withdrawn=False) == State("a", 3)
+    (tmp_path / "state.json").write_text('{"active": "a", "highest": 3, "history": [], "withdrawn": []}')
+    assert store.state() == State("a", 3), "as written before there were trials"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "1", "{}"])
+def test_a_state_that_cannot_be_understood_is_not_taken_for_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
     with pytest.raises(BundleError, match="cannot be understood"):
         BundleStore(tmp_path).state()
 
