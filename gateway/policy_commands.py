@@ -17,9 +17,11 @@ from typing import TextIO
 
 from gateway.audit_location import Locate
 from gateway.bundle_commands import add_bundle_commands
+from gateway.coverage_command import add_coverage, rehearsed
 from gateway.diff_command import add_diff
 from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json, dumps
+from gateway.junit import Result, Suite, junit
 from gateway.lint_command import add_lint
 from gateway.new_command import add_new
 from gateway.policy_files import (
@@ -34,10 +36,10 @@ from gateway.policy_files import (
     known_guards,
     policy_files,
 )
-from gateway.rehearsal import Rehearsal, Rehearsed
+from gateway.rehearsal import Rehearsed
 from gateway.replay_command import add_replay, replay_log
 from gateway.schema_command import add_schema
-from policies.model import Mode, Policy
+from policies.model import Mode
 
 
 def add_policy_commands(
@@ -71,12 +73,14 @@ def add_policy_commands(
     )
     add_files(test)
     test.add_argument("--require-tests", action="store_true", help="fail if an enforcing rule decides in no test")
+    test.add_argument("--junit", type=Path, metavar="FILE", help="write the results there as JUnit XML, too")
     test.set_defaults(run=run_test)
     add_replay(commands, locate).set_defaults(run=run_replay)
     add_diff(commands)
     add_explain(commands, locate, quickstart)
     add_schema(commands)
     add_lint(commands)
+    add_coverage(commands)
     add_new(commands)
     add_bundle_commands(commands)
 
@@ -99,16 +103,33 @@ def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
     known = known_guards(args.config, stream)
     if known is None:
         return UNREADABLE
-    status = OK
+    status, suites = OK, list[Suite]()
     for checked in (check_file(file, known) for file in policy_files(args.files)):
         if checked.policy is None:
             print(as_json(checked) if args.json else as_text(checked), file=stream)
             status = max(status, checked.status)
+            suites.append(_unloaded(checked))
             continue
-        tested = Tested(checked, asyncio.run(_rehearsed(checked.policy)), args.require_tests)
+        cases, covered = asyncio.run(rehearsed(checked.policy))
+        tested = Tested(checked, cases, args.require_tests)
         print(dumps(tested.as_json()).decode() if args.json else tested.as_text(), file=stream)
         status = max(status, tested.status)
-    return status
+        suites.append(tested.suite(covered.percent))
+    return max(status, _written(args.junit, suites, stream)) if args.junit else status
+
+
+def _unloaded(checked: Checked) -> Suite:
+    told = tuple(map(str, checked.problems)) or (f"{checked.file}: cannot be read: {checked.unreadable}",)
+    return Suite(str(checked.file), checked.file.stem, [Result("loads", errors=told)])
+
+
+def _written(file: Path, suites: list[Suite], out: TextIO) -> int:
+    try:
+        file.write_bytes(junit(suites))
+    except OSError as exc:
+        print(f"{file}: cannot be written: {(exc.strerror or 'unknown').lower()}", file=out)
+        return UNREADABLE
+    return OK
 
 
 def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:
@@ -122,11 +143,6 @@ def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:
         print(as_json(checked) if args.json else as_text(checked), file=stream)
         return checked.status
     return replay_log(args, checked.policy, stream)
-
-
-async def _rehearsed(policy: Policy) -> tuple[Rehearsed, ...]:
-    rehearsal = Rehearsal(policy)
-    return tuple([await rehearsal.run(case) for case in policy.cases])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +179,14 @@ class Tested:
         passed = len(self.cases) - len(self.failed)
         lines.append(f"{self.checked.file}: {passed} of {len(self.cases)} tests passed")
         return "\n".join(lines)
+
+    def suite(self, percent: int) -> Suite:
+        """For JUnit; a rule that no test decides by is a case of its own."""
+        name = self.checked.policy.name if self.checked.policy else ""
+        results = [Result(one.case.name, one.case.place.line, one.seconds, one.differences) for one in self.cases]
+        for rule in self.untested if self.requires_tests else ():
+            results.append(Result(f"rule {rule}", failures=(f"rule `{rule}` decides in no test",)))
+        return Suite(str(self.checked.file), name, results, percent)
 
     def as_json(self) -> Json:
         tests: list[Json] = [

@@ -74,6 +74,9 @@ class Rehearsed:
     differences: tuple[str, ...]
     deciding: frozenset[str]
     """The rules that decided."""
+    shadow: frozenset[str] = frozenset()
+    """Those that matched and change nothing."""
+    seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -91,8 +94,10 @@ class Rehearsal:
 
     async def run(self, case: Case) -> Rehearsed:
         """Run one case. Never raises for what is in it."""
+        begun = time.perf_counter()
         outcome = await _played(self._policy, self._in_force(case), case)
-        return Rehearsed(case, tuple(_differences(case.expect, outcome)), frozenset(outcome.rules))
+        differences, seconds = tuple(_differences(case.expect, outcome)), time.perf_counter() - begun
+        return Rehearsed(case, differences, frozenset(outcome.rules), frozenset(outcome.shadow), seconds)
 
     def _in_force(self, case: Case) -> InForce:
         guards = {name: self._guard(spec, case.fakes) for name, spec in self._policy.detectors.items()}

@@ -1,0 +1,141 @@
+"""`gatehouse policy coverage`: what the tests of policy files leave untried, a line each with its place.
+
+Runs the tests as `gatehouse policy test` does. Tests that fail say nothing reliable of what they cover, so they are
+counted, and the exit status is that of a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from gateway.jsonstrict import Json, dumps
+from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_files, as_json, as_text, check_file, known_guards
+from gateway.policy_files import policy_files as files_in
+from gateway.rehearsal import Rehearsal, Rehearsed
+from policies.coverage import Condition, Coverage, coverage, watched
+from policies.errors import Place
+from policies.model import Mode, Policy
+from policies.sheet import Sheet
+from policies.vocabulary import GuardFacts
+
+_SIDES = {True: "true", False: "false"}
+
+
+def add_coverage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "coverage",
+        help="report what the tests in policy files leave untried",
+        description="Run the tests in policy files and report rules that decide in none of them, and conditions that "
+        "were never\ntrue or never false. Starts nothing, changes nothing.",
+        epilog="example: gatehouse policy coverage --min 100 my.yaml\n"
+        "exit status: 0 measured, 1 less than --min, tests failed or problems found, 2 a file could not be read",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_files(parser)
+    parser.add_argument("--min", type=_percent, default=0, metavar="PERCENT", help="fail if less than this is tried")
+    parser.set_defaults(run=run_coverage)
+
+
+def _percent(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100:
+        raise argparse.ArgumentTypeError("expected a whole number 0 to 100")
+    return int(text)
+
+
+def run_coverage(args: argparse.Namespace, out: TextIO | None = None) -> int:
+    """The command. Reports on `out`, standard output by default."""
+    stream = out or sys.stdout
+    known = known_guards(args.config, stream)
+    if known is None:
+        return UNREADABLE
+    return max(_cover(file, known, args, stream) for file in files_in(args.files))
+
+
+def _cover(file: Path, known: Mapping[str, GuardFacts], args: argparse.Namespace, out: TextIO) -> int:
+    checked = check_file(file, known)
+    if checked.policy is None:
+        print(as_json(checked) if args.json else as_text(checked), file=out)
+        return checked.status
+    cases, found = asyncio.run(rehearsed(checked.policy))
+    failed = sum(not case.passed for case in cases)
+    covered = Covered(file, checked.policy, Sheet(checked.policy, file.read_bytes(), known), found, len(cases), failed)
+    print(dumps(covered.as_json()).decode() if args.json else covered.as_text(), file=out)
+    return PROBLEMS if failed or found.percent < args.min else OK
+
+
+async def rehearsed(policy: Policy) -> tuple[tuple[Rehearsed, ...], Coverage]:
+    """All tests of the policy, and what they tried of it."""
+    watching, conditions = watched(policy)
+    rehearsal = Rehearsal(watching)
+    cases = tuple([await rehearsal.run(case) for case in policy.cases])
+    deciding = frozenset[str]().union(*(case.deciding | case.shadow for case in cases))
+    return cases, coverage(policy, conditions, deciding)
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The report of one file."""
+
+    file: Path
+    policy: Policy
+    sheet: Sheet
+    found: Coverage
+    tests: int
+    failed: int
+
+    def as_text(self) -> str:
+        lines = [(self._place(name), self._told(name)) for name in self.found.untried]
+        for condition in self.found.conditions:
+            lines += [(self._place(condition.rule, condition.key), told) for told in _sides(condition)]
+        return "\n".join([*(f"{place}: {told}" for place, told in sorted(lines)), self._summed_up()])
+
+    def _place(self, name: str, key: str = "id") -> Place:
+        return self.sheet.rule(next(rule for rule in self.policy.rules if rule.id == name), key)
+
+    def _told(self, name: str) -> str:
+        shadow = any(rule.id == name and rule.mode is Mode.SHADOW for rule in self.policy.rules)
+        return f"rule `{name}` " + ("in shadow matches in no test" if shadow else "decides in no test")
+
+    def _summed_up(self) -> str:
+        rules = sum(rule.mode is not Mode.OFF for rule in self.policy.rules)
+        whole = sum(not one.missing for one in self.found.conditions)
+        conditions = f"{whole} of {len(self.found.conditions)} conditions are both true and false"
+        decided = f"{rules - len(self.found.untried)} of {rules} rules decide"
+        told = f"{self.file}: {self.found.percent} % covered by {self.tests} tests: {decided}, {conditions}"
+        return told + (f"; {self.failed} of the tests failed" if self.failed else "")
+
+    def as_json(self) -> Json:
+        untried: list[Json] = [{"rule": name, "line": self._place(name).line} for name in self.found.untried]
+        conditions: list[Json] = [
+            {
+                "rule": one.rule,
+                "line": self._place(one.rule, one.key).line,
+                "in": one.key,
+                "condition": one.spoken,
+                "was_true": True in one.was,
+                "was_false": False in one.was,
+            }
+            for one in self.found.conditions
+        ]
+        return {
+            "file": str(self.file),
+            "percent": self.found.percent,
+            "tried": self.found.tried,
+            "outcomes": self.found.outcomes,
+            "tests": self.tests,
+            "failed_tests": self.failed,
+            "untried_rules": untried,
+            "conditions": conditions,
+        }
+
+
+def _sides(condition: Condition) -> list[str]:
+    what = f"`{condition.spoken}` in `{condition.key}` of rule `{condition.rule}`"
+    return [f"{what} is {_SIDES[side]} in no test" for side in condition.missing]
