@@ -127,13 +127,13 @@ def _one(title: str, said: dict[str, Any]) -> list[str]:
 
 
 def _trial(trial: dict[str, Any]) -> list[str]:
-    whom = f"{trial['tenants']} of {trial['tenants_of']} tenants" if "tenants" in trial else f"{trial['by']}s"
+    drawn = f" ({trial['tenants']} of {trial['tenants_of']})" if "tenants" in trial else ""
     until = datetime.fromtimestamp(int(trial["until"]) / 1e9, UTC)
     compared = trial["exchanges"] - trial["unknown"]
     kinds = [f"  {kind['was']} -> {kind['now']}: {kind['n']}" for kind in trial["flipped"]]
     return [
         *_one("on trial", trial),
-        f"for {_shown(trial['share_ppm'])} ({whom}) until {until:%Y-%m-%d %H:%M:%S} UTC",
+        f"for {_shown(trial['share_ppm'])} of {trial['by']}s{drawn} until {until:%Y-%m-%d %H:%M:%S} UTC",
         f"{trial['exchanges']} exchanges, {compared} compared: {_bound(trial, 'flips', compared)}, "
         f"{_bound(trial, 'errors', trial['exchanges'])}",
         *kinds,

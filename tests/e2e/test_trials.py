@@ -217,7 +217,7 @@ def test_what_is_printed_says_whom_the_trial_concerns(
     printed = capsys.readouterr().out
     assert "in force: house 2026.11.1\n" in printed
     assert "on trial: house 2026.11.2\n" in printed
-    assert "for 25% (2 of 10 tenants) until " in printed
+    assert "for 25% of tenants (2 of 10) until " in printed
     assert "0 exchanges, 0 compared: 0 flips of at most 1%, 0 errors of at most 1%\n" in printed
     assert cli.main(["policy", "activate", str(bundle), "--hours", "3", *map(str, there)]) == 2
     assert "`--hours` is for a trial" in capsys.readouterr().err

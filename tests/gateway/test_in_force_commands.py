@@ -44,7 +44,7 @@ def test_a_trial_is_told_with_its_bounds_and_counts() -> None:
         "  sha256:aa",
         "bundle 3, signed by alice, bob",
         "  sha256:cc",
-        "for 10% (2 of 20 tenants) until 2027-01-15 08:00:00 UTC",
+        "for 10% of tenants (2 of 20) until 2027-01-15 08:00:00 UTC",
         "130 exchanges, 125 compared: 1 flips (0.80%) of at most 1%, 0 errors (0.00%) of at most 0.5%",
         "  allow -> block words: 1",
         "before: sha256:2",
