@@ -2,8 +2,8 @@
 
 A random Llama of some 40 M parameters has adapters of rank 16 on all its projections. Eight callers ask at once for
 answers of equal length, all of the base model, all with one adapter, two with each of four, or half with one and half
-with none. The ways take turns, so that what the machine does meanwhile falls on all of them; the ratio is to the base
-model of the same round.
+with none. The ways take turns, so that what the machine does meanwhile falls on all of them; the ratio is of the
+CPU time, to the base model in the same round.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from pathlib import Path
 
 from bench.guard_shapes import llama
 from bench.model_host import BASE, NotReady, Serving, serving
+from bench.processes import cpu_seconds
 from engine import manifest
 
 CALLERS, ADAPTERS, PROMPT = 8, 4, 32
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+Row = tuple[float, float]
+"""Tokens a second, and the host's CPU milliseconds a token: the second does not depend on who else uses the cores."""
 WAYS = {
     "none": ["base"] * CALLERS,
     "one": ["base:0"] * CALLERS,
@@ -50,9 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except NotReady as exc:
             print(f"not measured: {exc}", file=sys.stderr)
             return 2
-    for way, found in rates.items():
-        ratio = statistics.median(one / plain for one, plain in zip(found, rates["none"], strict=True))
-        print(f"{way:5} {statistics.median(found):7.1f} tokens/s  {ratio:.2f} of the base model")
+    for way, rows in rates.items():
+        rate, cost = (statistics.median(column) for column in zip(*rows, strict=True))
+        ratios = [mine / plain for (_, mine), (_, plain) in zip(rows, rates["none"], strict=True)]
+        told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f}) times the base model's"
+        print(f"{way:5} {rate:6.0f} tokens/s, {cost:5.2f} CPU ms a token, {told}")
     return 0
 
 
@@ -80,8 +85,8 @@ def _adapter(base: Path, directory: Path, rank: int, seed: int) -> Path:
     return directory
 
 
-async def _rounds(host: Serving, rounds: int, tokens: int) -> dict[str, list[float]]:
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+async def _rounds(host: Serving, rounds: int, tokens: int) -> dict[str, list[Row]]:
+    rates: dict[str, list[Row]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way, models in WAYS.items():
             rate = await _rate(host, models, tokens, number)
@@ -90,8 +95,8 @@ async def _rounds(host: Serving, rounds: int, tokens: int) -> dict[str, list[flo
     return rates
 
 
-async def _rate(host: Serving, models: Sequence[str], tokens: int, number: int) -> float:
-    """Tokens a second over all callers, prompts included in the time: they are new to the host each round."""
+async def _rate(host: Serving, models: Sequence[str], tokens: int, number: int) -> Row:
+    """Over all callers, prompts included in the time: they are new to the host each round."""
     async with host.session(len(models)) as session:
 
         async def ask(at: int, model: str) -> int:
@@ -102,9 +107,9 @@ async def _rate(host: Serving, models: Sequence[str], tokens: int, number: int) 
                     raise NotReady(f"the model host answered {response.status}: {await response.text()}")
                 return int((await response.json())["usage"]["completion_tokens"])
 
-        begun = time.monotonic()
-        counts = await asyncio.gather(*(ask(at, model) for at, model in enumerate(models)))
-        return sum(counts) / (time.monotonic() - begun)
+        begun, used = time.monotonic(), cpu_seconds(host.pid)
+        count = sum(await asyncio.gather(*(ask(at, model) for at, model in enumerate(models))))
+        return count / (time.monotonic() - begun), (cpu_seconds(host.pid) - used) * 1000 / count
 
 
 if __name__ == "__main__":
