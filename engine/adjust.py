@@ -1,10 +1,10 @@
-"""What a request changes about the scores before a token is drawn: bias, penalties, and ends that come too early.
+"""What a request changes about the scores before a token is drawn: bias, penalties, grammar, ends come too early.
 
 The definitions are those of OpenAI (`logit_bias`; `presence_penalty` and `frequency_penalty` over what was drawn so
 far) and of Keskar et al. 2019 (`repetition_penalty` over prompt and answer: positive scores divided, others
 multiplied). Log-probabilities are reported before all of this: they are the model's.
 
-Shapes: v vocabulary, in fp32.
+Shapes: v vocabulary; scores in fp32.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ class Adjustment:
             self._drawn[token] += 1
             self._seen[token] = None
 
-    def of(self, logits_v: Tensor, banned: Iterable[int] = ()) -> Tensor:
-        """The scores to draw from; `banned` tokens cannot be drawn. The given ones stay as they are."""
+    def of(self, logits_v: Tensor, banned: Iterable[int] = (), allowed_v: Tensor | None = None) -> Tensor:
+        """The scores to draw from; `banned` tokens cannot be drawn, nor any but those that are allowed.
+
+        The given ones stay as they are.
+        """
         banned = tuple(banned)
-        if not self._sampling.adjusts and not banned:
+        if not self._sampling.adjusts and not banned and allowed_v is None:
             return logits_v
         adjusted_v = logits_v.clone()
         if self._seen and self._sampling.repetition_penalty != 1:
@@ -46,7 +49,7 @@ class Adjustment:
             self._penalise_drawn(adjusted_v)
         adjusted_v[self._bias_ids] += self._bias
         adjusted_v[list(banned)] = -torch.inf
-        return adjusted_v
+        return adjusted_v if allowed_v is None else adjusted_v.masked_fill_(~allowed_v, -torch.inf)
 
     def _penalise_repetition(self, logits_v: Tensor) -> None:
         ids, penalty = torch.tensor(list(self._seen)), self._sampling.repetition_penalty

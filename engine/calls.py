@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.batching import ClassifyJob, ClassifyLane, Scores
-from engine.errors import RequestError, StepFailed
+from engine.errors import RequestError, StepFailed, Unavailable
 from engine.events import Event, Finished, Grown
 from engine.loop import EngineLoop
 
@@ -49,6 +50,7 @@ async def generate(
 ) -> AsyncGenerator[tuple[int, Grown | Finished], None]:
     """(choice, event) until every choice is finished. Ending the iteration early cancels what is left."""
     server = asyncio.get_running_loop()
+    asked = await _constrained(model, asked)
     events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
 
     def receiver(choice: int) -> Callable[[Event], None]:
@@ -69,6 +71,19 @@ async def generate(
     finally:
         for sequence in sequences:
             sequence.cancelled = True
+
+
+async def _constrained(model: Generator, asked: Asked) -> Asked:
+    """With its grammar compiled, if it has one; on a thread, because a large one takes up to a second."""
+    if asked.grammar is None:
+        return asked
+    server, left = asyncio.get_running_loop(), asked.request.deadline - time.monotonic()
+    compiling = server.run_in_executor(model.constraints.pool, model.constraints.compiled, asked.grammar)
+    try:
+        constraint = await asyncio.wait_for(compiling, left)
+    except TimeoutError as exc:
+        raise Unavailable("deadline_exceeded", "the grammar was not compiled within the request's deadline") from exc
+    return replace(asked, request=replace(asked.request, constraint=constraint))
 
 
 def _post(

@@ -10,6 +10,7 @@ from engine.errors import RequestError
 
 if TYPE_CHECKING:
     from engine.adapters import Adapter
+    from engine.constraint import Constraint
 
 
 class Reason(StrEnum):
@@ -105,6 +106,8 @@ class GenerateRequest:
     """Beginnings are shared only between requests of the same salt."""
     adapter: Adapter | None = None
     """What is added to the base model for this request. Held here, so it stays while the request runs."""
+    constraint: Constraint | None = None
+    """What the answer's text has to look like."""
 
     @property
     def positions(self) -> int:

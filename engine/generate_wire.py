@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from engine.chat_format import ROLES, ChatMessage, ToolCall
 from engine.errors import BadRequest
 from engine.events import GenerateRequest, Sampling
+from engine.grammar import Grammar
+from engine.structured_wire import ToolChoice, grammar_of, tool_choice
 from engine.wire import Fields, Json
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Asked:
     """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
     prompts: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
     """Several prompts in one request: one choice for each, in order. `request` holds the first."""
+    grammar: Grammar | None = None
+    """What every choice's text has to look like; to be compiled off the threads that serve and compute."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -79,6 +83,7 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
     echoes = fields.flag("echo")
     max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 0 if echoes else 1, SEED_LIMIT)
     fields.neutral("suffix", "")
+    grammar = grammar_of(fields, ToolChoice())
     choices = fields.integer("n", 1, 1, 1 if are_listed else MAX_CHOICES)
     fields.neutral("best_of", 1, choices)
     for name in ("stream", "echo"):
@@ -90,6 +95,7 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
     if echoes:
         shown = text if isinstance(text, str) else model.tokenizer.text(prompts[0])
         asked = replace(asked, request=replace(asked.request, echo=shown))
+    asked = replace(asked, grammar=grammar)
     if not are_listed:
         return asked
     for prompt in prompts:
@@ -99,20 +105,20 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
 
 def parse_chat(fields: Fields, model: Generator) -> Asked:
     messages = tuple(_message(raw, index) for index, raw in enumerate(_list(fields, "messages", 1, MAX_MESSAGES)))
-    tools = _tools(fields)
-    prompt = model.chat.render(messages, tools)
+    choice = tool_choice(fields, _tools(fields))
+    prompt = model.chat.render(messages, choice.offered)
     logprobs = fields.integer("top_logprobs", 0, 0, MAX_LOGPROBS) if fields.flag("logprobs") else None
     if logprobs is None:
         fields.neutral("top_logprobs", 0)
     stated = fields.integer("max_completion_tokens", fields.integer("max_tokens", 0, 1, SEED_LIMIT), 1, SEED_LIMIT)
     room = model.lane.max_model_len - len(prompt)
     max_tokens = stated or max(1, min(DEFAULT_CHAT_TOKENS, room))
-    fields.neutral("response_format", {"type": "text"})
+    grammar = grammar_of(fields, choice, is_single=not fields.flag("parallel_tool_calls", default=True))
     fields.neutral("modalities", ["text"])
     fields.neutral("reasoning_effort", "none")
-    fields.ignored("parallel_tool_calls")
-    names = frozenset(str(tool["name"]) for tool in tools)
-    return _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
+    names = frozenset(str(tool["name"]) for tool in choice.offered)
+    asked = _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
+    return replace(asked, grammar=grammar)
 
 
 def _asked(
@@ -279,13 +285,9 @@ def _tool_call(raw: Json, prefix: str) -> ToolCall:
 
 
 def _tools(fields: Fields) -> tuple[Mapping[str, Json], ...]:
-    """The functions that are offered; none when the caller says so."""
-    raw = fields.take("tools")
-    choice = fields.take("tool_choice")
-    if choice not in (None, "auto", "none"):
-        raise BadRequest("unsupported_parameter", "`tool_choice`: this version knows `auto` and `none`", "tool_choice")
-    tools = tuple(_function(fields, tool) for tool in (_list(fields, "tools", 0, MAX_TOOLS) if raw is not None else ()))
-    return () if choice == "none" else tools
+    """The functions that are offered."""
+    listed = _list(fields, "tools", 0, MAX_TOOLS) if fields.take("tools") is not None else ()
+    return tuple(_function(fields, tool) for tool in listed)
 
 
 def _function(fields: Fields, raw: Json) -> Mapping[str, Json]:

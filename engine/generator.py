@@ -15,6 +15,7 @@ from engine.adapters import Adapter, load_adapter
 from engine.chain import Chain, chained
 from engine.chat_format import ChatFormat
 from engine.config import read_config
+from engine.constraint import Constraints
 from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
 from engine.kv_cache import BLOCK, KvCache
@@ -63,6 +64,7 @@ class Generator:
     shape: ModelConfig
     dtype: torch.dtype
     """What the layers compute in."""
+    constraints: Constraints
     adapter: Adapter | None = None
 
     @property
@@ -101,7 +103,10 @@ def load_generator(directory: Path, options: Options) -> Generator:
     lane = GenerateLane(runner, cache, config.max_positions)
     stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
     defaults = _defaults(directory)
-    return Generator(tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision, config, dtype)
+    constraints = Constraints(tokenizer, config.vocabulary, stop_ids)
+    return Generator(
+        tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision, config, dtype, constraints
+    )
 
 
 def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32) -> int:

@@ -27,13 +27,15 @@ class Sampler:
         seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
         self._generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, logits_v: Tensor, banned: Iterable[int] = ()) -> Drawn:
-        """The next token, none of those that are banned. StepFailed when the logits are not numbers.
+    def draw(self, logits_v: Tensor, banned: Iterable[int] = (), allowed_v: Tensor | None = None) -> Drawn:
+        """The next token, none of those that are banned, one of those that are allowed if some are named.
+
+        StepFailed when the logits are not numbers.
 
         A guard must never read a verdict out of NaN.
         """
         _require_finite(logits_v)
-        token = int(self._chosen(self._adjustment.of(logits_v, banned)))
+        token = int(self._chosen(self._adjustment.of(logits_v, banned, allowed_v)))
         self._adjustment.drew(token)
         return self._told(logits_v, token)
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence as ListOf
 
 from torch import Tensor
 
-from engine.errors import RequestError
+from engine.constraint import Follower
+from engine.errors import BadRequest, RequestError
 from engine.events import Drawn, Event, Finished, GenerateRequest, Grown, Reason
 from engine.kv_cache import Slot
 from engine.output import Decodes, Detokeniser, StopStrings
@@ -38,6 +39,7 @@ class Sequence:
         self.is_sound = True
         """False once its scores were not finite numbers."""
         self._sampler = Sampler(request.sampling, request.prompt)
+        self._follower: Follower | None = None
         self._detokeniser, self._stops = Detokeniser(tokenizer), StopStrings(request.stops)
         self._untold: list[Drawn] = []
         self._scored = [Drawn(request.prompt[0])] if request.scores_prompt else []
@@ -96,6 +98,8 @@ class Sequence:
 
     def _begin(self) -> None:
         """The prompt is through: it is told first, if that was asked for."""
+        if self.request.constraint is not None:
+            self._follower = self.request.constraint.begin()
         if self.request.echo is not None:
             self._receiver(Grown(self.request.echo, tuple(self._scored)))
 
@@ -107,10 +111,15 @@ class Sequence:
             self._finish(Reason.LENGTH)
             return
         try:
-            early = self._generated < self.request.min_tokens
-            drawn = self._sampler.draw(logits_v, self._stop_ids if early else ())
+            drawn = self._next(logits_v)
+        except BadRequest as exc:
+            self.fail(exc)
+            return
         except RequestError as exc:
             self._fail_unsound(exc)
+            return
+        if drawn is None:
+            self._finish(Reason.STOP)
             return
         self.ids.append(drawn.token)
         if drawn.token in self._stop_ids:
@@ -120,10 +129,30 @@ class Sequence:
             return
         self._untold.append(drawn)
         self._tell(self._stops.push(self._detokeniser.push(drawn.token)))
-        if self._stops.hit:
+        if self._stops.hit or self._is_complete:
             self._finish(Reason.STOP)
         elif self._generated == self.request.max_tokens:
             self._finish(Reason.LENGTH)
+
+    def _next(self, logits_v: Tensor) -> Drawn | None:
+        """The next token, or None where a grammar has an end that the request does not let it draw.
+
+        BadRequest when its grammar leads nowhere; any other RequestError when the scores are not numbers.
+        """
+        early = self._generated < self.request.min_tokens
+        if self._follower is None:
+            return self._sampler.draw(logits_v, self._stop_ids if early else ())
+        allowed_v = self._follower.allowed(may_end=not early and bool(self._stop_ids))
+        if allowed_v is None:
+            return None
+        drawn = self._sampler.draw(logits_v, (), allowed_v)
+        self._follower.took(drawn.token)
+        return drawn
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether a grammar admits nothing more."""
+        return self._follower is not None and self._follower.is_complete
 
     def fail(self, error: RequestError) -> None:
         if not self.ended:

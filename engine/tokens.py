@@ -68,6 +68,10 @@ class TextTokenizer:
         """One token for a log-probability entry, control tokens by their name."""
         return str(self._whole.decode([token_id], skip_special_tokens=False))
 
+    def to_json(self) -> str:
+        """As a tokenizer.json."""
+        return str(self._whole.to_str())
+
     def _encoded(self, text: str, framed: bool) -> Sequence[int]:
         try:
             text.encode()
