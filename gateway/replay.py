@@ -38,6 +38,8 @@ EXAMPLES: Final = 5
 CLEAN: Final = "/clean/"
 """Where the paths of parts begin that no detector found anything in: a record counts them and does not name them."""
 
+_FOUND_NOTHING: Final = Verdict(0)
+
 
 class NotReplayable(Exception):
     """The record does not say enough. The message is the reason, in a few words that can be counted."""
@@ -212,20 +214,23 @@ def _findings(
             if guard.get("asks") != spec.asks or str(part.scope) not in _list(guard.get("scopes")):
                 continue
             row = by_place.get((spec.name, path))
-            verdict = Verdict(0) if row is None else _verdict(row)
+            verdict = _FOUND_NOTHING if row is None else _verdict(row)
             yield Finding(spec.name, part, verdict, None if verdict is not None else _error(row))
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict | None:
     if row.get("outcome") != "ok":
         return None
+    score, windows = int(row.get("score_ppm", 0)), int(row.get("windows", 1))
+    if "spans" not in row and "spans_n" not in row and "cats" not in row:  # as most are
+        return Verdict(score, windows=windows)
     spans = [Span(int(start), int(end), str(label)) for start, end, label in _list(row.get("spans"))]
     # Records list the first spans and count all; rules that count see the number that there was.
     more = int(row.get("spans_n", len(spans))) - len(spans)
     last = spans[-1] if spans else None
     spans += [Span(last.end + n, last.end + n + 1, last.label) for n in range(more)] if last else []
     cats = tuple((str(code), int(score)) for code, score in _list(row.get("cats")))
-    return Verdict(int(row.get("score_ppm", 0)), cats, tuple(sorted(spans)), int(row.get("windows", 1)))
+    return Verdict(score, cats, tuple(sorted(spans)), windows)
 
 
 def _error(row: Mapping[str, Any] | None) -> ErrorKind:
