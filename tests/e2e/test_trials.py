@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from gateway import cli
-from tests.e2e.conftest import CHAT, KEY, Gateway, start, wait_until, write_config
+from tests.e2e.conftest import CHAT, KEY, ROOT, Gateway, start, wait_until, write_config
 from tests.e2e.test_bundles import OPERATOR, records, run, signed
 from tests.e2e.test_bundles import STRICTER as ONE_RULE_MORE
 from tests.e2e.test_reloads import check_records
@@ -111,6 +113,25 @@ def test_too_many_flips_withdraw_a_candidate_and_nothing_of_it_remains(
     assert "policy_withdrawn" in gateway.log()
     status, told = asked("rollback", "--trial")
     assert (status, "no_trial" in told) == (2, True)
+    check_replay(gateway, tmp_path, trial["flips"])
+    check_by_the_other_verifier(gateway)
+
+
+def check_replay(gateway: Gateway, folder: Path, flips: int) -> None:
+    """The policy in force, asked of the log, differs where the trial counted a flip, and nowhere else."""
+    (folder / "stable.yaml").write_bytes(POLICY)
+    done = gateway.command("policy", "replay", "stable.yaml", "--config", str(gateway.config), "--json")
+    said = json.loads(done.stdout)
+    assert (said["flipped"], said["not_replayed"]) == (flips, {})
+
+
+def check_by_the_other_verifier(gateway: Gateway) -> None:
+    """Decisions by a policy on trial are decisions by a policy whose loading is in the log."""
+    assert gateway.stop() == 0
+    key = next((gateway.directory / "var" / "keys").glob("*.vkey"))
+    program = [sys.executable, str(ROOT / "docs" / "verify.py"), str(gateway.audit_dir), str(key)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
 
 
 def first_records(gateway: Gateway) -> list[dict[str, Any]]:

@@ -17,6 +17,9 @@ from typing import IO, Any
 import httpx
 import pytest
 
+from gateway.config import load_config
+from gateway.front import _tenants
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "gatehouse-demo-key"
 CONFIG = """\
@@ -202,3 +205,16 @@ def test_a_configuration_that_is_gone_is_refused(tmp_path: Path) -> None:
     front = Front(tmp_path)
     os.unlink(tmp_path / "gatehouse.yaml")
     assert "config_unreadable" in front.refused()
+
+
+def test_a_trial_draws_from_tenants_that_the_policy_for_all_decides_for(tmp_path: Path) -> None:
+    """Those with a policy of their own, whatever their app, could be drawn and would never meet the candidate."""
+    keys = ["{id: a, tenant: bank, app: x, key: gatehouse-demo-key}"]
+    others = (("b", "bank", "y"), ("c", "clinic", "ward"), ("d", "clinic", "desk"), ("e", "school", "x"))
+    for number, (name, tenant, app) in enumerate(others):
+        keys.append(f"{{id: {name}, tenant: {tenant}, app: {app}, sha256: '{number:064x}'}}")
+    text = CONFIG.replace("[{id: demo, tenant: demo, key: gatehouse-demo-key}]", f"[{', '.join(keys)}]")
+    bound = "policies: [{policy: policy.yaml, tenant: bank}, {policy: policy.yaml, tenant: clinic, app: ward}]\n"
+    (tmp_path / "policy.yaml").write_text(POLICY.replace("VERSION", "1.0.0"))
+    (tmp_path / "gatehouse.yaml").write_text(text + bound)
+    assert _tenants(load_config(tmp_path / "gatehouse.yaml")) == {"clinic", "school"}
