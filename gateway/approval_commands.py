@@ -29,7 +29,7 @@ def add_approval_commands(commands: argparse._SubParsersAction[argparse.Argument
         epilog=_STATUS,
     )
     key.add_argument("key", type=Path, metavar="NEW.key", help="a new file; keep it where only that person reads")
-    key.add_argument("--name", type=_name, required=True, help="of the approver, as `approvers` lists it")
+    key.add_argument("--name", type=approver_name, required=True, help="of the approver, as `approvers` lists it")
     key.set_defaults(run=_told(_make_key))
     approve = commands.add_parser(
         "approve",
@@ -40,7 +40,7 @@ def add_approval_commands(commands: argparse._SubParsersAction[argparse.Argument
     )
     approve.add_argument("statement", type=Path, metavar="STATEMENT-FILE", help="what is to be approved")
     approve.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
-    approve.add_argument("--name", type=_name, required=True, help="your name, as `approvers` lists it")
+    approve.add_argument("--name", type=approver_name, required=True, help="your name, as `approvers` lists it")
     approve.add_argument("--out", type=Path, metavar="FILE", help="default: the statement's name and yours")
     approve.set_defaults(run=_told(_approve))
 
@@ -85,7 +85,8 @@ def _require_new(path: Path) -> None:
         raise ApprovalError(f"`{path}` exists")
 
 
-def _name(text: str) -> str:
+def approver_name(text: str) -> str:
+    """An argument that names an approver."""
     if not is_origin(text) or "/" in text:
         raise argparse.ArgumentTypeError("expected letters, digits, `.`, `_` and `-`")
     return text

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.approval_commands import approver_name
 from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import load_private
-from gateway.audit.note import Signer, is_origin
+from gateway.audit.note import Signer
 from gateway.bundles.admission import rehearsed
 from gateway.bundles.bundle import Bundle, described, make_bundle, open_bundle
 from gateway.bundles.errors import BundleError
@@ -77,7 +78,7 @@ def add_bundle_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
-    parser.add_argument("--name", type=_name, required=True, help="your name, as `approvers` lists it")
+    parser.add_argument("--name", type=approver_name, required=True, help="your name, as `approvers` lists it")
 
 
 def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -155,9 +156,3 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 10**15:
         raise argparse.ArgumentTypeError("expected a number from 1 on")
     return int(text)
-
-
-def _name(text: str) -> str:
-    if not is_origin(text) or "/" in text:
-        raise argparse.ArgumentTypeError("expected letters, digits, `.`, `_` and `-`")
-    return text
