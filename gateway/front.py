@@ -27,6 +27,7 @@ import uvicorn
 import uvloop
 
 from gateway import logs
+from gateway.admin.adapter_routes import adapter_routes
 from gateway.admin.audit_routes import audit_routes
 from gateway.admin.content_routes import content_routes
 from gateway.admin.desk import Desk
@@ -163,6 +164,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
         routes += review_routes(desk, reviews)
+        if config.engine is None:
+            routes += adapter_routes(desk, remote, upstream)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from gateway import model_directory as directories
+from gateway.adapters_commands import add_adapters_commands
 from gateway.guard_settings import Guards, GuardSettings, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.model_directory import Addition, Found, ModelRefused
@@ -38,6 +39,7 @@ def add_models_commands(
     """Adds `models` with its subcommands. Each sets `run`: (args, out) -> exit status."""
     models = subparsers.add_parser("models", help="check, list and describe guard models")
     commands = models.add_subparsers(metavar="COMMAND", required=True)
+    add_adapters_commands(commands)
     add = _command(commands, "add", run_add, _ADD, "gatehouse models add /models/PG2 --profile prompt_guard_2_86m")
     add.add_argument("path", type=Path, metavar="PATH", help="the checkpoint's directory")
     add.add_argument("--profile", required=True, help="what the model is; `gatehouse models list` names them")
