@@ -19,6 +19,7 @@ from engine.constraint import Constraints
 from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
 from engine.kv_cache import BLOCK, KvCache
+from engine.matrix import DTYPES, LAYS
 from engine.runner import ModelRunner, Run
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
@@ -26,7 +27,6 @@ from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.weights import load_weights
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
 FIXED_PIECE = 64
 """Tokens of a piece of a prompt in deterministic mode: every score then comes from the same shapes."""
@@ -96,7 +96,7 @@ def load_generator(directory: Path, options: Options) -> Generator:
         raise ModelRefused("tokenizer_invalid", told)
     chat = _chat_format(config, tokenizer)
     dtype = DTYPES[options.precision]
-    runner = ModelRunner(config, load_weights(directory, config, dtype))
+    runner = ModelRunner(config, load_weights(directory, config, dtype, LAYS[options.precision]))
     capacity = capacity_for(config, options.kv_bytes, dtype)
     cache = KvCache(config, capacity, dtype, grain=FIXED_PIECE if options.is_deterministic else 1)
     _warm_up(runner, cache)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 TASKS = ("classify", "generate")
 ROLES = ("chat", "guard")
+PRECISIONS = {
+    "classify": ("auto", "fp32", "bf16", "int8"),
+    "generate": ("auto", "fp32", "bf16", "int8", "int4"),
+}
 TYPED = (("deterministic", bool), ("kv_bytes", int), ("adapters", dict))
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
@@ -60,8 +64,9 @@ class ModelSpec:
             raise ModelRefused("usage", f"model `{self.name}`: role is `{self.role}`, expected chat or guard")
         if self.task not in TASKS:
             raise ModelRefused("usage", f"model `{self.name}`: task is `{self.task}`, expected classify or generate")
-        if self.precision not in ("auto", "fp32", "bf16", "int8"):
-            told = f"model `{self.name}`: precision is `{self.precision}`, expected auto, fp32, bf16 or int8"
+        if self.precision not in PRECISIONS[self.task]:
+            expected = ", ".join(PRECISIONS[self.task])
+            told = f"model `{self.name}`: precision is `{self.precision}`, expected one of {expected}"
             raise ModelRefused("usage", told)
         if self.adapters and self.task != "generate":
             raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")

@@ -24,7 +24,7 @@ MIB, GB = 1024**2, 1e9
 CARDS: Final = {"h100": 81_559 * MIB, "h200": 143_771 * MIB}
 """What the driver of an "80 GB" and a "141 GB" card shows."""
 LENGTHS: Final = (8192, 131_072, 1_048_576, 10_485_760)
-LOCAL: Final = ("fp32", "bf16")
+LOCAL: Final = ("fp32", "bf16", "int8", "int4")
 """Precisions in which the model host runs generating models."""
 
 

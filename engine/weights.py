@@ -10,6 +10,7 @@ The peak is the model plus one layer. No pickled file is ever opened.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from engine.errors import ModelRefused
 from engine.manifest import check_header
+from engine.matrix import Lay, Matrix, laid, plain
 from engine.shape import LayerConfig, ModelConfig
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
@@ -34,8 +36,8 @@ CASTABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn)
 class Mlp:
     """silu(gate) * up, then down. Gate comes first in `gate_up`."""
 
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Moe:
     """Router, the experts in `linear` layout, and the expert that every token passes."""
 
     router_eD: Tensor
-    gate_up_egD: Tensor
-    down_eDf: Tensor
+    gate_up_egD: Sequence[Matrix] | Tensor
+    down_eDf: Sequence[Matrix] | Tensor
     shared: Mlp
 
 
@@ -53,8 +55,8 @@ class Layer:
     """One decoder layer."""
 
     input_norm: Tensor
-    qkv: Tensor
-    out: Tensor
+    qkv: Matrix
+    out: Matrix
     post_norm: Tensor
     feed_forward: Mlp | Moe
     q_norm: Tensor | None = None
@@ -68,7 +70,7 @@ class Weights:
     embedding_vD: Tensor
     layers: tuple[Layer, ...]
     norm: Tensor
-    head_vD: Tensor
+    head_vD: Matrix
 
 
 class Shards:
@@ -111,21 +113,24 @@ class Shards:
         return self._files[path]
 
 
-def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torch.float32) -> Weights:
-    """Read everything, or refuse and say what differs."""
+def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torch.float32, lay: Lay = plain) -> Weights:
+    """Read everything, or refuse and say what differs. `lay` gives the projections of layers their form."""
     base, D, factors = config.prefix + "model.", config.hidden, config.multipliers
     with Shards(directory, dtype) as shards:
         embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
         layers = tuple(
-            _layer(shards, f"{base}layers.{index}.", config, layer) for index, layer in enumerate(config.layers)
+            _layer(shards, f"{base}layers.{index}.", config, layer, lay) for index, layer in enumerate(config.layers)
         )
         norm = shards.take(base + "norm.weight", D)
         head = embedding if config.tied_head else shards.take(config.prefix + "lm_head.weight", config.vocabulary, D)
         shards.refuse_unused()
-    return Weights(_times(embedding, factors.embedding), layers, norm, _times(head.float(), factors.logits))
+    wide_vD = _times(head.float(), factors.logits)
+    # What is the embedding, too, is not kept twice; all fp32 forms give the same logits.
+    is_shared = lay is plain or wide_vD is embedding
+    return Weights(_times(embedding, factors.embedding), layers, norm, wide_vD if is_shared else laid(wide_vD))
 
 
-def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -> Layer:
+def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, lay: Lay) -> Layer:
     D, residual = config.hidden, config.multipliers.residual
     attention, d = name + "self_attn.", config.head_dim
     q = shards.take(attention + "q_proj.weight", config.heads * d, D)
@@ -143,12 +148,12 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig) -
     forward = name + ("mlp." if config.is_dense_family else "feed_forward.")
     return Layer(
         input_norm=shards.take(name + "input_layernorm.weight", D),
-        qkv=torch.cat([q, k, v]),
-        out=_times(out, residual),
+        qkv=lay(torch.cat([q, k, v])),
+        out=lay(_times(out, residual)),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
-        feed_forward=_moe(shards, forward, config)
+        feed_forward=_moe(shards, forward, config, lay)
         if layer.is_moe
-        else _mlp(shards, forward, D, config.mlp_width, residual),
+        else _mlp(shards, forward, D, config.mlp_width, lay, residual),
         q_norm=q_norm,
         k_norm=k_norm,
     )
@@ -163,21 +168,27 @@ def _times(tensor: Tensor, factor: float) -> Tensor:
     return tensor if factor == 1.0 else tensor * factor
 
 
-def _mlp(shards: Shards, name: str, hidden: int, width: int, factor: float = 1.0) -> Mlp:
+def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, factor: float = 1.0) -> Mlp:
     gate, up = (shards.take(f"{name}{part}_proj.weight", width, hidden) for part in ("gate", "up"))
     down = shards.take(name + "down_proj.weight", hidden, width)
-    return Mlp(gate_up=torch.cat([gate, up]), down=_times(down, factor))
+    return Mlp(gate_up=lay(torch.cat([gate, up])), down=lay(_times(down, factor)))
 
 
-def _moe(shards: Shards, name: str, config: ModelConfig) -> Moe:
+def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
     return Moe(
         router_eD=shards.take(name + "router.weight", E, D),
-        # Checkpoints hold experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
-        gate_up_egD=shards.take(name + "experts.gate_up_proj", E, D, 2 * F).transpose(1, 2).contiguous(),
-        down_eDf=shards.take(name + "experts.down_proj", E, F, D).transpose(1, 2).contiguous(),
-        shared=_mlp(shards, name + "shared_expert.", D, F),
+        gate_up_egD=_experts(shards.take(name + "experts.gate_up_proj", E, D, 2 * F), lay),
+        down_eDf=_experts(shards.take(name + "experts.down_proj", E, F, D), lay),
+        shared=_mlp(shards, name + "shared_expert.", D, F, lay),
     )
+
+
+def _experts(stored_eio: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
+    """Checkpoints hold experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits."""
+    if lay is plain:
+        return stored_eio.transpose(1, 2).contiguous()
+    return [lay(stored_io.t().contiguous()) for stored_io in stored_eio]
 
 
 def _locate(directory: Path) -> dict[str, Path]:

@@ -29,6 +29,7 @@ from policies.vocabulary import KNOWN_GUARDS, GuardFacts, facts_of
 from policies.yaml_strict import Entry, Node, Scalar, Table, parse
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "int8")
+_OF_GENERATIVE: Final = (*PRECISIONS, "int4")
 _COMMON: Final = ("profile", "path")
 _LOCAL: Final = ("precision", "deterministic", "kv")
 _REMOTE: Final = ("url", "model", "api_key_file", "timeout")
@@ -156,6 +157,7 @@ class _Reader:
     def _settings(self, entry: Entry, section: Section, configured: Configured) -> GuardSettings:
         profile = configured.profile
         remote = "url" in section
+        precisions = _OF_GENERATIVE if profile.task is Task.GENERATE else PRECISIONS
         self._refuse_without_meaning(section, remote, profile)
         url = section.get("url", peers.url, "")
         return GuardSettings(
@@ -167,7 +169,7 @@ class _Reader:
             model=section.require("model", _MODEL_NAME, "") if remote else entry.key,
             api_key=peers.api_key(section, self.directory) if self.read_key else "",
             connect_s=section.get("timeout", fields.duration_ms(1, 60_000), 2000) / 1000,
-            precision=section.get("precision", fields.choice(PRECISIONS), "auto"),
+            precision=section.get("precision", fields.choice(precisions), "auto"),
             is_deterministic=section.get("deterministic", fields.boolean, False),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             options=configured.options,

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from engine.matrix import times
 from engine.model.attention import Piece, Plan, attend, plan
 from engine.model.low_rank import UNCHANGED, Adapted, AdaptedLayer, Place
 from engine.model.moe import mlp, moe
@@ -50,7 +50,7 @@ def forward(
         normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
         x_tD = x_tD + _feed_forward(config, parameters, normed_tD, adapted)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
-    return F.linear(last_sD.float(), weights.head_vD)
+    return times(last_sD.float(), weights.head_vD)
 
 
 def _attention(
@@ -65,7 +65,7 @@ def _attention(
     adapted: Adapted,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
-    joined = adapted.add(Place.QKV, F.linear(x_tD, parameters.qkv), x_tD).view(
+    joined = adapted.add(Place.QKV, times(x_tD, parameters.qkv), x_tD).view(
         tokens, heads + 2 * kv_heads, config.head_dim
     )
     q_thd, k_tkd, v_tkd = joined[:, :heads], joined[:, heads:-kv_heads], joined[:, -kv_heads:]
@@ -80,7 +80,7 @@ def _attention(
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
     out_thd = attend(q_thd, k_tkd, v_tkd, planned, index)
     out_ti = out_thd.reshape(tokens, -1)
-    return adapted.add(Place.OUT, F.linear(out_ti, parameters.out), out_ti)
+    return adapted.add(Place.OUT, times(out_ti, parameters.out), out_ti)
 
 
 def temperature(config: ModelConfig, positions_t: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ Llama 4 routes on the logits' top k and multiplies the sigmoid of each kept logi
 a softmax and not renormalised. Only experts that got a token are computed: reading all of them for every token is
 what makes the reference implementation slow.
 
-Shapes: t tokens, D hidden, e experts, g = 2f gate and up, f expert width, k experts per token.
+Shapes: t tokens, D hidden, e experts, g = 2f gate and up, f expert width, k experts per token, n places: one
+for each token and each of its experts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.matrix import Matrix, times
 from engine.model.low_rank import UNCHANGED, Adapted, Place
 from engine.weights import Mlp, Moe
 
@@ -27,27 +29,27 @@ def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = U
     kept_tk, chosen_tk = torch.topk(logits_te, experts_per_token, dim=1)
     scale_tk = kept_tk.float().sigmoid().to(x_tD.dtype)
     out_tD = mlp(x_tD, weights.shared, adapted)
-    for expert, (tokens, slots) in _by_expert(chosen_tk).items():
-        scaled = x_tD[tokens] * scale_tk[tokens, slots, None]
-        out_tD.index_add_(0, tokens, _gated(scaled, weights.gate_up_egD[expert], weights.down_eDf[expert]))
-    return out_tD
-
-
-def _by_expert(chosen_tk: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
-    """For each expert that was chosen: the rows that chose it, and in which of their k places."""
-    k = chosen_tk.shape[1]
-    flat = chosen_tk.flatten()
-    order = flat.argsort(stable=True)
-    groups, begin = {}, 0
-    for expert, count in enumerate(flat.bincount().tolist()):
-        places = order[begin : begin + count]
-        begin += count
+    counts_e, order_n = _by_expert(chosen_tk)
+    tokens_n = order_n // experts_per_token
+    scaled_nD = x_tD[tokens_n] * scale_tk.flatten()[order_n, None]
+    parts, begin = [], 0
+    for expert, count in enumerate(counts_e):
         if count:
-            groups[expert] = (places // k, places % k)
-    return groups
+            rows_nD = scaled_nD[begin : begin + count]
+            parts.append(_gated(rows_nD, weights.gate_up_egD[expert], weights.down_eDf[expert]))
+            begin += count
+    return out_tD.index_add_(0, tokens_n, torch.cat(parts))
 
 
-def _gated(x_tD: Tensor, gate_up_gD: Tensor, down_Df: Tensor, adapted: Adapted = UNCHANGED) -> Tensor:
-    gate_tf, up_tf = adapted.add(Place.GATE_UP, F.linear(x_tD, gate_up_gD), x_tD).chunk(2, dim=-1)
+def _by_expert(chosen_tk: Tensor) -> tuple[list[int], Tensor]:
+    """How many places each expert was chosen for, and the places n = t * k in the order of their experts."""
+    flat_n = chosen_tk.flatten()
+    if flat_n.numel() == 1:
+        return [0] * int(flat_n) + [1], torch.zeros(1, dtype=torch.long)
+    return flat_n.bincount().tolist(), flat_n.argsort(stable=True)
+
+
+def _gated(x_tD: Tensor, gate_up_gD: Matrix, down_Df: Matrix, adapted: Adapted = UNCHANGED) -> Tensor:
+    gate_tf, up_tf = adapted.add(Place.GATE_UP, times(x_tD, gate_up_gD), x_tD).chunk(2, dim=-1)
     x_tf = F.silu(gate_tf) * up_tf
-    return adapted.add(Place.DOWN, F.linear(x_tf, down_Df), x_tf)
+    return adapted.add(Place.DOWN, times(x_tf, down_Df), x_tf)

@@ -5,14 +5,13 @@ Shapes: t tokens, D hidden, h heads, d head dimension.
 
 from __future__ import annotations
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
 def unit_rms(x: Tensor, eps: float) -> Tensor:
     """Scaled to a mean square of one over the last axis; no weight. Also what Llama 4 does to queries and keys."""
-    wide = x.float()
-    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
+    return F.rms_norm(x, x.shape[-1:], None, eps)
 
 
 def rms_norm(x_tD: Tensor, weight_D: Tensor, eps: float) -> Tensor:

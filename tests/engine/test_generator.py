@@ -95,5 +95,5 @@ def test_a_llama_4_without_its_turns_is_refused(tmp_path: Path) -> None:
 
 def test_a_precision_that_is_not_computed_is_refused() -> None:
     with pytest.raises(ModelRefused) as caught:
-        Options(precision="int8")
+        Options(precision="int3")
     assert caught.value.code == "precision_unsupported"

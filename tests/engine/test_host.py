@@ -130,12 +130,18 @@ def test_guards_that_generate_go_before_models_that_chat(tmp_path: Path) -> None
         host.stop(5)
 
 
-def test_a_generating_model_in_eight_bits_is_refused(tmp_path: Path) -> None:
+def test_a_generating_model_runs_in_four_bits(tmp_path: Path) -> None:
     tiny.dense(tmp_path)
-    host = loaded(ModelSpec("g", tmp_path, "generate", "int8"))
+    host = loaded(ModelSpec("g", tmp_path, "generate", "int4"))
+    try:
+        assert host.generator("g").precision == "int4"
+    finally:
+        host.stop(5)
 
-    assert host.failure is not None
-    assert host.failure.code == "precision_unsupported"
+
+def test_a_classifier_in_four_bits_is_wrong_usage() -> None:
+    with pytest.raises(ModelRefused, match="expected one of auto, fp32, bf16, int8"):
+        parse_specs('[{"name":"a","path":".","task":"classify","precision":"int4"}]')
 
 
 def test_adapters_are_told_with_their_model() -> None:

@@ -67,6 +67,10 @@ def test_the_shipped_guards_are_there_and_can_be_moved() -> None:
     assert read("starter_hazard: {precision: fp32}")["starter_hazard"].path == STARTER_DIRECTORIES["starter_hazard"]
 
 
+def test_a_generative_guard_may_have_four_bits() -> None:
+    assert read("llama_guard_4: {path: x, precision: int4}")["llama_guard_4"].precision == "int4"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -85,6 +89,7 @@ def test_the_shipped_guards_are_there_and_can_be_moved() -> None:
         ("llama_guard_4: {path: x, url: 'http://a/v1', model: m, kv: 1GiB}", "`kv` has no meaning: the server"),
         ("llama_guard_4: {path: x, kv: 1MiB}", "expected a size"),
         ("prompt_guard_2_86m: {path: x, precision: int4}", "`precision` is `int4`, expected one of"),
+        ("llama_guard_4: {path: x, precision: int3}", "`precision` is `int3`, expected one of"),
         ("prompt_guard_2_86m: {path: x, url: 'http://u:p@a/v1', model: m}", "`url` is not a URL"),
         ("house: {path: x, profile: label_classifier, labels: [a, b]}", "`flagged`: expected the labels that mean"),
         ("house: {path: x, profile: label_classifier, labels: [a, b], flagged: [c]}", "`flagged`: `c` is not one"),
