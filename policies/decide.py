@@ -192,7 +192,9 @@ class _Tally:
                     self._enforce(rule, part, verdicts)
             elif matched is None:
                 covered = True
-                needs_verdict = not self._gives_way(rule, verdicts) or needs_verdict
+                if not self._gives_way(rule, verdicts):
+                    needs_verdict = True
+                    self._hide(rule, part)
             elif not covered:
                 covered = rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
         if not covered:
@@ -246,6 +248,12 @@ class _Tally:
         self.flags.add(Flag(rule.id, RISK_QUEUE, "high"))
         self._determines(rule, Action.FLAG)
         return True
+
+    def _hide(self, rule: Rule, part: Part) -> None:
+        """What must not be kept is in there somewhere, and where it is nobody could say."""
+        if rule.do.before_audit and part.text:
+            whole = (part.path, 0, len(part.text), filled(rule.do.replacement, "removed", ""), rule.id)
+            self.cuts.add(Redaction(*whole, "redact", before_audit=True))
 
     def decision(self) -> Decision:
         if self.action is Action.BLOCK:

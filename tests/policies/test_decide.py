@@ -225,6 +225,15 @@ def test_two_parts_at_one_path_are_a_mistake_of_the_caller() -> None:
         decide(policy_of(PASS), [], facts(ASK, part("other")))
 
 
+def test_of_a_part_that_nobody_could_cut_nothing_is_kept() -> None:
+    rule = '- {id: r, on: [user], when: {creds: {count: {gte: 1}}}, do: {redact: {as: "[{type}]", before_audit: true}}}'
+    decision = decide(policy_of(rule), [fails("creds", ASK, ErrorKind.TIMEOUT)], facts(ASK))
+    assert decision.code == "guard_unavailable"
+    assert decision.redactions == (Redaction(ASK.path, 0, len(ASK.text), "[removed]", "r", before_audit=True),)
+    kept = decide(policy_of(rule.replace(", before_audit: true", "")), [], facts(ASK))
+    assert kept.redactions == ()
+
+
 RULES = [
     BLOCK_ATTACK,
     PASS,
