@@ -28,6 +28,7 @@ _ACTIVE: Final = frozenset(("javascript", "vbscript", "data", "file", "blob"))
 
 _KINDS: Final = (
     ("image", r"!\[(?:[^\n]|\n[^\n])*?\]\(\s*<?([^\s<>)\"']+)"),
+    ("image", r"\A[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]\(\s*<?([^\s<>)\"']+)"),
     ("link", r"\]\(\s*<?([^\s<>)\"']+)"),
     ("reference", r"(?m)^[ >\t*+.)0-9-]{0,24}\[(?:[^\]\\]|\\.){1,999}\]:\s*<?([^\s<>]+)"),
     ("autolink", r"(?i)<([a-z][a-z0-9+.-]{1,30}:[^\s<>]+)>"),
@@ -40,7 +41,8 @@ _KINDS: Final = (
     ("css", r"(?i)(?:url\(|@import)\s*[\"']?([^\s\"')]+)"),
     ("bare", r"(?i)\b(?:https?|wss?|ftps?)\s?:[/\\]{1,4}[^\s<>\"'`)]*"),
 )
-"""In this order of claim: one address that two ways of writing share belongs to the first."""
+"""In this order of claim: one address that two ways of writing share belongs to the first. The second image is one
+whose beginning is not in the text: in a stream it may have left long ago, so what is not known to be a link is none."""
 _SCRIPT: Final = compile_re2(
     r"(?i)\b(?:j\s{0,3}a\s{0,3}v\s{0,3}a|vb)\s{0,3}s\s{0,3}c\s{0,3}r\s{0,3}i\s{0,3}p\s{0,3}t\s{0,3}:"
 )

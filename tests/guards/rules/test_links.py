@@ -14,6 +14,8 @@ from guards.rules.links import host, is_active, is_allowed, links
         ('![x]( <https://a.test/i.png> "title")', [("image", "a.test")]),
         ("[a](//a.test/x)", [("link", "a.test")]),
         ("[a](/here)", [("link", "")]),
+        ("end of a long text](//a.test/x) [b](//b.test)", [("image", "a.test"), ("link", "b.test")]),
+        ("[a] [b](//b.test)", [("link", "b.test")]),
         ("[r]: https://a.test/a\n![a][r]", [("reference", "a.test")]),
         ("> [r]: <https://a.test>", [("reference", "a.test")]),
         ("<https://a.test/x>", [("autolink", "a.test")]),
