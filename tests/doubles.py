@@ -142,6 +142,7 @@ class MemoryAudit:
     def __init__(self, fail_from: int | None = None, slow_s: float = 0.0) -> None:
         self.records: list[dict[str, Any]] = []
         self.fail_from, self.slow_s = fail_from, slow_s
+        self.state = "ok"
 
     async def append(self, record: Mapping[str, Any]) -> int:
         if self.fail_from is not None and len(self.records) >= self.fail_from:

@@ -1,12 +1,15 @@
 """Which text of an exchange is kept, as its policy says, and by which token its person is known.
 
 `keep` gives the field `content` of a record and is awaited before that record: text first, then the record that names
-it, then what the record permits. When the text cannot be kept the exchange is refused as if the log were away.
+it, then what the record permits. When the text cannot be kept the exchange is refused as if the log were away. While
+the log admits no exchange nothing of a new one is kept: clients that ask again and again would fill the room that open
+exchanges are promised.
 """
 
 from __future__ import annotations
 
 import secrets
+from typing import Protocol
 
 from gateway.content.errors import ContentUnavailable
 from gateway.content.keys import Place
@@ -16,17 +19,28 @@ from gateway.errors import Unavailable
 from gateway.jsonstrict import Json
 
 
+class Log(Protocol):
+    """What is asked of the log."""
+
+    @property
+    def state(self) -> str:
+        """`ok`, or why an exchange that begins now could not be recorded."""
+        ...
+
+
 class SealedKeeper:
     """Keeps text in a content store."""
 
-    def __init__(self, store: ContentStore, origin: str) -> None:
-        self._store, self._origin = store, origin
+    def __init__(self, store: ContentStore, origin: str, log: Log) -> None:
+        self._store, self._origin, self._log = store, origin, log
 
     async def keep(self, exchange: Exchange, level: str, value: Json) -> Record:
         """The field `content` for a record of the exchange; nothing where its policy keeps no text."""
         keeping = exchange.policy.audit
         if not keeping.keeps:
             return {}
+        if level == "request":
+            self._check_log()
         place = Place(
             secrets.token_hex(16), exchange.id, exchange.caller.tenant, keeping.retention, level, self._origin
         )
@@ -41,6 +55,7 @@ class SealedKeeper:
         """The token of the person whom a request names; empty when it names none."""
         if not claim:
             return ""
+        self._check_log()
         try:
             token = await self._store.do(lambda keys: keys.token(tenant, claim, may_create=True))
         except ContentUnavailable as exc:
@@ -48,6 +63,10 @@ class SealedKeeper:
         if token is None:
             raise _unavailable()
         return token
+
+    def _check_log(self) -> None:
+        if self._log.state != "ok":
+            raise Unavailable("audit_unavailable", "the audit log cannot record this exchange")
 
 
 def _unavailable() -> Unavailable:

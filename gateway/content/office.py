@@ -11,13 +11,14 @@ from collections.abc import AsyncGenerator, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gateway.approval import Approvers
 from gateway.content.consent import Consent
 from gateway.content.erasing import Eraser, Recorder, unavailable_instead
 from gateway.content.errors import ContentError
 from gateway.content.holding import Holding
-from gateway.content.keeper import SealedKeeper
+from gateway.content.keeper import Log, SealedKeeper
 from gateway.content.settings import ContentSettings
 from gateway.content.store import ContentStore
 from gateway.errors import ConfigError, GatewayError
@@ -56,9 +57,13 @@ class Keeping:
         return {"content": content}
 
 
+class Records(Recorder, Log, Protocol):
+    """Where records go, and whether they can."""
+
+
 @asynccontextmanager
 async def open_keeping(
-    settings: ContentSettings | None, state: Path, origin: str, records: Recorder, approvers: Approvers | None = None
+    settings: ContentSettings | None, state: Path, origin: str, records: Records, approvers: Approvers | None = None
 ) -> AsyncGenerator[Keeping]:
     """Raises ConfigError when the store cannot be used; then nothing may be served."""
     if settings is None:
@@ -74,7 +79,7 @@ async def open_keeping(
         await _recover(office)
         pruning = asyncio.create_task(office.eraser.prune_for_ever())
         try:
-            yield Keeping(SealedKeeper(store, origin), settings.classes, office)
+            yield Keeping(SealedKeeper(store, origin, records), settings.classes, office)
         finally:
             pruning.cancel()
             await asyncio.wait((pruning,))
