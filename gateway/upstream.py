@@ -17,27 +17,15 @@ from typing import Final
 import httpx
 
 from gateway.answer import read_chunk, read_unary
-from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
+from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
 from gateway.exchange import AnswerEvent
 from gateway.jsonstrict import Json, loads
+from gateway.refusal import failed
 from gateway.sse import EventParser
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _MODELS_KEPT_S: Final = 30.0
 _MODEL_ID: Final = 256
-KNOWN_CODES: Final = frozenset(
-    (
-        "context_length_exceeded",
-        "invalid_value",
-        "invalid_type",
-        "missing_required_parameter",
-        "unsupported_parameter",
-        "unsupported_value",
-        "integer_above_max_value",
-        "string_above_max_length",
-    )
-)
-"""Codes of a refusal that are passed on, since SDKs act on them. A set, because they end up in records and labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +86,6 @@ class Upstream:
         self._models = {name: name for name in listed}
         self._models_until = time.monotonic() + _MODELS_KEPT_S
 
-    def serve(self, model: str) -> None:
-        """One more model under its own name, of a server whose models are configured."""
-        self._models[model] = model
-
-    def drop(self, model: str) -> None:
-        """One fewer: new requests for it are 404."""
-        self._models.pop(model, None)
-
     async def served_as(self, model: str) -> str:
         """The server's name for a public model name. Raises NotFound."""
         try:
@@ -123,7 +103,7 @@ class Upstream:
         finally:
             await response.aclose()
         if response.status_code != 200:
-            raise _failed(response.status_code, b"")
+            raise failed(response.status_code, b"")
         try:
             top = loads(body, max_depth=16)
         except BadRequest:
@@ -139,7 +119,7 @@ class Upstream:
         try:
             with _reading():
                 if response.status_code != 200:
-                    raise _failed(response.status_code, await self._whole(response, 64 * 1024))
+                    raise failed(response.status_code, await self._whole(response, 64 * 1024))
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise UpstreamFailed(
                         "upstream_encoded", "the model server sent an encoded answer though none was asked for"
@@ -214,26 +194,3 @@ def _is_chat_model(row: Mapping[str, Json]) -> bool:
     name = row.get("id")
     usable = isinstance(name, str) and 0 < len(name) <= _MODEL_ID and name.isprintable()
     return usable and row.get("task", "generate") == "generate"
-
-
-def _failed(status: int, body: bytes) -> GatewayError:
-    """The server's refusal in our words. Its text may quote the prompt, and so may a code that is not a known one."""
-    if status in (400, 413, 422):
-        code = next(iter(_code_of(body)), "upstream_refused")
-        return BadRequest(code, f"the model server refused the request with status {status}")
-    if status == 404:
-        return NotFound("model_not_found", "the model server does not know the model or the route")
-    if status in (429, 503):
-        return Unavailable("upstream_overloaded", f"the model server is overloaded or not ready (status {status})")
-    return UpstreamFailed("upstream_error", f"the model server answered with status {status}")
-
-
-def _code_of(body: bytes) -> Iterator[str]:
-    try:
-        top = loads(body, max_depth=16)
-    except BadRequest:
-        return
-    error = top.get("error") if isinstance(top, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and code in KNOWN_CODES:
-        yield code

@@ -15,7 +15,8 @@ import pytest
 from gateway.errors import GatewayError, NotFound
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, Usage
 from gateway.http_client import make_client
-from gateway.upstream import KNOWN_CODES, MAX_ANSWER, Upstream, UpstreamSettings
+from gateway.refusal import KNOWN_CODES
+from gateway.upstream import MAX_ANSWER, Upstream, UpstreamSettings
 from tests.doubles import eventually
 from tests.gateway.raw_server import RESET, STREAM, STREAM_HEAD, RawServer, Step, chunk, completion, http
 

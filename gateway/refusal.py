@@ -1,0 +1,79 @@
+"""A model server's refusal in our words.
+
+Its text may quote the prompt, and so may a code that is not a known one. Of a schema that it cannot hold an answer to,
+the keyword is passed on where the server names one of JSON Schema's own: whoever sent the schema has to know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed
+from gateway.jsonstrict import Json, loads
+
+INVALID_SCHEMA: Final = "invalid_schema"
+KNOWN_CODES: Final = frozenset(
+    (
+        "context_length_exceeded",
+        "invalid_value",
+        "invalid_type",
+        "missing_required_parameter",
+        "unsupported_parameter",
+        "unsupported_value",
+        "integer_above_max_value",
+        "string_above_max_length",
+        INVALID_SCHEMA,
+    )
+)
+"""Codes of a refusal that are passed on, since SDKs act on them. A set, because they end up in records and labels."""
+_KEYWORDS: Final = frozenset(
+    (
+        "$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$ref", "$schema", "additionalItems",
+        "additionalProperties", "allOf", "anyOf", "const", "contains", "dependencies", "dependentRequired",
+        "dependentSchemas", "else", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items",
+        "maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength",
+        "minProperties", "minimum", "multipleOf", "not", "nullable", "oneOf", "pattern", "patternProperties",
+        "prefixItems", "properties", "propertyNames", "required", "then", "type", "unevaluatedItems",
+        "unevaluatedProperties", "uniqueItems",
+    )
+)  # fmt: skip
+_QUOTED: Final = re.compile(r"`([$A-Za-z]{2,32})`")
+_MAX_MESSAGE: Final = 1000
+
+
+def failed(status: int, body: bytes) -> GatewayError:
+    """What a caller is told about an answer that is none."""
+    if status in (400, 413, 422):
+        return _refused(status, _error_of(body))
+    if status == 404:
+        return NotFound("model_not_found", "the model server does not know the model or the route")
+    if status in (429, 503):
+        return Unavailable("upstream_overloaded", f"the model server is overloaded or not ready (status {status})")
+    return UpstreamFailed("upstream_error", f"the model server answered with status {status}")
+
+
+def _refused(status: int, error: Mapping[str, Json]) -> BadRequest:
+    code = error.get("code")
+    if not isinstance(code, str) or code not in KNOWN_CODES:
+        code = "upstream_refused"
+    told = f"the model server refused the request with status {status}"
+    if code == INVALID_SCHEMA and (keyword := _keyword_of(error)):
+        told = f"the model server cannot hold an answer to a schema with this `{keyword}`"
+    return BadRequest(code, told)
+
+
+def _keyword_of(error: Mapping[str, Json]) -> str | None:
+    message = error.get("message")
+    quoted = _QUOTED.findall(message[:_MAX_MESSAGE]) if isinstance(message, str) else []
+    return next((name for name in quoted if name in _KEYWORDS), None)
+
+
+def _error_of(body: bytes) -> Mapping[str, Json]:
+    try:
+        top = loads(body, max_depth=16)
+    except BadRequest:
+        return {}
+    error = top.get("error") if isinstance(top, dict) else None
+    return error if isinstance(error, dict) else {}

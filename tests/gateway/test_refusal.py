@@ -1,0 +1,63 @@
+"""Nothing that a model server writes into a refusal comes back, but a known code and a keyword of JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.refusal import KNOWN_CODES, failed
+
+CANARY = "the prompt"
+
+
+def refusal(code: Any, message: Any, status: int = 400) -> tuple[str, str]:
+    error = failed(status, json.dumps({"error": {"code": code, "message": message}}).encode())
+    assert error.status == 400
+    return error.code, error.message
+
+
+@pytest.mark.parametrize("message", ["`response_format` uses `not`, which cannot", "no `secret` with `not` in it"])
+def test_the_keyword_of_a_schema_is_passed_on(message: str) -> None:
+    code, told = refusal("invalid_schema", message)
+    assert code == "invalid_schema"
+    assert "`not`" in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("message", [CANARY, f"`{CANARY}`", "`Secret`", "", None, 7, ["`not`"], "x" * 2000 + "`not`"])
+def test_nothing_else_is(message: Any) -> None:
+    code, told = refusal("invalid_schema", message)
+    assert (code, told) == ("invalid_schema", "the model server refused the request with status 400")
+
+
+def test_a_keyword_means_nothing_with_another_code() -> None:
+    assert refusal("invalid_value", "`not`")[1] == "the model server refused the request with status 400"
+    assert refusal("prompt: `not`", "`not`") == ("upstream_refused", refusal("invalid_value", "")[1])
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "ours"),
+    [
+        (404, "model_not_found", 404),
+        (429, "upstream_overloaded", 503),
+        (503, "upstream_overloaded", 503),
+        (500, "upstream_error", 502),
+        (302, "upstream_error", 502),
+    ],
+)
+def test_other_statuses_say_less(status: int, code: str, ours: int) -> None:
+    error = failed(status, json.dumps({"error": {"code": "invalid_schema", "message": f"`not` {CANARY}"}}).encode())
+    assert (error.code, error.status) == (code, ours)
+    assert CANARY not in error.message
+
+
+@given(st.binary(max_size=60) | st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
+    st.sampled_from(["error", "code", "message"]), inner)).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_body_is_a_refusal(body: bytes) -> None:
+    error = failed(422, body)
+    assert error.status == 400
+    assert error.code in {*KNOWN_CODES, "upstream_refused"}
