@@ -37,8 +37,11 @@ _UNSPACED: Final = (
 """Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean: a character is a word, because no space says where one ends."""
 _SIGNS: Final = "\u0900-\u0dff"
 """Vowel signs of Indic scripts, which stay."""
-_MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
-"""Accents and points, which go."""
+_MARKS: Final = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+)
+"""Accents, points and what is drawn around or through a letter, which go."""
 _WORD: Final = re.compile(f"[{_UNSPACED}]|(?:[^\\W_{_UNSPACED}]|[{_SIGNS}])+")
 _MARK: Final = re.compile(f"[{_MARKS}]")
 _OWN: Final = {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
