@@ -187,7 +187,8 @@ class Adapted:
     def __init__(self, directory: Path, case: str) -> None:
         self.pair = Pair(directory / "base", case)
         written = [
-            adapting.write(directory / str(seed), self.pair.oracle, seed=seed, rank=1 + 3 * seed) for seed in range(2)
+            adapting.write(directory / str(seed), self.pair.oracle, seed=seed, rank=2 + 3 * seed, alpha=2)
+            for seed in range(2)
         ]
         loaded = [load_adapter(one, self.pair.config, torch.float32) for one in written]
         self.adapters: list[Adapter | None] = [None, *loaded]
