@@ -22,9 +22,9 @@ def with_redactions(
     """A copy of `body` with the spans replaced, or None if a structured part cannot carry it."""
     texts = {part.path: part for part in parts}
     out = copy.deepcopy(body)
-    for path in sorted({cut.path for cut in redactions}):
+    for path, cuts in sorted(_by_path(redactions).items()):
         part = texts[path]
-        text = redacted(part.text, [cut for cut in redactions if cut.path == path])
+        text = redacted(part.text, cuts)
         if part.scope is Scope.TOOL_CALL and not is_same_form(part, text):
             return None
         if part.scope is Scope.TOOL_SCHEMA or not _set(out, path, text):
@@ -34,9 +34,18 @@ def with_redactions(
 
 def kept_parts(parts: Iterable[Part], redactions: Sequence[Redaction]) -> Iterator[Part]:
     """The parts as they may be kept, sealed: without what a rule redacts `before_audit`, whatever became of them."""
+    cuts = _by_path(cut for cut in redactions if cut.before_audit)
     for part in parts:
-        cuts = [cut for cut in redactions if cut.before_audit and cut.path == part.path]
-        yield replace(part, text=redacted(part.text, cuts), preceding="") if cuts else part
+        mine = cuts.get(part.path)
+        yield replace(part, text=redacted(part.text, mine), preceding="") if mine else part
+
+
+def _by_path(redactions: Iterable[Redaction]) -> dict[str, list[Redaction]]:
+    """A request of two megabytes has room for tens of thousands of parts, each with its own."""
+    by_path: dict[str, list[Redaction]] = {}
+    for cut in redactions:
+        by_path.setdefault(cut.path, []).append(cut)
+    return by_path
 
 
 def _set(body: Json, path: str, text: str) -> bool:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rewrite import with_redactions
+from gateway.rewrite import kept_parts, with_redactions
 from gateway.wire import parse_chat
+from guards.verdict import Part, Scope
 from policies.model import Redaction
 from policies.settings import Limits
 
@@ -86,3 +87,25 @@ def test_only_the_spans_change_whatever_the_text_around_them(pieces: list[str]) 
     after = rewritten(request({"role": "user", "content": text}))
     assert after is not None
     assert after["messages"][0]["content"] == "[x]".join(pieces)
+
+
+class Path(str):
+    """A path that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Path.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_many_parts_with_a_redaction_each_are_not_all_compared_with_each_other() -> None:
+    parts = [Part(Scope.USER, Path(f"/a/{number}"), "user", SECRET) for number in range(500)]
+    made = [Redaction(Path(f"/a/{number}"), 0, 7, "x", "r", before_audit=True) for number in range(500)]
+    Path.compared = 0
+    assert {part.text for part in kept_parts(parts, made)} == {"x"}
+    body = {"a": dict.fromkeys(map(str, range(500)), SECRET)}
+    assert with_redactions(body, parts, made) == {"a": dict.fromkeys(map(str, range(500)), "x")}
+    assert Path.compared < 10 * 500
