@@ -11,9 +11,12 @@ from torch import Tensor
 from engine.adapter_config import MAX_RANK
 from engine.adapters import FILE, MAX_BYTES, PREFIX, Adapter, load_adapter
 from engine.errors import ModelRefused
-from engine.runner import Run
+from engine.kv_cache import KvCache
+from engine.matrix import DTYPES, LAYS
+from engine.runner import ModelRunner, Run
+from engine.weights import load_weights
 from tests.engine import adapting
-from tests.engine.model_cases import Pair, prompt
+from tests.engine.model_cases import Pair, prompt, reserved
 
 EXACT = {"atol": 1e-4, "rtol": 0}
 FIRST = PREFIX + "model.layers.0.self_attn.q_proj.lora_"
@@ -198,3 +201,20 @@ def test_what_is_too_large_is_refused_before_it_is_read(pair: Pair, written: Pat
 
 def test_a_rank_above_the_limit_is_refused(pair: Pair, tmp_path: Path) -> None:
     assert refusal(pair, adapting.write(tmp_path, pair.oracle, rank=MAX_RANK + 1))[0] == "adapter_too_large"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8", "int4"])
+def test_an_adapter_is_added_to_a_model_of_fewer_bits(precision: str, tmp_path: Path) -> None:
+    """What is left of the difference to the merged model is the rounding of the base, and far less than the adapter."""
+    pair = Pair(tmp_path / "base", "scout")
+    directory = adapting.write(tmp_path / "adapter", pair.oracle)
+    dtype = DTYPES[precision]
+    weights = load_weights(tmp_path / "base", pair.config, dtype, LAYS[precision])
+    adapter, cache = load_adapter(directory, pair.config, dtype), KvCache(pair.config, 256, dtype)
+    ids = prompt(40)
+    expected = adapting.merged(pair.oracle, directory)(torch.tensor([ids]), use_cache=False).logits[0].detach()
+    runner = ModelRunner(pair.config, weights)
+
+    found, plain = (runner.step([Run(reserved(cache, 40), ids, range(40), one)]) for one in (adapter, None))
+
+    assert (found - expected).abs().mean() < 0.5 * (plain - expected).abs().mean()
