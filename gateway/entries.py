@@ -219,15 +219,21 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
         "uncovered": list(decision.uncovered[:50]),
         "uncovered_n": len(decision.uncovered),
     }
-    if tools := [_tool(part) for part in parts if part.tool]:
-        coverage |= {"tools": _first(tools, LIST_BYTES), "tools_n": len(tools)}
+    if tools := sum(bool(part.tool) for part in parts):
+        coverage |= {"tools": _first(_tools(findings, parts), LIST_BYTES), "tools_n": tools}
     if exempt:
         coverage |= {"parts_exempt": len(exempt), "bytes_exempt": sum(sizes[path] for path in exempt)}
     return coverage
 
 
-def _tool(part: Part) -> Json:
-    return {"part": part.path, "scope": str(part.scope), "tool": part.tool}
+def _tools(findings: Sequence[Finding], parts: Sequence[Part]) -> list[Json]:
+    """The tools by name, but for names in which a detector found something: a key in the place of one is no name."""
+    found = {finding.part.text for finding in findings if finding.verdict is not None and finding.verdict.spans}
+    return [
+        {"part": part.path, "scope": str(part.scope), "tool": part.tool}
+        for part in parts
+        if part.tool and part.tool not in found
+    ]
 
 
 def _decision(decision: Decision) -> Json:

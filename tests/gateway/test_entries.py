@@ -69,6 +69,20 @@ def test_a_verdict_is_kept_with_what_a_replay_needs() -> None:
     assert CANARY not in json.dumps(fields)
 
 
+def test_a_tool_is_named_unless_something_was_found_in_its_name() -> None:
+    base = "/choices/0/message/tool_calls"
+    parts = [
+        Part(Scope.TOOL_CALL, f"{base}/{number}/function/{what}", "tool", text, tool=name)
+        for number, name in enumerate(("lookup", CANARY))
+        for what, text in (("name", name), ("arguments", "{}"))
+    ]
+    verdicts = [Verdict(PPM, spans=(Span(0, 6, "key"),)) if p.text == CANARY else Verdict(0) for p in parts]
+    _, fields = record_of([Finding("harm", p, v) for p, v in zip(parts, verdicts, strict=True)], parts)
+    assert [row["tool"] for row in fields["coverage"]["tools"]] == ["lookup", "lookup"]
+    assert fields["coverage"]["tools_n"] == 4, "so that a replay knows that it does not know them all"
+    assert CANARY not in json.dumps(fields)
+
+
 def test_clean_parts_are_counted_and_not_listed() -> None:
     parts = [part(number) for number in range(3)]
     _, fields = record_of([f for p in parts for f in both(p, Verdict(0))], parts)
