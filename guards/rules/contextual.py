@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from guards.rules.base import RuleGuard
 from guards.verdict import NO_CONTEXT, PPM, Context, Part, Span, Verdict
 
+Find = Callable[[Part], Iterator[Span]]
+"""Raises GuardError for a part that cannot be judged."""
+
 
 class ContextualGuard(RuleGuard):
-    """Subclasses give `find`."""
+    """Subclasses give `finder`."""
 
     @abstractmethod
-    def find(self, part: Part, context: Context) -> Iterator[Span]:
-        """Every hit. Raises GuardError for a part that cannot be judged."""
+    def finder(self, context: Context) -> Find:
+        """What gives every hit in a part. What the context says is read once here, and not for each of many parts."""
 
     def spans(self, text: str) -> Iterator[Span]:
         raise NotImplementedError("a part is judged with its context")
@@ -33,5 +36,6 @@ class ContextualGuard(RuleGuard):
         return await asyncio.to_thread(self._judged, parts, context)
 
     def _judged(self, parts: Sequence[Part], context: Context) -> list[Verdict]:
-        found = (tuple(sorted(self.find(part, context))) for part in parts)
+        find = self.finder(context)
+        found = (tuple(sorted(find(part))) for part in parts)
         return [Verdict(PPM if spans else 0, spans=spans) for spans in found]

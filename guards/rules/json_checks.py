@@ -9,6 +9,7 @@ library leaves this module: it quotes the value.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -39,11 +40,10 @@ class NotJson(Exception):
     """Or nested too deep, or with a number of thousands of digits."""
 
 
-class _Budget:
-    """Steps that are left for one value; a validator is made for each."""
+class _Budget(threading.local):
+    """Steps that are left for the value that a thread looks at."""
 
-    def __init__(self) -> None:
-        self.left = STEPS
+    left = STEPS
 
     def spend(self, times: int = 1) -> None:
         self.left -= times
@@ -61,8 +61,8 @@ def parse(text: str) -> Json:
 
 def holds(schema_text: str, value: Json) -> bool:
     """Whether the value is what the schema asks for. Raises UnusableSchema."""
-    budget = _Budget()
-    validator = _class(budget)(_schema(schema_text), registry=Registry())
+    _BUDGET.left = STEPS
+    validator = _VALIDATOR(_schema(schema_text), registry=Registry())
     try:
         return next(validator.iter_errors(value), None) is None
     except (Unresolvable, RecursionError, ArithmeticError, ValueError, re2.error) as exc:
@@ -96,15 +96,15 @@ def _check_patterns(schema: Json) -> None:
             _check_patterns(item)
 
 
-def _class(budget: _Budget) -> Json:
+def _class() -> Json:
     own: Mapping[str, Keyword] = {**Draft202012Validator.VALIDATORS, **_FIELDS}
     made: Callable[..., Json] = extend
-    return made(Draft202012Validator, {name: _counted(check, budget) for name, check in own.items()})
+    return made(Draft202012Validator, {name: _counted(check) for name, check in own.items()})
 
 
-def _counted(check: Keyword, budget: _Budget) -> Keyword:
+def _counted(check: Keyword) -> Keyword:
     def counted(validator: Json, said: Json, value: Json, schema: Json) -> Iterator[ValidationError] | None:
-        budget.spend(_cost(said, value, schema))
+        _BUDGET.spend(_cost(said, value, schema))
         return check(validator, said, value, schema)
 
     return counted
@@ -163,6 +163,10 @@ _FIELDS: Final[Mapping[str, Keyword]] = {
     "unevaluatedItems": _unusable,
     "unevaluatedProperties": _unusable,
 }
+
+
+_BUDGET: Final = _Budget()
+_VALIDATOR: Final = _class()
 
 
 def _matches(pattern: str, text: str) -> bool:

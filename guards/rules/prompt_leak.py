@@ -9,12 +9,13 @@ other words or in another language it shares no run; that takes a model. Words t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import Options
 from guards.rules.base import compile_re2, matches
-from guards.rules.contextual import ContextualGuard
+from guards.rules.contextual import ContextualGuard, Find
 from guards.rules.terms import plain_words, words_of
 from guards.verdict import Context, Part, Span
 from guards.views.forms import forms
@@ -46,14 +47,17 @@ class PromptLeakGuard(ContextualGuard):
     def of(cls, options: Options) -> PromptLeakGuard:
         return cls(options.integer("words", 5, 200, USUAL_WORDS), options.strings("canaries", ()))
 
-    def find(self, part: Part, context: Context) -> Iterator[Span]:
+    def finder(self, context: Context) -> Find:
         secret = self._runs_of("system", context)
         if not secret and not self._canaries:
-            return iter(())
+            return lambda part: iter(())
+        secret -= self._runs_of("user", context)
+        return partial(self._find, secret=secret)
+
+    def _find(self, part: Part, secret: set[tuple[str, ...]]) -> Iterator[Span]:
         made = forms(part.text) if len(part.text) <= MAX_TEXT else None
         if made is None or made.is_cut:
             raise GuardError("prompt_leak", ErrorKind.TOO_LONG, "a part is too long, or hides too much, for its views")
-        secret -= self._runs_of("user", context)
         found = {
             Span(*form.mapped.raw(start, end), label)
             for form in made.forms

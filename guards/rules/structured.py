@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import Options
-from guards.rules.contextual import ContextualGuard
+from guards.rules.contextual import ContextualGuard, Find
 from guards.rules.json_checks import NotJson, UnusableSchema, holds, parse
 from guards.verdict import Context, Part, Span
 
@@ -27,6 +27,8 @@ CALL_LABELS: Final = ("not_json", "schema_mismatch", "schema_unusable", "unknown
 _CALL: Final = re.compile(r"(.*/tool_calls/\d+/function)/(name|arguments)")
 _TOOL: Final = re.compile(r"/tools/\d+/function")
 _FORMAT: Final = "/response_format/json_schema"
+_ANY: Final = {"type": "object"}
+"""What a tool takes that does not say."""
 _CONTENT: Final = re.compile(r"/choices/\d+/message/content")
 
 
@@ -54,13 +56,15 @@ class JsonSchemaGuard(ContextualGuard):
             raise GuardSetupError("json_schema", told, "schema") from exc
         return cls(text)
 
-    def find(self, part: Part, context: Context) -> Iterator[Span]:
-        if not _CONTENT.fullmatch(part.path):
-            return
+    def finder(self, context: Context) -> Find:
         asked = _declared(context, _FORMAT).get("schema")
         schemas = [one for one in (self._schema, asked and json.dumps(asked)) if one]
-        if schemas and (label := _why_not("json_schema", part, schemas)):
-            yield Span(0, len(part.text), label)
+
+        def find(part: Part) -> Iterator[Span]:
+            if schemas and _CONTENT.fullmatch(part.path) and (label := _why_not("json_schema", part, schemas)):
+                yield Span(0, len(part.text), label)
+
+        return find
 
 
 class ToolArgumentsGuard(ContextualGuard):
@@ -74,19 +78,22 @@ class ToolArgumentsGuard(ContextualGuard):
     def of(cls, options: Options) -> ToolArgumentsGuard:
         return cls()
 
-    def find(self, part: Part, context: Context) -> Iterator[Span]:
-        found = _CALL.fullmatch(part.path)
-        if found is None or not part.text:
-            return
-        tools = {str(tool.get("name")): tool for tool in _tools(context)}
-        tool = tools.get(part.tool)
-        if found[2] == "name":
-            if tool is None:
-                yield Span(0, len(part.text), "unknown_tool")
-            return
-        schema = tool.get("parameters", {"type": "object"}) if tool else {"type": "object"}
-        if label := _why_not("tool_arguments", part, [json.dumps(schema)]):
-            yield Span(0, len(part.text), label)
+    def finder(self, context: Context) -> Find:
+        tools = {str(tool.get("name")): json.dumps(tool.get("parameters", _ANY)) for tool in _tools(context)}
+        other = json.dumps(_ANY)
+
+        def find(part: Part) -> Iterator[Span]:
+            found = _CALL.fullmatch(part.path)
+            if found is None or not part.text:
+                return
+            if found[2] == "name":
+                label = "" if part.tool in tools else "unknown_tool"
+            else:
+                label = _why_not("tool_arguments", part, [tools.get(part.tool, other)])
+            if label:
+                yield Span(0, len(part.text), label)
+
+        return find
 
 
 def _why_not(use: str, part: Part, schemas: list[str]) -> str:

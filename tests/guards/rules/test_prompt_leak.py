@@ -23,7 +23,7 @@ def found(answer: str, user: str = "hello", system: str = SYSTEM, **options: obj
         Part(Scope.USER, "/messages/1/content", "user", user),
     ]
     part = Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", answer)
-    spans = PromptLeakGuard(**options).find(part, Context.of(parts))  # type: ignore[arg-type]
+    spans = PromptLeakGuard(**options).finder(Context.of(parts))(part)  # type: ignore[arg-type]
     return [(span.label, answer[span.start : span.end]) for span in spans]
 
 
