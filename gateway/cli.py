@@ -9,6 +9,8 @@ import os
 import secrets
 import signal
 import sys
+import traceback
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,18 +37,29 @@ from policies.load import load_policy
 CANNOT_WORK = 2
 CUT_OFF = 128 + signal.SIGPIPE
 """Nobody read the output to its end, so that no verdict may be taken from the status."""
+CRASHED = os.EX_SOFTWARE
+"""A bug of ours, or no memory: never 1, which Python says then and which is a verdict of many commands."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     args = make_parser().parse_args(argv)
+    return run(args.run, args)
+
+
+def run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """The status of a command, also of one that fails as it should not."""
     status = CUT_OFF
     try:
-        status = args.run(args)
+        status = command(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has seen enough. What is left would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # Whatever it was, `audit verify` must not seem to have held but for erasures.
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        status = CRASHED
     return status
 
 

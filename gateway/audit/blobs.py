@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from gateway.audit.chunk import ERASURES, Event, Problem
 from gateway.audit.errors import RecordError
 from gateway.audit.record import Json, parse_line
 from gateway.audit.report import DoesNotHold, Exit, Finding, Report
 from gateway.audit.segments import LONGEST
+
+_CHUNK: Final = 1 << 20
 
 
 class _Absent(NamedTuple):
@@ -113,7 +115,19 @@ def _read(path: Path) -> Iterator[tuple[str, str, int]]:
             ref, size = fields.get("ref"), fields.get("bytes")
             if not isinstance(ref, str) or type(size) is not int or size < 0:
                 return
-            data = file.read(size + 1)
-            if len(data) != size + 1 or not data.endswith(b"\n"):
+            digest = _digest(file, size)
+            if digest is None or file.read(1) != b"\n":
                 return
-            yield ref, b64encode(sha256(data[:-1]).digest()).decode(), size
+            yield ref, digest, size
+
+
+def _digest(file: BinaryIO, size: int) -> str | None:
+    """Of the next so many bytes; None if there are fewer. Whoever wrote the size may have made it up."""
+    digest = sha256()
+    while size:
+        data = file.read(min(size, _CHUNK))
+        if not data:
+            return None
+        digest.update(data)
+        size -= len(data)
+    return b64encode(digest.digest()).decode()

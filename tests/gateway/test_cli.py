@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import main, quickstart
+from gateway.cli import main, quickstart, run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """\
@@ -160,3 +161,11 @@ def test_a_command_that_is_cut_off_reports_no_success(tmp_path: Path) -> None:
             stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, stdin=subprocess.DEVNULL, env=_buffered(),
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_command_that_crashes_does_not_end_in_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    def crash(_args: argparse.Namespace) -> int:
+        raise MemoryError
+
+    assert run(crash, argparse.Namespace()) == 70
+    assert "MemoryError" in capsys.readouterr().err

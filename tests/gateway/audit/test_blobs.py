@@ -116,3 +116,11 @@ def test_record_that_does_not_say_which_blob_is_a_finding(tmp_path: Path) -> Non
     report = check(tmp_path, blobs(tmp_path, A), {"type": "request.refuse", "req": "r", "content": [{"ref": A}]})
     assert report.finding is not None
     assert report.finding.code == "content"
+
+
+@pytest.mark.parametrize("size", [10**14, 2**53 - 1, len(DATA[B]) + 1, -1])
+def test_a_blob_that_says_it_is_larger_than_its_file_is_no_blob(tmp_path: Path, size: int) -> None:
+    head = canonical({"v": 1, **entry(B), "bytes": size, "origin": "o"})
+    content = blobs(tmp_path, A, tail=head + b"\n" + DATA[B] + b"\n")
+    assert check(tmp_path, content, named(A)).exit == Exit.PROVED
+    assert check(tmp_path / "more", content, named(A, B)).exit == Exit.INCOMPLETE
