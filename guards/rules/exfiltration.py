@@ -59,7 +59,9 @@ class ExfiltrationGuard(RuleGuard):
             # What folding makes a slash is none to a browser: then all of it up to an `@` is a user's name.
             raw = () if text.isascii() else addresses(text[start:end], link.kind)
             ways = {link.address, *(one for one in raw if "@" in one)}
-            labels = {self._label(link.kind, address) for address in ways}
+            # What refers to the address may be a picture, and have left a stream long before.
+            kinds = ("image", "reference") if link.kind == "reference" else (link.kind,)
+            labels = {self._label(kind, address) for address in ways for kind in kinds}
             found.update((start, end, label) for label in labels & self._find)
         return iter(sorted(Span(*one) for one in found))
 

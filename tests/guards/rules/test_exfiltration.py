@@ -53,7 +53,14 @@ def test_addresses_count_by_their_host(text: str, found: list[tuple[str, str]]) 
     ],
 )
 def test_escapes_and_odd_forms_hide_no_host(text: str, label: str) -> None:
-    assert [span.label for span in GUARD.spans(text)] == [label]
+    assert [span.label for span in GUARD.spans(text) if (span.label, label) != ("image", "reference")] == [label]
+
+
+def test_an_address_that_is_referred_to_may_be_that_of_a_picture() -> None:
+    text = "![a][b] and more\n\n[b]: //evil.test/x"
+    assert [span.label for span in ExfiltrationGuard(find=["image"]).spans(text)] == ["image"]
+    assert [span.label for span in GUARD.spans(text)] == ["image", "reference"]
+    assert not list(GUARD.spans("[b]: //example.com/x"))
 
 
 def test_full_width_signs_after_an_allowed_host_are_no_find() -> None:
