@@ -72,10 +72,14 @@ def _attention(
     if parameters.q_norm is not None and parameters.k_norm is not None:
         q_thd = rms_norm(q_thd, parameters.q_norm, config.norm_eps)
         k_tkd = rms_norm(k_tkd, parameters.k_norm, config.norm_eps)
-    if layer.uses_rope:
-        q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
+    if layer.uses_rope and parameters.q_norm is None:
+        # Queries and keys lie behind one another: one call for both.
+        turned = rotate(joined[:, :-kv_heads], angles_tr)
         if config.qk_norm:
-            q_thd, k_tkd = unit_rms(q_thd, config.norm_eps), unit_rms(k_tkd, config.norm_eps)
+            turned = unit_rms(turned, config.norm_eps)
+        q_thd, k_tkd = turned[:, :heads], turned[:, heads:]
+    elif layer.uses_rope:
+        q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
     elif config.temperature_tuning:
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
     out_thd = attend(q_thd, k_tkd, v_tkd, planned, index)

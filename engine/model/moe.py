@@ -29,6 +29,9 @@ def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = U
     kept_tk, chosen_tk = torch.topk(logits_te, experts_per_token, dim=1)
     scale_tk = kept_tk.float().sigmoid().to(x_tD.dtype)
     out_tD = mlp(x_tD, weights.shared, adapted)
+    if chosen_tk.numel() == 1:
+        expert = int(chosen_tk)
+        return out_tD.add_(_gated(x_tD * scale_tk, weights.gate_up_egD[expert], weights.down_eDf[expert]))
     counts_e, order_n = _by_expert(chosen_tk)
     tokens_n = order_n // experts_per_token
     scaled_nD = x_tD[tokens_n] * scale_tk.flatten()[order_n, None]
@@ -44,8 +47,6 @@ def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = U
 def _by_expert(chosen_tk: Tensor) -> tuple[list[int], Tensor]:
     """How many places each expert was chosen for, and the places n = t * k in the order of their experts."""
     flat_n = chosen_tk.flatten()
-    if flat_n.numel() == 1:
-        return [0] * int(flat_n) + [1], torch.zeros(1, dtype=torch.long)
     return flat_n.bincount().tolist(), flat_n.argsort(stable=True)
 
 
