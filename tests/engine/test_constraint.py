@@ -191,6 +191,7 @@ def byte_of(character: str) -> int:
 
 def test_the_library_knows_the_bytes_of_every_token() -> None:
     known = constraints().tokenizer
+    assert known is not None
     vocabulary = json.loads(tokenizer().to_json())["model"]["vocab"]
     assert len(vocabulary) == 320
     for piece, token in vocabulary.items():
@@ -209,7 +210,8 @@ def test_pieces_with_a_space_mark_and_bytes_are_known_too() -> None:
     raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     raw.add_special_tokens(["<unk>", "<s>", "</s>"])
     raw.add_tokens(["[INST]"])
-    known = Constraints(TextTokenizer(raw, raw, frozenset({0, 1, 2}), 0), len(pieces), {2}).tokenizer
+    known = Constraints(TextTokenizer(raw, raw, frozenset({0, 1, 2}), 0), len(pieces), frozenset({2})).tokenizer
+    assert known is not None
 
     assert [known.decode_bytes([3 + byte]) for byte in range(255)] == [bytes([byte]) for byte in range(255)]
     told = [known.decode_bytes([at]).decode() for at in range(259, len(pieces) - 1)]
@@ -221,7 +223,7 @@ def test_a_vocabulary_of_another_kind_is_refused() -> None:
     raw = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     with pytest.raises(BadRequest) as caught:
-        Constraints(TextTokenizer(raw, raw, frozenset(), 0), 2, {1}).compiled(of_regex("a", "p"))
+        Constraints(TextTokenizer(raw, raw, frozenset(), 0), 2, frozenset({1})).compiled(of_regex("a", "p"))
     assert caught.value.code == "no_constraints"
 
 
