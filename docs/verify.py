@@ -30,6 +30,7 @@ SEAL = rf"gatehouse-audit-seal/v1\n{NAME}\nfirst {N}\nlast {N}\nroot {B64}\nbyte
 HEAD = rf"{NAME}\n{N}\n{B64}\ntime {N}"
 ADMIT, PROGRESS, REFUSE = "request.admit", "response.progress", "request.refuse"
 ENDS, START, STEP = ("response.complete", "response.abort", "response.orphan", REFUSE), "gateway.start", "clock.step"
+UNSOUND = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, MemoryError, InvalidSignature)
 Signed = namedtuple("Signed", "size root said time epoch code where")
 
 
@@ -47,7 +48,7 @@ def sound(code, where, status=ALTERED):
     """What cannot be read, or is not signed as it must be, does not hold."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, InvalidSignature) as exc:
+    except UNSOUND as exc:
         raise Failed(status, code, where, f"malformed, or not signed as it must be: {type(exc).__name__}") from None
 
 
