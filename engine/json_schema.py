@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from engine.errors import BadRequest
@@ -65,7 +65,7 @@ def cleaned(schema: Schema, param: str, into: tuple[str, ...] = ("#",), finite: 
     root = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
     if not isinstance(schema.get("$schema", ""), str):
         refuse(param, "has a `$schema` that is no string")
-    found = _Walk(param, into, finite).schema(root, 0)
+    found = _Walk(param, into, finite, root).schema(root, 0)
     assert isinstance(found, dict)
     return found
 
@@ -80,8 +80,8 @@ def _size(schema: Schema) -> float:
 class _Walk:
     """One pass over one schema."""
 
-    def __init__(self, param: str, into: tuple[str, ...], finite: bool) -> None:
-        self._param, self._into, self._finite = param, into, finite
+    def __init__(self, param: str, into: tuple[str, ...], finite: bool, root: Mapping[str, Schema]) -> None:
+        self._param, self._into, self._finite, self._root = param, into, finite, root
 
     def schema(self, value: Schema, depth: int) -> Schema:
         if isinstance(value, bool):
@@ -96,6 +96,8 @@ class _Walk:
         _drop_satisfied(kept)
         if "minProperties" in kept and kept["minProperties"] != 1:
             refuse(self._param, "uses `minProperties` for more than what is required, which cannot be enforced")
+        if "oneOf" in kept and "anyOf" not in kept and _is_tagged(value["oneOf"], self._root):
+            kept["anyOf"] = kept.pop("oneOf")
         return _with_bounds(kept) if self._finite else kept
 
     def _keeps(self, key: str, value: Schema) -> bool:
@@ -135,6 +137,27 @@ class _Walk:
             told = " or ".join(f"`{one}`" for one in self._into)
             refuse(self._param, f"uses a `$ref` that does not begin with {told}; nothing is fetched")
         return value
+
+
+def _is_tagged(options: Sequence[Schema], root: Mapping[str, Schema]) -> bool:
+    """Whether a property that each of them requires has another value in each: then any one excludes the others."""
+    tags = [_tags(option, root) for option in options]
+    return any(len({one.get(name) for one in tags} - {None}) == len(tags) for name in (tags[0] if tags else ()))
+
+
+def _tags(option: Schema, root: Mapping[str, Schema]) -> dict[str, str]:
+    """Required properties with one text as their only value. Looks through a reference to a definition."""
+    if isinstance(option, dict) and isinstance(option.get("$ref"), str):
+        place, _, name = option["$ref"].removeprefix("#/").partition("/")
+        definitions = root.get(place)
+        option = definitions.get(name) if isinstance(definitions, dict) else None
+    if not isinstance(option, dict) or option.get("type") != "object":
+        return {}
+    properties, required = option.get("properties"), option.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return {}
+    told = {name: one.get("const") for name, one in properties.items() if name in required and isinstance(one, dict)}
+    return {name: text for name, text in told.items() if isinstance(text, str)}
 
 
 def _drop_satisfied(kept: dict[str, Schema]) -> None:

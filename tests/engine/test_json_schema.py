@@ -117,6 +117,23 @@ def test_anything_is_cleaned_or_refused(schema: Any) -> None:
         assert cleaned(once, "field") == once
 
 
+def test_options_that_a_tag_tells_apart_exclude_each_other() -> None:
+    def tagged(tag: Any, **more: Any) -> dict[str, Any]:
+        return {"type": "object", "properties": {"kind": {"const": tag}}, "required": ["kind"], **more}
+
+    options = [{"$ref": "#/$defs/A"}, tagged("b")]
+    schema = {"$defs": {"A": tagged("a")}, "oneOf": options}
+    assert cleaned(schema, "field") == {"$defs": {"A": tagged("a")}, "anyOf": options}
+    for other in ("a", None, 3):
+        alike = {**schema, "oneOf": [options[0], tagged(other)]}
+        assert cleaned(alike, "field") == alike
+    for loose in (tagged("b", required=[]), tagged("b", type=["object", "null"]), {}, True, {"$ref": "#/$defs/None"}):
+        unproved = {**schema, "oneOf": [options[0], loose]}
+        assert cleaned(unproved, "field") == unproved
+    both = {"oneOf": [tagged("a"), tagged("b")], "anyOf": [{}]}
+    assert cleaned(both, "field") == both
+
+
 def test_only_keywords_are_taken_from_a_message() -> None:
     assert keyword_in("Expected f64 for 'minimum', got \"SECRET\"") == "minimum"
     assert keyword_in("regex parse error: SECRET") == "pattern"
