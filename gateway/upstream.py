@@ -86,6 +86,14 @@ class Upstream:
         self._models = {name: name for name in listed}
         self._models_until = time.monotonic() + _MODELS_KEPT_S
 
+    def serve(self, model: str) -> None:
+        """One more model under its own name, of a server whose models are configured."""
+        self._models[model] = model
+
+    def drop(self, model: str) -> None:
+        """One fewer: new requests for it are 404."""
+        self._models.pop(model, None)
+
     async def served_as(self, model: str) -> str:
         """The server's name for a public model name. Raises NotFound."""
         try:
