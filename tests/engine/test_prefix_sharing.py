@@ -17,6 +17,8 @@ from tests.engine.model_cases import Pair, prompt
 from tests.engine.scoring import Asked, Scorer, alone
 
 EXACT = {"atol": 1e-4, "rtol": 0}
+ROUNDED = {"atol": 1e-4, "rtol": 5e-5}
+"""With adapters on random weights scores grow to 8 and more, and what fp32 rounds away grows with them."""
 SAME = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -154,7 +156,7 @@ def test_adapters_share_a_cache_and_no_keys(adapted: Adapted, seed: int, blocks:
     for which, one in asked:
         assert one.is_answered
         for row, before in zip(one.scores, one.texts, strict=True):
-            torch.testing.assert_close(row, adapted.alone(which, before), **EXACT)
+            torch.testing.assert_close(row, adapted.alone(which, before), **ROUNDED)
 
 
 def test_a_beginning_is_taken_over_within_one_adapter_only(adapted: Adapted) -> None:
@@ -166,7 +168,7 @@ def test_a_beginning_is_taken_over_within_one_adapter_only(adapted: Adapted) -> 
         scorer.add(asked)
         scorer.drain()
         computed.append(asked.computed)
-        torch.testing.assert_close(asked.scores[0], adapted.alone(which, list(ids)), **EXACT)
+        torch.testing.assert_close(asked.scores[0], adapted.alone(which, list(ids)), **ROUNDED)
 
     assert computed == [100, 100, 100, 1, 1]
 
