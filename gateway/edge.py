@@ -1,8 +1,8 @@
 """What is checked of an HTTP request before any route sees it.
 
 The HTTP parser (httptools) refuses conflicting framing by itself. These are the checks it leaves open, each a way in
-which two readers of one request can disagree: encoded or dotted paths, missing or doubled Host, floods of headers. Of
-an absolute target only the path counts: nothing here is chosen by host. Plain ASGI: no task and no copy per request.
+which two readers of one request can disagree: encoded or dotted paths, missing or doubled Host, a second key, floods
+of headers. Of an absolute target only the path counts: nothing here is chosen by host. Plain ASGI: no task per request.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ def _problem(path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
         return "the path is not one of this gateway's"
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         return f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them"
-    if sum(name == b"host" for name, _ in headers) != 1:
+    names = [name for name, _ in headers]
+    if names.count(b"host") != 1:
         return "a request has exactly one `Host` header"
+    if names.count(b"authorization") > 1:
+        return "a request has at most one `Authorization` header"
     encodings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if encodings not in ([], [b"chunked"]):
         return "the transfer-encoding is not `chunked`"

@@ -48,6 +48,7 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
         POST + b"host: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n" + BODY,
         POST + b"host: a\r\nhost: b\r\n" + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\r\nhost: a\r\n" + LENGTH + b"\r\n" + BODY,
+        POST + b"host: a\r\nauthorization: Bearer x\r\n" + LENGTH + b"\r\n" + BODY,
         POST + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\n" + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\r\n folded: b\r\n" + LENGTH + b"\r\n" + BODY,
