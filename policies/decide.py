@@ -37,7 +37,7 @@ from policies.model import (
     Risk,
     Rule,
 )
-from policies.replacements import filled
+from policies.replacements import filled, shown
 
 _T = TypeVar("_T", str, tuple[str, str], Flag, Redaction)
 NOT_RUN = "not_run"
@@ -323,7 +323,8 @@ def _cuts(rule: Rule, part: Part, verdicts: Mapping[str, Verdict], facts: Facts)
 
     def cut(start: int, end: int, label: str, found: str) -> Redaction:
         placed = filled(do.replacement, label, found)
-        return Redaction(part.path, start, end, placed, rule.id, "redact", do.before_audit, do.reversible)
+        kept = shown(do.replacement)
+        return Redaction(part.path, start, end, placed, rule.id, "redact", do.before_audit, do.reversible, kept)
 
     spans = list(rule.when.spans(verdicts, facts))
     if not spans or any(span.end > length for span in spans):
@@ -332,12 +333,16 @@ def _cuts(rule: Rule, part: Part, verdicts: Mapping[str, Verdict], facts: Facts)
 
 
 def _united(cuts: Iterable[Redaction]) -> tuple[Redaction, ...]:
-    """Overlapping cuts become one, with the replacement of the one that begins first (the longest, if several do).
+    """Overlapping cuts become one, with the replacement that shows least; of equals that of the one that begins first.
 
     One that must not come back, or must not be kept, stays so for all of it.
     """
+
+    def order(cut: Redaction) -> tuple[object, ...]:
+        return (cut.path, cut.start, -cut.end, cut.kind != "replace", cut.shows, cut.rule, cut)
+
     united: list[Redaction] = []
-    for cut in sorted(cuts, key=lambda cut: (cut.path, cut.start, -cut.end, cut.kind != "replace", cut.rule, cut)):
+    for cut in sorted(cuts, key=order):
         last = united[-1] if united else None
         if last is None or last.path != cut.path or last.end <= cut.start:
             united.append(cut)
@@ -348,6 +353,6 @@ def _united(cuts: Iterable[Redaction]) -> tuple[Redaction, ...]:
 
 def _joined(first: Redaction, other: Redaction) -> Redaction:
     """One cut for two that overlap."""
-    said = other if first.reversible and not other.reversible else first
+    said = min((first, other), key=lambda cut: (cut.reversible, cut.shows))
     end, before_audit = max(first.end, other.end), first.before_audit or other.before_audit
     return replace(said, start=first.start, end=end, before_audit=before_audit)

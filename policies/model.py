@@ -348,6 +348,8 @@ class Redaction:
     before_audit: bool = False
     reversible: bool = False
     """Then the replacement has `{token}` in it, which whoever knows the tenant's key fills in."""
+    shows: int = field(default=0, compare=False)
+    """How many characters of what stood there the replacement may repeat."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

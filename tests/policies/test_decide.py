@@ -183,6 +183,21 @@ def test_overlapping_cuts_of_all_rules_are_united_and_sorted() -> None:
     assert (decision.action, decision.rules) == (Action.REDACT, ("keys", "marks"))
 
 
+@pytest.mark.parametrize("hidden", [(1, 7), (1, 5), (3, 9)])
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_of_cuts_that_overlap_the_one_that_shows_less_is_filled_in(
+    names: tuple[str, str], hidden: tuple[int, int]
+) -> None:
+    showing = (
+        f'- {{id: {names[0]}, on: [user], when: {{creds: {{count: {{gte: 1}}}}}}, do: {{redact: {{as: "{{last2}}"}}}}}}'
+    )
+    removing = f'- {{id: {names[1]}, on: [user], when: {{hidden: {{entity: tags}}}}, do: {{redact: {{as: "#"}}}}}}'
+    text = part("0123456789")
+    found = [says("creds", text, spans=((1, 7, "jwt"),)), says("hidden", text, spans=((*hidden, "tags"),))]
+    [cut] = decide(policy_of(f"{showing}\n{removing}"), found, facts(text)).redactions
+    assert (cut.start, cut.end, cut.replacement, cut.rule) == (1, max(7, hidden[1]), "#", names[1])
+
+
 def test_span_outside_the_text_takes_the_whole_text_with_it() -> None:
     text = part("short")
     decision = decide(policy_of(REDACT), [says("creds", text, spans=((2, 99, "jwt"),))], facts(text))
