@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from json import loads
 from pathlib import Path
@@ -27,6 +27,14 @@ ENDERS = '"}]), 0123456789'
 """What brings a JSON text nearer to its end."""
 
 
+def _number(text: str) -> Decimal | float:
+    """Exact, but for exponents that only infinity and zero come near."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return float(text)
+
+
 @dataclass(frozen=True)
 class Answered:
     text: str
@@ -40,7 +48,7 @@ class Answered:
     @property
     def value(self) -> Any:
         """Numbers as they are written: a float rounds 0.99999999999999999 to what a schema may exclude."""
-        return loads(self.text, parse_float=Decimal)
+        return loads(self.text, parse_float=_number)
 
 
 @lru_cache
