@@ -156,9 +156,18 @@ def start(directory: Path, config: Path, **variables: str) -> Gateway:
 
 
 @contextmanager
-def serving(directory: Path, *, policy: str, engine: str) -> Iterator[Gateway]:
-    """A gateway that is ready; stopped, and its log verified, at the end."""
-    gateway = start(directory, write_config(directory, policy=policy, engine=engine))
+def serving(directory: Path, *, policy: str, engine: str, more: str = "") -> Iterator[Gateway]:
+    """A gateway that is ready; stopped, and its log verified, at the end. `more` is added to its configuration."""
+    config = write_config(directory, policy=policy, engine=engine)
+    config.write_text(config.read_text() + more)
+    with running(directory, config) as gateway:
+        yield gateway
+
+
+@contextmanager
+def running(directory: Path, config: Path) -> Iterator[Gateway]:
+    """The same with a configuration that is there."""
+    gateway = start(directory, config)
     try:
         gateway.wait_ready()
         yield gateway

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,33 +9,14 @@ from typing import Any
 
 import pytest
 
-from gateway import cli
-from tests.e2e.conftest import Gateway, start, wait_until, write_config
+from tests.e2e.conftest import Gateway, serving, start, wait_until
+from tests.e2e.signing import key_of, people, run, signed
 from tests.gateway.bundles.making import POLICY
 
-OPERATOR = "gh_policy-operator-of-this-test-01"
 STRICTER = POLICY.replace(b"rules:\n", b"  more: {use: regex, pattern: 'banned'}\nrules:\n").replace(
     b"  - {id: pass",
     b"  - {id: no-more, on: [user], when: {more: {count: {gte: 1}}}, do: {block: {code: words}}}\n  - {id: pass",
 )
-
-
-def run(*arguments: object) -> int:
-    return cli.main([str(argument) for argument in arguments])
-
-
-def key_of(folder: Path, name: str) -> tuple[object, ...]:
-    return ("--key", folder / f"{name}.key", "--name", name)
-
-
-def signed(folder: Path, policy: bytes, counter: int) -> Path:
-    """A bundle that alice signed."""
-    (folder / "house.yaml").write_bytes(policy)
-    out = folder / f"{counter}.bundle"
-    assert (
-        run("policy", "sign", folder / "house.yaml", "--counter", counter, *key_of(folder, "alice"), "--out", out) == 0
-    )
-    return out
 
 
 def records(gateway: Gateway, kind: str) -> list[dict[str, Any]]:
@@ -49,22 +29,10 @@ def records(gateway: Gateway, kind: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def gateway(tmp_path: Path, scripted: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Gateway]:
     """A gateway that runs on a bundle, and the keys of two approvers and an operator."""
-    for name in ("alice", "bob"):
-        assert run("approver-key", tmp_path / f"{name}.key", "--name", name) == 0
-    people = "".join(f"{line}\n" for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    more = people(tmp_path, capsys)
     signed(tmp_path, POLICY, 1).rename(tmp_path / "house.bundle")
-    (tmp_path / "operator.key").write_text(OPERATOR)
-    config = write_config(tmp_path, policy="{bundle: house.bundle}", engine=f"{{url: '{scripted}/v1'}}")
-    digest = hashlib.sha256(OPERATOR.encode()).hexdigest()
-    operators = f"operators: [{{name: oda, sha256: {digest}, roles: [operator]}}]\n"
-    config.write_text(f"{config.read_text()}approvers:\n{people}{operators}")
-    gateway = start(tmp_path, config)
-    try:
-        gateway.wait_ready()
+    with serving(tmp_path, policy="{bundle: house.bundle}", engine=f"{{url: '{scripted}/v1'}}", more=more) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
-    assert gateway.verify().returncode == 0
 
 
 def test_a_weaker_policy_waits_for_a_second_person_and_can_be_rolled_back(

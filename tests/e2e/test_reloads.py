@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -14,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import CHAT, KEY, Gateway, start, write_config
+from tests.e2e.conftest import CHAT, KEY, Gateway, serving
+from tests.e2e.signing import OPERATOR, operators
 
 RELOADS = int(os.environ.get("GATEHOUSE_RELOADS", "1000"))
-OPERATOR = "gh_reload-operator-of-this-test-01"
 POLICY = """\
 gatehouse: policy/v1
 name: {name}
@@ -32,15 +31,9 @@ rules:
 @pytest.fixture
 def gateway(tmp_path: Path, scripted: str) -> Iterator[Gateway]:
     (tmp_path / "policy.yaml").write_text(POLICY.format(name="one"))
-    config = write_config(tmp_path, policy="{file: policy.yaml, watch: false}", engine=f"{{url: '{scripted}/v1'}}")
-    digest = hashlib.sha256(OPERATOR.encode()).hexdigest()
-    config.write_text(f"{config.read_text()}operators: [{{name: oda, sha256: {digest}, roles: [operator]}}]\n")
-    gateway = start(tmp_path, config)
-    try:
-        gateway.wait_ready()
+    policy, engine = "{file: policy.yaml, watch: false}", f"{{url: '{scripted}/v1'}}"
+    with serving(tmp_path, policy=policy, engine=engine, more=operators()) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
 
 
 def ask(gateway: Gateway, stop: threading.Event, found: Counter[Any]) -> None:

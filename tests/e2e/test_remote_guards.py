@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import Gateway, start, wait_until, write_config
+from tests.e2e.conftest import Gateway, serving, start, wait_until, write_config
 from tests.gateway.model_files import classifier
 
 POLICY = """\
@@ -105,15 +105,9 @@ def gateway(server: Server, scripted: str, tmp_path_factory: pytest.TempPathFact
     (directory / "small" / "model.safetensors").unlink()
     (directory / "key").write_text(f"{KEY}\n")
     (directory / "policy.yaml").write_text(POLICY)
-    config = write_config(directory, policy="policy.yaml", engine=f"{{url: '{scripted}/v1'}}")
-    config.write_text(config.read_text() + GUARDS.replace("URL", server.url))
-    gateway = start(directory, config)
-    try:
-        gateway.wait_ready()
+    guards, engine = GUARDS.replace("URL", server.url), f"{{url: '{scripted}/v1'}}"
+    with serving(directory, policy="policy.yaml", engine=engine, more=guards) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
-    assert gateway.verify().returncode == 0
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import cli
-from tests.e2e.conftest import CHAT, KEY, ROOT, Gateway, start, wait_until, write_config
-from tests.e2e.test_bundles import OPERATOR, records, run, signed
+from tests.e2e.conftest import CHAT, KEY, ROOT, Gateway, running, start, wait_until, write_config
+from tests.e2e.signing import key_of, people, run, signed
 from tests.e2e.test_bundles import STRICTER as ONE_RULE_MORE
+from tests.e2e.test_bundles import records
 from tests.e2e.test_reloads import check_records
 from tests.gateway.bundles.making import POLICY
 
@@ -36,27 +36,17 @@ Asked = Callable[..., tuple[int, Any]]
 @pytest.fixture
 def gateway(tmp_path: Path, scripted: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Gateway]:
     """A gateway that runs on a bundle, for ten tenants."""
-    for name in ("alice", "bob"):
-        assert run("approver-key", tmp_path / f"{name}.key", "--name", name) == 0
-    people = "".join(f"{line}\n" for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    more = people(tmp_path, capsys)
     signed(tmp_path, POLICY, 1).rename(tmp_path / "house.bundle")
-    (tmp_path / "operator.key").write_text(OPERATOR)
     config = write_config(tmp_path, policy="{bundle: house.bundle}", engine=f"{{url: '{scripted}/v1'}}")
-    digest = hashlib.sha256(OPERATOR.encode()).hexdigest()
-    operators = f"operators: [{{name: oda, sha256: {digest}, roles: [operator]}}]\n"
     keys = "".join(
         f", {{id: k{number}, tenant: tenant-{number}, sha256: {hashlib.sha256(key(number).encode()).hexdigest()}}}"
         for number in range(MORE_TENANTS)
     )
     text = config.read_text().replace("}]\n", "}" + keys + "]\n", 1)
-    config.write_text(f"{text}approvers:\n{people}{operators}")
-    gateway = start(tmp_path, config)
-    try:
-        gateway.wait_ready()
+    config.write_text(text + more)
+    with running(tmp_path, config) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
-    assert gateway.verify().returncode == 0
 
 
 def key(number: int) -> str:
@@ -79,7 +69,7 @@ def asked(gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def cosigned(folder: Path, policy: bytes, counter: int) -> Path:
     bundle = signed(folder, policy, counter)
-    assert run("policy", "cosign", bundle, "--key", folder / "bob.key", "--name", "bob") == 0
+    assert run("policy", "cosign", bundle, *key_of(folder, "bob")) == 0
     return bundle
 
 
@@ -234,11 +224,11 @@ def test_what_is_printed_says_whom_the_trial_concerns(
     there = ("--config", gateway.config, "--key-file", tmp_path / "operator.key")
     bundle = signed(tmp_path, STRICTER, 2)
     capsys.readouterr()
-    assert cli.main(["policy", "activate", str(bundle), "--trial", "25%", *map(str, there)]) == 0
+    assert run("policy", "activate", bundle, "--trial", "25%", *there) == 0
     printed = capsys.readouterr().out
     assert "in force: house 2026.11.1\n" in printed
     assert "on trial: house 2026.11.2\n" in printed
     assert "for 25% of tenants (2 of 10) until " in printed
     assert "0 exchanges, 0 compared: 0 flips of at most 1%, 0 errors of at most 1%\n" in printed
-    assert cli.main(["policy", "activate", str(bundle), "--hours", "3", *map(str, there)]) == 2
+    assert run("policy", "activate", bundle, "--hours", "3", *there) == 2
     assert "`--hours` is for a trial" in capsys.readouterr().err

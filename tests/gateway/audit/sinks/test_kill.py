@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import random
-import signal
-import threading
 from pathlib import Path
 
 from gateway.audit.merkle import leaf_hash
 from tests.gateway.audit.harness import settings_in
+from tests.gateway.audit.killing import run_and_kill
 from tests.gateway.audit.sinks.copying_process import COPIES, copying, write_copies_without_end
 from tests.gateway.audit.sinks.places import proved, same_files, start_and_stop
 
@@ -21,9 +19,7 @@ ROUNDS = int(os.environ.get("GATEHOUSE_KILL_ROUNDS", "20"))
 def test_both_copies_hold_every_promised_record_and_are_the_same(tmp_path: Path) -> None:
     rng, promised = random.Random(5), dict[int, bytes]()
     for number in range(ROUNDS):
-        for line in _run_and_kill(tmp_path, number, rng.uniform(0.0, 0.4)):
-            seq, leaf = line.split()
-            promised[int(seq)] = bytes.fromhex(leaf)
+        promised |= run_and_kill(write_copies_without_end, tmp_path, number, rng.uniform(0.0, 0.4))
         for copy in COPIES:
             leaves = [leaf_hash(line) for line in _lines(tmp_path / copy)]
             assert all(leaves[seq] == leaf for seq, leaf in promised.items()), copy
@@ -44,23 +40,3 @@ def _lines(copy: Path) -> list[bytes]:
     """Complete lines of a copy, as a crash has left it."""
     data = b"".join(file.read_bytes() for file in sorted((copy / "seg").glob("*.jsonl")))
     return data[: data.rfind(b"\n") + 1].splitlines()
-
-
-def _run_and_kill(path: Path, number: int, after_s: float) -> list[str]:
-    """What a writer promised before it was killed, some time after it began to open the log."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([write_copies_without_end.__module__])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=write_copies_without_end, args=(path, number, theirs))
-    process.start()
-    theirs.close()
-    timer = threading.Timer(after_s, os.kill, (process.pid, signal.SIGKILL))
-    timer.start()
-    with os.fdopen(os.dup(ours.fileno())) as told:
-        lines = list(told)
-    timer.join()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    ours.close()
-    process.close()
-    return [line for line in lines if line.endswith("\n")]
