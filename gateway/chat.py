@@ -67,6 +67,7 @@ class Conversation:
                     return self._refused(step)
                 return step
             raise AssertionError("an admitted exchange ends in a release or a block")
+        # Also a client that hangs up: the exchange writes its closing record when its steps are closed.
         except BaseException:
             await self._steps.aclose()
             raise

@@ -51,6 +51,7 @@ class PeerClient(httpx.AsyncClient):
         if not stream:
             try:
                 await response.aread()
+            # A caller that is cancelled while it reads, too, gives the connection back.
             except BaseException:
                 await response.aclose()
                 raise

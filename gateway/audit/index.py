@@ -39,6 +39,7 @@ def open_index(path: Path, directory: Path, told: Told | None = None, batch: int
         while not _is_caught_up(connection, directory, told, batch):
             time.sleep(_LET_PASS_S)
         finish(connection)
+    # Whoever gets no connection cannot close it, whatever the reason.
     except BaseException:
         connection.close()
         raise

@@ -57,6 +57,7 @@ def open_writer(
         end = End(found.tree, found.leaf, found.wall_ns, found.epoch)
         writer = BatchWriter(store, checkpoints, keys, clock, _constants(settings, clock), end)
         _tell(writer, [*found.reports, first])
+    # Files that were opened for a writer that is not to be: closed whatever the reason, which goes on.
     except BaseException:
         store.close()
         checkpoints.close()

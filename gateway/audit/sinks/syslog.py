@@ -64,6 +64,7 @@ class SyslogSink:
         plain = socket.create_connection((self._place.host, self._place.port), CONNECT_S)
         try:
             connection = context.wrap_socket(plain, server_hostname=self._place.server_name or self._place.host)
+        # Whoever gets no connection cannot close it, whatever the reason.
         except BaseException:
             plain.close()
             raise
