@@ -106,8 +106,7 @@ def testing() -> Iterable[str]:
 
         async def all_cases(policy: Policy = policy, rehearsal: Rehearsal = rehearsal) -> None:
             for _ in range(5):
-                for case in policy.cases:
-                    await rehearsal.run(case)
+                await rehearsal.run_all()
 
         spent = seconds(lambda work=all_cases: asyncio.run(work()), 7) / 5  # type: ignore[misc]
         rate = f"{len(policy.cases) / spent:>6.0f} a second"

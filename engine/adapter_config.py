@@ -8,13 +8,13 @@ wrong. Patterns of names are matched as names: the file's author gives us no reg
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from engine.config_shared import read_object
 from engine.errors import ModelRefused
 from engine.shape import wrong
 
@@ -62,14 +62,7 @@ class AdapterConfig:
 
 def read_adapter_config(directory: Path) -> AdapterConfig:
     """ModelRefused with code `config_invalid`, `adapter_unsupported` or `adapter_too_large`."""
-    path = directory / NAME
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as exc:
-        raise ModelRefused("config_invalid", f"`{path}` cannot be read as JSON") from exc
-    if not isinstance(raw, dict):
-        raise ModelRefused("config_invalid", f"`{path}` is not a JSON object")
-    return parse_adapter_config(raw)
+    return parse_adapter_config(read_object(directory / NAME))
 
 
 def parse_adapter_config(raw: Raw) -> AdapterConfig:

@@ -8,12 +8,11 @@ mathematics in a way this version does not compute is refused; ignoring it would
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.config_dense import DENSE_ARCHITECTURES, parse_dense
-from engine.config_shared import Raw, read_rope, refuse_unless_neutral
+from engine.config_shared import Raw, read_object, read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
 from engine.shape import LayerConfig, ModelConfig, wrong
 
@@ -24,14 +23,7 @@ NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "quantization_config":
 
 def read_config(directory: Path) -> ModelConfig:
     """ModelRefused with code `config_invalid` or `model_unsupported`."""
-    path = directory / "config.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as exc:
-        raise ModelRefused("config_invalid", f"`{path}` cannot be read as JSON") from exc
-    if not isinstance(raw, dict):
-        raise ModelRefused("config_invalid", f"`{path}` is not a JSON object")
-    return parse_config(raw)
+    return parse_config(read_object(directory / "config.json"))
 
 
 def parse_config(raw: Raw) -> ModelConfig:

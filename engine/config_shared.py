@@ -1,14 +1,27 @@
-"""What the dialects of config.json have in common: rotary positions, and values that must be neutral."""
+"""What the dialects of config.json have in common: how it is read, rotary positions, values that must be neutral."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from engine.errors import ModelRefused
 from engine.shape import RopeScaling
 
 Raw: TypeAlias = Mapping[str, Any]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object. ModelRefused with code `config_invalid` if it does not."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise ModelRefused("config_invalid", f"`{path}` cannot be read as JSON") from exc
+    if not isinstance(raw, dict):
+        raise ModelRefused("config_invalid", f"`{path}` is not a JSON object")
+    return raw
 
 
 def read_rope(raw: Raw, default_theta: float) -> tuple[float, RopeScaling | None]:

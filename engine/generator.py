@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from engine.adapters import Adapter, load_adapter
 from engine.chain import Chain, chained
 from engine.chat_format import ChatFormat
 from engine.config import read_config
+from engine.config_shared import read_object
 from engine.constraint import Constraints
 from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
@@ -158,13 +158,7 @@ def _defaults(directory: Path) -> Sampling:
 
 def _json(path: Path) -> dict[str, Any]:
     """An object, empty when there is no such file."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (ValueError, RecursionError) as exc:
-        raise ModelRefused("config_invalid", f"`{path}` cannot be read as JSON") from exc
-    if not isinstance(raw, dict):
-        raise ModelRefused("config_invalid", f"`{path}` is not a JSON object")
-    return raw
+    return read_object(path) if path.exists() else {}
 
 
 def _stop_ids(directory: Path) -> frozenset[int]:

@@ -23,6 +23,13 @@ class KeyEntry:
     caller: Caller
 
 
+def bearer_digest(authorization: str) -> str:
+    """What the key in an `Authorization` header is stored and looked up by; empty for another scheme."""
+    scheme, _, key = authorization.partition(" ")
+    digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
+    return digest if scheme.lower() == "bearer" else ""
+
+
 class KeyRing:
     """All keys that are in force."""
 
@@ -33,9 +40,7 @@ class KeyRing:
         """The caller an `Authorization` header stands for. Raises Unauthenticated."""
         if authorization is None:
             raise Unauthenticated("missing_api_key", "no API key: send `Authorization: Bearer KEY`")
-        scheme, _, key = authorization.partition(" ")
-        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        caller = self._callers.get(digest)
-        if scheme.lower() != "bearer" or caller is None:
+        caller = self._callers.get(bearer_digest(authorization))
+        if caller is None:
             raise Unauthenticated("invalid_api_key", "the API key is not one of this gateway's")
         return caller

@@ -7,7 +7,6 @@ that nobody signs what would not load. What comes into force is decided by the g
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import load_private
 from gateway.audit.note import Signer
-from gateway.bundles.admission import rehearsed
 from gateway.bundles.bundle import Bundle, described, make_bundle, open_bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.gather import gathered
@@ -27,6 +25,7 @@ from gateway.bundles.manifest import POLICY, Manifest
 from gateway.config import load_config
 from gateway.in_force_commands import add_in_force_commands
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, as_text, check_file, known_guards
+from gateway.rehearsal import failing
 from policies.errors import FileErrors
 from policies.model import Policy
 
@@ -107,7 +106,7 @@ def _sign(arguments: argparse.Namespace) -> int:
     if checked.policy is None:
         print(as_text(checked), file=sys.stderr)
         return checked.status
-    failed = [case.case.name for case in asyncio.run(rehearsed(checked.policy)) if not case.passed]
+    failed = failing(checked.policy)
     if failed:
         print(f"{arguments.file}: {len(failed)} tests fail; see `gatehouse policy test`", file=sys.stderr)
         return PROBLEMS

@@ -73,8 +73,7 @@ def _cover(file: Path, known: Mapping[str, GuardFacts], args: argparse.Namespace
 async def rehearsed(policy: Policy) -> tuple[tuple[Rehearsed, ...], Coverage]:
     """All tests of the policy, and what they tried of it."""
     watching, conditions = watched(policy)
-    rehearsal = Rehearsal(watching)
-    cases = tuple([await rehearsal.run(case) for case in policy.cases])
+    cases = await Rehearsal(watching).run_all()
     deciding = frozenset[str]().union(*(case.deciding | case.shadow for case in cases))
     return cases, coverage(policy, conditions, deciding)
 

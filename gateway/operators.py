@@ -7,12 +7,12 @@ any stored key. Without `operators` in the configuration every `/admin` route re
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.auth import bearer_digest
 from gateway.errors import Forbidden, Unauthenticated
 from policies import fields
 from policies.errors import Problems
@@ -63,10 +63,8 @@ class OperatorRing:
         """The operator an `Authorization` header stands for. Raises Unauthenticated."""
         if authorization is None:
             raise Unauthenticated("missing_operator_key", "no operator key: send `Authorization: Bearer KEY`")
-        scheme, _, key = authorization.partition(" ")
-        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        found = self._operators.get(digest)
-        if scheme.lower() != "bearer" or found is None:
+        found = self._operators.get(bearer_digest(authorization))
+        if found is None:
             raise Unauthenticated("invalid_operator_key", "the key is not that of one of this gateway's operators")
         return found
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 from pathlib import Path
+
+from gateway.audit.files import OsFiles, write_new_file
 
 DIRECTORY = "policies"
 """Below the state directory, beside the log."""
@@ -25,12 +26,9 @@ def keep_copy(directory: Path, source: bytes, digest: str) -> None:
     if path is None or path.is_file():
         return
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(source)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    files = OsFiles()
+    write_new_file(files, path, source)
+    files.sync_directory(directory)
 
 
 def copy_of(directory: Path, digest: str) -> Path | None:

@@ -19,7 +19,8 @@ from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
 from gateway.bundles.store import BundleStore, State
 from gateway.jsonstrict import Json
-from policies.load import load_policy
+from policies.extending import read_file
+from policies.load import parse_policy
 from policies.model import Policy
 from policies.vocabulary import GuardFacts
 
@@ -75,7 +76,8 @@ class FileSource:
         self._path = path
 
     def first(self, known: Known) -> Found:
-        return Found(load_policy(self._path, known), self._path.read_bytes())
+        text = read_file(self._path)
+        return Found(parse_policy(text, str(self._path), known), text)
 
     def again(self, known: Known, in_force: Policy) -> Found:
         return self.first(known)

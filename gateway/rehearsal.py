@@ -99,6 +99,10 @@ class Rehearsal:
         differences, seconds = tuple(_differences(case.expect, outcome)), time.perf_counter() - begun
         return Rehearsed(case, differences, frozenset(outcome.rules), frozenset(outcome.shadow), seconds)
 
+    async def run_all(self) -> tuple[Rehearsed, ...]:
+        """Every case of the policy, in order."""
+        return tuple([await self.run(case) for case in self._policy.cases])
+
     def _in_force(self, case: Case) -> InForce:
         guards = {name: self._guard(spec, case.fakes) for name, spec in self._policy.detectors.items()}
         identities = {name: guard.identity for name, guard in guards.items()}
@@ -121,6 +125,11 @@ class _Keeps(NothingKept):
     async def keep(self, exchange: Exchange, level: str, value: Json) -> Record:
         self.kept += [value] if exchange.policy.audit.keeps else []
         return {}
+
+
+def failing(policy: Policy) -> list[Rehearsed]:
+    """The tests of the policy that do not pass. Blocks: not for an event loop."""
+    return [case for case in asyncio.run(Rehearsal(policy).run_all()) if not case.passed]
 
 
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:

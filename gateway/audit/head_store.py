@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.audit.errors import AuditError, AuditUnavailable, HeadConflict
 from gateway.audit.note import Checkpoint
+from gateway.transaction import immediate
 
 _WAIT_S = 2.0
 _TABLE = "CREATE TABLE IF NOT EXISTS head(origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL) STRICT"
@@ -58,18 +59,12 @@ class HeadStore:
     def swap(self, head: Head) -> None:
         """Put the head in place of our last one. HeadConflict: another's is there; AuditUnavailable: no answer."""
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
+            with immediate(self._database):
                 # After an error nobody knows whether our last try got through: both are ours.
                 if self._read() not in (self._last, self._tried):
                     raise HeadConflict(f"head store `{self._path}`: another process goes on with this log")
                 self._tried = head
                 self._database.execute("INSERT OR REPLACE INTO head VALUES (?,?,?)", (self._origin, *head))
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
         except sqlite3.Error as exc:
             raise AuditUnavailable(f"head store `{self._path}`: {exc}") from exc
         self._last = head

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from gateway.audit.index_fields import COLUMNS, EXACT, Indexed, day_of, tallied
 from gateway.audit.merkle import leaf_hash
+from gateway.transaction import immediate
 
 LAYOUT: Final = 2
 _PATIENCE_S: Final = 60.0
@@ -147,15 +148,10 @@ def write(connection: sqlite3.Connection, batch: Batch) -> Place:
 @contextmanager
 def _writing(connection: sqlite3.Connection, seen: Place | None) -> Iterator[None]:
     """A transaction that begins where the index is as it was seen."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with immediate(connection):
         if place_of(connection) != seen:
             raise Overtaken
         yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _widen_spans(connection: sqlite3.Connection, seqs: list[int], times: list[int]) -> None:

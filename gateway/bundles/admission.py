@@ -6,7 +6,6 @@ person alone can tighten, never loosen. Every check is made on the bytes that ar
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from gateway.bundles.bundle import Bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
 from gateway.bundles.store import BundleStore
-from gateway.rehearsal import Rehearsal, Rehearsed
+from gateway.rehearsal import failing
 from policies.diff import diff
 from policies.errors import PolicyErrors
 from policies.load import load_policy
@@ -82,7 +81,7 @@ def admit(
     is_weaker = in_force is not None and diff(in_force, policy).is_weaker
     if is_weaker and len(signers) < approval.needed_to_weaken:
         raise BundleError("bundle_unsigned", _too_few(signers, approval.needed_to_weaken, " that weakens the policy"))
-    failed = [case for case in asyncio.run(rehearsed(policy)) if not case.passed]
+    failed = failing(policy)
     if failed:
         raise BundleError("bundle_tests", f"{len(failed)} of {len(policy.cases)} tests of the policy fail")
     return Admitted(bundle, policy, signers, is_weaker)
@@ -96,12 +95,6 @@ def _loaded(bundle: Bundle, store: BundleStore, known: Mapping[str, GuardFacts])
     if policy.digest != bundle.manifest.digest:
         raise BundleError("bundle_invalid", f"the policy means `{policy.digest}` here, not what was signed")
     return policy
-
-
-async def rehearsed(policy: Policy) -> list[Rehearsed]:
-    """Every test of the policy, as `gatehouse policy test` runs it."""
-    rehearsal = Rehearsal(policy)
-    return [await rehearsal.run(case) for case in policy.cases]
 
 
 def _too_few(signers: tuple[str, ...], needed: int, what: str) -> str:

@@ -8,19 +8,20 @@ The directory is not trusted: bundles are checked again, signatures included, wh
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gateway.audit.files import OsFiles, write_new_file
 from gateway.bundles.bundle import Bundle, open_bundle
 from gateway.bundles.errors import BundleError
 
 _STATE: Final = "state.json"
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _HISTORY: Final = 50
+_FILES: Final = OsFiles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +109,8 @@ class BundleStore:
     def _put(self, name: str, content: bytes) -> None:
         path = self._directory / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_new_file(_FILES, path, content)
+        _FILES.sync_directory(path.parent)
 
 
 def _read(folder: Path, wanted: Mapping[str, bytes]) -> dict[str, bytes]:

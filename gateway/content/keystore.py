@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from typing import Any, Final
 from gateway.content.errors import ContentError, ContentMissing
 from gateway.content.keys import KEY_BYTES, MasterKey, Place, unwrap_dek, wrap_dek
 from gateway.content.segments import Spot
+from gateway.transaction import immediate
 
 _WAIT_S: Final = 5.0
 _SELECT: Final = (
@@ -82,17 +82,9 @@ class Keystore:
     def close(self) -> None:
         self.database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and nobody else writes meanwhile. Durable when left in order."""
-        self.database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.database.execute("COMMIT")
-        except BaseException:
-            if self.database.in_transaction:
-                self.database.execute("ROLLBACK")
-            raise
+        return immediate(self.database)
 
     def _claim(self) -> None:
         known = self._one("SELECT value FROM meta WHERE name = 'check'", ())
