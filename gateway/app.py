@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.admission import Admission
 from gateway.auth import KeyRing
 from gateway.body import read_body
 from gateway.chat import Conversation
 from gateway.claims import claimed
 from gateway.disconnect import Client, ClientGone, unless_gone
+from gateway.door import Door, Visit
 from gateway.edge import Edge
 from gateway.entries import Exchange, refusal
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated
@@ -34,15 +34,11 @@ from gateway.logs import log_bug
 from gateway.metrics import Metrics
 from gateway.moderations import moderate, read_inputs
 from gateway.pipeline import InForce, Pipeline
-from gateway.records import Records
+from gateway.records import Book
 from gateway.render import error_body
 from gateway.transcript import Keeper, NothingKept
 from gateway.upstream import Upstream
 from gateway.wire import parse_chat
-
-
-def _nobody(_caller: Caller) -> InForce | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +46,13 @@ class Gate:
     """What the routes work with. Built once by gateway/front.py."""
 
     keys: KeyRing
-    admission: Admission
-    in_force: Callable[[Caller, str], InForce]
-    """The policy and guards that decide for this caller in the exchange of this id; an exchange asks once."""
+    door: Door
     pipeline: Pipeline
     upstream: Upstream
-    records: Records
+    records: Book
+    """For what never comes in."""
     health: Health
     metrics: Metrics
-    bound: Callable[[Caller], InForce | None] = _nobody
-    """The policy for some callers alone; None: `in_force` is theirs."""
     keeper: Keeper = field(default_factory=NothingKept)
     """Of text, where a policy has it kept."""
 
@@ -75,20 +68,20 @@ class _Call:
         self.ledger = Ledger(gate.records)
         self._begun = time.perf_counter()
         self._open = True
-        self._admitted = False
+        self._visit: Visit | None = None
         gate.metrics.in_flight.inc()
 
-    def authenticate(self) -> Caller:
+    async def authenticate(self) -> Caller:
         self.caller = self.gate.keys.caller(self.request.headers.get("authorization"))
-        self.gate.admission.enter(self.caller.key_id)
-        self._admitted = True
+        self._visit = await self.gate.door.enter(self.caller, self.id)
+        self.ledger = Ledger(self._visit.records)
         self.caller = claimed(self.caller, self.request.headers)
         return self.caller
 
     def in_force(self) -> InForce:
         """The policy for this caller, at this moment."""
-        assert self.caller is not None
-        return self.gate.bound(self.caller) or self.gate.in_force(self.caller, self.id)
+        assert self._visit is not None
+        return self._visit.in_force()
 
     def exchange(self, in_force: InForce) -> Exchange:
         assert self.caller is not None
@@ -99,8 +92,8 @@ class _Call:
         """Count the exchange, once."""
         if self._open:
             self._open = False
-            if self._admitted and self.caller:
-                self.gate.admission.leave(self.caller.key_id)
+            if self._visit is not None:
+                self._visit.leave()
             self.gate.metrics.in_flight.dec()
             self.gate.metrics.exchanges.labels(self.route, outcome, code).inc()
             self.gate.metrics.seconds.labels(self.route).observe(time.perf_counter() - self._begun)
@@ -178,7 +171,7 @@ def make_admin_app(health: Health, metrics: Metrics, routes: Iterable[Route] = (
 
 
 async def _chat(call: _Call) -> Response:
-    call.authenticate()
+    await call.authenticate()
     in_force = call.in_force()
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
@@ -190,7 +183,7 @@ async def _chat(call: _Call) -> Response:
 
 
 async def _moderations(call: _Call) -> Response:
-    call.authenticate()
+    await call.authenticate()
     in_force = call.in_force()
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
@@ -203,7 +196,7 @@ async def _moderations(call: _Call) -> Response:
 
 
 async def _models(call: _Call) -> Response:
-    call.authenticate()
+    await call.authenticate()
     names = await call.gate.upstream.models()
     call.end("allow", "")
     rows: list[Json] = [_model_row(name) for name in names]
@@ -211,7 +204,7 @@ async def _models(call: _Call) -> Response:
 
 
 async def _model(call: _Call) -> Response:
-    call.authenticate()
+    await call.authenticate()
     name = call.request.path_params["name"]
     await call.gate.upstream.served_as(name)
     call.end("allow", "")

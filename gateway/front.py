@@ -46,6 +46,7 @@ from gateway.audit_metrics import AuditMetrics
 from gateway.auth import KeyRing
 from gateway.config import STARTER_MODEL, Config, load_config
 from gateway.content.office import open_keeping
+from gateway.door import OwnDoor
 from gateway.edge import Edge
 from gateway.errors import ConfigError, Unavailable
 from gateway.file_watch import changes
@@ -139,9 +140,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         reviews = ReviewDesk()
         gate = Gate(
             keys=KeyRing(config.keys),
-            admission=Admission(config.concurrency, anchoring.trouble),
-            in_force=policy.for_exchange,
-            bound=bound.current,
+            door=OwnDoor(Admission(config.concurrency, anchoring.trouble), records, policy.for_exchange, bound.current),
             pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=upstream,
             records=records,

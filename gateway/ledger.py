@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.audit.receipt import HEADER
 from gateway.entries import Record
-from gateway.records import Records
+from gateway.records import Book
 
 RECEIPT: Final = HEADER.lower()
 """The header's name, as ASGI wants it; in a stream, the beginning of the comment that holds the same."""
@@ -19,7 +19,7 @@ RECEIPT: Final = HEADER.lower()
 class Ledger:
     """Appends one call's records. Raises what Records raises."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Book) -> None:
         self._records = records
         self.opened = False
         """Whether the log holds an admission or an end of this call. From then on whoever opened it writes the end."""
@@ -28,9 +28,10 @@ class Ledger:
 
     async def append(self, record: Record) -> int:
         """The number of the record, once it is durable."""
-        written = await self._records.append(record)
         if record.get("stage") == "complete":
-            self.receipt = self._records.sign(written)
+            written, self.receipt = await self._records.append_signed(record)
+        else:
+            written = await self._records.append(record)
         self.opened = self.opened or record.get("stage") in ("admit", "complete")
         return written.seq
 

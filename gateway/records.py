@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.log import AuditLog
@@ -25,8 +25,29 @@ def _without_floats(record: Record) -> Mapping[str, RecordJson]:
     return cast(Mapping[str, RecordJson], record)
 
 
+class Book(Protocol):
+    """Where the records of calls go. Raises Unavailable when one cannot be made durable: no record, no answer."""
+
+    async def append(self, record: Record) -> Receipt:
+        """The record's place in the log, once it is durable."""
+        ...
+
+    async def append_signed(self, record: Record) -> tuple[Receipt, str]:
+        """The same, with what a client may keep as proof that the record is in the log."""
+        ...
+
+    async def append_failed_login(self, record: Record) -> None:
+        """Record a failed log-in, unless this second has had enough of them."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """`ok`, or the code of why an exchange that begins now could not be recorded."""
+        ...
+
+
 class Records:
-    """Appends records. Raises Unavailable when one cannot be made durable: no record, no answer."""
+    """The Book of the process that has the log."""
 
     def __init__(self, log: AuditLog, metrics: Metrics, failed_logins_per_s: float = 1.0) -> None:
         self._log, self._metrics, self._auth_rate = log, metrics, failed_logins_per_s
@@ -34,7 +55,6 @@ class Records:
         self._suppressed = 0
 
     async def append(self, record: Record) -> Receipt:
-        """The record's place in the log, once it is durable."""
         try:
             receipt = await self._log.append(_without_floats(record))
         except AuditUnavailable as exc:
@@ -43,9 +63,9 @@ class Records:
         self._count_guard_errors(record.get("decision"))
         return receipt
 
-    def sign(self, receipt: Receipt) -> str:
-        """What a client may keep as proof that the record is in the log."""
-        return self._log.sign_receipt(receipt)
+    async def append_signed(self, record: Record) -> tuple[Receipt, str]:
+        receipt = await self.append(record)
+        return receipt, self._log.sign_receipt(receipt)
 
     def _count_guard_errors(self, decision: Json) -> None:
         errors = decision.get("errors") if isinstance(decision, dict) else None
@@ -54,7 +74,6 @@ class Records:
                 self._metrics.guard_errors.labels(error["detector"], error["kind"]).inc()
 
     async def append_failed_login(self, record: Record) -> None:
-        """Record a failed log-in, unless this second has had enough of them."""
         now = time.monotonic()
         self._allowance = min(_AUTH_BURST, self._allowance + (now - self._refilled) * self._auth_rate)
         self._refilled = now
@@ -72,5 +91,4 @@ class Records:
 
     @property
     def state(self) -> str:
-        """`ok`, or the code of why an exchange that begins now could not be recorded."""
         return self._log.state

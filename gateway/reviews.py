@@ -22,7 +22,7 @@ from gateway.jsonstrict import Json
 from gateway.rewrite import kept_parts
 from guards.verdict import Part
 from policies.ballots import Ballot, State
-from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision
+from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Review
 
 MOST_HELD: Final = 1_000
 _MESSAGES: Final = {
@@ -47,6 +47,11 @@ class Reviewers(Protocol):
         ...
 
 
+def concluded(decision: Decision, state: State) -> Decision:
+    """The decision after its review: as it was, or a block."""
+    return decision if state is State.APPROVED else refused(decision, state)
+
+
 def refused(decision: Decision, state: State) -> Decision:
     """The block that a review came to."""
     code = REVIEW_DENIED if state is State.DENIED else REVIEW_EXPIRED
@@ -55,14 +60,36 @@ def refused(decision: Decision, state: State) -> Decision:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What people are to decide: of which exchange, by which rules, on which text."""
+
+    record: Record
+    """What every record of the exchange says of it."""
+    reviews: tuple[tuple[str, Review], ...]
+    """(rule, what it asks for)."""
+    parts: tuple[Part, ...] = field(repr=False)
+    requesters: tuple[str, ...]
+    """Who may have no say where a rule wants somebody else."""
+
+    @classmethod
+    def of(cls, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str) -> Matter:
+        """What a decision wants reviewed. Reviewers see no more than the model server would."""
+        shown = tuple(kept_parts(parts, decision.redactions))
+        return cls(exchange.record("", "progress"), decision.reviews, shown, (exchange.caller.key_id, person))
+
+    @property
+    def seconds(self) -> float:
+        """How long it may wait."""
+        return min(review.timeout_ms for _, review in self.reviews) / 1000
+
+
 @dataclass(slots=True)
 class Held:
     """One exchange that waits."""
 
     id: str
-    exchange: Exchange
-    decision: Decision
-    parts: tuple[Part, ...] = field(repr=False)
+    matter: Matter
     ballot: Ballot
     until: float
     """Seconds since 1970."""
@@ -71,14 +98,14 @@ class Held:
 
     def row(self) -> dict[str, Json]:
         """What a list says of it."""
-        caller = self.exchange.caller
+        matter = self.matter
         return {
             "id": self.id,
-            "request": self.exchange.id,
-            "tenant": caller.tenant,
-            "app": caller.app,
-            "rules": [rule for rule, _ in self.decision.reviews],
-            "queues": [*sorted({review.queue for _, review in self.decision.reviews})],
+            "request": matter.record["req"],
+            "tenant": matter.record["tenant"],
+            "app": matter.record["app"],
+            "rules": [rule for rule, _ in matter.reviews],
+            "queues": [*sorted({review.queue for _, review in matter.reviews})],
             "quorum": self.ballot.quorum,
             "approved_by": [*self.ballot.approved_by],
             "until": int(self.until),
@@ -86,7 +113,9 @@ class Held:
 
     def shown(self) -> dict[str, Json]:
         """The same with what is to be judged."""
-        parts: list[Json] = [{"part": part.path, "scope": str(part.scope), "text": part.text} for part in self.parts]
+        parts: list[Json] = [
+            {"part": part.path, "scope": str(part.scope), "text": part.text} for part in self.matter.parts
+        ]
         return self.row() | {"parts": parts}
 
 
@@ -101,29 +130,25 @@ class ReviewDesk:
         self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
         """Hold the exchange until people have had their say, or its time is up."""
+        state = await self.hold(log, Matter.of(exchange, decision, parts, person))
+        return concluded(decision, state)
+
+    async def hold(self, log: Log, matter: Matter) -> State:
+        """How it was decided. Raises Unavailable; one that is cancelled is recorded as abandoned."""
         if len(self._held) >= MOST_HELD:
             raise Unavailable("review_unavailable", "too many exchanges wait for a review already")
-        wanted = [review for _, review in decision.reviews]
-        seconds = min(review.timeout_ms for review in wanted) / 1000
-        ballot = Ballot.of(wanted, (exchange.caller.key_id, person))
-        held = Held(
-            exchange_id(),
-            exchange,
-            decision,
-            tuple(kept_parts(parts, decision.redactions)),
-            ballot,
-            self._clock() + seconds,
-        )
+        ballot = Ballot.of((review for _, review in matter.reviews), matter.requesters)
+        held = Held(exchange_id(), matter, ballot, self._clock() + matter.seconds)
         outcome = "abandoned"
         try:
-            await unbroken(self._open(log, held, int(seconds)))
-            state = await _decided(held, seconds)
+            await unbroken(self._open(log, held, int(matter.seconds)))
+            state = await _decided(held, matter.seconds)
             outcome = str(state)
         finally:
             if self._held.pop(held.id, None) is not None:
                 kind = "review.expire" if outcome == State.EXPIRED else "review.close"
                 await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
-        return decision if state is State.APPROVED else refused(decision, state)
+        return state
 
     async def _open(self, log: Log, held: Held, timeout_s: int) -> None:
         """From its record on it is held, so that whatever ends it is recorded, too."""
@@ -148,7 +173,7 @@ class ReviewDesk:
             if why := held.ballot.objection(name):
                 raise Conflict("vote_refused", f"the vote does not count: {why}")
             said: Json = {"id": held.id, "vote": "approve" if approve else "deny"}
-            await log.append(record | {"review": said, "tenant": held.exchange.caller.tenant})
+            await log.append(record | {"review": said, "tenant": held.matter.record["tenant"]})
             if held.id not in self._held:
                 raise Conflict("vote_refused", "the vote does not count: it is decided")
             held.ballot.cast(name, approve)
@@ -171,6 +196,7 @@ async def _appended(log: Log, record: Record) -> None:
 
 
 def _record(held: Held, kind: str, more: dict[str, Json]) -> Record:
-    rules: list[Json] = [{"rule": rule, "queue": review.queue} for rule, review in held.decision.reviews]
-    said: dict[str, Json] = {"id": held.id, "rules": rules, "parts": len(held.parts)}
-    return held.exchange.record(kind, "progress") | {"review": said | more}
+    matter = held.matter
+    rules: list[Json] = [{"rule": rule, "queue": review.queue} for rule, review in matter.reviews]
+    said: dict[str, Json] = {"id": held.id, "rules": rules, "parts": len(matter.parts)}
+    return matter.record | {"type": kind, "review": said | more}

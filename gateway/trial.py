@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.entries import policy_identity
 from gateway.exchange import Caller
@@ -91,12 +91,17 @@ class Terms:
         return {"by": str(self.by), "share_ppm": self.share_ppm, **bounds}
 
 
-class _Outcome(IntEnum):
+class Outcome(IntEnum):
     """The worst that was seen of an exchange."""
 
     SAME = 0
     UNKNOWN = 1
     FLIP = 2
+
+
+Note: TypeAlias = Callable[[Outcome | None, Outcome, tuple[str, str], bool], None]
+"""Told of an exchange: the worst seen of it before, the worst now, what differs, whether it lacked a verdict for the
+first time."""
 
 
 @dataclass(slots=True)
@@ -106,17 +111,17 @@ class Counts:
     exchanges: int = 0
     errors: int = 0
     """Those with a decision that lacked a verdict."""
-    outcomes: Counter[_Outcome] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
     flipped: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(the policy in force, the candidate) -> how many first differed so."""
 
     @property
     def flips(self) -> int:
-        return self.outcomes[_Outcome.FLIP]
+        return self.outcomes[Outcome.FLIP]
 
     @property
     def unknown(self) -> int:
-        return self.outcomes[_Outcome.UNKNOWN]
+        return self.outcomes[Outcome.UNKNOWN]
 
     def exceeded(self, terms: Terms) -> End | None:
         """The bound that does not hold any more."""
@@ -151,9 +156,11 @@ class Trial:
         """`tenants` are all for whom the policy in force decides. Who is drawn depends on `key`, which nobody knows."""
         self.found, self.candidate, self.terms, self.who = found, candidate, terms, dict(who or {})
         self.counts = Counts()
+        self.id = secrets.token_hex(8)
+        """By which processes that decide for the same gateway mean the same trial."""
         self.until_s = time.time() + terms.duration_s
-        self._stable, self._exceeded, self._is_open = stable, exceeded, True
-        self._scopes = _asked_the_same(candidate.policy, stable)
+        self.stable, self._exceeded, self._is_open = stable, exceeded, True
+        self._comparison = Comparison(candidate.policy, stable)
         self._key = key or secrets.token_bytes(32)
         self._of = len(tenants)
         is_drawn = terms.by is By.TENANT
@@ -171,13 +178,13 @@ class Trial:
 
     def pair(self) -> InForce:
         """The candidate for one exchange."""
-        return replace(self.candidate, told=_Watched(self).told)
+        return watched(self.candidate, self._comparison, self.note)
 
     def close(self) -> None:
         """Count nothing more: what is said of the trial from here on is its result."""
         self._is_open = False
 
-    def note(self, was: _Outcome | None, now: _Outcome, kind: tuple[str, str], *, is_error: bool) -> None:
+    def note(self, was: Outcome | None, now: Outcome, kind: tuple[str, str], is_error: bool) -> None:
         """An exchange was decided, for the first time or again with a worse outcome."""
         if not self._is_open:
             return
@@ -187,24 +194,18 @@ class Trial:
             self.counts.outcomes[was] -= 1
         self.counts.outcomes[now] += 1
         self.counts.errors += is_error
-        if now is _Outcome.FLIP and was is not _Outcome.FLIP:
+        if now is Outcome.FLIP and was is not Outcome.FLIP:
             self.counts.flipped[kind] += 1
         end = self.counts.exceeded(self.terms)
         if end is not None:
             self.close()
             self._exceeded(self, end)
 
-    def compared(self, findings: Sequence[Finding], facts: Facts) -> Decision | None:
-        """What the policy in force says of the same; None: it would have asked something else."""
-        if any(part.scope not in self._scopes for part in facts.parts):
-            return None
-        return decide(self._stable, findings, facts)
-
     def fields(self) -> dict[str, Json]:
         """Whom the trial concerns, and within which bounds."""
         drawn: dict[str, Json] = {"tenants": len(self._drawn), "tenants_of": self._of} if self._drawn else {}
         until = str(int(self.until_s * 1e9))
-        return {**self.terms.fields(), **drawn, "until": until, "in_force": self._stable.digest}
+        return {**self.terms.fields(), **drawn, "until": until, "in_force": self.stable.digest}
 
     def as_json(self) -> dict[str, Json]:
         """All of it, for operators."""
@@ -212,25 +213,43 @@ class Trial:
         return {"policy": policy, **self.found.record_fields(), **self.fields(), **self.counts.fields()}
 
 
+class Comparison:
+    """What another policy says of the same findings."""
+
+    def __init__(self, candidate: Policy, stable: Policy) -> None:
+        self._stable, self._scopes = stable, _asked_the_same(candidate, stable)
+
+    def compared(self, findings: Sequence[Finding], facts: Facts) -> Decision | None:
+        """None: it would have asked something else."""
+        if any(part.scope not in self._scopes for part in facts.parts):
+            return None
+        return decide(self._stable, findings, facts)
+
+
+def watched(candidate: InForce, comparison: Comparison, note: Note) -> InForce:
+    """The candidate for one exchange, whose decisions are noted."""
+    return replace(candidate, told=_Watched(comparison, note).told)
+
+
 class _Watched:
     """What was seen so far of one exchange."""
 
-    __slots__ = ("_is_error", "_outcome", "_trial")
+    __slots__ = ("_comparison", "_is_error", "_note", "_outcome")
 
-    def __init__(self, trial: Trial) -> None:
-        self._trial, self._is_error = trial, False
-        self._outcome: _Outcome | None = None
+    def __init__(self, comparison: Comparison, note: Note) -> None:
+        self._comparison, self._note, self._is_error = comparison, note, False
+        self._outcome: Outcome | None = None
 
     def told(self, findings: Sequence[Finding], facts: Facts, decision: Decision) -> None:
         """The candidate decided."""
-        was, stable = self._outcome, self._trial.compared(findings, facts)
-        now, kind = _Outcome.UNKNOWN, ("", "")
+        was, stable = self._outcome, self._comparison.compared(findings, facts)
+        now, kind = Outcome.UNKNOWN, ("", "")
         if stable is not None:
             is_flip = (stable.action, stable.code) != (decision.action, decision.code)
-            now, kind = _Outcome(_Outcome.FLIP if is_flip else _Outcome.SAME), (_name(stable), _name(decision))
+            now, kind = Outcome(Outcome.FLIP if is_flip else Outcome.SAME), (_name(stable), _name(decision))
         is_error = bool(decision.errors) and not self._is_error
-        self._outcome, self._is_error = max(now, was or _Outcome.SAME), self._is_error or is_error
-        self._trial.note(was, self._outcome, kind, is_error=is_error)
+        self._outcome, self._is_error = max(now, was or Outcome.SAME), self._is_error or is_error
+        self._note(was, self._outcome, kind, is_error)
 
 
 def _name(decision: Decision) -> str:

@@ -9,6 +9,7 @@ exchanges are promised.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.content.errors import ContentUnavailable
@@ -28,6 +29,23 @@ class Log(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is kept of an exchange, in which class, and under whose token."""
+
+    exchange: str
+    tenant: str
+    subject: str
+    retention: str
+    level: str
+    value: Json = field(repr=False)
+
+    @classmethod
+    def of(cls, exchange: Exchange, level: str, value: Json) -> Text:
+        retention = exchange.policy.audit.retention
+        return cls(exchange.id, exchange.caller.tenant, exchange.subject, retention, level, value)
+
+
 class SealedKeeper:
     """Keeps text in a content store."""
 
@@ -36,16 +54,17 @@ class SealedKeeper:
 
     async def keep(self, exchange: Exchange, level: str, value: Json) -> Record:
         """The field `content` for a record of the exchange; nothing where its policy keeps no text."""
-        keeping = exchange.policy.audit
-        if not keeping.keeps:
+        if not exchange.policy.audit.keeps:
             return {}
-        if level == "request":
+        return await self.seal(Text.of(exchange, level, value))
+
+    async def seal(self, text: Text) -> Record:
+        """The same for text whose policy has it kept."""
+        if text.level == "request":
             self._check_log()
-        place = Place(
-            secrets.token_hex(16), exchange.id, exchange.caller.tenant, keeping.retention, level, self._origin
-        )
+        place = Place(secrets.token_hex(16), text.exchange, text.tenant, text.retention, text.level, self._origin)
         try:
-            sealed = await self._store.keep(Item(place, exchange.subject or exchange.id, value))
+            sealed = await self._store.keep(Item(place, text.subject or text.exchange, text.value))
         except ContentUnavailable as exc:
             raise _unavailable() from exc
         rows: list[Json] = [sealed.as_json()]

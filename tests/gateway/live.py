@@ -21,6 +21,7 @@ import httpx
 from gateway.admission import Admission, Concurrency
 from gateway.app import Gate, make_app
 from gateway.auth import KeyEntry, KeyRing
+from gateway.door import OwnDoor
 from gateway.errors import GatewayError, NotFound
 from gateway.exchange import AnswerEvent, Caller, Channel, Finish, TextDelta, Usage
 from gateway.front import _Server, _uvicorn
@@ -115,10 +116,13 @@ class Live:
         records = Records(self.log, self.metrics, failed_logins_per_s)  # type: ignore[arg-type] # a double
         self.health = Health({}, records, self.metrics)
         self.gate = Gate(
-            admission=Admission(Concurrency(total=64, per_key=48)),
             keys=KeyRing([KeyEntry(hashlib.sha256(KEY.encode()).hexdigest(), Caller("k1", "tenant-a", "app-a"))]),
-            in_force=lambda _caller, _id: self.in_force,
-            bound=lambda caller: self.bound.get(caller.tenant),
+            door=OwnDoor(
+                Admission(Concurrency(total=64, per_key=48)),
+                records,
+                in_force=lambda _caller, _id: self.in_force,
+                bound=lambda caller: self.bound.get(caller.tenant),
+            ),
             pipeline=Pipeline(self.server, b"k" * 32),
             upstream=self.server,  # type: ignore[arg-type] # a double
             records=records,

@@ -24,9 +24,9 @@ def value(metrics: Metrics, name: str) -> float:
 
 async def test_a_record_that_is_durable_has_a_number_and_is_counted() -> None:
     appended, metrics = records(MemoryLog())
-    written = [await appended.append({"type": "a"}), await appended.append({"type": "b"})]
-    assert [receipt.seq for receipt in written] == [0, 1]
-    assert appended.sign(written[1]) == "memory; i=1"
+    assert (await appended.append({"type": "a"})).seq == 0
+    receipt, proof = await appended.append_signed({"type": "b"})
+    assert (receipt.seq, proof) == (1, "memory; i=1")
     assert value(metrics, "gatehouse_audit_records_total") == 2
     assert appended.state == "ok"
 
