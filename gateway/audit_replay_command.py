@@ -18,7 +18,6 @@ from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, loc
 from gateway.explain_report import as_json, as_text
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_copies import DIRECTORY, copy_of
-from gateway.policy_files import as_text as problems_of
 from gateway.policy_files import check_file, known_guards
 from gateway.replay import NotReplayable
 from policies.model import Decision, Policy
@@ -122,7 +121,7 @@ def _policies(arguments: argparse.Namespace, directory: Path, config: Path | Non
         if file not in loaded:
             checked = check_file(file, known)
             if checked.policy is None:
-                raise UsageError(f"the policy cannot be loaded: {problems_of(checked)}")
+                raise UsageError(f"the policy cannot be loaded: {checked.as_text()}")
             loaded[file] = checked.policy
         return loaded[file]
 

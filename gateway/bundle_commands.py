@@ -24,7 +24,7 @@ from gateway.bundles.gather import gathered
 from gateway.bundles.manifest import POLICY, Manifest
 from gateway.config import load_config
 from gateway.in_force_commands import add_in_force_commands
-from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, as_text, check_file, known_guards
+from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, check_file, known_guards
 from gateway.rehearsal import failing
 from policies.errors import FileErrors
 from policies.model import Policy
@@ -104,7 +104,7 @@ def _sign(arguments: argparse.Namespace) -> int:
         return UNREADABLE
     checked = check_file(arguments.file, known)
     if checked.policy is None:
-        print(as_text(checked), file=sys.stderr)
+        print(checked.as_text(), file=sys.stderr)
         return checked.status
     failed = failing(checked.policy)
     if failed:

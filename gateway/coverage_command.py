@@ -7,22 +7,17 @@ counted, and the exit status is that of a failure.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from gateway.jsonstrict import Json, dumps
-from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_files, as_json, as_text, check_file, known_guards
-from gateway.policy_files import policy_files as files_in
-from gateway.rehearsal import Rehearsal, Rehearsed
+from gateway.jsonstrict import Json
+from gateway.policy_files import OK, PROBLEMS, Checked, Known, add_files, report_each
+from gateway.rehearsal import Rehearsed, tested
 from policies.coverage import Condition, Coverage, coverage, watched
 from policies.errors import Place
 from policies.model import Mode, Policy
 from policies.sheet import Sheet
-from policies.vocabulary import GuardFacts
 
 _SIDES = {True: "true", False: "false"}
 
@@ -51,29 +46,20 @@ def _percent(text: str) -> int:
 
 def run_coverage(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
-    stream = out or sys.stdout
-    known = known_guards(args.config, stream)
-    if known is None:
-        return UNREADABLE
-    return max(_cover(file, known, args, stream) for file in files_in(args.files))
+
+    def report(checked: Checked, policy: Policy, known: Known) -> Covered:
+        cases, found = rehearsed(policy)
+        failed = sum(not case.passed for case in cases)
+        sheet = Sheet(policy, checked.file.read_bytes(), known)
+        return Covered(checked.file, policy, sheet, found, len(cases), failed, args.min)
+
+    return report_each(args, out, report)
 
 
-def _cover(file: Path, known: Mapping[str, GuardFacts], args: argparse.Namespace, out: TextIO) -> int:
-    checked = check_file(file, known)
-    if checked.policy is None:
-        print(as_json(checked) if args.json else as_text(checked), file=out)
-        return checked.status
-    cases, found = asyncio.run(rehearsed(checked.policy))
-    failed = sum(not case.passed for case in cases)
-    covered = Covered(file, checked.policy, Sheet(checked.policy, file.read_bytes(), known), found, len(cases), failed)
-    print(dumps(covered.as_json()).decode() if args.json else covered.as_text(), file=out)
-    return PROBLEMS if failed or found.percent < args.min else OK
-
-
-async def rehearsed(policy: Policy) -> tuple[tuple[Rehearsed, ...], Coverage]:
+def rehearsed(policy: Policy) -> tuple[tuple[Rehearsed, ...], Coverage]:
     """All tests of the policy, and what they tried of it."""
     watching, conditions = watched(policy)
-    cases = await Rehearsal(watching).run_all()
+    cases = tested(watching)
     deciding = frozenset[str]().union(*(case.deciding | case.shadow for case in cases))
     return cases, coverage(policy, conditions, deciding)
 
@@ -88,6 +74,12 @@ class Covered:
     found: Coverage
     tests: int
     failed: int
+    least: int
+    """Percent that is enough."""
+
+    @property
+    def status(self) -> int:
+        return PROBLEMS if self.failed or self.found.percent < self.least else OK
 
     def as_text(self) -> str:
         lines = [(self._place(name), self._told(name)) for name in self.found.untried]

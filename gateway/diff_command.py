@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from gateway.jsonstrict import Json, dumps
-from gateway.policy_files import UNREADABLE, add_config, as_text, check_file, known_guards
+from gateway.policy_files import UNREADABLE, add_config, check_file, known_guards
 from policies.changes import Change, Effect
 from policies.diff import Difference, diff
 from policies.model import Policy
@@ -52,7 +52,7 @@ def run_diff(args: argparse.Namespace, out: TextIO | None = None) -> int:
     for file in (args.before, args.after):
         checked = check_file(file, known)
         if checked.policy is None:
-            print(as_text(checked), file=sys.stderr)
+            print(checked.as_text(), file=sys.stderr)
             return UNREADABLE
         policies.append(checked.policy)
     found = diff(*policies)

@@ -20,7 +20,6 @@ from gateway.explain_report import as_json, as_text
 from gateway.given_scores import ScoresRefused, read_scores
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_files import PROBLEMS, UNREADABLE, check_file, known_guards
-from gateway.policy_files import as_text as told
 from gateway.replay import NotReplayable
 from policies.errors import FileErrors
 from policies.model import Policy
@@ -89,7 +88,7 @@ def run_explain(args: argparse.Namespace, out: TextIO | None = None) -> int:
         return UNREADABLE
     checked = check_file(args.file, known)
     if checked.policy is None:
-        print(told(checked), file=sys.stderr)
+        print(checked.as_text(), file=sys.stderr)
         return checked.status
     try:
         explain = _explain_request if args.request else _explain_record

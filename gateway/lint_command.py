@@ -6,17 +6,16 @@ For authors and for CI, which can leave a check out by its code. A policy with p
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from gateway.jsonstrict import Json, dumps
-from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_files, as_json, as_text, check_file, known_guards
-from gateway.policy_files import policy_files as files_in
+from gateway.jsonstrict import Json
+from gateway.policy_files import OK, PROBLEMS, UNREADABLE, Checked, Known, add_files, report_each
 from policies.lint import CHECKS, lint_policy
+from policies.model import Policy
 from policies.remarks import Finding
-from policies.vocabulary import GuardFacts
 
 
 def add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,37 +39,38 @@ def add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_lint(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
-    stream = out or sys.stdout
-    known = known_guards(args.config, stream)
-    if known is None:
-        return UNREADABLE
-    return max(_lint(file, known, args, stream) for file in files_in(args.files))
+
+    def report(checked: Checked, policy: Policy, known: Known) -> Linted:
+        return Linted(checked.file, [one for one in lint_policy(checked.file, known) if one.code not in args.ignore])
+
+    return report_each(args, out, report, refused=lambda _: UNREADABLE)
 
 
-def _lint(file: Path, known: Mapping[str, GuardFacts], args: argparse.Namespace, out: TextIO) -> int:
-    checked = check_file(file, known)
-    if checked.policy is None:
-        print(as_json(checked) if args.json else as_text(checked), file=out)
-        return UNREADABLE
-    found = [one for one in lint_policy(file, known) if one.code not in args.ignore]
-    print(dumps(_json(file, found)).decode() if args.json else _text(file, found), file=out)
-    return PROBLEMS if found else OK
+@dataclass(frozen=True, slots=True)
+class Linted:
+    """What was found in one file."""
 
+    file: Path
+    found: Sequence[Finding]
 
-def _text(file: Path, found: list[Finding]) -> str:
-    count = "no finding" if not found else "1 finding" if len(found) == 1 else f"{len(found)} findings"
-    return "\n".join([*map(str, found), f"{file}: {count}"])
+    @property
+    def status(self) -> int:
+        return PROBLEMS if self.found else OK
 
+    def as_text(self) -> str:
+        found = self.found
+        count = "no finding" if not found else "1 finding" if len(found) == 1 else f"{len(found)} findings"
+        return "\n".join([*map(str, found), f"{self.file}: {count}"])
 
-def _json(file: Path, found: list[Finding]) -> Json:
-    findings: list[Json] = [
-        {
-            "line": one.place.line,
-            "column": one.place.column,
-            "code": one.code,
-            "problem": one.problem,
-            "fix": one.fix,
-        }
-        for one in found
-    ]
-    return {"file": str(file), "findings": findings}
+    def as_json(self) -> Json:
+        findings: list[Json] = [
+            {
+                "line": one.place.line,
+                "column": one.place.column,
+                "code": one.code,
+                "problem": one.problem,
+                "fix": one.fix,
+            }
+            for one in self.found
+        ]
+        return {"file": str(self.file), "findings": findings}

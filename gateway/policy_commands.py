@@ -8,7 +8,6 @@ know: 0 no problem, 1 problems found or tests failed, 2 a file could not be read
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from gateway.bundle_commands import add_bundle_commands
 from gateway.coverage_command import add_coverage, rehearsed
 from gateway.diff_command import add_diff
 from gateway.explain_command import add_explain
-from gateway.jsonstrict import Json, dumps
+from gateway.jsonstrict import Json
 from gateway.junit import Result, Suite, junit
 from gateway.lint_command import add_lint
 from gateway.new_command import add_new
@@ -29,17 +28,17 @@ from gateway.policy_files import (
     PROBLEMS,
     UNREADABLE,
     Checked,
+    Known,
     add_files,
-    as_json,
-    as_text,
     check_file,
     known_guards,
-    policy_files,
+    report_each,
+    show,
 )
 from gateway.rehearsal import Rehearsed
 from gateway.replay_command import add_replay, replay_log
 from gateway.schema_command import add_schema
-from policies.model import Mode
+from policies.model import Mode, Policy
 
 
 def add_policy_commands(
@@ -87,40 +86,26 @@ def add_policy_commands(
 
 def run_check(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
-    stream = out or sys.stdout
-    known = known_guards(args.config, stream)
-    if known is None:
-        return UNREADABLE
-    checked = [check_file(file, known) for file in policy_files(args.files)]
-    for one in checked:
-        print(as_json(one) if args.json else as_text(one), file=stream)
-    return max(one.status for one in checked)
+    return report_each(args, out, lambda checked, _policy, _known: checked)
 
 
 def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. A file with problems fails without its tests being run."""
-    stream = out or sys.stdout
-    known = known_guards(args.config, stream)
-    if known is None:
-        return UNREADABLE
-    status, suites = OK, list[Suite]()
-    for checked in (check_file(file, known) for file in policy_files(args.files)):
-        if checked.policy is None:
-            print(as_json(checked) if args.json else as_text(checked), file=stream)
-            status = max(status, checked.status)
-            suites.append(_unloaded(checked))
-            continue
-        cases, covered = asyncio.run(rehearsed(checked.policy))
-        tested = Tested(checked, cases, args.require_tests)
-        print(dumps(tested.as_json()).decode() if args.json else tested.as_text(), file=stream)
-        status = max(status, tested.status)
-        suites.append(tested.suite(covered.percent))
-    return max(status, _written(args.junit, suites, stream)) if args.junit else status
+    suites: list[Suite] = []
 
+    def report(checked: Checked, policy: Policy, known: Known) -> Tested:
+        cases, covered = rehearsed(policy)
+        told = Tested(checked, cases, args.require_tests)
+        suites.append(told.suite(covered.percent))
+        return told
 
-def _unloaded(checked: Checked) -> Suite:
-    told = tuple(map(str, checked.problems)) or (f"{checked.file}: cannot be read: {checked.unreadable}",)
-    return Suite(str(checked.file), checked.file.stem, [Result("loads", errors=told)])
+    def refused(checked: Checked) -> int:
+        reasons = tuple(map(str, checked.problems)) or (f"{checked.file}: cannot be read: {checked.unreadable}",)
+        suites.append(Suite(str(checked.file), checked.file.stem, [Result("loads", errors=reasons)]))
+        return checked.status
+
+    status = report_each(args, out, report, refused)
+    return max(status, _written(args.junit, suites, out or sys.stdout)) if args.junit and suites else status
 
 
 def _written(file: Path, suites: list[Suite], out: TextIO) -> int:
@@ -140,7 +125,7 @@ def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:
         return UNREADABLE
     checked = check_file(args.file, known)
     if checked.policy is None:
-        print(as_json(checked) if args.json else as_text(checked), file=stream)
+        show(checked, args, stream)
         return checked.status
     return replay_log(args, checked.policy, stream)
 

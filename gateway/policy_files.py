@@ -7,10 +7,11 @@ a file that does not load, and the exit status that follows from it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO, TypeAlias
 
 from gateway.guard_settings import facts, guards_in
 from gateway.jsonstrict import Json, dumps
@@ -20,6 +21,19 @@ from policies.model import Policy
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
 OK, PROBLEMS, UNREADABLE = 0, 1, 2
+Known: TypeAlias = Mapping[str, GuardFacts]
+"""What policies may use."""
+
+
+class Report(Protocol):
+    """What a command says of one file."""
+
+    @property
+    def status(self) -> int: ...
+
+    def as_text(self) -> str: ...
+
+    def as_json(self) -> Json: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,61 @@ class Checked:
     @property
     def status(self) -> int:
         return UNREADABLE if self.unreadable else PROBLEMS if self.problems else OK
+
+    def as_text(self) -> str:
+        """Every problem with its place, or what the policy is."""
+        if self.unreadable:
+            return f"{self.file}: cannot be read: {self.unreadable}"
+        if self.policy is None:
+            count = "1 problem" if self.count == 1 else f"{self.count} problems"
+            return "\n".join([*map(str, self.problems), f"{self.file}: {count}"])
+        policy = self.policy
+        parts = f"{len(policy.detectors)} detectors, {len(policy.rules)} rules, {len(policy.cases)} tests"
+        return f"{self.file}: no problem; {policy.name} {policy.version}, {parts}\n  {policy.digest}"
+
+    def as_json(self) -> dict[str, Json]:
+        """The same as one JSON object."""
+        problems: list[Json] = [
+            {
+                "line": problem.place.line,
+                "column": problem.place.column,
+                "problem": problem.problem,
+                "hint": problem.hint,
+            }
+            for problem in self.problems
+        ]
+        report: dict[str, Json] = {"file": str(self.file), "problems": problems}
+        if self.unreadable:
+            report["unreadable"] = self.unreadable
+        if self.policy is not None:
+            policy = self.policy
+            report |= {"name": policy.name, "version": policy.version, "digest": policy.digest}
+        return report
+
+
+def report_each(
+    args: argparse.Namespace,
+    out: TextIO | None,
+    report: Callable[[Checked, Policy, Known], Report],
+    refused: Callable[[Checked], int] = lambda checked: checked.status,
+) -> int:
+    """Print a report of every file that was named; of one that does not load, why, and `refused` is its exit status."""
+    stream = out or sys.stdout
+    known = known_guards(args.config, stream)
+    if known is None:
+        return UNREADABLE
+    status = OK
+    for checked in (check_file(file, known) for file in policy_files(args.files)):
+        policy = checked.policy
+        said: Report = checked if policy is None else report(checked, policy, known)
+        show(said, args, stream)
+        status = max(status, refused(checked) if policy is None else said.status)
+    return status
+
+
+def show(report: Report, args: argparse.Namespace, out: TextIO) -> None:
+    """As the command was asked to."""
+    print(dumps(report.as_json()).decode() if args.json else report.as_text(), file=out)
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
@@ -56,7 +125,7 @@ def policy_files(paths: Iterable[Path]) -> list[Path]:
     return [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else []) or [path]]
 
 
-def known_guards(config: Path | None, out: TextIO) -> Mapping[str, GuardFacts] | None:
+def known_guards(config: Path | None, out: TextIO) -> Known | None:
     """What the policies may use. None when the configuration cannot say it; why is then on `out`."""
     if config is None:
         return KNOWN_GUARDS
@@ -69,7 +138,7 @@ def known_guards(config: Path | None, out: TextIO) -> Mapping[str, GuardFacts] |
     return None
 
 
-def check_file(file: Path, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Checked:
+def check_file(file: Path, known: Known = KNOWN_GUARDS) -> Checked:
     """Never raises for what is in the file or for a file that is not there."""
     try:
         return Checked(file, load_policy(file, known))
@@ -80,35 +149,3 @@ def check_file(file: Path, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> Ch
         return Checked(
             file, unreadable="no .yaml file in this folder" if folder else (exc.strerror or "unreadable").lower()
         )
-
-
-def as_text(checked: Checked) -> str:
-    """Every problem with its place, or what the policy is."""
-    if checked.unreadable:
-        return f"{checked.file}: cannot be read: {checked.unreadable}"
-    if checked.policy is None:
-        count = "1 problem" if checked.count == 1 else f"{checked.count} problems"
-        return "\n".join([*map(str, checked.problems), f"{checked.file}: {count}"])
-    policy = checked.policy
-    parts = f"{len(policy.detectors)} detectors, {len(policy.rules)} rules, {len(policy.cases)} tests"
-    return f"{checked.file}: no problem; {policy.name} {policy.version}, {parts}\n  {policy.digest}"
-
-
-def as_json(checked: Checked) -> str:
-    """The same as one JSON object."""
-    problems: list[Json] = [
-        {
-            "line": problem.place.line,
-            "column": problem.place.column,
-            "problem": problem.problem,
-            "hint": problem.hint,
-        }
-        for problem in checked.problems
-    ]
-    report: dict[str, Json] = {"file": str(checked.file), "problems": problems}
-    if checked.unreadable:
-        report["unreadable"] = checked.unreadable
-    if checked.policy is not None:
-        policy = checked.policy
-        report |= {"name": policy.name, "version": policy.version, "digest": policy.digest}
-    return dumps(report).decode()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from pathlib import Path
 
-from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_files, as_json, as_text, check_file, known_guards
+from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_files, check_file, known_guards
 from policies.vocabulary import KNOWN_GUARDS
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "library" / "default.yaml"
@@ -18,8 +17,8 @@ def test_a_policy_problems_and_no_file_differ_in_status(tmp_path: Path) -> None:
     checked = [check_file(file) for file in (DEFAULT, tmp_path / "bad.yaml", tmp_path / "none.yaml")]
     assert [one.status for one in checked] == [OK, PROBLEMS, UNREADABLE]
     assert [one.policy is None for one in checked] == [False, True, True]
-    assert "bad.yaml:1:" in as_text(checked[1])
-    assert json.loads(as_json(checked[2]))["unreadable"] == "no such file or directory"
+    assert "bad.yaml:1:" in checked[1].as_text()
+    assert checked[2].as_json()["unreadable"] == "no such file or directory"
 
 
 def test_a_configuration_that_cannot_be_read_says_so(tmp_path: Path) -> None:
