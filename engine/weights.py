@@ -42,7 +42,7 @@ class Mlp:
 
 @dataclass(frozen=True, slots=True)
 class Moe:
-    """Router, the experts in `linear` layout, and the expert that every token passes."""
+    """Router in fp32, the experts in `linear` layout, and the expert that every token passes."""
 
     router_eD: Tensor
     gate_up_egD: Sequence[Matrix] | Tensor
@@ -177,7 +177,7 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, factor: f
 def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
     return Moe(
-        router_eD=shards.take(name + "router.weight", E, D),
+        router_eD=shards.take(name + "router.weight", E, D).float(),
         gate_up_egD=_experts(shards.take(name + "experts.gate_up_proj", E, D, 2 * F), lay),
         down_eDf=_experts(shards.take(name + "experts.down_proj", E, F, D), lay),
         shared=_mlp(shards, name + "shared_expert.", D, F, lay),

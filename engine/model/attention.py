@@ -2,11 +2,9 @@
 
 What a token may see follows from positions alone: all earlier ones in a full layer, those since the last multiple of
 the chunk size in a chunked layer. A cache length or a padded width never enters, which is what goes wrong past a
-chunk border elsewhere. No mask wider than one piece of a prompt is ever built. Where things lie in memory is worked
-out once for a step and used by all layers.
+chunk border elsewhere. Where things lie in memory is worked out once for a step and used by all layers.
 
-Shapes: t tokens of the packed batch, q tokens of one piece, p positions seen, h heads, g heads that share keys,
-k key-value heads, d head dimension.
+Shapes: t tokens of the packed batch, p positions seen, h heads, k key-value heads, d head dimension.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine.blocks import Pages
 from engine.kv_cache import Slot
+from engine.model.causal import causal
 
 Places: TypeAlias = slice | Tensor
 """Where positions lie: in a row, or one by one."""
@@ -46,8 +44,6 @@ class Span:
 
     rows: slice
     seen: Places
-    mask_qp: Tensor | None
-    """Zero where a token may look; None: one token, which sees everything, or a prompt from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, planned: Plan, layer: in
     values_kpd[:, planned.writes_t] = v_tkd.transpose(0, 1)
     out_thd = torch.empty_like(q_thd)
     for span in planned.spans:
-        out_thd[span.rows] = _one(q_thd[span.rows], keys_kpd[:, span.seen], values_kpd[:, span.seen], span.mask_qp)
+        out_thd[span.rows] = causal(q_thd[span.rows], keys_kpd[:, span.seen], values_kpd[:, span.seen])
     return out_thd
 
 
@@ -104,26 +100,4 @@ def _span(piece: Piece, start: int, end: int, first: int) -> Span:
         seen: Places = slice(begin + first, begin + end)
     else:
         seen = slot.places_p[first:end]
-    return Span(rows, seen, None if end - start in (1, end - first) else _mask(start, end, first, piece.slot))
-
-
-def _mask(start: int, end: int, first: int, slot: Slot) -> Tensor:
-    count, seen = end - start, end - first
-    hidden_qp = torch.ones(count, seen, dtype=torch.bool).triu(diagonal=seen - count + 1)
-    return torch.zeros(count, seen, dtype=slot.pages.keys_lkpd.dtype).masked_fill_(hidden_qp, float("-inf"))
-
-
-def _one(q_qhd: Tensor, keys_kpd: Tensor, values_kpd: Tensor, mask_qp: Tensor | None) -> Tensor:
-    """Heads that share keys are one batch over them, so that keys are never repeated in memory."""
-    count, heads, d = q_qhd.shape
-    k = keys_kpd.shape[0]
-    if count == 1:
-        out_kgd = F.scaled_dot_product_attention(q_qhd.view(1, k, heads // k, d), keys_kpd[None], values_kpd[None])
-        return out_kgd.view(1, heads, d)
-    q_kgqd = q_qhd.view(count, k, heads // k, d).permute(1, 2, 0, 3)
-    shape = (k, heads // k, keys_kpd.shape[1], d)
-    keys_kgpd, values_kgpd = keys_kpd[:, None].expand(shape), values_kpd[:, None].expand(shape)
-    out_kgqd = F.scaled_dot_product_attention(
-        q_kgqd, keys_kgpd, values_kgpd, attn_mask=mask_qp, is_causal=mask_qp is None
-    )
-    return out_kgqd.permute(2, 0, 1, 3).reshape(count, heads, d)
+    return Span(rows, seen)

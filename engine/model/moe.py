@@ -25,9 +25,9 @@ def mlp(x_tD: Tensor, weights: Mlp, adapted: Adapted = UNCHANGED) -> Tensor:
 
 def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = UNCHANGED) -> Tensor:
     """Adapters add to the shared expert; the routed ones are the base model's."""
-    logits_te = F.linear(x_tD, weights.router_eD)
+    logits_te = F.linear(x_tD.float(), weights.router_eD)
     kept_tk, chosen_tk = torch.topk(logits_te, experts_per_token, dim=1)
-    scale_tk = kept_tk.float().sigmoid().to(x_tD.dtype)
+    scale_tk = kept_tk.sigmoid().to(x_tD.dtype)
     out_tD = mlp(x_tD, weights.shared, adapted)
     if chosen_tk.numel() == 1:
         expert = int(chosen_tk)
