@@ -16,9 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.audit.cosignature import parse_witness_key
 from gateway.audit.errors import RecordError
-from gateway.audit.evidence import Given
 from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
@@ -26,10 +24,11 @@ from gateway.audit.verify import load_trust, verify
 from gateway.audit_adopt_command import add_adopt_command
 from gateway.audit_anchor_command import add_anchor_command
 from gateway.audit_controls_command import add_controls
+from gateway.audit_evidence_options import add_evidence_options, given_evidence
 from gateway.audit_export_command import add_export
 from gateway.audit_key_commands import add_key_commands
 from gateway.audit_lines import print_line
-from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
+from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
 from gateway.audit_proof_commands import add_proof_commands
 from gateway.audit_receipt_command import add_receipt_command
 from gateway.audit_replay_command import add_audit_replay
@@ -87,7 +86,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     )
     check.add_argument("--trust", type=Path, metavar="FILE.vkey", help="the log's public key, from a safe place")
     check.add_argument("--jobs", type=_count, metavar="N", help="processes to use (default: by size of the log)")
-    _add_evidence(check)
+    add_evidence_options(check)
     for parser, run in ((tail, _tail), (show, _show), (check, _verify)):
         parser.add_argument("--dir", type=Path, metavar="DIR", help="directory of the log")
         parser.add_argument("--config", type=Path, default=Path("gatehouse.yaml"), metavar="FILE", help=CONFIG_HELP)
@@ -108,41 +107,6 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     add_review(commands)
 
 
-def _add_evidence(check: argparse.ArgumentParser) -> None:
-    """What the auditor can bring, each of it from where nobody at the gateway can write."""
-    check.add_argument(
-        "--checkpoint",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a signed head that was kept; repeatable",
-    )
-    check.add_argument("--anchors", type=Path, metavar="DIR", help="directory of a file anchor, with the heads in it")
-    check.add_argument(
-        "--witness", type=Path, action="append", default=[], metavar="FILE", help="public key of a witness; repeatable"
-    )
-    check.add_argument("--content", type=Path, metavar="DIR", help="compare the blobs of sealed content in it")
-    check.add_argument("--receipts", type=Path, metavar="FILE", help="receipts that clients kept, one on each line")
-
-
-def _given(arguments: argparse.Namespace) -> Given:
-    for path in (arguments.anchors, arguments.content):
-        if path is not None and not path.is_dir():
-            raise UsageError(f"`{path}` is not a directory")
-    try:
-        witnesses = tuple(parse_witness_key(path.read_text()) for path in arguments.witness)
-    except UnicodeDecodeError as exc:
-        raise UsageError("the key of a witness is not text") from exc
-    return Given(
-        tuple(arguments.checkpoint),
-        arguments.anchors,
-        witnesses,
-        content=arguments.content,
-        receipts=arguments.receipts,
-    )
-
-
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"`{text}` is not a positive number")
@@ -154,7 +118,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     size = sum(segment.path.stat().st_size for segment in list_segments(location.directory))
     jobs = arguments.jobs or (min(4, os.cpu_count() or 1) if size >= _WORTH_PROCESSES else 1)
     started = time.monotonic()
-    report = verify(location.directory, load_trust(location.trust), jobs, given=_given(arguments))
+    report = verify(location.directory, load_trust(location.trust), jobs, given=given_evidence(arguments))
     if arguments.json:
         print(json.dumps(report.as_json(), indent=2))
     else:

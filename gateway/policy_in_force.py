@@ -210,7 +210,7 @@ class PolicyInForce:
         # The record is durable first, so no decision can cite a policy whose loading the log does not know.
         policy = built.policy
         record: Record = {"type": "policy.load", "stage": "complete", "policy": policy_identity(policy)}
-        await self._records.append(record | found.record_fields() | dict(who or {}))
+        await self._records.append(record | found.record_fields() | found.approval_fields() | dict(who or {}))
         is_other = self._found is None or not found.is_same(self._found)
         self._in_force, self._found = built, found
         trial = self._trials.taken() if is_other else None

@@ -25,6 +25,8 @@ from policies.model import Policy
 from policies.vocabulary import GuardFacts
 
 Known = Mapping[str, GuardFacts]
+MOST_APPROVED = 8192
+"""Bytes of a signed manifest that a record carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class Found:
         bundle, signers = self.admitted.bundle, list[Json](self.admitted.signers)
         life: dict[str, Json] = {"digest": bundle.digest, "counter": bundle.manifest.counter, "signers": signers}
         return {"bundle": life | {"weaker": self.admitted.is_weaker, "rollback": self.is_rollback}}
+
+    def approval_fields(self) -> dict[str, Json]:
+        """What people signed, for the record that puts it in force; left out where it would fill the record."""
+        if self.admitted is None:
+            return {}
+        bundle = self.admitted.bundle
+        text, lines = bundle.manifest.text(), bundle.signatures.decode(errors="replace").splitlines()
+        if len(text) + len(bundle.signatures) > MOST_APPROVED:
+            return {}
+        return {"approval": {"statement": text, "signatures": list[Json](lines)}}
 
 
 class PolicySource(Protocol):

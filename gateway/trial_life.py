@@ -51,7 +51,8 @@ class TrialLife:
         record: Record = {"type": "policy.load", "stage": "complete", "policy": policy_identity(policy)}
         told: dict[str, Json] = {"trial": {"state": "begun", **trial.fields()}}
         try:
-            await self._records.append(record | trial.found.record_fields() | trial.who | told)
+            approval = trial.found.approval_fields()
+            await self._records.append(record | trial.found.record_fields() | approval | trial.who | told)
         except GatewayError:
             await asyncio.to_thread(source.off_trial)
             raise

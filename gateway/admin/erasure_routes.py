@@ -12,10 +12,11 @@ from starlette.routing import Route
 from gateway.admin.content_fields import case, name, reason
 from gateway.admin.desk import AdminCall, Desk, Handler
 from gateway.content.erasing import unavailable_instead
-from gateway.content.errors import HoldsForbid
+from gateway.content.errors import ApprovalSpent, HoldsForbid
 from gateway.content.holds import Hold, Kind
+from gateway.content.keystore import Row
 from gateway.content.office import Office
-from gateway.errors import BadRequest, Conflict, NotFound
+from gateway.errors import BadRequest, Conflict, Forbidden, NotFound
 from gateway.jsonstrict import Json
 from gateway.operators import Role
 
@@ -40,22 +41,29 @@ def _erase(office: Office) -> Handler:
     async def erase(call: AdminCall) -> Response:
         body = await call.body({"subject": None, "request": None, "reason": None, **_CONSENT})
         kind, value = _target(body, Kind.SUBJECT, Kind.REQUEST)
-        statement = office.consent.erase(kind, value, reason(body))
-        if "statement" in body:
-            return call.json({"statement": statement})
-        agreed = office.consent.given("erase", statement, body.get("approvals"))
-        said = call.record("content.erase") | {"reason": reason(body)} | agreed
-        try:
-            if kind is Kind.SUBJECT:
-                return call.json({"erased": await office.eraser.erase_person(said, value)})
+        said = call.record("content.erase") | {"reason": reason(body)}
+        rows: list[Row] = []
+        if kind is Kind.SUBJECT:
+            deed = office.consent.erase_person(value, reason(body))
+        else:
             rows = await unavailable_instead(office.store.do(lambda keys: keys.rows(value)))
             if not rows:
                 await call.records.append(said | {"err": {"code": "content_not_found", "where": "content"}})
                 raise NotFound("content_not_found", "nothing is kept under this name, or all of it was erased")
+            deed = office.consent.erase_request(value, [row.place.ref for row in rows], reason(body))
+        if "statement" in body:
+            return call.json({"statement": office.consent.statement(deed)})
+        agreed = office.consent.given(deed, body.get("approvals"))
+        said |= agreed.fields
+        try:
+            if kind is Kind.SUBJECT:
+                return call.json({"erased": await office.eraser.erase_person(said, value, agreed.number)})
             refs, requests = [row.place.ref for row in rows], {row.place.req for row in rows}
-            return call.json({"erased": await office.eraser.erase(said, refs, requests)})
+            return call.json({"erased": await office.eraser.erase(said, refs, requests, agreed.number)})
         except HoldsForbid as exc:
             raise Conflict("legal_hold", f"under legal hold {', '.join(exc.holds[:5])}: nothing was erased") from exc
+        except ApprovalSpent as exc:
+            raise Forbidden("approval_spent", str(exc)) from exc
 
     return erase
 
@@ -101,11 +109,15 @@ def _release(office: Office) -> Handler:
         hold = next((hold for hold in await office.holding.all() if hold.id == hold_id), None)
         if hold is None:
             raise NotFound("hold_not_found", "there is no legal hold with this id")
-        statement = office.consent.release(hold, why)
+        deed = office.consent.release(hold, why)
         if "statement" in body:
-            return call.json({"statement": statement})
-        agreed = office.consent.given("release", statement, body.get("approvals"))
-        released = await office.holding.release(hold_id, call.record("hold.release") | {"reason": why} | agreed)
+            return call.json({"statement": office.consent.statement(deed)})
+        agreed = office.consent.given(deed, body.get("approvals"))
+        said = call.record("hold.release") | {"reason": why} | agreed.fields
+        try:
+            released = await office.holding.release(hold_id, said, agreed.number)
+        except ApprovalSpent as exc:
+            raise Forbidden("approval_spent", str(exc)) from exc
         if released is None:
             raise NotFound("hold_not_found", "there is no legal hold with this id")
         return call.json({"hold": released.as_json()})

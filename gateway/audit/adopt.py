@@ -10,17 +10,16 @@ A log that is not refused cannot be adopted: this is no way to shed a history.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from gateway.approval import Approvers, check
+from gateway.audit.adopt_statement import FOLDER, Statement, parse_statement
 from gateway.audit.birth import NAME, Adopts, named_origin, open_birth
 from gateway.audit.checkpoints import newest_checkpoint
 from gateway.audit.clock import Clock, SystemClock
@@ -31,7 +30,7 @@ from gateway.audit.files import Files, make_directories, write_new_file
 from gateway.audit.head_store import Head, HeadStore
 from gateway.audit.keys import dashed, load_private, load_trust_file
 from gateway.audit.merkle import EMPTY_ROOT, Tree, leaf_hash
-from gateway.audit.note import Signer, VerifierKey, is_origin, strict_b64
+from gateway.audit.note import Signer, VerifierKey, is_origin
 from gateway.audit.origin import lock_log, open_origin
 from gateway.audit.record import Json, parse_line
 from gateway.audit.recover import NO_LEAF, examine
@@ -40,47 +39,6 @@ from gateway.audit.settings import AuditSettings
 from gateway.audit.sinks.settings import SinksSettings
 from gateway.audit.start import open_writer
 from gateway.audit.writer import b64
-
-FORMAT, FOLDER = "gatehouse-adopt/v1", "adopt"
-_HEAD = r"(0|[1-9][0-9]{0,15}) ([A-Za-z0-9+/]{43}=)"
-_TEXT = re.compile(rf"{FORMAT}\nold (\S+)\nnew (\S+)\nfound {_HEAD}\nsigned {_HEAD}\nreason ([^\n]{{1,500}})\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What two people approve."""
-
-    old: str
-    new: str
-    found: Head
-    """Records that follow from one another, from the first on, and the root over them."""
-    signed: Head
-    """The newest head that anything on this machine vouches for."""
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not is_origin(self.old) or not is_origin(self.new) or self.old == self.new:
-            raise AuditError("audit_settings", f"the new log `{self.new}` needs a name of its own")
-        if not self.reason.isprintable() or not 1 <= len(self.reason) <= 500:
-            raise AuditError("audit_settings", "the reason is not one line of at most 500 characters")
-
-    def text(self) -> str:
-        """What is signed."""
-        found, signed = (f"{head.size} {b64encode(head.root).decode()}" for head in (self.found, self.signed))
-        return f"{FORMAT}\nold {self.old}\nnew {self.new}\nfound {found}\nsigned {signed}\nreason {self.reason}\n"
-
-
-def parse_statement(text: str) -> Statement:
-    """Raises AuditError."""
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise AuditError("audit_settings", f"the approved text is not of the format `{FORMAT}`")
-    old, new, found, found_root, signed, signed_root, reason = match.groups()
-    try:
-        heads = Head(int(found), strict_b64(found_root, 32)), Head(int(signed), strict_b64(signed_root, 32))
-    except NoteError as exc:
-        raise AuditError("audit_settings", f"the approved text: {exc}") from exc
-    return Statement(old, new, *heads, reason)
 
 
 def diagnose(settings: AuditSettings, files: Files, now_ns: int) -> tuple[AuditError, Head, Head]:

@@ -23,10 +23,12 @@ from gateway.audit.writer import VERSION, b64
 ADMIT, PROGRESS, REFUSE, START = "request.admit", "response.progress", "request.refuse", "gateway.start"
 PAIRED = frozenset({ADMIT, PROGRESS, *TERMINALS})
 ERASURES = frozenset({"content.erase", "retention.prune"})
-_TOLD = PAIRED | ERASURES | {START, "clock.step", "audit.fail", "key.epoch", "checkpoint.anchor", "audit.adopt"}
+_SPOKEN = ERASURES | {"key.epoch", "checkpoint.anchor", "audit.adopt", "hold.release"}
+_TOLD = PAIRED | _SPOKEN | {START, "clock.step", "audit.fail"}
 """Types that mean something to the rest of the log."""
-_SAYING = ERASURES | {"key.epoch", "checkpoint.anchor", "audit.adopt"}
-_SAID = ("key", "ts", "anchor", "erase", "refused", "adopt")
+_SAYING = _SPOKEN | {"policy.load"}
+_AGREED = ("approval", "approved_by", "bundle", "hold", "reason", "stage", "subject")
+_SAID = ("key", "ts", "anchor", "erase", "refused", "adopt", *_AGREED)
 _DECIDED = ("request.", "response.", "moderation.")
 _NAMES = ("v", "origin", "seq", "prev", "ts", "mono", "boot", "type")
 _FIELDS: Callable[[dict[str, Json]], tuple[Json, ...]] = itemgetter(*_NAMES)

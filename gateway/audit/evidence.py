@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.audit.adopted import notes_on_adoption
+from gateway.audit.adopted import check_adoption
 from gateway.audit.anchor_lines import AnchorLine, AnchorLines, read_anchor_lines
+from gateway.audit.approved import Approvals, Approvers
 from gateway.audit.blobs import Blobs
 from gateway.audit.chunk import Event, Problem
 from gateway.audit.cosignature import WitnessKey
@@ -40,6 +41,8 @@ class Given:
     witnesses: tuple[WitnessKey, ...] = ()
     content: Path | None = None
     receipts: Path | None = None
+    approvers: Approvers = field(default_factory=dict)
+    """Public keys of the people whose approvals the log holds, by name."""
 
 
 class _Claim(NamedTuple):
@@ -71,6 +74,7 @@ class Evidence:
         self.anchored = (0, 0, "")
         """Size, time and source of the largest claim from outside that held."""
         self.receipts = 0
+        self._approvals: Approvals | None = None
         self._adopted: str | None = None
         """Digest of the statement of adoption, as the first record says."""
 
@@ -81,6 +85,7 @@ class Evidence:
 
     def begin(self, chain: EpochChain) -> None:
         """Read what was given, now that the keys are known."""
+        self._approvals = Approvals(chain.log_key.name, self._given.approvers)
         claims = [*self._given_heads(chain), *self._lines(chain)]
         self._claims = sorted(claims, key=lambda claim: claim.size, reverse=True)
         if self._given.receipts is not None:
@@ -153,7 +158,8 @@ class Evidence:
             adopt = event.told.get("adopt")
             digest = adopt.get("statement") if isinstance(adopt, dict) else None
             self._adopted = digest if isinstance(digest, str) else None
-        return self._blobs.take(seq, event) if self._blobs is not None else None
+        problem = self._approvals.take(event) if self._approvals is not None else None
+        return self._blobs.take(seq, event) if problem is None and self._blobs is not None else problem
 
     def check_leaves(self, base: int, leaves: list[bytes]) -> None:
         """V12: the records that receipts name."""
@@ -189,7 +195,9 @@ class Evidence:
             raise DoesNotHold(Finding(Exit.ROLLBACK, "receipt", self._leaves[seq][1], expected, f"{size} records"))
         if self._anchors.torn:
             report.notes.append(f"{ANCHORS}: {self._anchors.torn} bytes follow the last complete line")
-        report.notes.extend(notes_on_adoption(self._directory, report.adopts, self._adopted))
+        check_adoption(self._directory, report, self._adopted, self._given.approvers)
+        if self._approvals is not None:
+            self._approvals.finish(report)
         report.anchored, report.anchored_ns, report.anchored_by = self.anchored
         report.receipts, report.anchor_lines = self.receipts, len(self._anchors.lines)
         if self._blobs is not None:

@@ -80,6 +80,10 @@ class Report:
     blobs: int = 0
     erased: int = 0
     """Blobs that are gone with authority."""
+    adopted_by: list[str] = field(default_factory=list)
+    """Approvers of the adoption whose signatures the caller's keys prove."""
+    approvals: int = 0
+    """Records whose approvals the caller's keys prove."""
     open_exchanges: list[str] = field(default_factory=list)
     """Admitted and not finished at the end of the log: in progress, or cut off by a crash that no start followed."""
     notes: list[str] = field(default_factory=list)
@@ -124,7 +128,9 @@ class Report:
                 self.blobs or self.erased,
                 f"{self.blobs} blobs of content are whole, {self.erased} were erased with authority",
             ),
+            (self.approvals, f"{self.approvals} records carry approvals that hold"),
             (self.adopts, f"it continues the log {self.adopts}, which is not part of this proof"),
+            (self.adopted_by, f"that was approved by {' and '.join(self.adopted_by)}"),
         ]
         return "".join(f"; {text}" for is_told, text in told if is_told)
 
@@ -148,6 +154,8 @@ class Report:
             "receipts": self.receipts,
             "blobs": self.blobs,
             "erased": self.erased,
+            "approvals": self.approvals,
+            "adopted_by": self.adopted_by,
             "root": self.root,
             "open_exchanges": self.open_exchanges,
             "notes": self.notes,

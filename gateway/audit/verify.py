@@ -37,6 +37,8 @@ from gateway.audit.segments import Segment, claimed_end, list_segments, raw_line
 from gateway.audit.story import Story
 
 CHUNK_BYTES = 1024 * 1024
+_NOT_THERE = frozenset({"anchor_missing", "approval_missing"})
+"""Problems of a record whose evidence is missing and not wrong."""
 SILENCE_NS = 120_000_000_000
 """Heads are signed each minute at least while a gateway runs."""
 
@@ -197,7 +199,7 @@ class _Verification:
             return
         offset = sum(len(raw) for raw in islice(raw_lines(segment.path), self._line))
         place = (self._line + 1, self._tree.size, offset)
-        exit_ = Exit.INCOMPLETE if problem.code == "anchor_missing" else Exit.ALTERED
+        exit_ = Exit.INCOMPLETE if problem.code in _NOT_THERE else Exit.ALTERED
         raise DoesNotHold(Finding(exit_, problem.code, _name(segment), problem.expected, problem.found, *place))
 
     def _compare(self) -> None:

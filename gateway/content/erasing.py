@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -47,16 +48,17 @@ class Eraser:
         self._store, self._records = store, records
         self._turn = asyncio.Lock()
 
-    async def erase(self, said: Record, refs: Sequence[str], requests: Iterable[str] = ()) -> int:
+    async def erase(self, said: Record, refs: Sequence[str], requests: Iterable[str] = (), number: str = "") -> int:
         """Erase blobs. `said` is what every record of it says; nothing more is kept of `requests`.
 
-        Raises HoldsForbid, Unavailable.
+        `number` is that of an approved statement. Raises HoldsForbid, ApprovalSpent, Unavailable.
         """
-        return await self._erase(Task(str(said["req"]), said, refs=tuple(refs), requests=tuple(requests)))
+        task = Task(str(said["req"]), said, refs=tuple(refs), requests=tuple(requests), number=number)
+        return await self._erase(task)
 
-    async def erase_person(self, said: Record, token: str) -> int:
-        """Erase all blobs of a person, and who they were. Raises HoldsForbid, Unavailable."""
-        return await self._erase(Task(str(said["req"]), said | {"subject": token}, owner=token))
+    async def erase_person(self, said: Record, token: str, number: str = "") -> int:
+        """Erase all blobs of a person, and who they were. Raises HoldsForbid, ApprovalSpent, Unavailable."""
+        return await self._erase(Task(str(said["req"]), said | {"subject": token}, owner=token, number=number))
 
     async def prune(self, actor: Mapping[str, Json] = OWN_ACTOR, now_ns: int | None = None) -> int:
         """Erase what is past its time and under no hold; how many blobs. Then drop files that hold nothing any more.
@@ -98,8 +100,13 @@ class Eraser:
             self._store.forget(request)
         if task.owner:
             self._store.forget(task.owner)
-            task = Task(task.id, task.said, owner=task.owner, kek_ids=tuple(keys.keys_of_owner(task.owner)))
-        order(keys, task)
+            task = replace(task, kek_ids=tuple(keys.keys_of_owner(task.owner)))
+        try:
+            order(keys, task)
+        # Whatever it was, nothing was ordered: what was to be forgotten may be kept again. It goes on.
+        except BaseException:
+            self._remember(task)
+            raise
         return task
 
     async def _carry_out(self, task: Task, *, is_resumed: bool = False) -> int:
@@ -126,6 +133,9 @@ class Eraser:
 
     def _give_up(self, keys: Keystore, task: Task) -> None:
         finish(keys, task.id)
+        self._remember(task)
+
+    def _remember(self, task: Task) -> None:
         for name in (task.owner, *task.requests):
             self._store.remember(name)
 

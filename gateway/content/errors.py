@@ -4,6 +4,7 @@
     ContentUnavailable  text could not be made durable; what it would have permitted must not happen
     ContentMissing      a blob cannot be read: erased, gone, altered, or never there; `.code` says which
     HoldsForbid         a legal hold covers what was to be erased; nothing was
+    ApprovalSpent       what two people signed stood behind another deed already; nothing was done
 
 Codes of ContentError: content_key_missing, content_key_unsafe, content_key_wrong, content_unwritable, content_keystore.
 Codes of ContentMissing: content_not_found, content_erased, content_lost, content_altered.
@@ -33,6 +34,13 @@ class ContentMissing(Exception):
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
         self.code, self.problem = code, problem
+
+
+class ApprovalSpent(Exception):
+    """The number of the approved statement was used before."""
+
+    def __init__(self) -> None:
+        super().__init__("the approved statement was used before: each stands behind one deed")
 
 
 class HoldsForbid(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.content.erasing import Recorder, unavailable_instead
 from gateway.content.holds import Hold, holds, mark_recorded, release_hold, set_hold
+from gateway.content.keystore import Keystore
 from gateway.content.store import ContentStore
 from gateway.entries import Record
 from gateway.errors import GatewayError
@@ -31,11 +32,15 @@ class Holding:
             raise
         return stands
 
-    async def release(self, hold_id: str, said: Record) -> Hold | None:
-        """The hold that no longer stands; None: there is none with this id. Raises Unavailable."""
+    async def release(self, hold_id: str, said: Record, number: str = "") -> Hold | None:
+        """The hold that no longer stands; None: there is none with this id.
+
+        `number` is that of an approved statement. Raises ApprovalSpent, Unavailable.
+        """
         found = await unavailable_instead(self._store.do(lambda keys: holds(keys, hold_id)))
         if not hold_id or not found:
             return None
+        await unavailable_instead(self._store.do(lambda keys: _spend(keys, number)))
         await self._records.append(said | {"hold": found[0].as_json()})
         await unavailable_instead(self._store.do(lambda keys: release_hold(keys, hold_id)))
         return found[0]
@@ -53,3 +58,8 @@ class Holding:
     async def _record(self, hold: Hold, more: Record) -> None:
         await self._records.append({**hold.said, **more, "hold": hold.as_json()})
         await unavailable_instead(self._store.do(lambda keys: mark_recorded(keys, hold.id)))
+
+
+def _spend(keys: Keystore, number: str) -> None:
+    with keys.transaction():
+        keys.spend(number)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.content.errors import ContentError, ContentMissing
+from gateway.content.errors import ApprovalSpent, ContentError, ContentMissing
 from gateway.content.keys import KEY_BYTES, MasterKey, Place, unwrap_dek, wrap_dek
 from gateway.content.segments import Spot
 from gateway.transaction import immediate
@@ -40,6 +40,7 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS hold(id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL,"
     " case_id TEXT NOT NULL, said TEXT NOT NULL, is_recorded INTEGER NOT NULL, UNIQUE(kind, value, case_id)) STRICT",
     "CREATE TABLE IF NOT EXISTS spent(segment TEXT PRIMARY KEY) STRICT",
+    "CREATE TABLE IF NOT EXISTS approved(number TEXT PRIMARY KEY) STRICT",
     "CREATE TABLE IF NOT EXISTS task(id TEXT PRIMARY KEY, said TEXT NOT NULL, shredded INTEGER) STRICT",
 )
 SUBJECT: Final = "sub_"
@@ -178,6 +179,13 @@ class Keystore:
         """The file is no more."""
         with self.transaction():
             self.database.execute("DELETE FROM spent WHERE segment = ?", (segment,))
+
+    def spend(self, number: str) -> None:
+        """Use up an approved statement, if there is one. Inside a transaction. Raises ApprovalSpent."""
+        if number:
+            row = self.database.execute("INSERT OR IGNORE INTO approved VALUES (?)", (number,))
+            if row.rowcount != 1:
+                raise ApprovalSpent
 
     def forget_free_pages(self) -> None:
         """Write the whole database anew, as a page may keep the copy of a row that was moved before it was deleted."""

@@ -36,14 +36,17 @@ class Task:
     """The person's keys, for the records."""
     requests: tuple[str, ...] = ()
     """Exchanges of which nothing may be kept any more, should one still go on. Not stored: a restart ends them all."""
+    number: str = ""
+    """Of the statement that two people approved; used up when the task is kept. Not stored with it."""
     shredded: int | None = None
     """How many blobs lost their key; None: it has not happened."""
 
 
 def order(store: Keystore, task: Task) -> None:
-    """Keep the task until it is done."""
+    """Keep the task until it is done. Raises ApprovalSpent."""
     said = json.dumps({"said": dict(task.said), "refs": task.refs, "owner": task.owner, "kek_ids": task.kek_ids})
     with store.transaction():
+        store.spend(task.number)
         store.database.execute("INSERT INTO task VALUES (?,?,NULL)", (task.id, said))
 
 

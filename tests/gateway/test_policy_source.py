@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.approved import signers
 from gateway.bundles.admission import Approval
 from gateway.bundles.bundle import Bundle
 from gateway.bundles.errors import BundleError
@@ -125,6 +126,12 @@ def test_a_rollback_brings_back_the_one_before_and_the_file_does_not_undo_it(sit
         "weaker": False,
         "rollback": False,
     }
+    approval = first.approval_fields()["approval"]
+    assert isinstance(approval, dict)
+    lines = approval["signatures"]
+    assert isinstance(lines, list)
+    people = {key.name: key for key in APPROVERS}
+    assert signers(str(approval["statement"]), map(str, lines), people) == {"alice"}
 
 
 def test_a_plain_file_is_believed_as_it_is(tmp_path: Path) -> None:
