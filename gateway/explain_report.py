@@ -11,7 +11,13 @@ from policies.explain import Condition, Explanation, Heard, Outcome, PartSeen, R
 from policies.model import Mode
 from policies.spoken import doing, share
 
-_MARKS = {Outcome.MATCHED: "yes", Outcome.NOT_MATCHED: "no", Outcome.HANGS: "?", Outcome.GIVES_WAY: "~"}
+_MARKS = {
+    Outcome.MATCHED: "yes",
+    Outcome.NOT_MATCHED: "no",
+    Outcome.HANGS: "?",
+    Outcome.GIVES_WAY: "~",
+    Outcome.WAITS: "…",
+}
 _HOLDS = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -34,6 +40,7 @@ def _headline(explained: Explanation) -> str:
     said = " ".join(filter(None, (decision.action.name.lower(), decision.code)))
     said += f", status {decision.status}" if decision.status != 200 else ""
     said += f", by {', '.join(decision.rules)}" if decision.rules else ""
+    said += f"; people are asked for want of a verdict ({', '.join(decision.hanging)})" if decision.hanging else ""
     return said + (f"; no rule looks at {', '.join(decision.uncovered)}" if decision.uncovered else "")
 
 
@@ -48,7 +55,8 @@ def _part(part: PartSeen, count: int) -> Iterator[str]:
     else:
         name = f"{part.path} ({part.scope})"
     yield ""
-    yield name if part.is_covered else f"{name}: refused, no enforcing rule looks at it"
+    fate = "passes by an accepted risk" if part.is_accepted else "refused"
+    yield name if part.is_covered else f"{name}: {fate}, no enforcing rule looks at it"
     width = max((len(seen.rule.id) for seen in part.rules), default=0)
     for seen in part.rules:
         yield f"  {_MARKS[seen.outcome]:<4}{seen.rule.id:<{width}}  {_rule(seen)}"

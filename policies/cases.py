@@ -30,8 +30,9 @@ from policies.fields import (
     text,
 )
 from policies.options import plain
-from policies.read_actions import CODE, QUEUE
+from policies.read_actions import CODE
 from policies.read_detectors import Declared, Detectors
+from policies.read_reviews import QUEUE
 from policies.read_rules import RULE_ID
 from policies.read_times import day_end
 from policies.yaml_strict import Broken, Entry, Listing, Node, Table

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from policies.keeping import keeping_form
 from policies.matchers import Form, canonical
-from policies.model import DetectorSpec, Do, Option, Policy, Risk, Rule
+from policies.model import DetectorSpec, Do, Option, Policy, Review, Risk, Rule
 from policies.settings import Limits, StreamSpec
 
 COMPILED_FORMAT = "gatehouse-policy-compiled/v1"
@@ -34,7 +34,7 @@ def compiled(policy: Policy) -> dict[str, Form]:
         "format": COMPILED_FORMAT,
         "name": policy.name,
         "version": policy.version,
-        "defaults": {"uncovered": "deny", "on_error": "closed"},
+        "defaults": {"uncovered": "deny", "on_error": "closed"},  # what they are otherwise follows in `on_errors`
         "stream": _stream_form(policy.stream),
         "limits": _limits_form(policy.limits),
         "detectors": {key: _detector_form(spec) for key, spec in policy.detectors.items()},
@@ -105,19 +105,32 @@ def _do_form(do: Do) -> Form:
     if do.field or do.template or do.before_audit or do.reversible:
         form += [do.field, do.template, int(do.before_audit), int(do.reversible)]
     if do.review is not None:
-        review = do.review
-        form += [review.queue, review.quorum, review.hold, review.timeout_ms, int(review.distinct)]
+        form += _review_form(do.review)
+    if do.dialect:
+        form += [do.dialect]
     if do.model:
-        form += [do.model, int(do.require_seed)]
+        form += [do.model, int(do.require_seed), *([do.engine] if do.engine else [])]
     return form
+
+
+def _review_form(review: Review) -> list[Form]:
+    form: list[Form] = [review.queue, review.quorum, review.hold, review.timeout_ms, int(review.distinct)]
+    return [*form, *_error_form("allow", review.risk)] if review.risk else form
 
 
 def _more(policy: Policy) -> dict[str, Form]:
     """What older policies could not say; left out where it is not said, so that they keep their digests."""
     form: dict[str, Form] = {}
-    said: dict[str, Form] = {f"rule {rule.id}": _error_form(rule.on_error, rule.risk) for rule in policy.rules}
-    said |= {f"detector {name}": _error_form(spec.on_error, spec.risk) for name, spec in policy.detectors.items()}
-    said["defaults"] = _error_form(policy.on_error, policy.risk)
+    said: dict[str, Form] = {
+        f"rule {rule.id}": _error_form(rule.on_error, rule.risk, rule.people) for rule in policy.rules
+    }
+    said |= {
+        f"detector {name}": _error_form(spec.on_error, spec.risk, spec.people)
+        for name, spec in policy.detectors.items()
+    }
+    said["defaults"] = _error_form(policy.on_error, policy.risk, policy.people)
+    if policy.uncovered:
+        form["uncovered"] = _error_form("allow", policy.uncovered)
     if any(isinstance(one, list) for one in said.values()):
         form["on_errors"] = {place: one for place, one in said.items() if one}
     if policy.templates:
@@ -129,5 +142,7 @@ def _more(policy: Policy) -> dict[str, Form]:
     return form
 
 
-def _error_form(kind: str, risk: Risk | None) -> Form:
+def _error_form(kind: str, risk: Risk | None, people: Review | None = None) -> list[Form] | str:
+    if people:
+        return [kind, *_review_form(people)]
     return [kind, risk.by, risk.ticket, risk.until] if risk else kind

@@ -9,8 +9,10 @@ retry. Nothing is ever allowed because a verdict is missing. An error, a finding
 that contradict each other are the same: no verdict.
 
 A rule looks at a part when its conditions on facts let it; `allow` looks at a part when it matches it.
-Shadow rules change nothing and are listed with what they would have done. A rule with `on_error: open` gives way to a
-missing verdict as long as somebody accepts that: then it is left out, and a flag says so.
+Shadow rules change nothing and are listed with what they would have done. So are rules about text that has left before
+it was judged. A rule with `on_error: open` gives way to a missing verdict as long as somebody accepts that: then it is
+left out, and a flag says so. With `on_error: review` people are asked in its place. Parts that no rule looks at may
+pass in the same way, if the policy says so and somebody accepts it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from guards.verdict import Finding, Part, Verdict
+from guards.verdict import Finding, Part, Scope, Verdict
+from policies.actions import REFUSAL
+from policies.cuts import cuts_of, united
 from policies.model import (
     GUARD_UNAVAILABLE,
     REDACTION_IMPOSSIBLE,
     SEED_REQUIRED,
+    UNCOVERED,
     UNCOVERED_PART,
     Action,
     Decision,
@@ -37,7 +42,7 @@ from policies.model import (
     Risk,
     Rule,
 )
-from policies.replacements import filled, shown
+from policies.replacements import filled
 
 _T = TypeVar("_T", str, tuple[str, str], Flag, Redaction)
 NOT_RUN = "not_run"
@@ -45,6 +50,8 @@ CONFLICT = "conflict"
 _NOTHING_KNOWN: Mapping[str, Verdict] = {}
 RISK_QUEUE = "accepted-risk"
 """Where the flag goes that is left whenever a rule gives way."""
+_STREAMED = frozenset({Scope.OUTPUT, Scope.REASONING})
+"""What leaves as it comes; tool calls are held until they are complete."""
 _UNCOVERED_MESSAGE = "a part of the exchange is not covered by the policy"
 _UNAVAILABLE_MESSAGE = "a guard that the policy needs gave no verdict"
 
@@ -135,6 +142,7 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         code=first.code,
         message=first.message,
         status=first.status,
+        dialect=first.dialect,
         flags=_all(decision.flags for decision in decisions),
         redactions=_all(decision.redactions for decision in decisions),
         shadow=_all(decision.shadow for decision in decisions),
@@ -143,11 +151,17 @@ def merged(decisions: Sequence[Decision]) -> Decision:
         annotations=_all(decision.annotations for decision in decisions),
         template=first.template,
         route=first.route,
+        route_engine=first.route_engine,
         require_seed=first.require_seed,
-        reviews=first.reviews,
+        reviews=_reviews(one for decision in decisions for one in decision.reviews if decision.action is action),
+        hanging=_all(decision.hanging for decision in decisions if decision.action is action),
         opened=_all(decision.opened for decision in decisions),
         exempt=_all(decision.exempt for decision in decisions),
     )
+
+
+def _reviews(found: Iterable[tuple[str, Review]]) -> tuple[tuple[str, Review], ...]:
+    return tuple(sorted(set(found), key=lambda one: (one[0], one[1].queue, one[1].quorum, repr(one[1]))))
 
 
 def _all(items: Iterable[tuple[_T, ...]]) -> tuple[_T, ...]:
@@ -168,7 +182,9 @@ class _Tally:
     """Those that put a template in place of the answer."""
     routes: dict[str, Rule] = field(default_factory=dict)
     """Those that send the request to another model."""
-    reviews: dict[str, Review] = field(default_factory=dict)
+    reviews: set[tuple[str, Review]] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
+    """Those for which people are asked because a verdict is missing."""
     undecided: set[str] = field(default_factory=set)
     flags: set[Flag] = field(default_factory=set)
     cuts: set[Redaction] = field(default_factory=set)
@@ -181,33 +197,46 @@ class _Tally:
 
     def judge(self, part: Part, plan: Plan, verdicts: Mapping[str, Verdict]) -> None:
         facts = self.facts.about(part)
-        covered = plan.is_covered
-        needs_verdict = False
         resting = [rule for rule in plan.suspended if not rule.acts(facts.at)]
-        for rule in (*plan.enforcing, *(rule for rule in plan.suspended if rule.acts(facts.at))):
+        acting = (*plan.enforcing, *(rule for rule in plan.suspended if rule.acts(facts.at)))
+        has_left = facts.released and part.scope in _STREAMED
+        covered, needs_verdict = plan.is_covered, False
+        for rule in acting:
             matched = rule.matches(verdicts, facts)
-            if matched:
-                covered = True
-                if _concerns(rule, part):
-                    self._enforce(rule, part, verdicts)
-            elif matched is None:
-                covered = True
-                if not self._gives_way(rule, verdicts):
-                    needs_verdict = True
-                    self._hide(rule, part)
-            elif not covered:
-                covered = rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
+            covered = covered or _looks(rule, matched, facts)
+            if has_left and (matched is None or rule.do.action > Action.FLAG):
+                self._note(rule, matched)
+            elif matched and _concerns(rule, part):
+                self._enforce(rule, part, verdicts)
+            elif matched is None and not self._goes_on(rule, verdicts, part):
+                needs_verdict = True
+                self._hide(rule, part)
         if not covered:
-            self.uncovered.add(part.path)
+            self._uncover(part, verdicts, has_left=has_left)
         elif not verdicts and not needs_verdict:
             self.exempt.add(part.path)
         for rule in (*plan.shadow, *resting):
-            self._note(rule, rule.matches(verdicts, facts))
+            if rule.mode is Mode.OFF:
+                self.shadow.add((rule.id, "off"))
+            else:
+                self._note(rule, rule.matches(verdicts, facts))
+
+    def _uncover(self, part: Part, verdicts: Mapping[str, Verdict], *, has_left: bool) -> None:
+        """No rule looks at the part: it is refused, or somebody accepts that it is not, or it has left already."""
+        if has_left:
+            self.shadow.add((UNCOVERED, "block"))
+        else:
+            self.uncovered.add(part.path)
+        if not verdicts and (has_left or self._is_uncovered_accepted):
+            self.exempt.add(part.path)
+
+    @property
+    def _is_uncovered_accepted(self) -> bool:
+        risk = self.policy.uncovered
+        return risk is not None and _holds(risk, self.facts.at)
 
     def _note(self, rule: Rule, matched: bool | None) -> None:
-        if rule.mode is Mode.OFF:
-            self.shadow.add((rule.id, "off"))
-        elif matched is not False:
+        if matched is not False:
             self.shadow.add((rule.id, rule.do.action.name.lower() if matched else "error"))
 
     def _enforce(self, rule: Rule, part: Part, verdicts: Mapping[str, Verdict]) -> None:
@@ -218,7 +247,7 @@ class _Tally:
         if do.field:
             self.annotations.add((rule.id, do.field))
         if do.review is not None:
-            self.reviews[rule.id] = do.review
+            self.reviews.add((rule.id, do.review))
         if do.model:
             self.routes[rule.id] = rule
         if do.template:
@@ -228,8 +257,8 @@ class _Tally:
         if do.action is Action.REDACT:
             if not rule.when.detectors() <= verdicts.keys():
                 # It matched without this detector, but what the detector would have cut is not known.
-                self._gives_way(rule, verdicts)
-            self.cuts.update(_cuts(rule, part, verdicts, self.facts.about(part)))
+                self._goes_on(rule, verdicts, part)
+            self.cuts.update(cuts_of(rule, part, verdicts, self.facts.about(part)))
 
     def _determines(self, rule: Rule, action: Action) -> None:
         if action > self.action:
@@ -238,13 +267,18 @@ class _Tally:
         elif action is self.action:
             self.rules[rule.id] = rule
 
-    def _gives_way(self, rule: Rule, verdicts: Mapping[str, Verdict]) -> bool:
-        """Whether a rule that hangs on a missing verdict is left out, because somebody accepts that."""
-        risk = accepted(self.policy, rule, verdicts, self.facts.at)
-        if risk is None:
+    def _goes_on(self, rule: Rule, verdicts: Mapping[str, Verdict], part: Part) -> bool:
+        """Whether a rule that hangs on a missing verdict does not stop the exchange, and what is done instead."""
+        follows = silence(self.policy, rule, verdicts, self.facts.at)
+        if follows is None:
             self.undecided.add(rule.id)
             return False
-        self.opened.add((rule.id, risk.ticket))
+        if isinstance(follows, Review):
+            self.reviews.add((rule.id, replace(follows, hold="response" if _is_of_answer(part) else "request")))
+            self.hanging.add(rule.id)
+            self._determines(rule, Action.REVIEW)
+            return True
+        self.opened.add((rule.id, follows.ticket))
         self.flags.add(Flag(rule.id, RISK_QUEUE, "high"))
         self._determines(rule, Action.FLAG)
         return True
@@ -258,11 +292,18 @@ class _Tally:
     def decision(self) -> Decision:
         if self.action is Action.BLOCK:
             first = self.rules[min(self.rules)].do
-            return self._decision(Action.BLOCK, self.rules, first.code, first.message or None, 400)
-        if self.uncovered:
+            status = 200 if first.dialect == REFUSAL else 400
+            blocked = self._decision(Action.BLOCK, self.rules, first.code, first.message or None, status)
+            return replace(blocked, dialect=first.dialect)
+        if self.uncovered and not self._is_uncovered_accepted:
             return self._decision(Action.BLOCK, (), UNCOVERED_PART, _UNCOVERED_MESSAGE, 400)
         if self.undecided:
             return self._decision(Action.BLOCK, self.undecided, GUARD_UNAVAILABLE, _UNAVAILABLE_MESSAGE, 503)
+        if self.uncovered and self.policy.uncovered:
+            self.opened.add((UNCOVERED, self.policy.uncovered.ticket))
+            self.flags.add(Flag(UNCOVERED, RISK_QUEUE, "high"))
+            if self.action < Action.FLAG:
+                self.action, self.rules = Action.FLAG, {}
         return self._decision(self.action, self.rules, None, None, 200)
 
     def _decision(
@@ -276,18 +317,31 @@ class _Tally:
             message=message,
             status=status,
             flags=tuple(sorted(self.flags)),
-            redactions=_united(self.cuts),
+            redactions=united(self.cuts),
             shadow=tuple(sorted(self.shadow)),
             errors=tuple(sorted(self.errors)),
             uncovered=tuple(sorted(self.uncovered)),
             annotations=tuple(sorted(self.annotations)),
             template=self.answers[min(self.answers)].do.template if self.answers and goes_on else None,
             route=self.routes[min(self.routes)].do.model if self.routes and goes_on else None,
+            route_engine=self.routes[min(self.routes)].do.engine if self.routes and goes_on else "",
             require_seed=goes_on and any(rule.do.require_seed for rule in self.routes.values()),
-            reviews=tuple(sorted(self.reviews.items())) if goes_on else (),
+            reviews=_reviews(self.reviews) if goes_on else (),
+            hanging=tuple(sorted(self.hanging)) if goes_on else (),
             opened=tuple(sorted(self.opened)),
             exempt=tuple(sorted(self.exempt)),
         )
+
+
+def _looks(rule: Rule, matched: bool | None, facts: Facts) -> bool:
+    """Whether the rule looks at a part: `allow` does where it matches, others unless facts keep them away."""
+    if matched is not False:
+        return True
+    return rule.do.action is not Action.ALLOW and rule.matches(_NOTHING_KNOWN, facts) is not False
+
+
+def _is_of_answer(part: Part) -> bool:
+    return part.path.startswith("/choices/")
 
 
 def _concerns(rule: Rule, part: Part) -> bool:
@@ -296,63 +350,32 @@ def _concerns(rule: Rule, part: Part) -> bool:
     A call that a request repeats was reviewed when it left. What a token stands for comes back in a call of an answer,
     so there is nothing to put a token for there.
     """
-    is_answer = part.path.startswith("/choices/")
+    is_answer = _is_of_answer(part)
     if rule.do.review is None:
         return not (rule.do.reversible and is_answer)
     return is_answer == (rule.do.review.hold != "request")
 
 
-def accepted(policy: Policy, rule: Rule, verdicts: Mapping[str, Verdict], at: int | None) -> Risk | None:
-    """The accepted risk by which a rule gives way to the verdicts that are missing; None: it does not.
+def silence(policy: Policy, rule: Rule, verdicts: Mapping[str, Verdict], at: int | None) -> Risk | Review | None:
+    """What follows for a rule from the verdicts that are missing: a risk by which it gives way, people, or a refusal.
 
-    What the rule says counts, else what each silent detector says, else the policy's defaults. All have to be open, and
-    where several are, the one that ends first is named.
+    What the rule says counts, else what each silent detector says, else the policy's defaults. The strictest counts:
+    one that is closed, or open and over, closes; then people are asked; of risks the one that ends first is named.
     """
-    silent = sorted(rule.detectors() - verdicts.keys())
-    said = [(rule.on_error, rule.risk)] if rule.on_error else []
-    for name in () if said else silent:
+    said = [(rule.on_error, rule.risk, rule.people)] if rule.on_error else []
+    for name in () if said else sorted(rule.detectors() - verdicts.keys()):
         spec = policy.detectors[name]
-        said.append((spec.on_error, spec.risk) if spec.on_error else (policy.on_error, policy.risk))
-    risks = [risk for kind, risk in said if kind == "open" and risk is not None and at is not None and at < risk.until]
-    return min(risks, key=lambda risk: (risk.until, risk.ticket)) if risks and len(risks) == len(said) else None
+        own = (spec.on_error, spec.risk, spec.people)
+        said.append(own if spec.on_error else (policy.on_error, policy.risk, policy.people))
+    risks = [risk for kind, risk, _ in said if kind == "open" and risk and _holds(risk, at)]
+    reviews = [people for kind, _, people in said if kind == "review" and people]
+    if not said or len(risks) + len(reviews) < len(said):
+        return None
+    if not reviews:
+        return min(risks, key=lambda risk: (risk.until, risk.ticket))
+    # What must not be kept anywhere cannot be shown to anybody either.
+    return None if rule.do.before_audit else max(reviews, key=lambda one: (one.quorum, -one.timeout_ms, one.queue))
 
 
-def _cuts(rule: Rule, part: Part, verdicts: Mapping[str, Verdict], facts: Facts) -> list[Redaction]:
-    """The spans that made the rule match. A span outside the text is a guard's mistake: then the whole text goes."""
-    length, do = len(part.text), rule.do
-
-    def cut(start: int, end: int, label: str, found: str) -> Redaction:
-        placed = filled(do.replacement, label, found)
-        kept = shown(do.replacement)
-        return Redaction(part.path, start, end, placed, rule.id, "redact", do.before_audit, do.reversible, kept)
-
-    spans = list(rule.when.spans(verdicts, facts))
-    if not spans or any(span.end > length for span in spans):
-        return [cut(0, length, "removed", "")]
-    return [cut(span.start, span.end, span.label, part.text[span.start : span.end]) for span in spans]
-
-
-def _united(cuts: Iterable[Redaction]) -> tuple[Redaction, ...]:
-    """Overlapping cuts become one, with the replacement that shows least; of equals that of the one that begins first.
-
-    One that must not come back, or must not be kept, stays so for all of it.
-    """
-
-    def order(cut: Redaction) -> tuple[object, ...]:
-        return (cut.path, cut.start, -cut.end, cut.kind != "replace", cut.shows, cut.rule, cut)
-
-    united: list[Redaction] = []
-    for cut in sorted(cuts, key=order):
-        last = united[-1] if united else None
-        if last is None or last.path != cut.path or last.end <= cut.start:
-            united.append(cut)
-        else:
-            united[-1] = _joined(last, cut)
-    return tuple(united)
-
-
-def _joined(first: Redaction, other: Redaction) -> Redaction:
-    """One cut for two that overlap."""
-    said = min((first, other), key=lambda cut: (cut.reversible, cut.shows))
-    end, before_audit = max(first.end, other.end), first.before_audit or other.before_audit
-    return replace(said, start=first.start, end=end, before_audit=before_audit)
+def _holds(risk: Risk, at: int | None) -> bool:
+    return at is not None and at < risk.until

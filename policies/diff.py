@@ -11,18 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from guards.verdict import Scope
+from policies.actions import USUAL
 from policies.changes import Change, Effect, moved, renamed
 from policies.compare import NEVER, coverage, covers, region
-from policies.diff_defaults import diff_limits, diff_on_error, diff_streams
+from policies.diff_defaults import diff_limits, diff_streams
 from policies.diff_detectors import diff_detectors, follows
+from policies.diff_reviews import diff_on_error, diff_reviews, diff_uncovered
 from policies.errors import Place
 from policies.keeping import diff_keeping
 from policies.matchers import ALWAYS, Matcher
-from policies.model import Action, Do, Mode, Policy, Review, Rule
+from policies.model import Action, Do, Mode, Policy, Rule
 from policies.read_actions import SEVERITIES
 from policies.read_times import day_of
 from policies.replacements import shown as shown_of
-from policies.spoken import condition, doing, duration, said
+from policies.spoken import condition, doing, said
 
 _NOWHERE = Place("", 0, 0)
 
@@ -50,7 +52,12 @@ def diff(before: Policy, after: Policy) -> Difference:
         *_identity(before, after),
         *diff_limits(before.limits, after.limits),
         *diff_streams(before.stream, after.stream),
-        *diff_on_error(("policy", "on_error"), (before.on_error, before.risk), (after.on_error, after.risk)),
+        *diff_on_error(
+            ("policy", "on_error"),
+            (before.on_error, before.risk, before.people),
+            (after.on_error, after.risk, after.people),
+        ),
+        *diff_uncovered(before.uncovered, after.uncovered),
         *diff_keeping(before.audit, after.audit),
         *_templates(before, after),
         *diff_detectors(before.detectors, after.detectors, both),
@@ -100,7 +107,7 @@ def _coverage(before: Policy, after: Policy) -> list[Change]:
     """What may pass at all: a part that no enforcing rule looks at is refused."""
     changes = []
     for scope in Scope:
-        was, now = coverage(before.plan(scope).enforcing), coverage(after.plan(scope).enforcing)
+        was, now = _looked_at(before, scope), _looked_at(after, scope)
         more, less = covers(now, was), covers(was, now)
         if more and less:
             continue
@@ -108,6 +115,11 @@ def _coverage(before: Policy, after: Policy) -> list[Change]:
         reason = "less of it may pass" if less else "parts may pass that no rule looked at"
         changes.append(Change("scope", str(scope), "covered", _covered(was), _covered(now), effect, reason))
     return changes
+
+
+def _looked_at(policy: Policy, scope: Scope) -> Matcher:
+    """What may pass of the scope, as far as rules look at it; with `uncovered: allow` all of it may."""
+    return ALWAYS if policy.uncovered else coverage(policy.plan(scope).enforcing)
 
 
 def _covered(matcher: Matcher) -> str:
@@ -237,7 +249,8 @@ def _told_mode(rule: Rule) -> str:
 
 
 def _on_error(before: Rule, after: Rule) -> list[Change]:
-    return diff_on_error(("rule", before.id), (before.on_error, before.risk), (after.on_error, after.risk))
+    was = (before.on_error, before.risk, before.people)
+    return diff_on_error(("rule", before.id), was, (after.on_error, after.risk, after.people))
 
 
 def _stream(before: Rule, after: Rule) -> list[Change]:
@@ -283,6 +296,7 @@ def _do(id_: str, before: Do, after: Do) -> list[Change]:
     texts: Mapping[str, tuple[str, str, str]] = {
         "code": (before.code, after.code, "what the client's program reads"),
         "message": (before.message, after.message, "what the client reads"),
+        "dialect": (before.dialect or USUAL, after.dialect or USUAL, "in which form the client is told"),
         "replacement": (before.replacement, after.replacement, "what stands where something was removed"),
     }
     for aspect, (was, now, reason) in texts.items():
@@ -314,10 +328,11 @@ def _removal(id_: str, before: Do, after: Do) -> list[Change]:
         *(Effect.STRONGER, ("it needs a seed", "it needs no seed")),
     )
     if before.review and after.review:
-        changes += _reviewers(id_, before.review, after.review)
-    if before.model and after.model and before.model != after.model:
-        reason = "what another model answers cannot be compared without measuring it"
-        changes.append(Change("rule", id_, "model", before.model, after.model, Effect.WEAKER, reason))
+        changes += diff_reviews(("rule", id_), before.review, after.review)
+    for name, old, new in (("model", before.model, after.model), ("engine", before.engine, after.engine)):
+        if before.model and after.model and old != new:
+            reason = "what another model answers cannot be compared without measuring it"
+            changes.append(Change("rule", id_, name, old or "any", new or "any", Effect.WEAKER, reason))
     if before.template and after.template:
         changes += renamed("rule", id_, "template", before.template, after.template, "which text is the answer")
     for aspect, was, now, more_is, reasons in (
@@ -337,26 +352,6 @@ def _removal(id_: str, before: Do, after: Do) -> list[Change]:
         reasons = ("more of what is found is shown", "less of what is found is shown")
         changes += moved("rule", id_, "shown", counts, told, Effect.WEAKER, reasons)
     return changes
-
-
-def _reviewers(id_: str, before: Review, after: Review) -> list[Change]:
-    people = (f"{before.quorum} people", f"{after.quorum} people")
-    waits = (duration(before.timeout_ms), duration(after.timeout_ms))
-    yes = {True: "yes", False: "no"}
-    return [
-        *moved(
-            *("rule", id_, "quorum", (before.quorum, after.quorum), people),
-            *(Effect.STRONGER, ("more people have to approve", "fewer people have to approve")),
-        ),
-        *moved(
-            *("rule", id_, "distinct_from", (before.distinct, after.distinct)),
-            *((yes[before.distinct], yes[after.distinct]), Effect.STRONGER),
-            ("whoever asked may not approve", "whoever asked may approve"),
-        ),
-        *renamed("rule", id_, "review queue", before.queue, after.queue, "who is asked"),
-        *renamed("rule", id_, "hold", before.hold, after.hold, "what waits"),
-        *renamed("rule", id_, "timeout", *waits, "how long it is waited for, then it is blocked"),
-    ]
 
 
 def _flag_rank(do: Do) -> int:

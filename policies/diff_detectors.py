@@ -13,7 +13,7 @@ from dataclasses import replace
 from guards.options import VIEWS
 from policies.changes import Change, Effect, moved, renamed
 from policies.compare import covers, region, under
-from policies.diff_defaults import diff_on_error
+from policies.diff_reviews import diff_on_error
 from policies.model import Action, DetectorSpec, Mode, Option, Rule
 from policies.spoken import duration, share
 
@@ -67,7 +67,11 @@ def _diff(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Rule, Ru
     else:
         for key in sorted(before.options.keys() | after.options.keys()):
             changes += _option(before, key, before.options.get(key), after.options.get(key))
-    changes += diff_on_error(("detector", name), (before.on_error, before.risk), (after.on_error, after.risk))
+    changes += diff_on_error(
+        ("detector", name),
+        (before.on_error, before.risk, before.people),
+        (after.on_error, after.risk, after.people),
+    )
     timeouts = duration(before.timeout_ms), duration(after.timeout_ms)
     return [*changes, *renamed("detector", name, "timeout", *timeouts, "how long its verdict is waited for")]
 

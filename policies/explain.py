@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guards.verdict import Finding, Part, Scope, Verdict
-from policies.decide import NOT_RUN, accepted, decide, verdicts_of
+from policies.decide import NOT_RUN, decide, silence, verdicts_of
 from policies.matchers import ALWAYS, All, Any, AnyCategory, Count, Fact, Matcher, Not, OnlyCategories, Score
-from policies.model import GUARD_UNAVAILABLE, Action, Decision, Facts, Policy, Rule
+from policies.model import GUARD_UNAVAILABLE, UNCOVERED, Action, Decision, Facts, Policy, Review, Rule
 from policies.spoken import leaf, share
 
 
@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     NOT_MATCHED = "not matched"
     HANGS = "hangs on a missing verdict"
     GIVES_WAY = "gives way to a missing verdict"
+    WAITS = "waits for people, for want of a verdict"
 
 
 _OUTCOMES = {True: Outcome.MATCHED, False: Outcome.NOT_MATCHED, None: Outcome.HANGS}
@@ -72,6 +73,8 @@ class PartSeen:
     path: str
     scope: Scope
     is_covered: bool
+    is_accepted: bool
+    """Whether somebody accepts that it passes although no rule looks at it."""
     heard: tuple[Heard, ...]
     rules: tuple[RuleSeen, ...]
     """By id; shadow rules, too."""
@@ -89,7 +92,7 @@ class Explanation:
     @property
     def unasked(self) -> tuple[str, ...]:
         """Detectors that were not asked, if the decision hangs on them; then what would happen is not known."""
-        if self.decision.code != GUARD_UNAVAILABLE:
+        if self.decision.code != GUARD_UNAVAILABLE and not self.decision.hanging:
             return ()
         deciding = (seen.rule for part in self.parts for seen in part.rules if seen.decides)
         hanging = frozenset[str]().union(*(rule.detectors() for rule in deciding))
@@ -114,6 +117,7 @@ def _part(policy: Policy, part: Part, findings: Iterable[Finding], facts: Facts,
         path=part.path,
         scope=part.scope,
         is_covered=part.path not in decision.uncovered,
+        is_accepted=UNCOVERED in {rule for rule, _ in decision.opened},
         heard=tuple(
             Heard(spec.name, verdicts.get(spec.name), asking.errors.get(spec.name, "")) for spec in plan.detectors
         ),
@@ -135,15 +139,16 @@ class _Asking:
     def rule(self, rule: Rule) -> RuleSeen:
         matched = rule.matches(self.verdicts, self.facts)
         unless = None if rule.unless is None else self.condition(rule.unless)
-        gives_way = matched is None and accepted(self.policy, rule, self.verdicts, self.facts.at) is not None
-        outcome = Outcome.GIVES_WAY if gives_way else _OUTCOMES[matched]
+        follows = silence(self.policy, rule, self.verdicts, self.facts.at) if matched is None else None
+        instead = Outcome.WAITS if isinstance(follows, Review) else Outcome.GIVES_WAY
+        outcome = instead if follows else _OUTCOMES[matched]
         return RuleSeen(rule, outcome, self._decides(rule, matched), self.condition(rule.when), unless)
 
     def _decides(self, rule: Rule, matched: bool | None) -> bool:
         """A redaction whose places are not all known stops the exchange although its rule matched."""
         hangs = self.decision.code == GUARD_UNAVAILABLE
         partly = bool(matched) and rule.do.action is Action.REDACT and not rule.when.detectors() <= self.verdicts.keys()
-        gave_way = rule.id in {id_ for id_, _ in self.decision.opened}
+        gave_way = rule.id in self.decision.hanging or rule.id in {id_ for id_, _ in self.decision.opened}
         counts = (matched is None or partly) if hangs else bool(matched) or (matched is None and gave_way)
         return counts and rule.acts(self.facts.at) and rule.id in self.decision.rules
 

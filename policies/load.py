@@ -30,12 +30,12 @@ from policies.fields import (
     size_bytes,
 )
 from policies.keeping import Keeping, read_keeping
-from policies.model import Policy, Rule
+from policies.model import Policy, Risk, Rule
 from policies.read_actions import read_templates
 from policies.read_detectors import NAME, read_detectors
+from policies.read_reviews import OnError, read_on_error, read_uncovered
 from policies.read_rules import RuleReader
-from policies.read_times import OnError, read_on_error
-from policies.settings import Amount, Limits, StreamSpec
+from policies.settings import STREAM_MODES, Amount, Limits, StreamSpec
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 from policies.yaml_strict import Node, Scalar, Table, parse
 
@@ -89,13 +89,13 @@ def _read(
     if top is None:
         return None
     _check_format(top)
-    stream, limits, on_error, audit = _read_defaults(top)
+    stream, limits, on_error, uncovered, audit = _read_defaults(top)
     claims, templates = _read_claims(top), read_templates(top.node("templates"), problems)
     if "detectors" not in top or "rules" not in top:
         problems.add(top.place, "policy needs `detectors` and `rules`")
     before = len(problems)
     detectors = read_detectors(top.node("detectors"), problems, known_guards)
-    rules = RuleReader(detectors, stream, templates, claims, problems).read(top.node("rules"))
+    rules = RuleReader(detectors, stream, templates, claims, on_error.kind, problems).read(top.node("rules"))
     is_whole = len(problems) == before
     if is_whole:
         _report_unused_templates(top, templates, rules)
@@ -118,6 +118,8 @@ def _read(
         file=file,
         on_error=on_error.kind or "closed",
         risk=on_error.risk,
+        people=on_error.people,
+        uncovered=uncovered,
         templates=templates,
         claims=claims,
         audit=audit,
@@ -154,14 +156,15 @@ def _check_format(top: Section) -> None:
         choice((FORMAT,))(node, "`gatehouse`", top.problems)
 
 
-def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError, Keeping]:
+def _read_defaults(top: Section) -> tuple[StreamSpec, Limits, OnError, Risk | None, Keeping]:
     node = top.node("defaults")
     known = ("uncovered", "on_error", "accept_risk", "stream", "limits", "audit")
     section = Section.open(node, "`defaults`", top.problems, known, words.LATER_DEFAULTS) if node else None
     if section is None:
-        return StreamSpec("buffer"), Limits(), OnError(), Keeping()
-    section.get("uncovered", choice(("deny",), ("allow",)), "deny")
-    return _read_stream(section), _read_limits(section), read_on_error(section), read_keeping(section)
+        return StreamSpec("buffer"), Limits(), OnError(), None, Keeping()
+    uncovered = read_uncovered(section)
+    on_error = read_on_error(section, risk_is_shared=uncovered is not None)
+    return _read_stream(section), _read_limits(section), on_error, uncovered, read_keeping(section)
 
 
 def _read_stream(defaults: Section) -> StreamSpec:
@@ -170,12 +173,12 @@ def _read_stream(defaults: Section) -> StreamSpec:
     section = Section.open(node, "`stream`", problems, known) if node else None
     if section is None:
         return StreamSpec("buffer")
-    mode = section.require("mode", choice(("buffer", "window"), words.LATER_STREAM_MODES), "")
-    if mode == "buffer":
+    mode = section.require("mode", choice(STREAM_MODES), "")
+    if mode in ("buffer", "shadow_only"):
         for key in known[1:]:
             if key in section:
-                problems.add(section.place_of(key), f"`{key}` has no meaning when the mode is `buffer`")
-        return StreamSpec("buffer")
+                problems.add(section.place_of(key), f"`{key}` has no meaning when the mode is `{mode}`")
+        return StreamSpec(mode)
     least, most = _read_window(section, is_required=mode == "window")
     delay_ms = section.get("max_delay", duration_ms(100, 600_000), 0)
     wait_ms = section.get("max_wait", duration_ms(10, 60_000), min(1500, delay_ms or 1500))

@@ -10,12 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from guards.verdict import Part, Scope, Verdict
+from policies.actions import (
+    GUARD_UNAVAILABLE,
+    REDACTION_IMPOSSIBLE,
+    REVIEW_DENIED,
+    REVIEW_EXPIRED,
+    SEED_REQUIRED,
+    UNCOVERED,
+    UNCOVERED_PART,
+    Action,
+    Do,
+    Review,
+    Risk,
+)
 from policies.keeping import Keeping
 from policies.matchers import ALWAYS, All, Any, Matcher, Not, combined
 from policies.settings import Limits, StreamSpec
@@ -23,29 +36,34 @@ from policies.settings import Limits, StreamSpec
 if TYPE_CHECKING:
     from policies.cases import Case
 
-GUARD_UNAVAILABLE = "guard_unavailable"
-UNCOVERED_PART = "uncovered_part"
-REDACTION_IMPOSSIBLE = "redaction_impossible"
-SEED_REQUIRED = "seed_required"
-REVIEW_DENIED = "review_denied"
-REVIEW_EXPIRED = "review_expired"
+__all__ = [
+    "GUARD_UNAVAILABLE",
+    "REDACTION_IMPOSSIBLE",
+    "REVIEW_DENIED",
+    "REVIEW_EXPIRED",
+    "SEED_REQUIRED",
+    "UNCOVERED",
+    "UNCOVERED_PART",
+    "Action",
+    "Decision",
+    "DetectorSpec",
+    "Do",
+    "Facts",
+    "Flag",
+    "Mode",
+    "Option",
+    "Plan",
+    "Policy",
+    "Redaction",
+    "Review",
+    "Risk",
+    "Rule",
+    "Thresholds",
+]
 
 
 def _none() -> Mapping[str, str]:
     return MappingProxyType({})
-
-
-class Action(IntEnum):
-    """The lattice: the strictest of all matching rules is what happens."""
-
-    ALLOW = 0
-    ANNOTATE = 1
-    FLAG = 2
-    REDACT = 3
-    REPLACE = 4
-    ROUTE = 5
-    REVIEW = 6
-    BLOCK = 7
 
 
 class Mode(StrEnum):
@@ -54,16 +72,6 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
     SHADOW = "shadow"
     OFF = "off"
-
-
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """Who takes it on that something passes unjudged, under which ticket, and until when."""
-
-    by: str
-    ticket: str
-    until: int
-    """Seconds since 1970; from then on nothing is accepted any more."""
 
 
 Option: TypeAlias = str | int | tuple[str, ...] | Mapping[str, str]
@@ -95,13 +103,15 @@ class DetectorSpec:
     """Only those that differ from `threshold_ppm`."""
     timeout_ms: int
     on_error: str
-    """`closed`, `open`, or empty: what the policy's defaults say."""
+    """`closed`, `review`, `open`, or empty: what the policy's defaults say."""
     options: Mapping[str, Option]
     """What the guard itself is given: `find`, `families`, `pattern`, `views`. Equal meaning has one spelling."""
     configured: tuple[str, ...] = ()
     """Of a guard that only a configuration names: its profile and its categories, which are part of what is meant."""
     risk: Risk | None = None
     """Of `open`."""
+    people: Review | None = None
+    """Of `review`: who is asked."""
     languages: Mapping[str, Thresholds] = field(default_factory=lambda: MappingProxyType({}))
     """What counts in place of the above when the exchange is said to be in one of these languages."""
     asks: str = field(init=False)
@@ -121,47 +131,6 @@ class DetectorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
-    """Who has to approve, and how long that is waited for."""
-
-    queue: str
-    quorum: int
-    """How many different people."""
-    hold: str
-    """`request`, `response` or `tool_call`: what waits."""
-    timeout_ms: int
-    distinct: bool
-    """Whether whoever asked may not be one of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Do:
-    """What a rule does when it matches."""
-
-    action: Action
-    code: str = ""
-    message: str = ""
-    replacement: str = ""
-    """For `redact`, with placeholders (policies/replacements.py); for `replace`, the text that stands for the part."""
-    queue: str = ""
-    """With `severity`, set when the rule flags, whatever else it does."""
-    severity: str = ""
-    field: str = ""
-    """Set when the rule annotates, whatever else it does: what the record is marked with."""
-    template: str = ""
-    """For `replace_response`: which of the policy's templates is the answer."""
-    before_audit: bool = False
-    """Whether what is redacted must not be kept anywhere, sealed neither."""
-    model: str = ""
-    """For `route`: the public name of the model that the request goes to."""
-    require_seed: bool = False
-    """Whether such a request has to have a `seed`."""
-    review: Review | None = None
-    reversible: bool = False
-    """Whether what is redacted comes back in the answer, for the same tenant and exchange."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     """A rule matches a part when `when` holds and `unless` does not."""
 
@@ -172,9 +141,11 @@ class Rule:
     do: Do
     mode: Mode = Mode.ENFORCE
     on_error: str = ""
-    """`closed`, `open`, or empty: what its detectors say, or the policy's defaults."""
+    """`closed`, `review`, `open`, or empty: what its detectors say, or the policy's defaults."""
     risk: Risk | None = None
     """Of `open`."""
+    people: Review | None = None
+    """Of `review`: who is asked."""
     until: int | None = None
     """Seconds since 1970; from then on a rule that is `off` or in shadow acts."""
     buffers: bool = False
@@ -253,6 +224,10 @@ class Policy:
     on_error: str = "closed"
     risk: Risk | None = None
     """Of `open`."""
+    people: Review | None = None
+    """Of `review`: who is asked."""
+    uncovered: Risk | None = None
+    """Who accepts that parts pass which no rule looks at; None: they are refused."""
     templates: Mapping[str, str] = field(default_factory=_none, repr=False)
     """Whole answers, by name."""
     claims: tuple[str, ...] = ()
@@ -321,6 +296,8 @@ class Facts:
     """Seconds since 1970, handed in: deciding reads no clock."""
     tool: str = ""
     """Which tool the part at hand calls, or was answered by."""
+    released: bool = False
+    """Whether text of the answer has left before it was judged: then rules about it can only be noted."""
 
     def about(self, part: Part) -> Facts:
         """The same for one part."""
@@ -371,6 +348,8 @@ class Decision:
     code: str | None = None
     message: str | None = None
     status: int = 200
+    dialect: str = ""
+    """Of a block: how the client is told; empty: as is usual."""
     flags: tuple[Flag, ...] = ()
     redactions: tuple[Redaction, ...] = ()
     """Sorted, without overlaps."""
@@ -386,12 +365,17 @@ class Decision:
     """The policy's template that is the answer in place of the model's."""
     route: str | None = None
     """The model that the request goes to in place of the one that was asked for."""
+    route_engine: str = ""
+    """The engine that has to serve it; empty: whichever does."""
     require_seed: bool = False
     """Whether it may go there only with a `seed`."""
     reviews: tuple[tuple[str, Review], ...] = ()
     """(rule, who has to approve), sorted by rule; the exchange waits for all of them."""
+    hanging: tuple[str, ...] = ()
+    """Rules for which people are asked because a verdict is missing, sorted; they are among `reviews`."""
     opened: tuple[tuple[str, str], ...] = ()
-    """(rule, ticket) for every rule that was left out for want of a verdict, because somebody accepts that; sorted."""
+    """(rule, ticket) for everything that goes on only because somebody accepts it: a rule that was left out for want
+    of a verdict, a part that no rule looked at (`defaults.uncovered`), a review that nobody decided; sorted."""
     exempt: tuple[str, ...] = ()
     """Paths of parts that rules let pass without any verdict, because none of those that apply asks for one, or
     somebody accepts that there is none; sorted."""

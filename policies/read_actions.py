@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from policies import vocabulary as words
-from policies.errors import Problems
-from policies.fields import Section, boolean, choice, duration_ms, integer, matching, table, text
-from policies.model import (
+from policies.actions import (
+    DIALECTS,
     GUARD_UNAVAILABLE,
     REDACTION_IMPOSSIBLE,
     REVIEW_DENIED,
     REVIEW_EXPIRED,
     SEED_REQUIRED,
     UNCOVERED_PART,
+    USUAL,
     Action,
     Do,
-    Review,
 )
+from policies.errors import Problems
+from policies.fields import Section, boolean, choice, matching, table, text
+from policies.read_reviews import QUEUE, read_review
 from policies.replacements import PLACEHOLDER, TOKEN_PLACE, is_placeholder
 from policies.yaml_strict import Node, Scalar
 
 CODE = r"[a-z][a-z0-9_]{0,63}"
-QUEUE = r"[a-z][a-z0-9_-]{0,63}"
 RESERVED_CODES = frozenset(
     {GUARD_UNAVAILABLE, UNCOVERED_PART, REDACTION_IMPOSSIBLE, SEED_REQUIRED, REVIEW_DENIED, REVIEW_EXPIRED}
 )
@@ -38,12 +39,11 @@ SEVERITIES = ("low", "medium", "high", "critical")
 MAIN = ("block", "redact", "replace", "replace_response", "route", "review")
 """Of these a rule has at most one."""
 BESIDE = ("flag", "annotate")
-MOST_REVIEWERS = 10
-HOLDS = ("request", "response", "tool_call")
 LONGEST_AS, LONGEST_TEXT, LONGEST_TEMPLATE, MAX_TEMPLATES = 100, 1_000, 8_000, 100
 
 _queue = matching(QUEUE, "a name of small letters, digits, `-` and `_`")
 _code = matching(CODE, "a name of small letters, digits and `_`")
+_engine = matching(r"[A-Za-z0-9_.\-]{1,64}", "the name of an engine")
 _model = matching(r"[^\s\x00-\x1f]{1,200}", "the public name of a model")
 _message = matching(r"[^\x00-\x1f\x7f]{1,500}", "a text of 1 to 500 characters in one line")
 
@@ -144,14 +144,16 @@ class ActionReader:
         return inner.require("field", _code, "") if inner else ""
 
     def _block(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
-        inner = self._open(section, "block", ("code", "message"), ("dialect", "status", "template"))
+        inner = self._open(section, "block", ("code", "message", "dialect"))
         if inner is None:
             return None
         code = inner.require("code", _code, "")
         if code in RESERVED_CODES:
             self.problems.add(inner.place_of("code"), f"code `{code}` is the gateway's own, expected another name")
         message = inner.get("message", _message, "")
-        return Do(Action.BLOCK, code=code, message=message, queue=queue, severity=severity, field=note)
+        said = inner.get("dialect", choice(DIALECTS), USUAL)
+        dialect = "" if said == USUAL else said
+        return Do(Action.BLOCK, code=code, message=message, dialect=dialect, queue=queue, severity=severity, field=note)
 
     def _redact(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
         inner = self._open(section, "redact", ("as", "reversible", "before_audit"))
@@ -209,23 +211,15 @@ class ActionReader:
         return Do(Action.REPLACE, template=name, queue=queue, severity=severity, field=note)
 
     def _route(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
-        inner = self._open(section, "route", ("model", "require_seed"), ("upstream",))
+        inner = self._open(section, "route", ("model", "engine", "require_seed"))
         if inner is None:
             return None
         model, seeded = inner.require("model", _model, ""), inner.get("require_seed", boolean, False)
-        return Do(Action.ROUTE, model=model, require_seed=seeded, queue=queue, severity=severity, field=note)
+        engine = inner.get("engine", _engine, "")
+        sent = Do(Action.ROUTE, model=model, engine=engine, require_seed=seeded)
+        return replace(sent, queue=queue, severity=severity, field=note)
 
     def _review(self, section: Section, queue: str, severity: str, note: str) -> Do | None:
-        known = ("queue", "quorum", "hold", "timeout", "on_timeout", "distinct_from")
-        inner = self._open(section, "review", known)
-        if inner is None:
-            return None
-        review = Review(
-            queue=inner.require("queue", _queue, ""),
-            quorum=inner.get("quorum", integer(1, MOST_REVIEWERS), 1),
-            hold=inner.require("hold", choice(HOLDS), ""),
-            timeout_ms=inner.get("timeout", duration_ms(1_000, 24 * 3_600_000), 15 * 60_000),
-            distinct=inner.get("distinct_from", choice(("requester",)), "") == "requester",
-        )
-        inner.get("on_timeout", choice(("block",), ("allow",)), "block")
-        return Do(Action.REVIEW, review=review, queue=queue, severity=severity, field=note)
+        node = section.node("review")
+        review = read_review(node, self.problems) if node else None
+        return Do(Action.REVIEW, review=review, queue=queue, severity=severity, field=note) if review else None

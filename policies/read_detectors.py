@@ -25,7 +25,7 @@ from policies.lists import with_lists
 from policies.model import DetectorSpec, Option, Thresholds
 from policies.options import read_options
 from policies.read_model import option_keys, read_model_options
-from policies.read_times import read_on_error
+from policies.read_reviews import read_on_error
 from policies.vocabulary import GuardFacts
 from policies.yaml_strict import Entry, Listing, Node, Scalar, Table
 
@@ -131,6 +131,7 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
         timeout_ms=section.get("timeout", duration_ms(1, LONGEST_TIMEOUT_MS), DEFAULT_TIMEOUT_MS),
         on_error=on_error.kind,
         risk=on_error.risk,
+        people=on_error.people,
         languages=_languages(section.node("languages"), guard, threshold, problems),
         options=MappingProxyType(options),
         configured=() if guard.profile is None or use in PROFILES else (guard.profile.use, *guard.categories),

@@ -21,7 +21,8 @@ from policies.model import Action, Mode, Review, Rule
 from policies.read_actions import ActionReader
 from policies.read_detectors import Detectors
 from policies.read_matchers import MatcherReader
-from policies.read_times import day_end, read_on_error
+from policies.read_reviews import read_on_error
+from policies.read_times import day_end
 from policies.settings import StreamSpec
 from policies.yaml_strict import Broken, Listing, Node
 
@@ -47,6 +48,8 @@ class RuleReader:
     stream: StreamSpec
     templates: Mapping[str, str]
     claims: tuple[str, ...]
+    on_error: str
+    """What the policy's defaults say of missing verdicts."""
     problems: Problems
 
     def read(self, node: Node | None) -> tuple[Rule, ...]:
@@ -102,13 +105,25 @@ class RuleReader:
         on_error = read_on_error(section)
         mode, until = self._mode(section)
         buffers = self._buffers(section, scopes) or (do is not None and do.review is not None)
+        buffers = buffers or (bool(scopes & ANSWER_SCOPES) and self._may_ask_people(on_error.kind, when, unless))
         relaxes = section.get("relaxes", _id, "")
         relaxed[rule_id] = section.place_of("relaxes")
         if len(self.problems) > before or do is None or when is None or (unless is None and "unless" in section):
             return None  # the last two: they ask a detector whose problems are already reported
-        rule = Rule(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, until, buffers, relaxes)
+        rule = Rule(
+            *(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, on_error.people),
+            *(until, buffers, relaxes),
+        )
         self._check_action(rule, section)
         return rule
+
+    def _may_ask_people(self, own: str, *conditions: Matcher | None) -> bool:
+        """Whether a missing verdict can make people look at an answer, of which nothing may have left then."""
+        if own:
+            return own == "review"
+        names = frozenset[str]().union(*(one.detectors() for one in conditions if one is not None))
+        asked = [declared for name in names if (declared := self.detectors.get(name))]
+        return any((declared.spec.on_error or self.on_error) == "review" for declared in asked)
 
     def _mode(self, section: Section) -> tuple[Mode, int | None]:
         mode = Mode(section.get("mode", choice([str(mode) for mode in Mode]), "enforce"))
@@ -124,11 +139,14 @@ class RuleReader:
         inner = Section.open(node, "`stream`", self.problems, ("mode",)) if node else None
         if inner is None:
             return False
-        inner.require("mode", choice(("buffer",), words.LATER_STREAM_MODES), "")
+        mode = inner.require("mode", choice(("buffer", "window")), "")
+        if mode == "window" and self.stream.mode != "window":
+            told = f"`mode: window` says that a late block is meant, and `defaults.stream` is `{self.stream.mode}`"
+            self.problems.add(section.place_of("stream"), told, "leave `stream` out")
         if scopes and not scopes & ANSWER_SCOPES:
             told = "`stream` is for rules on `output`, `reasoning` or `tool_call`"
             self.problems.add(section.place_of("stream"), told)
-        return True
+        return mode == "buffer"
 
     def _check_unique(self, rule_id: str, section: Section, ids: dict[str, Place]) -> None:
         place = section.place_of("id")
@@ -176,8 +194,8 @@ class RuleReader:
         if not rule.do.template and (fixed := sorted(rule.scopes & NO_TEXT_SCOPES)):
             self.problems.add(place, f"`replace` cannot be done on `{fixed[0]}`", "block instead")
         answers = sorted(rule.scopes & (ANSWER_SCOPES if rule.do.template else STREAMED_SCOPES))
-        if answers and self.stream.mode == "window" and not rule.buffers:
-            told = f"`{name}` on `{answers[0]}` cannot be done once text has left in windows"
+        if answers and self.stream.mode != "buffer" and not rule.buffers:
+            told = f"`{name}` on `{answers[0]}` cannot be done once text has left, and the mode is `{self.stream.mode}`"
             self.problems.add(place, told, "add `stream: {mode: buffer}` to the rule")
 
     def _check_redaction(self, rule: Rule, section: Section) -> None:
@@ -196,6 +214,9 @@ class RuleReader:
             self.problems.add(place, problem)
         elif answers and self.stream.mode == "window":
             self._check_reach(rule, place)
+        elif answers and self.stream.mode == "shadow_only" and rule.mode is Mode.ENFORCE:
+            problem = f"`redact` on `{answers[0]}` cannot be done once text has left, and the mode is `shadow_only`"
+            self.problems.add(place, problem, "add `stream: {mode: buffer}` to the rule, or put it in shadow")
         if answers and (rule.mode is Mode.ENFORCE or rule.until) and self.stream.max_delay_ms:
             problem = f"`redact` on `{answers[0]}` cannot be kept to when `max_delay` lets go what is held back"
             self.problems.add(place, problem, "block instead, or leave `max_delay` out of `defaults.stream`")

@@ -16,6 +16,7 @@ from guards.rules.near import MOST
 from guards.rules.size import MOST as MOST_TEXT
 from guards.verdict import Scope
 from policies import vocabulary as words
+from policies.actions import DIALECTS
 from policies.extending import PINNED
 from policies.fields import SIZE_UNITS
 from policies.keeping import CLASS_NAME, CONTENT
@@ -23,23 +24,20 @@ from policies.load import FORMAT
 from policies.model import Mode
 from policies.read_actions import (
     CODE,
-    HOLDS,
     LONGEST_AS,
     LONGEST_TEMPLATE,
     LONGEST_TEXT,
     MAX_TEMPLATES,
-    MOST_REVIEWERS,
-    QUEUE,
     SEVERITIES,
 )
 from policies.read_detectors import LANGUAGE, MAX_DETECTORS, NAME, detector_keys
+from policies.read_reviews import QUEUE
 from policies.read_rules import MAX_RULES, RULE_ID
 from policies.schema_cases import case_form, fake_form
 from policies.schema_forms import (
     AMOUNT,
     DAY,
     DURATION,
-    ON_ERROR,
     SWITCH,
     TEXT,
     Schema,
@@ -52,7 +50,8 @@ from policies.schema_forms import (
     unit,
     whole,
 )
-from policies.settings import Limits
+from policies.schema_reviews import ON_ERROR, review_form
+from policies.settings import STREAM_MODES, Limits
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -117,10 +116,11 @@ def _defaults() -> dict[str, Schema]:
         "max_wait": DURATION,
         "max_delay": DURATION,
     }
-    streams: list[Schema] = [keys({"mode": {"const": "buffer"}}, ["mode"]), keys(window, ["mode", "window"])]
+    whole_mode = one_of([mode for mode in STREAM_MODES if mode != "window"])
+    streams: list[Schema] = [keys({"mode": whole_mode}, ["mode"]), keys(window, ["mode", "window"])]
     return keys(
         {
-            "uncovered": {"const": "deny"},
+            "uncovered": one_of(("deny", "allow")),
             **ON_ERROR,
             "stream": {"anyOf": streams},
             "limits": keys({name: _limit(name) for name in Limits.__dataclass_fields__}),
@@ -227,7 +227,7 @@ def _rule() -> dict[str, Schema]:
             "mode": one_of(Mode),
             "until": DAY,
             "relaxes": matches(RULE_ID),
-            "stream": keys({"mode": {"const": "buffer"}}, ["mode"]),
+            "stream": keys({"mode": one_of(("buffer", "window"))}, ["mode"]),
             **ON_ERROR,
         },
         ("id", "on", "do"),
@@ -241,21 +241,13 @@ def _do() -> dict[str, Schema]:
         "reversible": {"const": "tenant"},
         "before_audit": {"type": "boolean"},
     }
-    review: dict[str, Schema] = {
-        "queue": matches(QUEUE),
-        "quorum": whole(1, MOST_REVIEWERS),
-        "hold": one_of(HOLDS),
-        "timeout": DURATION,
-        "on_timeout": {"const": "block"},
-        "distinct_from": {"const": "requester"},
-    }
     main: dict[str, Schema] = {
-        "block": keys({"code": matches(CODE), "message": message}, ["code"]),
+        "block": keys({"code": matches(CODE), "message": message, "dialect": one_of(DIALECTS)}, ["code"]),
         "redact": keys(redact, ["as"]),
         "replace": keys({"text": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}}, ["text"]),
         "replace_response": keys({"template": matches(QUEUE)}, ["template"]),
-        "review": keys(review, ["queue", "hold"]),
-        "route": keys({"model": TEXT, "require_seed": {"type": "boolean"}}, ["model"]),
+        "review": review_form(held=True),
+        "route": keys({"model": TEXT, "engine": TEXT, "require_seed": {"type": "boolean"}}, ["model"]),
     }
     beside: dict[str, Schema] = {
         "flag": keys({"queue": matches(QUEUE), "severity": one_of(SEVERITIES)}),

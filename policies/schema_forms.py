@@ -52,8 +52,4 @@ TEXT: dict[str, Schema] = {"type": "string", "minLength": 1}
 DURATION = unit(9, DURATION_UNITS)
 AMOUNT = matches("[0-9]{1,5} (tokens|characters)")
 DAY = matches("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-ON_ERROR: dict[str, Schema] = {
-    "on_error": {"enum": ["closed", "open"]},
-    "accept_risk": keys({"by": TEXT, "ticket": TEXT, "until": DAY}, ("by", "ticket", "until")),
-}
 SWITCH: dict[str, Schema] = {"enum": ["on", "off", True, False]}

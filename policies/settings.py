@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+STREAM_MODES = ("buffer", "window", "shadow_only")
+"""The strictest first."""
 CHARS_PER_TOKEN = 4
 """What a token counts for in sizes. The gateway has no tokenizer of the upstream's."""
 
@@ -27,7 +29,8 @@ class StreamSpec:
     """When text of an answer may leave."""
 
     mode: str
-    """`buffer`: the whole answer after its verdict. `window`: a window after its verdict."""
+    """`buffer`: the whole answer after its verdict. `window`: a window after its verdict. `shadow_only`: as it
+    comes, and it is judged afterwards."""
     window: Amount = Amount(0, "characters")
     """New text that is judged together; the least of it when there is a `window_most`."""
     holdback: Amount = Amount(0, "characters")

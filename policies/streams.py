@@ -21,7 +21,7 @@ _NOTHING_KNOWN: Mapping[str, Verdict] = {}
 
 
 def stream_for(policy: Policy, facts: Facts) -> StreamSpec:
-    """When text of this answer may leave."""
+    """When text of this answer may leave. Only `defaults` can let it leave before it is judged, a rule can never."""
     plans = (policy.plan(scope) for scope in _OF_ANSWERS)
     rules = (rule for plan in plans for rule in (*plan.enforcing, *plan.suspended) if rule.buffers)
     return WHOLE if any(_may_match(rule, facts) for rule in rules) else policy.stream

@@ -19,7 +19,7 @@ from guards.registry import build
 from guards.verdict import Context, Finding, Part, Scope, Span, Verdict
 from policies.decide import decide
 from policies.load import load_policy, parse_policy
-from policies.model import Decision, Facts, Policy, Redaction
+from policies.model import Decision, Facts, Policy, Redaction, Review
 
 FOLDER = Path(__file__).parent / "cases"
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
@@ -61,19 +61,26 @@ def plain(decision: Decision) -> dict[str, Any]:
         "code": decision.code,
         "message": decision.message,
         "status": decision.status,
+        "dialect": decision.dialect or None,
         "flags": [[flag.rule, flag.queue, flag.severity] for flag in decision.flags],
         "redactions": [_cut(cut) for cut in decision.redactions],
         "annotations": [list(one) for one in decision.annotations],
         "template": decision.template,
         "route": decision.route,
         "require_seed": decision.require_seed or None,
-        "reviews": [[rule, review.queue, review.quorum, review.hold] for rule, review in decision.reviews],
+        "reviews": [_review(rule, review) for rule, review in decision.reviews],
+        "hanging": list(decision.hanging),
         "opened": [list(one) for one in decision.opened],
         "shadow": [list(one) for one in decision.shadow],
         "errors": [list(one) for one in decision.errors],
         "uncovered": list(decision.uncovered),
     }
     return {key: value for key, value in fields.items() if value not in (None, [])}
+
+
+def _review(rule: str, review: Review) -> list[Any]:
+    said = [rule, review.queue, review.quorum, review.hold]
+    return [*said, review.risk.ticket] if review.risk else said
 
 
 def _cut(cut: Redaction) -> list[Any]:

@@ -14,12 +14,14 @@ import yaml
 
 from guards.errors import ErrorKind
 from guards.verdict import Scope
+from policies.actions import DIALECTS
 from policies.cases import ACTIONS
 from policies.decide import CONFLICT, NOT_RUN
 from policies.errors import Problems
 from policies.model import GUARD_UNAVAILABLE, UNCOVERED_PART, Mode
 from policies.options import plain
 from policies.read_matchers import _BOUNDS, _CONDITIONS
+from policies.read_reviews import ON_TIMEOUT
 from policies.vocabulary import COMBINATIONS, FACTS, KNOWN_GUARDS
 from policies.yaml_strict import parse
 
@@ -102,14 +104,39 @@ def test_what_follows_from_no_verdict() -> None:
     assert {GUARD_UNAVAILABLE, UNCOVERED_PART} <= ends
     assert any(case["decision"].get("opened") for case in CASES)
     said = {
-        place: {one.get("on_error") for case in CASES for one in found(policy_of(case))}
+        place: {_kind(one.get("on_error")) for case in CASES for one in found(policy_of(case))}
         for place, found in (
             ("defaults", lambda policy: [policy.get("defaults") or {}]),
             ("detector", lambda policy: policy["detectors"].values()),
             ("rule", lambda policy: policy["rules"]),
         )
     }
-    assert {place: missing(("closed", "open"), kinds) for place, kinds in said.items()} == {place: [] for place in said}
+    wanted = ("closed", "review", "open")
+    assert {place: missing(wanted, kinds) for place, kinds in said.items()} == {place: [] for place in said}
+
+
+def _kind(on_error: Any) -> str:
+    return "review" if isinstance(on_error, dict) else str(on_error)
+
+
+def test_what_follows_where_no_rule_looks() -> None:
+    said = {(policy_of(case).get("defaults") or {}).get("uncovered") for case in CASES}
+    assert missing(("allow", "deny"), said) == []
+
+
+def test_every_dialect_of_a_block() -> None:
+    said = {rule["do"]["block"].get("dialect") for case in CASES for rule in looking(case) if "block" in rule["do"]}
+    assert missing(DIALECTS, said) == []
+
+
+def test_what_follows_from_no_vote() -> None:
+    reviews = [rule["do"]["review"] for case in CASES for rule in looking(case) if "review" in rule["do"]]
+    said = {review.get("on_timeout", "block") for review in reviews}
+    assert missing(ON_TIMEOUT, said) == []
+
+
+def test_text_that_left_before_it_was_judged() -> None:
+    assert any(case.get("facts", {}).get("released") for case in CASES)
 
 
 @pytest.mark.parametrize("use", [use for use, facts in KNOWN_GUARDS.items() if not facts.is_model])

@@ -170,18 +170,10 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
 
 LATER = [
     ("eval: []\n", "eval"),
-    ("defaults: {audit: {content: none, ack: now}}\n", "ack"),
-    ("defaults: {on_error: review}\n", "review"),
-    ("defaults: {uncovered: allow}\n", "allow"),
-    ("defaults: {stream: {mode: shadow_only}}\n", "shadow_only"),
     ("defaults: {limits: {files: 5}}\n", "files"),
 ]
 LATER_IN_RULES = [
     ("- {id: r, on: [admin], do: allow}", "admin"),
-    ("- {id: r, on: [user], do: allow, stream: {mode: shadow_only}}", "shadow_only"),
-    ("- {id: r, on: [user], do: {review: {queue: q, hold: request, on_timeout: allow}}}", "allow"),
-    ("- {id: r, on: [user], do: {route: {model: x, upstream: y}}}", "upstream"),
-    ("- {id: r, on: [user], do: {block: {code: x, dialect: openai_refusal}}}", "dialect"),
     ("- {id: r, on: [user], when: {requester: x}, do: flag}", "requester"),
 ]
 
