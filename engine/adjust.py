@@ -24,7 +24,9 @@ class Adjustment:
     def __init__(self, sampling: Sampling, prompt: Iterable[int] = ()) -> None:
         self._sampling = sampling
         self._drawn: Counter[int] = Counter()
-        self._seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1 else {}
+        # Below zero stand patches of pictures, which cannot be drawn.
+        seen = (token for token in prompt if token >= 0) if sampling.repetition_penalty != 1 else ()
+        self._seen = dict.fromkeys(seen)
         self._bias_ids = torch.tensor([token for token, _ in sampling.logit_bias], dtype=torch.long)
         self._bias = torch.tensor([amount for _, amount in sampling.logit_bias])
 

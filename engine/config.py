@@ -9,12 +9,14 @@ mathematics in a way this version does not compute is refused; ignoring it would
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.config_dense import DENSE_ARCHITECTURES, parse_dense
 from engine.config_shared import Raw, read_object, read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
 from engine.shape import LayerConfig, ModelConfig, wrong
+from engine.vision.shape import parse_vision
 
 TEXT_ARCHITECTURES = ("Llama4ForCausalLM", "Llama4ForConditionalGeneration")
 DEFAULT_THETA = 500_000.0
@@ -37,7 +39,8 @@ def parse_config(raw: Raw) -> ModelConfig:
         nested = raw.get("text_config")
         text: Raw = nested if nested is not None else raw
         refuse_unless_neutral(text, NEUTRAL)
-        return _from_text(text, "language_model." if nested is not None else "")
+        vision = parse_vision(raw["vision_config"]) if nested is not None and raw.get("vision_config") else None
+        return replace(_from_text(text, "language_model." if nested is not None else ""), vision=vision)
     except (KeyError, TypeError, ValueError) as exc:
         raise ModelRefused("config_invalid", f"config.json has a missing or mistyped value: {exc}") from exc
 

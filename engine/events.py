@@ -11,6 +11,7 @@ from engine.errors import RequestError
 if TYPE_CHECKING:
     from engine.adapters import Adapter
     from engine.constraint import Constraint
+    from engine.vision.prompt import Placed
 
 
 class Reason(StrEnum):
@@ -90,6 +91,7 @@ class GenerateRequest:
     """What to generate. The prompt is not empty; sizes have been checked against the model."""
 
     prompt: tuple[int, ...] = field(repr=False)
+    """Token ids; below zero where a patch of a picture stands."""
     max_tokens: int
     deadline: float
     sampling: Sampling = field(default_factory=Sampling)
@@ -106,6 +108,7 @@ class GenerateRequest:
     """Beginnings are shared only between requests of the same salt."""
     adapter: Adapter | None = None
     """What is added to the base model for this request. Held here, so it stays while the request runs."""
+    pictures: tuple[Placed, ...] = ()
     constraint: Constraint | None = None
     """What the answer's text has to look like."""
 

@@ -25,6 +25,7 @@ from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
+from engine.vision.eyes import Eyes, load_eyes
 from engine.weights import load_weights
 
 DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
@@ -65,6 +66,8 @@ class Generator:
     dtype: torch.dtype
     """What the layers compute in."""
     constraints: Constraints
+    eyes: Eyes | None = None
+    """None: it reads only."""
     adapter: Adapter | None = None
 
     @property
@@ -96,7 +99,9 @@ def load_generator(directory: Path, options: Options) -> Generator:
         raise ModelRefused("tokenizer_invalid", told)
     chat = _chat_format(config, tokenizer)
     dtype = DTYPES[options.precision]
-    runner = ModelRunner(config, load_weights(directory, config, dtype, LAYS[options.precision]))
+    eyes = load_eyes(directory, config, tokenizer, dtype)
+    weights = load_weights(directory, config, dtype, LAYS[options.precision])
+    runner = ModelRunner(config, weights, eyes.features if eyes is not None else None)
     capacity = capacity_for(config, options.kv_bytes, dtype)
     cache = KvCache(config, capacity, dtype, grain=FIXED_PIECE if options.is_deterministic else 1)
     _warm_up(runner, cache)
@@ -105,7 +110,17 @@ def load_generator(directory: Path, options: Options) -> Generator:
     defaults = _defaults(directory)
     constraints = Constraints(tokenizer, config.vocabulary, stop_ids)
     return Generator(
-        tokenizer, chat, stop_ids, config.vocabulary, defaults, lane, options.precision, config, dtype, constraints
+        tokenizer,
+        chat,
+        stop_ids,
+        config.vocabulary,
+        defaults,
+        lane,
+        options.precision,
+        config,
+        dtype,
+        constraints,
+        eyes,
     )
 
 

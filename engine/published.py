@@ -13,6 +13,7 @@ from typing import Any, Final
 _VISION: Final = {
     "num_hidden_layers": 34,
     "hidden_size": 1408,
+    "num_attention_heads": 16,
     "intermediate_size": 5632,
     "patch_size": 14,
     "image_size": 336,

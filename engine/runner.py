@@ -7,7 +7,7 @@ one another, whatever order they came in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -22,6 +22,8 @@ from engine.model.decoder import forward
 from engine.model.low_rank import AdaptedLayer
 from engine.model.rope import frequencies
 from engine.shape import ModelConfig
+from engine.vision.features import Features
+from engine.vision.prompt import Placed, as_tokens
 from engine.weights import Weights
 
 
@@ -33,6 +35,8 @@ class Run:
     ids: Sequence[int]
     wanted: Sequence[int] = ()
     adapter: Adapter | None = None
+    pictures: Sequence[Placed] = ()
+    """What stands where an id is below zero."""
 
 
 class Runner(Protocol):
@@ -45,8 +49,9 @@ class Runner(Protocol):
 class ModelRunner:
     """Runs steps of one set of weights."""
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
-        self._config, self._weights = config, weights
+    def __init__(self, config: ModelConfig, weights: Weights, features: Features | None = None) -> None:
+        """`features`: what it sees with, if it does."""
+        self._config, self._weights, self._features = config, weights, features
         self._frequencies_r = frequencies(config)
 
     def step(self, runs: Sequence[Run]) -> Tensor:
@@ -57,16 +62,31 @@ class ModelRunner:
             row += len(run.ids)
         begins = {id(run): piece.row for run, piece in zip(laid, pieces, strict=True)}
         wanted = [begins[id(run)] + at for run in runs for at in run.wanted]
-        ids_t = torch.tensor([token for run in laid for token in run.ids])
+        ids_t = torch.tensor(as_tokens([token for run in laid for token in run.ids]))
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
         wanted_s = torch.tensor(wanted, dtype=torch.long)
         with torch.inference_mode():
             logits = forward(
-                self._config, self._weights, self._frequencies_r, ids_t, positions_t, pieces, wanted_s, _groups(laid)
+                self._config,
+                self._weights,
+                self._frequencies_r,
+                ids_t,
+                positions_t,
+                pieces,
+                wanted_s,
+                _groups(laid),
+                self._seen(laid, pieces),
             )
         for piece in pieces:
             piece.slot.filled = piece.end
         return logits
+
+    def _seen(self, laid: Sequence[Run], pieces: Sequence[Piece]) -> Iterator[tuple[int, Tensor]]:
+        """(row of the batch, rows of the encoder from there on) for patches among the step's tokens."""
+        for run, piece in zip(laid, pieces, strict=True):
+            if run.pictures and self._features is not None:
+                for position, rows_nD in self._features.rows(run.pictures, piece.start, piece.end):
+                    yield piece.row + position - piece.start, rows_nD
 
 
 def _laid(runs: Sequence[Run]) -> Sequence[Run]:

@@ -233,7 +233,7 @@ def _run(unit: Unit, budget: int) -> Run:
     if unit.slot is None:
         raise AssertionError("a running sequence has a slot")
     ids = unit.next_ids(budget)
-    return Run(unit.slot, ids, unit.wanted(len(ids)), unit.request.adapter)
+    return Run(unit.slot, ids, unit.wanted(len(ids)), unit.request.adapter, unit.request.pictures)
 
 
 def _is_wanted(unit: Unit) -> bool:

@@ -7,8 +7,12 @@ together is refused before a tensor is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from engine.vision.shape import VisionConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class ModelConfig:
     weighted_qk_norm: bool = False
     """Queries and keys pass a norm with a weight before the rotation, as in Qwen 3."""
     multipliers: Multipliers = Multipliers()
+    vision: VisionConfig | None = None
+    """None: the model reads only."""
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "hidden", "heads", "kv_heads", "head_dim", "mlp_width", "max_positions"):

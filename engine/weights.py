@@ -26,7 +26,7 @@ from engine.matrix import Lay, Matrix, laid, plain
 from engine.shape import LayerConfig, ModelConfig
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
-"""Parts of a multimodal checkpoint that this version does not run: text works without them, images are refused."""
+"""Parts of a multimodal checkpoint that are read apart from the text model, see engine/vision/weights.py."""
 UNUSED_SUFFIX = ".rotary_emb.inv_freq"
 """Old checkpoints hold what follows from their configuration."""
 CASTABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn)
@@ -87,6 +87,10 @@ class Shards:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._files.clear()
+
+    def unserved(self) -> set[str]:
+        """Tensors that belong to a part that is read elsewhere, and were not taken."""
+        return {name for name in self._where if name.startswith(UNSERVED)} - self._used
 
     def take(self, name: str, *shape: int) -> Tensor:
         """The tensor, cast; ModelRefused unless it is there with this shape and a dtype that can be cast."""

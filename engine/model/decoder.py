@@ -9,7 +9,7 @@ i what all heads give out together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,12 +33,16 @@ def forward(
     pieces: list[Piece],
     wanted_s: Tensor,
     adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
+    seen: Iterable[tuple[int, Tensor]] = (),
 ) -> Tensor:
     """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards.
 
     `adapters`: rows of the batch, and what is added to them in each layer.
+    `seen`: rows that stand where there are patches of pictures, from which row of the batch on.
     """
     x_tD = weights.embedding_vD[ids_t]
+    for row, rows_nD in seen:
+        x_tD[row : row + len(rows_nD)] = rows_nD
     angles_tr = angles(positions_t, frequencies_r)
     plans = {chunk: plan(pieces, chunk) for chunk in {layer.chunk for layer in config.layers}}
     for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
