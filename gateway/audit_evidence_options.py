@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.audit.cosignature import parse_witness_key
 from gateway.audit.errors import TrustError
-from gateway.audit.evidence import Given
+from gateway.audit.evidence import Given, OpensStamps
 from gateway.audit.note import VerifierKey, parse_vkey
 from gateway.audit_location import UsageError
 
@@ -39,6 +40,15 @@ def add_evidence_options(check: argparse.ArgumentParser) -> None:
         help="public key of somebody who approves adoptions, erasures, releases and policies, or a file with a line "
         "`NAME: VKEY` for each; repeatable",
     )
+    check.add_argument(
+        "--tsa-cert",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="PEM file of the root of a time stamp authority, and of certificates below it if tokens do not carry "
+        "them; repeatable: every token in the log has to verify under one of them",
+    )
     check.add_argument("--content", type=Path, metavar="DIR", help="compare the blobs of sealed content in it")
     check.add_argument("--receipts", type=Path, metavar="FILE", help="receipts that clients kept, one on each line")
 
@@ -59,7 +69,19 @@ def given_evidence(arguments: argparse.Namespace) -> Given:
         content=arguments.content,
         receipts=arguments.receipts,
         approvers=_approvers(arguments.approver),
+        stamps=_authorities(arguments.tsa_cert),
     )
+
+
+def _authorities(files: list[Path]) -> OpensStamps | None:
+    if not files:
+        return None
+    if find_spec("rfc3161_client") is None:
+        raise UsageError("`--tsa-cert` needs a package that is not installed: pip install 'gatehouse[timestamps]'")
+    # Its package is an extra: who keeps no time stamps does not need it.
+    from gateway.audit.stamps import Authorities
+
+    return Authorities(files)
 
 
 def _approvers(given: list[str]) -> dict[str, VerifierKey]:

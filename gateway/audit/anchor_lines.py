@@ -6,6 +6,7 @@ carries the signed head and what a witness or a time stamp authority answered, w
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from gateway.audit.record import Json, parse_line
 from gateway.audit.report import DoesNotHold, Exit, Finding
 
 NAME = "anchors.log"
+STAMPED = "rfc3161"
+"""Kind of an anchor whose proof is a time stamp token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class AnchorLine:
     """The signed head, as it was in the log's history."""
     cosignatures: tuple[str, ...]
     """Signature lines of a witness over it."""
+    token: bytes | None = None
+    """A time stamp server's answer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +79,13 @@ def _line(fields: dict[str, Json]) -> AnchorLine:
     if not isinstance(note, str) or not isinstance(lines, list):
         raise NoteError("`proof` holds no signed head, or cosignatures that are no list")
     cosignatures = tuple(line for line in lines if isinstance(line, str))
-    return AnchorLine(name, kind, size, strict_b64(root, 32), int(ts), note.encode(), cosignatures)
+    token = _token(proof.get("token")) if isinstance(proof, dict) and kind == STAMPED else None
+    return AnchorLine(name, kind, size, strict_b64(root, 32), int(ts), note.encode(), cosignatures, token)
+
+
+def _token(text: Json) -> bytes:
+    """Nothing for what cannot be read: whoever looks at tokens will not find one that holds."""
+    try:
+        return b64decode(text if isinstance(text, str) else "", validate=True)
+    except ValueError:
+        return b""

@@ -5,7 +5,8 @@ one size, or about one leaf, and compared when the walk gets there: V8, V11 and 
 that this log does not lead to is a rollback or a fork, never a mere mistake in the log.
 
 Lines in `anchors.log` are compared with the tree, but only cosignatures of witnesses whose key the caller names count
-as an anchor: the file lies beside the log. Time stamp tokens are not opened.
+as an anchor: the file lies beside the log. Time stamp tokens say when a head existed, by authorities that the caller
+names; they are no anchor, as another history can be stamped too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.audit.adopted import check_adoption
 from gateway.audit.anchor_lines import AnchorLine, AnchorLines, read_anchor_lines
@@ -24,10 +25,13 @@ from gateway.audit.chunk import Event, Problem
 from gateway.audit.cosignature import WitnessKey
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import NoteError
+from gateway.audit.note import Checkpoint
 from gateway.audit.receipt import check_receipt, parse_receipt
 from gateway.audit.report import DoesNotHold, Exit, Finding, Report
 
 ANCHORS = "anchors.log"
+MOST_AHEAD_NS = 60 * 10**9
+"""A machine's clock may differ by so much from that of a time stamp authority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,15 @@ class Given:
     receipts: Path | None = None
     approvers: Approvers = field(default_factory=dict)
     """Public keys of the people whose approvals the log holds, by name."""
+    stamps: OpensStamps | None = None
+    """Whom to believe about times."""
+
+
+class OpensStamps(Protocol):
+    """stamps.py, whose package is an extra."""
+
+    def open(self, token: bytes, message: bytes) -> tuple[int, str]:
+        """Time and authority. Raises NoteError."""
 
 
 class _Claim(NamedTuple):
@@ -54,6 +67,8 @@ class _Claim(NamedTuple):
     time_ns: int
     by: str
     """Who outside the machine vouches for it; empty for nobody whom the caller named."""
+    stamp: tuple[int, str] | None = None
+    """When it existed, and who says so."""
 
     @property
     def code(self) -> str:
@@ -73,6 +88,12 @@ class Evidence:
         self._leaves: dict[int, tuple[bytes, str]] = {}
         self.anchored = (0, 0, "")
         """Size, time and source of the largest claim from outside that held."""
+        self.stamped, self.tokens = (0, 0, ""), 0
+        """The same of time stamps; and how many of them held."""
+        self._lacking = ""
+        """Where heads of this log should lie and none does."""
+        self._ahead = 0
+        """By how many ns a head was dated later than its time stamp says."""
         self.receipts = 0
         self._approvals: Approvals | None = None
         self._adopted: str | None = None
@@ -91,9 +112,22 @@ class Evidence:
         if self._given.receipts is not None:
             self._read_receipts(self._given.receipts, chain)
 
+    def _note_stamps(self, report: Report) -> None:
+        there = _stamps_in(self._anchors)
+        if there and self._given.stamps is None:
+            report.notes.append(f"{ANCHORS}: {there} time stamp tokens were not opened: give `--tsa-cert FILE`")
+        elif not there and self._given.stamps is not None:
+            report.notes.append(f"{ANCHORS}: there is no time stamp token, so that `--tsa-cert` proves nothing")
+        if self._ahead > MOST_AHEAD_NS:
+            told = f"dated {self._ahead // 10**9} s later than a time stamp says it existed: the clock was ahead"
+            report.notes.append(f"{ANCHORS}: a head is {told}")
+
     def _given_heads(self, chain: EpochChain) -> Iterable[_Claim]:
         folder = chain.log_key.name.replace("/", "-")
-        dropped = sorted((self._given.anchors / folder).glob("*.checkpoint")) if self._given.anchors is not None else []
+        dropped: list[Path] = []
+        if self._given.anchors is not None:
+            dropped = sorted((self._given.anchors / folder).glob("*.checkpoint"))
+            self._lacking = "" if dropped else str(self._given.anchors / folder)
         for path in (*self._given.checkpoints, *dropped):
             try:
                 head = chain.open_head(path.read_bytes()).head
@@ -113,7 +147,19 @@ class Evidence:
             except NoteError as exc:
                 raise DoesNotHold(Finding(Exit.ALTERED, "anchor", source, "a signed head", str(exc))) from exc
             seen_ns, by = self._cosigned(line, head.text(), source)
-            yield _Claim(head.size, head.root, source, seen_ns, by)
+            yield _Claim(head.size, head.root, source, seen_ns, by, self._stamped(line, head, source))
+
+    def _stamped(self, line: AnchorLine, head: Checkpoint, source: str) -> tuple[int, str] | None:
+        """What a token says, if the caller knows whom to believe."""
+        if line.token is None or self._given.stamps is None:
+            return None
+        try:
+            time_ns, by = self._given.stamps.open(line.token, line.note)
+        except NoteError as exc:
+            expected = "a time stamp over the head in `proof`, by an authority that was given"
+            raise DoesNotHold(Finding(Exit.ALTERED, "timestamp", source, expected, str(exc))) from exc
+        self._ahead = max(self._ahead, head.time_ns - time_ns)
+        return time_ns, by
 
     def _cosigned(self, line: AnchorLine, text: str, source: str) -> tuple[int, str]:
         """When a witness whose key the auditor gave saw this head, and which; no name if none of them did."""
@@ -181,9 +227,15 @@ class Evidence:
                 )
             if claim.by:
                 self.anchored = max(self.anchored, (size, claim.time_ns, claim.by))
+            if claim.stamp is not None:
+                self.tokens += 1
+                self.stamped = max(self.stamped, (size, *claim.stamp))
 
     def finish(self, size: int, report: Report) -> None:
         """What was claimed and has not been reached is missing."""
+        if self._lacking:
+            expected = "heads of this log, as a file anchor puts them there"
+            raise DoesNotHold(Finding(Exit.INCOMPLETE, "anchor_missing", self._lacking, expected, "none"))
         if self._claims:
             claim = self._claims[-1]
             expected = f"at least the {claim.size} records that were anchored"
@@ -199,9 +251,16 @@ class Evidence:
         if self._approvals is not None:
             self._approvals.finish(report)
         report.anchored, report.anchored_ns, report.anchored_by = self.anchored
+        report.stamped, report.stamped_ns, report.stamped_by = self.stamped
+        report.tokens = self.tokens
+        self._note_stamps(report)
         report.receipts, report.anchor_lines = self.receipts, len(self._anchors.lines)
         if self._blobs is not None:
             self._blobs.finish(report)
+
+
+def _stamps_in(anchors: AnchorLines) -> int:
+    return sum(line.token is not None for line in anchors.lines)
 
 
 def _named(anchors: AnchorLines) -> set[str]:

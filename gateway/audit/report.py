@@ -9,8 +9,7 @@ from enum import IntEnum
 from gateway.audit.birth import Adopts
 
 NOT_CHECKED = (
-    "time stamp tokens, whether a legal hold forbade an erasure, votes of reviewers, and whether anything happened "
-    "that was never recorded"
+    "whether a legal hold forbade an erasure, votes of reviewers, and whether anything happened that was never recorded"
 )
 
 
@@ -76,6 +75,12 @@ class Report:
     anchored_ns: int = 0
     anchored_by: str = ""
     anchor_lines: int = 0
+    stamped: int = 0
+    """Records covered by the largest head that a time stamp authority saw, of those whom the caller believes."""
+    stamped_ns: int = 0
+    stamped_by: str = ""
+    tokens: int = 0
+    """Time stamp tokens that hold."""
     receipts: int = 0
     blobs: int = 0
     erased: int = 0
@@ -123,6 +128,11 @@ class Report:
     def _more(self) -> str:
         """What else was asked for, or has to be told."""
         told = [
+            (
+                self.tokens,
+                f"{self.tokens} time stamps hold: the head of size {self.stamped} existed at {iso(self.stamped_ns)}, "
+                f"says {self.stamped_by}",
+            ),
             (self.receipts, f"{self.receipts} receipts name records that are there"),
             (
                 self.blobs or self.erased,
@@ -151,6 +161,10 @@ class Report:
             "anchored_time": iso(self.anchored_ns) if self.anchored_ns else None,
             "anchored_by": self.anchored_by or None,
             "anchor_lines": self.anchor_lines,
+            "stamped": self.stamped,
+            "stamped_time": iso(self.stamped_ns) if self.stamped_ns else None,
+            "stamped_by": self.stamped_by or None,
+            "tokens": self.tokens,
             "receipts": self.receipts,
             "blobs": self.blobs,
             "erased": self.erased,

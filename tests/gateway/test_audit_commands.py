@@ -79,10 +79,16 @@ def test_verify_compares_with_what_the_auditor_brings(
     assert run("verify", *where(log), *trust, "--checkpoint", str(kept)) == 3
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert run("verify", *where(log), *trust, "--anchors", str(empty), "--content", str(empty)) == 0
+    assert run("verify", *where(log), *trust, "--content", str(empty)) == 0
+    capsys.readouterr()
+    assert run("verify", *where(log), *trust, "--anchors", str(empty)) == 4
+    assert f"{empty}/test-one-audit: anchor_missing" in capsys.readouterr().out, "what was not compared proves nothing"
 
 
-@pytest.mark.parametrize("option", ["--checkpoint", "--anchors", "--witness", "--content", "--receipts"])
+BROUGHT = ["--checkpoint", "--anchors", "--witness", "--content", "--receipts", "--approver", "--tsa-cert"]
+
+
+@pytest.mark.parametrize("option", BROUGHT)
 def test_verify_says_what_of_it_cannot_be_read(
     log: AuditLocation, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

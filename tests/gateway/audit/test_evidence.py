@@ -85,6 +85,7 @@ def test_heads_in_the_directory_of_an_anchor_are_compared(tmp_path: Path) -> Non
     forger = two_days(tmp_path)
     drop = tmp_path / "drop" / "test-one-audit"
     drop.mkdir(parents=True)
+    assert code_of(check(tmp_path, anchors=tmp_path / "drop")) == (Exit.INCOMPLETE, "anchor_missing")
     (drop / "0000000000000004.checkpoint").write_bytes(forger.head(4, T0 + DAY, 1))
     report = check(tmp_path, anchors=tmp_path / "drop")
     assert (report.finding, report.anchored) == (None, 4)

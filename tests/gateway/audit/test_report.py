@@ -62,7 +62,7 @@ def test_json_is_complete_and_plain() -> None:
             "found": "prev b",
         }
     ]
-    assert "time stamp tokens" in found["not_checked"]
+    assert "legal hold" in found["not_checked"]
 
 
 def test_times_are_utc_to_the_millisecond() -> None:
