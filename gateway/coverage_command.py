@@ -88,7 +88,7 @@ class Covered:
         return "\n".join([*(f"{place}: {told}" for place, told in sorted(lines)), self._summed_up()])
 
     def _place(self, name: str, key: str = "id") -> Place:
-        return self.sheet.rule(next(rule for rule in self.policy.rules if rule.id == name), key)
+        return self.sheet.place_of(name, key)
 
     def _told(self, name: str) -> str:
         shadow = any(rule.id == name and rule.mode is Mode.SHADOW for rule in self.policy.rules)

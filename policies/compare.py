@@ -18,6 +18,7 @@ from policies.model import Action, DetectorSpec, Rule
 from policies.read_matchers import MANY
 
 NEVER: Final = Any(())
+_MOST_PAIRS: Final = 100_000
 
 
 def region(rule: Rule) -> Matcher:
@@ -51,7 +52,8 @@ def covers(wide: Matcher, narrow: Matcher) -> bool:
 
 
 class _Proof:
-    """One comparison. Each pair of conditions is looked at once, so deep nesting costs no more than its size."""
+    """One comparison. Each pair of conditions is looked at once, so deep nesting costs no more than its size, and of
+    two that are both very large not every pair: then no proof is found."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], bool] = {}
@@ -59,7 +61,7 @@ class _Proof:
     def of(self, wide: Matcher, narrow: Matcher) -> bool:
         pair = (id(wide), id(narrow))
         if pair not in self._known:
-            self._known[pair] = self._found(wide, narrow)
+            self._known[pair] = len(self._known) < _MOST_PAIRS and self._found(wide, narrow)
         return self._known[pair]
 
     def _found(self, wide: Matcher, narrow: Matcher) -> bool:

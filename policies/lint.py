@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from policies.collector import put_off
 from policies.lint_rules import RULE_CHECKS
 from policies.lint_settings import SETTING_CHECKS
 from policies.load import parse_policy
@@ -32,6 +33,7 @@ def lint_policy(file: Path, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> l
 
 def lint(data: bytes, file: str, known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> list[Finding]:
     """The same of a file's bytes."""
-    sheet = Sheet(parse_policy(data, file, known), data, known)
-    found = (Finding(place, code, *said) for code, check in CHECKS.items() for place, *said in check(sheet))
-    return sorted(found)
+    with put_off():
+        sheet = Sheet(parse_policy(data, file, known), data, known)
+        found = (Finding(place, code, *said) for code, check in CHECKS.items() for place, *said in check(sheet))
+        return sorted(found)

@@ -7,10 +7,11 @@ from typing import Final
 
 from guards.verdict import Scope
 from policies.compare import covers
+from policies.lint_index import MOST
 from policies.matchers import asks
 from policies.model import Action, Mode, Rule
 from policies.remarks import Remarks
-from policies.sheet import Sheet
+from policies.sheet import Sheet, deed
 from policies.vocabulary import CLIENT_CLAIMS, TEXT_SCOPES
 
 
@@ -25,30 +26,26 @@ def never_matches(sheet: Sheet) -> Iterator[Remarks]:
 def never_decides(sheet: Sheet) -> Iterator[Remarks]:
     """A stricter rule matches wherever this one does, and it leaves no flag."""
     for rule in sheet.acting():
-        stricter = [
-            one
-            for one in sheet.acting()
-            if one.do.action > rule.do.action and one.id != rule.relaxes and _goes_wherever(sheet, one, rule)
-        ]
-        if stricter and not rule.do.queue:
-            told = f"rule `{rule.id}` never decides: `{stricter[0].id}` is stricter and matches wherever it does"
+        if rule.do.queue:
+            continue
+        stricter = [action for action in Action if action > rule.do.action]
+        relaxed = rule.relaxes
+        found = sheet.by_action.first(rule, stricter, lambda one, relaxed=relaxed: one.id != relaxed)  # type: ignore[misc]
+        if found:
+            told = f"rule `{rule.id}` never decides: `{found.id}` is stricter and matches wherever it does"
             yield sheet.rule(rule), told, "remove it, or narrow the other"
 
 
 def repeated(sheet: Sheet) -> Iterator[Remarks]:
     """Another rule does the same wherever this one does."""
     for rule in sheet.acting():
-        same = [
-            one
-            for one in sheet.acting()
-            if one is not rule
-            and one.do.action is rule.do.action
-            and (one.do.queue, one.do.severity) == (rule.do.queue, rule.do.severity)
-            and _goes_wherever(sheet, one, rule)
-            and (not _goes_wherever(sheet, rule, one) or one.id < rule.id)
-        ]
-        if same:
-            told = f"rule `{rule.id}` does what `{same[0].id}` does wherever it matches"
+
+        def is_another(one: Rule, rule: Rule = rule) -> bool:
+            return one is not rule and (one.id < rule.id or not _goes_wherever(sheet, rule, one))
+
+        found = sheet.by_deed.first(rule, [deed(rule)], is_another)
+        if found:
+            told = f"rule `{rule.id}` does what `{found.id}` does wherever it matches"
             yield sheet.rule(rule), told, "remove it, or say with `code` why it is apart and narrow the other"
 
 
@@ -57,10 +54,19 @@ def shadow_tells_nothing(sheet: Sheet) -> Iterator[Remarks]:
     for rule in sheet.policy.rules:
         if rule.mode is not Mode.SHADOW or rule.until is not None:
             continue
-        done = [one for one in sheet.acting() if one.do.action >= rule.do.action and _goes_wherever(sheet, one, rule)]
+        as_strict = [action for action in Action if action >= rule.do.action]
+        done = sheet.by_action.first(rule, as_strict, lambda one: True)
         if done:
-            told = f"shadow rule `{rule.id}` can show nothing: `{done[0].id}` does as much wherever it matches"
+            told = f"shadow rule `{rule.id}` can show nothing: `{done.id}` does as much wherever it matches"
             yield sheet.rule(rule, "mode"), told, "remove it"
+
+
+def too_many_alike(sheet: Sheet) -> Iterator[Remarks]:
+    """What was not compared may be repeated all the same; and a list would be shorter."""
+    crowded = [rule for rule in sheet.acting() if sheet.by_deed.is_crowded(rule, [deed(rule)])]
+    if crowded:
+        told = f"{len(crowded)} rules ask much the same as more than {MOST} others do: not each was compared with each"
+        yield sheet.rule(crowded[0]), told, "write values as one list, in one rule"
 
 
 def _goes_wherever(sheet: Sheet, rule: Rule, other: Rule) -> bool:
@@ -117,12 +123,15 @@ def untested(sheet: Sheet) -> Iterator[Remarks]:
 
 def flag_can_stop(sheet: Sheet) -> Iterator[Remarks]:
     """`on_error: closed` holds for notes, too."""
+    asked = {
+        scope: frozenset[str]().union(*(one.detectors() for one in sheet.acting(scope) if one.do.action > Action.FLAG))
+        for scope in Scope
+    }
     for rule in sheet.acting():
         if rule.do.action is not Action.FLAG:
             continue
         for scope in sorted(rule.scopes):
-            stricter = [one for one in sheet.acting(scope) if one.do.action > Action.FLAG]
-            alone = sorted(rule.detectors() - frozenset[str]().union(*(one.detectors() for one in stricter)))
+            alone = sorted(rule.detectors() - asked[scope])
             models = [name for name in alone if sheet.known[sheet.policy.detectors[name].use].is_model]
             if models:
                 told = f"rule `{rule.id}` only flags, yet no verdict of `{models[0]}` on `{scope}` stops the exchange"
@@ -157,6 +166,7 @@ RULE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
     "never-decides": never_decides,
     "repeated": repeated,
     "shadow-tells-nothing": shadow_tells_nothing,
+    "too-many-alike": too_many_alike,
     "only-allowed": only_allowed,
     "refused-scope": refused_scope,
     "reasoning-unread": reasoning_unread,

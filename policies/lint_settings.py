@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Final
 
 from guards.registry import build
@@ -88,14 +89,12 @@ def breaks_json(sheet: Sheet) -> Iterator[Remarks]:
 
 def found_again(sheet: Sheet) -> Iterator[Remarks]:
     """What is put in is found by the detector that took something out."""
+    finds = cache(lambda name, text: _finds(guards(name), text))
+    guards = cache(lambda name: _guard(sheet.policy.detectors[name]))
     for rule in _redacting(sheet):
         for name in sorted(rule.when.detectors()):
-            spec = sheet.policy.detectors[name]
-            texts = [
-                filled(rule.do.replacement, label, "").replace(TOKEN_PLACE, "abcdefghijkl")
-                for label in _labels(spec) or ("removed",)
-            ]
-            if any(_finds(spec, text) for text in texts):
+            texts = {_put_in(rule, label) for label in _labels(sheet.policy.detectors[name]) or ("removed",)}
+            if any(finds(name, text) for text in sorted(texts)):
                 told = f"`{name}` finds what rule `{rule.id}` puts in, so the text is redacted or stopped again"
                 yield sheet.rule(rule, "do"), told, "choose another `as`"
                 break
@@ -105,9 +104,13 @@ def _put_in(rule: Rule, label: str) -> str:
     return filled(rule.do.replacement, label, "").replace(TOKEN_PLACE, "abcdefghijkl")
 
 
-def _finds(spec: DetectorSpec, text: str) -> bool:
+def _guard(spec: DetectorSpec) -> RuleGuard:
     guard = build(spec.use, spec.options, {})
     assert isinstance(guard, RuleGuard)  # only these find places, which `redact` needs
+    return guard
+
+
+def _finds(guard: RuleGuard, text: str) -> bool:
     (verdict,) = guard.judge_now([Part(Scope.USER, "", "user", text)])
     return bool(verdict.spans)
 
@@ -125,11 +128,12 @@ def short_holdback(sheet: Sheet) -> Iterator[Remarks]:
     stream = sheet.policy.stream
     if stream.mode != "window":
         return
+    known_after = cache(lambda name: _known_after(sheet.policy.detectors[name]))
     for rule in _redacting(sheet):
         if rule.buffers or not rule.scopes & {Scope.OUTPUT, Scope.REASONING}:
             continue
         names = [name for name in sorted(rule.when.detectors()) if sheet.policy.detectors[name].use == "secrets"]
-        longest = max((_known_after(sheet.policy.detectors[name]) for name in names), default=(0, ""))
+        longest = max((known_after(name) for name in names), default=(0, ""))
         if longest[0] > stream.holdback_chars:
             told = (
                 f"rule `{rule.id}` redacts `{longest[1]}`, whose value may begin {longest[0]} characters after its "

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from policies import vocabulary as words
 from policies.cases import CaseReader
+from policies.collector import put_off
 from policies.compiled import digest_of, sha256_of
 from policies.errors import PolicyErrors, Problems
 from policies.extending import check_tightened, extended, read_file, read_may_relax
@@ -58,7 +59,8 @@ def parse_policy(data: bytes, file: str, known_guards: Mapping[str, GuardFacts] 
 
     Policies that it extends, and lists, are looked for beside that file.
     """
-    return _parsed(data, file, known_guards, 0)[0]
+    with put_off():
+        return _parsed(data, file, known_guards, 0)[0]
 
 
 def _parsed(data: bytes, file: str, known: Mapping[str, GuardFacts], level: int) -> tuple[Policy, Node]:

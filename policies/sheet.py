@@ -9,10 +9,16 @@ from functools import cached_property
 from guards.verdict import Scope
 from policies.compare import region
 from policies.errors import Place, Problems
+from policies.lint_index import Wider
 from policies.matchers import Matcher
 from policies.model import Action, Mode, Policy, Rule
 from policies.vocabulary import GuardFacts
 from policies.yaml_strict import Entry, Listing, Node, Scalar, Table, parse
+
+
+def deed(rule: Rule) -> tuple[Action, str, str]:
+    """What comes of it, whatever the client is told."""
+    return rule.do.action, rule.do.queue, rule.do.severity
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,23 @@ class Sheet:
         """By rule: when it matches."""
         return {rule.id: region(rule) for rule in self.policy.rules}
 
+    @cached_property
+    def by_action(self) -> Wider:
+        """The acting rules, to find one that does at least so much wherever another matches."""
+        return Wider(self.regions, lambda rule: rule.do.action).file(self.acting())
+
+    @cached_property
+    def by_deed(self) -> Wider:
+        """The acting rules, to find one that does the same."""
+        return Wider(self.regions, deed).file(self.acting())
+
     def rule(self, rule: Rule, key: str = "id") -> Place:
         """Of a key of the rule, or of the rule."""
-        table = self._rules.get(rule.id)
+        return self.place_of(rule.id, key)
+
+    def place_of(self, id_: str, key: str = "id") -> Place:
+        """The same by the rule's id."""
+        table = self._rules.get(id_)
         return _place(self._top, "extends") if table is None else _place(table, key)
 
     def detector(self, name: str, key: str = "use") -> Place:
