@@ -7,17 +7,23 @@ does not hold. Findings carry names and hashes, never the content of a line.
 
 from __future__ import annotations
 
+import re
+from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import orjson
 
 from gateway.audit.errors import RecordError
 from gateway.audit.merkle import leaf_hash
-from gateway.audit.record import MAX_BYTES, Json, may_hold_float, parse_line, parse_without_float
+from gateway.audit.record import MAX_BYTES, Json, parse_line
 from gateway.audit.recover import TERMINALS
 from gateway.audit.segments import LONGEST
+from gateway.audit.shapes import KIND_FROM, KIND_TO, NONE, Shapes, shapes_of
 from gateway.audit.writer import VERSION, b64
 
 ADMIT, PROGRESS, REFUSE, START = "request.admit", "response.progress", "request.refuse", "gateway.start"
@@ -29,6 +35,9 @@ _TOLD = PAIRED | _SPOKEN | {START, "clock.step", "audit.fail"}
 _SAYING = _SPOKEN | {"policy.load"}
 _AGREED = ("approval", "approved_by", "bundle", "hold", "reason", "stage", "subject")
 _SAID = ("key", "ts", "anchor", "erase", "refused", "adopt", *_AGREED)
+_UNLIKE = _TOLD - PAIRED
+"""Types of which each record says something of its own."""
+_NOTHING: Final[dict[str, Json]] = {}
 _DECIDED = ("request.", "response.", "moderation.")
 _NAMES = ("v", "origin", "seq", "prev", "ts", "mono", "boot", "type")
 _FIELDS: Callable[[dict[str, Json]], tuple[Json, ...]] = itemgetter(*_NAMES)
@@ -86,7 +95,7 @@ class Chunk:
     problem: Problem | None = None
 
 
-def check_chunk(path: Path, start: int, stop: int, origin: str) -> Chunk:
+def check_chunk(path: Path, start: int, stop: int, origin: str, shapes: Shapes | None = None) -> Chunk:
     """Check the lines that begin at `start` or later and before `stop`."""
     chunk = Chunk()
     base = max(0, start - 1)
@@ -102,43 +111,91 @@ def check_chunk(path: Path, start: int, stop: int, origin: str) -> Chunk:
     if is_cut:
         end = data.rfind(b"\n", begin)
     if end >= begin:
-        _check_lines(chunk, data[begin:end], base + begin, origin)
+        rules = _Rules(chunk, origin, shapes or shapes_of(origin), is_file_start=base + begin == 0)
+        chunk.problem = rules.check(data[begin : end + 1])
+        chunk.end += base + begin
     if is_cut and chunk.problem is None and len(data) - max(begin, end + 1) > MAX_BYTES:
         chunk.problem = _form("line is longer than any record")
     return chunk
-
-
-def _check_lines(chunk: Chunk, block: bytes, offset: int, origin: str) -> None:
-    """Check whole lines, the first of which begins at `offset` of its file."""
-    parse = parse_line if may_hold_float(block) else parse_without_float
-    check = _Lines(chunk, origin, is_file_start=offset == 0).check
-    chunk.end = offset
-    for line in block.split(b"\n"):
-        try:
-            record = parse(line)
-        except RecordError as exc:
-            chunk.problem = _form(str(exc))
-            return
-        chunk.problem = check(record)
-        if chunk.problem is not None:
-            return
-        chunk.leaves.append(leaf_hash(line))
-        chunk.end += len(line) + 1
 
 
 def _form(found: str) -> Problem:
     return Problem("form", "one record in canonical JSON", found)
 
 
-class _Lines:
-    """What is said of each record, beside the one before it in the same stretch."""
+class _Rules:
+    """What has to hold of each record, beside the one before it in the same stretch."""
 
-    def __init__(self, chunk: Chunk, origin: str, is_file_start: bool) -> None:
-        self._chunk, self._origin, self._is_file_start = chunk, origin, is_file_start
-        self._cited: set[str] = set()
+    def __init__(self, chunk: Chunk, origin: str, shapes: Shapes, is_file_start: bool) -> None:
+        self._chunk, self._origin, self._shapes, self._is_file_start = chunk, origin, shapes, is_file_start
+        self._cited: set[bytes] = set()
         """Policies that this stretch has cited since its last start."""
 
-    def check(self, record: dict[str, Json]) -> Problem | None:
+    def check(self, block: bytes) -> Problem | None:
+        """Check consecutive lines, each with its newline, and say what is wrong with the first that does not hold."""
+        chunk, hashed = self._chunk, block.replace(b"\n", b"\0")
+        while chunk.end < len(block):
+            line = block[chunk.end : block.index(b"\n", chunk.end)]
+            if problem := self._read(line):
+                return problem
+            chunk.leaves.append(leaf_hash(line))
+            chunk.end = self._follow(block, hashed, chunk.end + len(line) + 1)
+        return None
+
+    def _read(self, line: bytes) -> Problem | None:
+        """Read a line in full. Its verdict alone counts."""
+        try:
+            record = parse_line(line)
+        except RecordError as exc:
+            return _form(str(exc))
+        problem = self._check(record)
+        if problem is None:
+            kind = str(record["type"])
+            if kind not in _UNLIKE and not kind.startswith("policy."):
+                self._shapes.learn(line, record, PAIRED)
+        return problem
+
+    def _follow(self, block: bytes, hashed: bytes, at: int) -> int:
+        """Go on with lines that hold by their shapes; the offset of the first that has to be read.
+
+        One loop with few calls: this is where a verification spends its time. `hashed` has the zero byte of a leaf
+        before each line, where `block` has the newline of the line before.
+        """
+        chunk, before = self._chunk, self._chunk.last
+        assert before is not None  # a line was read
+        leaves, events, cited, kinds, size = chunk.leaves, chunk.events, self._cited, self._shapes.kinds, len(block)
+        seq, link, digest = before.seq + 1, b2a_base64(leaves[-1], newline=False), ""
+        times = (str(before.ts).encode(), str(before.mono).encode(), before.boot.encode())
+        while at < size:
+            end = block.find(b"\n", at)
+            for shape in kinds.get(block[end + KIND_FROM : end + KIND_TO], NONE):
+                if (match := shape.match(block, at, end)) is not None:
+                    break
+            else:
+                break
+            number, prev, ts, mono, boot = match.group(*shape.places)
+            now = ts, mono, boot
+            if prev != link or number != b"%d" % seq or (now != times and not _is_later(now, times)):
+                break
+            if shape.exempt and not _adds_up(match, shape.exempt):
+                break
+            if shape.policy and match[shape.policy] not in cited:
+                digest = self._news(match[shape.policy], shape.kind)
+            if shape.is_told or digest:
+                request = match[shape.request].decode() if shape.request else ""
+                content = orjson.loads(block[at:end])["content"] if shape.has_content else None
+                # Not by its name, which takes three times as long.
+                events.append(tuple.__new__(Event, (len(leaves), shape.kind, request, _NOTHING, digest, content)))
+                digest = ""
+            leaf = sha256(hashed[at - 1 : end]).digest()
+            leaves.append(leaf)
+            at, seq, times, link = end + 1, seq + 1, now, b2a_base64(leaf, newline=False)
+        if seq > before.seq + 1:
+            was = [text.decode() for text in times]
+            chunk.last = Moment(seq - 1, "", int(was[0]), int(was[1]), was[2], "", was[0], was[1])
+        return at
+
+    def _check(self, record: dict[str, Json]) -> Problem | None:
         chunk = self._chunk
         moment = _moment(record, self._origin, chunk.last)
         if isinstance(moment, Problem):
@@ -180,10 +237,25 @@ class _Lines:
             return ""
         if kind.startswith("policy."):
             return digest if kind != "policy.reject" else ""
-        if digest in self._cited or not kind.startswith(_DECIDED):
+        return self._news(digest.encode(), kind)
+
+    def _news(self, digest: bytes, kind: str) -> str:
+        """The digest of a policy that decided, if this stretch has not cited it before."""
+        if not digest or digest in self._cited or not kind.startswith(_DECIDED):
             return ""
         self._cited.add(digest)
-        return digest
+        return digest.decode()
+
+
+def _is_later(now: tuple[bytes, ...], before: tuple[bytes, ...]) -> bool:
+    """Whether neither clock went back."""
+    ts, mono, boot = now
+    return int(ts) >= int(before[0]) and (boot != before[2] or int(mono) >= int(before[1]))
+
+
+def _adds_up(match: re.Match[bytes], counts: tuple[tuple[int, int, int], ...]) -> bool:
+    """Whether all parts, or bytes, are the scanned and the exempt ones."""
+    return all(int(match[total]) == int(match[scanned]) + int(match[exempt]) for total, scanned, exempt in counts)
 
 
 def _moment(record: dict[str, Json], name: str, before: Moment | None) -> Moment | Problem:

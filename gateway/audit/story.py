@@ -10,6 +10,7 @@ from __future__ import annotations
 from gateway.audit.chunk import ADMIT, PAIRED, PROGRESS, REFUSE, START, Event, Problem
 from gateway.audit.epochs import ENDLESS, EpochChain
 
+_ENDS = PAIRED - {ADMIT, PROGRESS, REFUSE}
 _BREAKS = frozenset({START, "clock.step", "audit.fail"})
 
 
@@ -30,6 +31,13 @@ class Story:
 
     def take(self, seq: int, event: Event, line: int) -> Problem | None:
         """Go on with the record of this number; the `line` is that of its segment."""
+        _, kind, request, _, policy, _ = event
+        # What is said most often is said quickly; what follows says the same.
+        if not policy and kind in _ENDS and self.open.pop(request, None) is not None:
+            return None
+        if not policy and kind == ADMIT and request not in self.open:
+            self.open[request] = seq
+            return None
         if event.kind in _BREAKS:
             self._breaks.append(seq + 1)
             self._is_set = self._is_set or event.kind == "clock.step"

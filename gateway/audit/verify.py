@@ -36,7 +36,8 @@ from gateway.audit.sealed import check_seal, read_seal
 from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.story import Story
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 512 * 1024
+"""Larger ones are given back to the kernel after each, and asked for again."""
 _NOT_THERE = frozenset({"anchor_missing", "approval_missing"})
 """Problems of a record whose evidence is missing and not wrong."""
 SILENCE_NS = 120_000_000_000
@@ -167,11 +168,12 @@ class _Verification:
             self._require(segment, check_order(self._last, self._leaf, chunk.first))
         base, count, problem = self._tree.size, len(chunk.leaves), chunk.problem
         for event in chunk.events:
-            seq = base + event.place
-            line = self._line + event.place + 1
-            found = self._story.take(seq, event, line) or self._evidence.take(seq, event)
+            place, _, _, told, _, content = event
+            found = self._story.take(base + place, event, self._line + place + 1)
+            if found is None and (told or content is not None):
+                found = self._evidence.take(base + place, event)
             if found is not None:
-                count, problem = event.place, found
+                count, problem = place, found
                 break
         self._grow(chunk.leaves[:count])
         self._line += count
