@@ -23,7 +23,8 @@ from engine.adapter_config import AdapterConfig, read_adapter_config
 from engine.errors import ModelRefused
 from engine.model.low_rank import AdaptedLayer, LowRank, Part, Place
 from engine.shape import ModelConfig
-from engine.weights import CASTABLE, in_pairs
+from engine.stored import FLOATS
+from engine.weights import in_pairs
 
 FILE = "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -129,7 +130,7 @@ def _named(name: str, known: Mapping[str, _Projection]) -> tuple[str, str]:
 
 
 def _checked(name: str, tensor: Tensor) -> Tensor:
-    if tensor.dtype not in CASTABLE:
+    if tensor.dtype not in FLOATS:
         raise ModelRefused("weights_mismatch", f"tensor `{name}` is {tensor.dtype}, expected a floating type")
     if not torch.isfinite(tensor := tensor.float()).all():
         raise ModelRefused("not_finite", f"tensor `{name}` holds values that are not finite numbers")

@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.config_dense import DENSE_ARCHITECTURES, parse_dense
-from engine.config_shared import Raw, read_object, read_rope, refuse_unless_neutral
+from engine.config_shared import Raw, check_method, read_object, read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
 from engine.shape import LayerConfig, ModelConfig, wrong
 from engine.vision.shape import parse_vision
 
 TEXT_ARCHITECTURES = ("Llama4ForCausalLM", "Llama4ForConditionalGeneration")
 DEFAULT_THETA = 500_000.0
-NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "quantization_config": None}
+NEUTRAL = {"hidden_act": "silu", "attention_bias": False}
 
 
 def read_config(directory: Path) -> ModelConfig:
@@ -31,6 +31,7 @@ def read_config(directory: Path) -> ModelConfig:
 def parse_config(raw: Raw) -> ModelConfig:
     architecture = next(iter(raw.get("architectures") or ()), None)
     try:
+        check_method(raw)
         if architecture in DENSE_ARCHITECTURES:
             return parse_dense(str(architecture), raw)
         if architecture not in TEXT_ARCHITECTURES:
@@ -38,6 +39,7 @@ def parse_config(raw: Raw) -> ModelConfig:
             raise ModelRefused("model_unsupported", f"`architectures` is `{architecture}`, this version runs {known}")
         nested = raw.get("text_config")
         text: Raw = nested if nested is not None else raw
+        check_method(text)
         refuse_unless_neutral(text, NEUTRAL)
         vision = parse_vision(raw["vision_config"]) if nested is not None and raw.get("vision_config") else None
         return replace(_from_text(text, "language_model." if nested is not None else ""), vision=vision)

@@ -2,7 +2,7 @@
 
 They share one forward pass: full attention, half-split rotary positions, gated feed-forwards. What a family adds
 (Qwen's norm of queries and keys, Granite's constant factors) is read here; what this version does not compute
-(biases, sliding windows, other activations, quantised weights) is refused by the name of its key.
+(biases, sliding windows, other activations) is refused by the name of its key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFAULT_THETA = 10_000.0
 QWEN_HEAD_DIM = 128
 DEFAULT_MISTRAL_WINDOW = 4096
 """Both are what transformers assumes where a configuration does not say."""
-NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
+NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
 def parse_dense(architecture: str, raw: Raw) -> ModelConfig:

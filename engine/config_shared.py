@@ -1,16 +1,21 @@
-"""What the dialects of config.json have in common: how it is read, rotary positions, values that must be neutral."""
+"""What the dialects of config.json have in common: how it is read, rotary positions, ways to store weights, values that
+must be neutral."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from engine.errors import ModelRefused
 from engine.shape import RopeScaling
 
 Raw: TypeAlias = Mapping[str, Any]
+METHODS: Final = ("fbgemm_fp8", "fp8", "compressed-tensors")
+"""Of storing weights in fewer bits, whose tensors engine/stored.py reads."""
+FORMATS: Final = ("dense", "float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "mixed-precision")
+"""Of compressed-tensors."""
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -47,3 +52,22 @@ def refuse_unless_neutral(raw: Raw, neutral: Mapping[str, object]) -> None:
         if found is not None and found != expected:
             told = f"`{key}` is not `{expected}`, which this version does not compute"
             raise ModelRefused("model_unsupported", told)
+
+
+def check_method(raw: Raw) -> None:
+    """ModelRefused `model_unsupported` for a `quantization_config` whose tensors would not be understood."""
+    found = raw.get("quantization_config")
+    if found is None:
+        return
+    method = found.get("quant_method") if isinstance(found, Mapping) else None
+    if method not in METHODS:
+        raise _unsupported("quant_method", method, METHODS)
+    forms = [found.get("format"), *(group.get("format") for group in (found.get("config_groups") or {}).values())]
+    for form in forms:
+        if form is not None and form not in FORMATS:
+            raise _unsupported("format", form, FORMATS)
+
+
+def _unsupported(key: str, found: object, known: tuple[str, ...]) -> ModelRefused:
+    told = f"`{key}` of `quantization_config` is `{found}`, this version reads {', '.join(known)}"
+    return ModelRefused("model_unsupported", told)

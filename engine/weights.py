@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from engine import stored
 from engine.errors import ModelRefused
 from engine.manifest import check_header
 from engine.matrix import Lay, Matrix, laid, plain
@@ -27,9 +28,8 @@ from engine.shape import LayerConfig, ModelConfig
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
 """Parts of a multimodal checkpoint that are read apart from the text model, see engine/vision/weights.py."""
-UNUSED_SUFFIX = ".rotary_emb.inv_freq"
+UNUSED = (".rotary_emb.inv_freq", *stored.BESIDE)
 """Old checkpoints hold what follows from their configuration."""
-CASTABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,28 @@ class Shards:
         """Tensors that belong to a part that is read elsewhere, and were not taken."""
         return {name for name in self._where if name.startswith(UNSERVED)} - self._used
 
-    def take(self, name: str, *shape: int) -> Tensor:
-        """The tensor, cast; ModelRefused unless it is there with this shape and a dtype that can be cast."""
+    def has(self, name: str) -> bool:
+        return name in self._where
+
+    def raw(self, name: str) -> Tensor:
+        """The tensor as it is stored."""
         if name not in self._where:
             raise ModelRefused("weights_mismatch", f"tensor `{name}` is missing")
         self._used.add(name)
         tensor: Tensor = self._open(self._where[name]).get_tensor(name)
+        return tensor
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """The weights that are meant, cast; ModelRefused unless they are there in this shape and readable."""
+        tensor = stored.read(self, name)
         if tuple(tensor.shape) != shape:
             told = f"tensor `{name}` has shape {list(tensor.shape)}, expected {list(shape)}"
             raise ModelRefused("weights_mismatch", told)
-        if tensor.dtype not in CASTABLE:
-            raise ModelRefused("weights_mismatch", f"tensor `{name}` is {tensor.dtype}, expected a floating type")
         return tensor.to(self._dtype)
 
     def refuse_unused(self) -> None:
         unused = set(self._where) - self._used
-        rest = sorted(name for name in unused if not name.startswith(UNSERVED) and not name.endswith(UNUSED_SUFFIX))
+        rest = sorted(name for name in unused if not name.startswith(UNSERVED) and not name.endswith(UNUSED))
         if rest:
             raise ModelRefused("weights_mismatch", f"unexpected tensor `{rest[0]}` and {len(rest) - 1} more")
 
@@ -180,19 +186,31 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, factor: f
 
 def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
+    joined = name + "experts."
+    if stored.is_stored(shards, joined + "gate_up_proj"):
+        # Checkpoints hold joined experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
+        gate_up = _each(shards.take(joined + "gate_up_proj", E, D, 2 * F).transpose(1, 2), lay)
+        down = _each(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), lay)
+    else:
+        gate_up, down = _single_experts(shards, joined, config, lay)
     return Moe(
         router_eD=shards.take(name + "router.weight", E, D).float(),
-        gate_up_egD=_experts(shards.take(name + "experts.gate_up_proj", E, D, 2 * F), lay),
-        down_eDf=_experts(shards.take(name + "experts.down_proj", E, F, D), lay),
+        gate_up_egD=gate_up,
+        down_eDf=down,
         shared=_mlp(shards, name + "shared_expert.", D, F, lay),
     )
 
 
-def _experts(stored_eio: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
-    """Checkpoints hold experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits."""
-    if lay is plain:
-        return stored_eio.transpose(1, 2).contiguous()
-    return [lay(stored_io.t().contiguous()) for stored_io in stored_eio]
+def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
+    return stack_eoi.contiguous() if lay is plain else [lay(one_oi.contiguous()) for one_oi in stack_eoi]
+
+
+def _single_experts(
+    shards: Shards, name: str, config: ModelConfig, lay: Lay
+) -> tuple[Sequence[Matrix], Sequence[Matrix]]:
+    """As compressors write them: they know linear layers only, and took the experts apart."""
+    experts = [_mlp(shards, f"{name}{e}.", config.hidden, config.expert_width, lay) for e in range(config.experts)]
+    return [one.gate_up for one in experts], [one.down for one in experts]
 
 
 def _locate(directory: Path) -> dict[str, Path]:

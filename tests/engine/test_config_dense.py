@@ -65,7 +65,7 @@ def test_a_window_over_all_positions_or_switched_off_is_no_window() -> None:
         ("LlamaForCausalLM", {"attention_bias": True}, "attention_bias"),
         ("LlamaForCausalLM", {"mlp_bias": True}, "mlp_bias"),
         ("LlamaForCausalLM", {"hidden_act": "gelu"}, "hidden_act"),
-        ("LlamaForCausalLM", {"quantization_config": {"bits": 4}}, "quantization_config"),
+        ("LlamaForCausalLM", {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "gptq"),
         ("LlamaForCausalLM", {"rope_scaling": {"rope_type": "yarn"}}, "yarn"),
         ("LlamaForCausalLM", {"layer_types": ["sliding_attention"] * 2}, "layer_types"),
         ("MistralForCausalLM", {"max_position_embeddings": 8192}, "sliding_window"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.matrix import DTYPES, LAYS, Int4, Int8, Laid, four_bits, plain, times
+from engine.matrix import DTYPES, GROUP, LAYS, Int4, Int8, Laid, four_bits, plain, times
 
 BOUNDS = {"fp32": 1e-6, "bf16": 0.004, "int8": 0.01, "int4": 0.12}
 """Root mean square of the differences as a share of that of the results."""
@@ -67,3 +69,16 @@ def test_elsewhere_than_on_a_processor_weights_stay_as_they_are() -> None:
     assert LAYS["fp32"](there) is there
     assert plain(there) is there
     assert isinstance(LAYS["fp32"](torch.randn(4, 4)), Laid)
+
+
+@given(st.integers(0, 1000), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_weights_of_four_bits_keep_their_steps(seed: int, dtype: torch.dtype) -> None:
+    """Whoever reduced them before chose the steps; another grid would move them a second time."""
+    torch.manual_seed(seed)
+    whole_ogn = torch.randint(-8, 8, (32, 2, GROUP)).float()
+    scale_og1 = (torch.rand(32, 2, 1) + 0.1).bfloat16().float()
+    weight_oi = (whole_ogn * scale_og1).view(32, 2 * GROUP)
+    x_ti = torch.randn(3, 2 * GROUP).bfloat16()
+    exact = x_ti.float() @ weight_oi.t()
+    off = (Int4(weight_oi.to(dtype)).times(x_ti).float() - exact).abs().max()
+    assert off < 0.02 * exact.abs().max()
