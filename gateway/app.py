@@ -23,6 +23,7 @@ from gateway.claims import claimed
 from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.door import Door, Visit
 from gateway.edge import Edge
+from gateway.engines import Engines
 from gateway.entries import Exchange, refusal
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated
 from gateway.exchange import Caller
@@ -37,7 +38,6 @@ from gateway.pipeline import InForce, Pipeline
 from gateway.records import Book
 from gateway.render import error_body
 from gateway.transcript import Keeper, NothingKept
-from gateway.upstream import Upstream
 from gateway.wire import parse_chat
 
 
@@ -48,7 +48,7 @@ class Gate:
     keys: KeyRing
     door: Door
     pipeline: Pipeline
-    upstream: Upstream
+    upstream: Engines
     records: Book
     """For what never comes in."""
     health: Health

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway import peers
 from gateway.admission import Concurrency
 from gateway.anchor_settings import read_anchors
 from gateway.approval import Approvers, read_approvers
@@ -24,6 +23,7 @@ from gateway.audit.sinks.settings import SinksSettings
 from gateway.auth import KeyEntry
 from gateway.claims import read_claims
 from gateway.content.settings import ContentSettings, read_content
+from gateway.engine_settings import Engines, read_engines
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
 from gateway.operators import OperatorEntry, read_operators
@@ -35,17 +35,15 @@ from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
 from policies.fields import Section
-from policies.yaml_strict import Broken, Listing, Node, Scalar, Table, parse
+from policies.yaml_strict import Broken, Listing, Node, Scalar, parse
 
 DEMO_KEY: Final = "gatehouse-demo-key"
-STARTER_MODEL: Final = "gatehouse-starter"
 _CLAIMS: Final = ("claims", "may_claim")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
 _DAY_MS: Final = 24 * 3_600_000
 _EPOCH: Final = fields.duration_ms(60_000, 366 * _DAY_MS)
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
-_ADAPTER: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", "1 to 64 letters, digits and `_ . -`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +82,8 @@ class Config:
     policy: PolicySettings
     bindings: tuple[Binding, ...]
     """Other policies, for some tenants and apps."""
-    engine: UpstreamSettings | None
-    """None: the starter engine in the local model host."""
-    adapters: tuple[tuple[str, Path], ...]
-    """(name, directory) of those that the starter engine has, each a model `gatehouse-starter:name`."""
+    engines: Engines
+    """Where judged requests go. The first is meant where none is named; there is at least one."""
     guards: Guards
     """What a policy may write after `use:`, besides rules; whether it runs depends on the policy."""
     state: Path
@@ -107,6 +103,11 @@ class Config:
     host_threads: int
     concurrency: Concurrency
     drain_s: float
+
+    @property
+    def starter(self) -> UpstreamSettings | None:
+        """The starter engine in the local model host, if it is one of the engines."""
+        return next((one for one in self.engines if one.is_starter), None)
 
     @property
     def audit_dir(self) -> Path:
@@ -139,6 +140,7 @@ _TOP: Final = (
     "policy",
     "policies",
     "engine",
+    "engines",
     "guards",
     "state",
     "origin",
@@ -171,8 +173,7 @@ class _Reader:
             approvers=approvers,
             policy=read_policy(top, self.path.parent, approvers),
             bindings=read_bindings(top.node("policies"), self.path.parent, self.problems),
-            engine=self._engine(top),
-            adapters=self._adapters(top),
+            engines=read_engines(top, self.path.parent, self.problems),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,
             content=read_content(top.node("content"), self.path, at, self.problems, len(approvers)),
@@ -234,71 +235,6 @@ class _Reader:
         for address in addresses:
             if not address.is_loopback:
                 self.problems.add(place, f"the demo key with the address `{address}`, which is not loopback")
-
-    def _engine(self, top: Section) -> UpstreamSettings | None:
-        node = top.node("engine")
-        known = (
-            "starter",
-            "adapters",
-            "url",
-            "name",
-            "api_key_file",
-            "models",
-            "class",
-            "first_byte_timeout",
-            "connect_timeout",
-            "total_timeout",
-        )
-        section = node and Section.open(node, "`engine`", self.problems, known)
-        if not section:
-            self.problems.add(top.place_of("engine"), "`engine` is missing", "`{starter: true}` or `{url: …}`")
-            return None
-        if ("url" in section) == section.get("starter", fields.boolean, False):
-            self.problems.add(section.place, "`engine` has either `starter: true` or `url`")
-            return None
-        if "url" not in section:
-            return None
-        if "adapters" in section:
-            self.problems.add(
-                section.place_of("adapters"), "`adapters` has no meaning: the server at `url` has its own"
-            )
-        url = section.get("url", peers.url, "")
-        return UpstreamSettings(
-            base_url=peers.api_base(url),
-            name=section.get("name", _NAME, "engine"),
-            api_key=peers.api_key(section, self.path.parent),
-            models=self._models(section),
-            class_=section.get("class", _NAME, "local" if peers.is_local(url) else "external"),
-            connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
-            total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
-            first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
-        )
-
-    def _adapters(self, top: Section) -> tuple[tuple[str, Path], ...]:
-        """What the keys beside it are worth is told by `_engine`."""
-        engine = top.node("engine")
-        entries = engine.entries if isinstance(engine, Table) else ()
-        node = next((entry.value for entry in entries if entry.key == "adapters"), None)
-        table = fields.table(node, "`adapters`", self.problems) if node else None
-        adapters: list[tuple[str, Path]] = []
-        for entry in table.entries if table else ():
-            named = _ADAPTER(Scalar(entry.place, entry.key, entry.key), "adapter", self.problems)
-            directory = fields.text(entry.value, f"`{entry.key}`", self.problems)
-            if named and directory:
-                adapters.append((named, (self.path.parent / directory).absolute()))
-        return tuple(adapters)
-
-    def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
-        node = section.node("models")
-        table = fields.table(node, "`models`", self.problems) if node else None
-        if table is None:
-            return ()
-        models: list[tuple[str, str]] = []
-        for entry in table.entries:
-            served = fields.text(entry.value, f"`{entry.key}`", self.problems)
-            if served:
-                models.append((entry.key, served))
-        return tuple(models)
 
     def _threads(self, top: Section) -> int:
         node = top.node("model_host")

@@ -52,6 +52,12 @@ class Exchange:
         is_told = any(part.scope is Scope.TOOL_RESULT for part in request.parts)
         return replace(self, tool_context="untrusted" if is_told else "none")
 
+    def going_to(self, upstream: str, class_: str) -> Exchange:
+        """The same, on its way to an engine. Itself where it is on its way there already."""
+        if not upstream or (upstream, class_) == (self.upstream, self.upstream_class):
+            return self
+        return replace(self, upstream=upstream, upstream_class=class_)
+
     def facts(self, parts: Sequence[Part], model: str, at: int | None) -> Facts:
         """What a policy may ask of these parts besides what detectors say."""
         caller = self.caller

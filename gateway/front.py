@@ -44,10 +44,11 @@ from gateway.audit.log import AuditLog, AuditSettings
 from gateway.audit.record import MAX_BYTES
 from gateway.audit_metrics import AuditMetrics
 from gateway.auth import KeyRing
-from gateway.config import STARTER_MODEL, Config, load_config
+from gateway.config import Config, load_config
 from gateway.content.office import open_keeping
 from gateway.door import OwnDoor
 from gateway.edge import Edge
+from gateway.engines import Engines
 from gateway.errors import ConfigError, Unavailable
 from gateway.file_watch import changes
 from gateway.guard_sources import needed_by_all, open_sources, remote_probes
@@ -64,7 +65,7 @@ from gateway.policy_source import FileSource
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
-from gateway.upstream import Upstream, UpstreamSettings
+from gateway.surroundings import Surroundings, loaded_tokens
 from policies.errors import FileErrors
 
 log = structlog.get_logger()
@@ -103,9 +104,10 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         stack.push_async_callback(audit.close)
         anchoring.start()
         host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
-        remote = await stack.enter_async_context(make_client(host_socket if config.engine is None else None))
-        upstream = Upstream(config.engine or _starter(config), remote)
+        engines = await Engines.open(config.engines, host_socket, stack)
         sources = await open_sources(config.guards, host, stack)
+        tokens = await asyncio.to_thread(loaded_tokens, config.engines, config.guards)
+        around = Surroundings(config.engines, tokens)
         copies = config.state / POLICIES
         keeping = await stack.enter_async_context(
             open_keeping(config.content, config.state, config.origin, records, config.approvers)
@@ -119,20 +121,22 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             copies=copies,
             classes=keeping.classes,
             tenants=_tenants(config),
+            around=around,
         )
 
         def make_bound(binding: Binding) -> PolicyInForce:
             source, kept = FileSource(binding.path), keeping.classes
             asked = (source, config.guards, sources, records, metrics)
-            return PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True)
+            return PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True, around=around)
 
         await policy.load_first()
         bound = Bound((binding, make_bound(binding)) for binding in config.bindings)
         await bound.load_first()
         health = Health(
-            {**_probes(upstream, host), **anchoring.probes(), **keeping.probes()},
+            {**engines.probes(), **_probes(host), **anchoring.probes(), **keeping.probes()},
             records,
             metrics,
+            any_of=frozenset(engines.probes()),
             more=lambda: remote_probes(
                 needed_by_all(config.guards, (policy.current().policy, *bound.policies())), sources
             ),
@@ -141,8 +145,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         gate = Gate(
             keys=KeyRing(config.keys),
             door=OwnDoor(Admission(config.concurrency, anchoring.trouble), records, policy.for_exchange, bound.current),
-            pipeline=Pipeline(upstream, digest_key(config.key_dir), keeping.keeper, reviews),
-            upstream=upstream,
+            pipeline=Pipeline(engines, digest_key(config.key_dir), keeping.keeper, reviews),
+            upstream=engines,
             records=records,
             health=health,
             metrics=metrics,
@@ -163,8 +167,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
         routes += review_routes(desk, reviews)
-        if config.engine is None:
-            routes += adapter_routes(desk, remote, upstream)
+        if engines.starter is not None and host is not None:
+            routes += adapter_routes(desk, host, engines.starter)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)
@@ -193,20 +197,12 @@ def _tenants(config: Config) -> frozenset[str]:
     return frozenset(one.tenant for one in callers if not any(binding.holds_for(one) for binding in config.bindings))
 
 
-def _probes(upstream: Upstream, host: httpx.AsyncClient | None) -> dict[str, Probe]:
-    async def engine() -> None:
-        await upstream.probe()
-
+def _probes(host: httpx.AsyncClient | None) -> dict[str, Probe]:
     async def model_host() -> None:
         assert host is not None
         await _answers_200(host, "/health")
 
-    return {"engine": engine} if host is None else {"engine": engine, "model_host": model_host}
-
-
-def _starter(config: Config) -> UpstreamSettings:
-    names = [STARTER_MODEL, *(f"{STARTER_MODEL}:{name}" for name, _ in config.adapters)]
-    return UpstreamSettings(f"{HOST_URL}/v1", name="starter", models=tuple((name, name) for name in names))
+    return {} if host is None else {"model_host": model_host}
 
 
 async def _answers_200(client: httpx.AsyncClient, path: str) -> None:

@@ -7,7 +7,7 @@ A change of a probe is a record: when guards were away is part of the evidence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -35,10 +35,13 @@ class Health:
         metrics: Metrics,
         *,
         more: Callable[[], Mapping[str, Probe]] = dict,
+        any_of: Collection[str] = (),
         every_s: float = PROBE_EVERY_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`more`: what an exchange needs besides with the policy in force, asked each time."""
+        """`more`: what an exchange needs besides with the policy in force, asked each time. `any_of`: those that can
+        stand in for each other, as model servers do: while one of them works, some exchanges succeed."""
+        self._any_of = frozenset(any_of)
         self._probes, self._records, self._metrics, self._more = probes, records, metrics, more
         self._every_s, self._patience_s = every_s, patience_s
         self._state: dict[str, str] = {}
@@ -52,7 +55,11 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether everything an exchange needs is there."""
-        return all(said == "ok" for said in self.state().values())
+        said = self.state()
+        needed = [state for name, state in said.items() if name not in self._any_of]
+        return all(state == "ok" for state in needed) and (
+            not self._any_of or any(said[name] == "ok" for name in self._any_of)
+        )
 
     async def watch(self) -> None:
         """Probe for ever. One task of the process."""

@@ -14,8 +14,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-HOST_URL: Final = "http://model-host"
-"""The origin of requests on the model host's socket; the name is never looked up."""
+from gateway.peers import HOST_URL
+
+__all__ = ["CONNECT_S", "HOST_URL", "PeerClient", "make_client"]
 CONNECT_S: Final = 2.0
 _KEPT_ALIVE_S: Final = 4.0
 """Shorter than the 5 s after which uvicorn-based servers hang up, so that we never write to a closing connection."""

@@ -18,6 +18,8 @@ from policies.errors import Problems
 from policies.fields import Section
 from policies.yaml_strict import Node, Scalar
 
+HOST_URL: Final = "http://model-host"
+"""The origin of requests on the model host's socket; the name is never looked up."""
 _URL: Final = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+)(:\d{1,5})?(/[A-Za-z0-9_.\-/]*)?")
 
 

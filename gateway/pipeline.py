@@ -18,20 +18,21 @@ from dataclasses import replace
 from gateway.answering import Answer, from_template
 from gateway.disconnect import Client, unbroken
 from gateway.entries import Exchange, Record, judged, overflow_records, refusal, request_fields, tenant_key
-from gateway.errors import GatewayError, NotFound, Unavailable
+from gateway.errors import GatewayError
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
 from gateway.restoring import restored
 from gateway.reviews import ReviewDesk, Reviewers
 from gateway.rewrite import kept_parts, with_redactions
-from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServer, Step
+from gateway.sending import Sending, send_to
+from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServers, Step
 from gateway.tokens import Vault
 from gateway.transcript import Keeper, NothingKept, Transcript
 from guards.verdict import Context, Finding
-from policies.decide import unredactable, unseeded
+from policies.decide import unredactable
 from policies.model import Action, Decision
 
-__all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServer", "Pipeline", "Step"]
+__all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServers", "Pipeline", "Step"]
 
 
 class Pipeline:
@@ -39,12 +40,12 @@ class Pipeline:
 
     def __init__(
         self,
-        server: ModelServer,
+        servers: ModelServers,
         digest_key: bytes,
         keeper: Keeper | None = None,
         reviewers: Reviewers | None = None,
     ) -> None:
-        self._server, self._digest_key, self._keeper = server, digest_key, keeper or NothingKept()
+        self._servers, self._digest_key, self._keeper = servers, digest_key, keeper or NothingKept()
         self._reviewers = reviewers or ReviewDesk()
 
     async def run(
@@ -53,10 +54,12 @@ class Pipeline:
         """Yield what may leave, in order. Closing the iterator early writes the closing record of an abort."""
         client, exchange = client or Client(), exchange.concerning(request)
         try:
-            served = await self._server.served_as(request.model)
+            place = await self._servers.place(request.model)
+            exchange = exchange.going_to(place.upstream, place.class_)
             context = Context.of(request.parts, exchange.caller.tenant)
             findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
-            served, decision = await self._routed(request, decision, served)
+            sending = await send_to(self._servers, in_force, request, findings, Sending(exchange, place, decision))
+            exchange, decision, served = sending.exchange, sending.decision, sending.place.model
             if decision.reviews:
                 reviewed = self._reviewers.reviewed(audit, exchange, decision, request.parts, request.person)
                 decision = await reviewed
@@ -77,7 +80,7 @@ class Pipeline:
         transcript = Transcript(self._keeper, exchange, key)
         fields = request_fields(request, sent, canonical, key)
         admission = _record_admission(
-            audit, exchange, in_force, request, findings, decision, fields, served, transcript
+            audit, exchange, in_force, request, findings, decision, fields, sending.target(request), transcript
         )
         if blocked:
             yield Blocked(await unbroken(admission), decision, on_answer=False)
@@ -90,25 +93,11 @@ class Pipeline:
             return
         answer = Answer(audit, exchange, in_force, request, context, client, transcript, self._reviewers)
         async with (
-            aclosing(
-                restored(self._server.answer(body, stream=request.stream, choices=request.n), vault.originals)
-            ) as events,
+            aclosing(restored(sending.answer(body, request), vault.originals)) as events,
             aclosing(answer.steps(admission, decision, events)) as steps,
         ):
             async for step in steps:
                 yield step
-
-    async def _routed(self, request: ChatRequest, decision: Decision, served: str) -> tuple[str, Decision]:
-        """The server's name of the model that is asked, which a rule may have chosen. Raises Unavailable."""
-        if decision.route is None or decision.template is not None:
-            return served, decision
-        if decision.require_seed and "seed" not in request.body:
-            return served, unseeded(decision)
-        try:
-            return await self._server.served_as(decision.route), decision
-        except NotFound as exc:
-            told = "the model that the policy sends such requests to is not served here"
-            raise Unavailable("route_unavailable", told) from exc
 
 
 async def _record_admission(
@@ -119,7 +108,7 @@ async def _record_admission(
     findings: Sequence[Finding],
     decision: Decision,
     fields: Record,
-    served: str,
+    target: Json,
     transcript: Transcript,
 ) -> int:
     ends = decision.action is Action.BLOCK or decision.template is not None
@@ -127,7 +116,6 @@ async def _record_admission(
     for earlier in overflow_records(exchange, overflow):
         await audit.append(earlier)
     record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
-    target: Json = {"upstream": exchange.upstream, "model_req": request.model, "model_served": served}
     kept = await transcript.request(kept_parts(request.parts, decision.redactions))
     return await audit.append(record | found | fields | {"target": target} | kept)
 

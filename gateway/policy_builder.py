@@ -13,6 +13,7 @@ from gateway.guard_settings import Guards, facts
 from gateway.policy_copies import keep_copy
 from gateway.policy_source import Found
 from gateway.steps import InForce
+from gateway.surroundings import Surroundings
 from guards.errors import GuardSetupError
 from guards.panel import Panel
 from guards.registry import RULES, ModelSource, build, identity
@@ -23,23 +24,29 @@ class PolicyBuilder:
     """Knows which guards can be asked, and where."""
 
     def __init__(
-        self, guards: Guards, sources: Mapping[str, ModelSource], copies: Path | None, classes: Container[str]
+        self,
+        guards: Guards,
+        sources: Mapping[str, ModelSource],
+        copies: Path | None,
+        classes: Container[str],
+        around: Surroundings | None = None,
     ) -> None:
         """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each
         policy's text is kept for those who read the records later, `classes` those in which exchanges may be kept."""
         self.known = facts(guards)
         self._guards, self._sources = guards, dict(sources)
-        self._copies, self._classes = copies, classes
+        self._copies, self._classes, self._around = copies, classes, around or Surroundings()
 
     def built(self, found: Found) -> InForce:
         """The pair, or GuardSetupError, ConfigError or OSError."""
         policy = found.policy
         self._check_running(policy)
         self._check_kept(policy)
+        self._around.check(policy)
         if self._copies is not None:
             keep_copy(self._copies, found.text, policy.source_digest)
         specs, sources = policy.detectors, self._sources
-        guards = {name: build(spec.use, spec.options, sources) for name, spec in specs.items()}
+        guards = {name: build(spec.use, self._around.options_of(spec), sources) for name, spec in specs.items()}
         return InForce(
             policy,
             Panel(guards),

@@ -25,6 +25,7 @@ from gateway.pipeline import InForce
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import BundleSource, Found, PolicySource
 from gateway.records import Records
+from gateway.surroundings import Surroundings
 from gateway.trial import End, Terms, Trial
 from gateway.trial_life import TrialLife
 from guards.errors import GuardSetupError
@@ -54,10 +55,11 @@ class PolicyInForce:
         classes: Container[str] = (),
         tenants: Collection[str] = (),
         is_bound: bool = False,
+        around: Surroundings | None = None,
     ) -> None:
         """`tenants`: for whom this policy decides; a trial draws from them. For what is not named see PolicyBuilder."""
         self._source, self._records, self._metrics = source, records, metrics
-        self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes), tenants
+        self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes, around), tenants
         self._in_force: InForce | None = None
         self._found: Found | None = None
         self._reloading: set[asyncio.Task[None]] = set()

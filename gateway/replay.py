@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from guards.errors import ErrorKind
@@ -29,6 +29,7 @@ from policies.model import (
     Rule,
 )
 from policies.read_matchers import TOOL_SCOPES
+from policies.routing import along, is_routed
 
 REPLAYED: Final = ("request.admit", "request.refuse", "response.progress", "response.complete")
 """Types of records that hold a decision over parts."""
@@ -126,11 +127,24 @@ def _stands_in_for(code: str, decision: Decision) -> bool:
 def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, Any]] | None = None) -> Decision:
     """What the policy says of a recorded exchange, or NotReplayable. `earlier` are rows of its `request.findings`."""
     findings, facts = evidence(policy, record, earlier)
-    decision = decide(policy, findings, facts)
+    decision = along(list(_on_the_way(policy, record, findings, facts)))
     missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
     if missing and decision.code == "guard_unavailable":
         raise NotReplayable(f"detector `{missing[0]}` was not asked this then")
     return decision
+
+
+def _on_the_way(
+    policy: Policy, record: Mapping[str, Any], findings: list[Finding], facts: Facts
+) -> Iterator[Decision]:
+    """For each place that the request was sent on from, as far as this policy sends it on, and for where it went."""
+    for row in map(_object, _list(_object(record.get("target")).get("via"))):
+        earlier = replace(facts, upstream=str(row.get("upstream", "")), upstream_class=str(row.get("class", "")))
+        decision = decide(policy, findings, earlier)
+        yield decision
+        if not is_routed(decision):
+            return
+    yield decide(policy, findings, facts)
 
 
 def evidence(

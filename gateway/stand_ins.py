@@ -14,6 +14,7 @@ from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta
 from gateway.jsonstrict import Json, loads
 from gateway.outcome import Outcome
 from gateway.reviews import Log, refused
+from gateway.steps import Place
 from gateway.transcript import NothingKept
 from guards.errors import ErrorKind, GuardError
 from guards.rules.base import CLEAN, RuleGuard
@@ -130,8 +131,8 @@ class Server:
         self.bodies: list[Json] = []
         self._said = said
 
-    async def served_as(self, model: str) -> str:
-        return model
+    async def place(self, model: str, engine: str = "") -> Place:
+        return Place(self, model)
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         self.bodies.append(loads(body, max_depth=_DEPTH))

@@ -26,12 +26,30 @@ class Audit(Protocol):
     async def append(self, record: Record) -> int: ...
 
 
-class ModelServer(Protocol):
-    """Where judged requests go."""
-
-    async def served_as(self, model: str) -> str: ...
+class Answering(Protocol):
+    """What answers judged requests."""
 
     def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request goes."""
+
+    server: Answering
+    model: str
+    """The server's own name for the model."""
+    upstream: str = ""
+    """The engine's name; empty: the one that the exchange began with, as in tests with one server."""
+    class_: str = ""
+    """What kind of place it is, for policies."""
+
+
+class ModelServers(Protocol):
+    """Which places there are."""
+
+    async def place(self, model: str, engine: str = "") -> Place:
+        """Where a public model name is served, or where it is at the engine of that name. Raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 
-from gateway.config import STARTER_MODEL, Address, Config
+from gateway.config import Address, Config
+from gateway.engine_settings import STARTER_MODEL, starter_engine
 from gateway.errors import ConfigError
 from gateway.guard_settings import shipped
 from gateway.guard_sources import check_directories, host_models, needed_by_all
@@ -115,10 +115,10 @@ class Supervisor:
     def _models(self) -> list[dict[str, object]]:
         """What the model host has to run. Empty where rules and servers do all the work: then none is started."""
         models = host_models(self._guards)
-        if self._config.engine is None:
+        if (starter := self._config.starter) is not None:
             engine: dict[str, object] = {"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"}
-            if self._config.adapters:
-                engine["adapters"] = {name: str(path) for name, path in self._config.adapters}
+            if starter.adapters:
+                engine["adapters"] = {name: str(path) for name, path in starter.adapters}
             models.append(engine)
         return models
 
@@ -198,11 +198,6 @@ async def _is_ready(admin: Address) -> bool:
     except OSError:
         return False
     return b" 200 " in status
-
-
-def starter_engine() -> Path:
-    """Where the starter engine's checkpoint is installed."""
-    return Path(__file__).resolve().parent.parent / "engine" / "starter" / "model"
 
 
 def _bound(address: Address) -> socket.socket:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -22,6 +23,7 @@ from gateway.exchange import AnswerEvent
 from gateway.jsonstrict import Json, loads
 from gateway.refusal import failed
 from gateway.sse import EventParser
+from gateway.steps import Place
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _MODELS_KEPT_S: Final = 30.0
@@ -45,6 +47,12 @@ class UpstreamSettings:
     """From the request to the last byte of the answer."""
     class_: str = "local"
     """What kind of place it is, for policies: `local`, `external`, or a name of the site's."""
+    is_starter: bool = False
+    """Whether it is the starter engine, in the local model host."""
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """(name, directory) of those that the starter engine has, each a model `gatehouse-starter:name`."""
+    tokenizer: Path | None = None
+    """A directory with its tokenizer; of a server at a URL, if the operator has one here."""
 
     def __repr__(self) -> str:
         return f"UpstreamSettings({self.name!r}, {self.base_url!r})"
@@ -99,9 +107,17 @@ class Upstream:
         try:
             return (await self.models())[model]
         except KeyError:
-            raise NotFound(
-                "model_not_found", "the model that `model` names is not served here; see GET /v1/models", "model"
-            ) from None
+            raise unknown_model() from None
+
+    async def place(self, model: str, engine: str = "") -> Place:
+        """This server, as where requests for a model go. Raises NotFound."""
+        if engine not in ("", self.settings.name):
+            raise unknown_model()
+        return Place(self, await self.served_as(model), self.settings.name, self.settings.class_)
+
+    def remembered(self) -> Mapping[str, str] | None:
+        """As `models`, without asking; None where that would have to be asked."""
+        return self._models if time.monotonic() < self._models_until else None
 
     async def _listed(self) -> list[str]:
         response = await self._send("GET", self._models_url, None)
@@ -196,6 +212,12 @@ def _reading() -> Iterator[None]:
         raise UpstreamTimeout("upstream_timeout", "the model server stopped answering") from exc
     except httpx.HTTPError as exc:
         raise UpstreamFailed("upstream_broken", "the connection to the model server broke during its answer") from exc
+
+
+def unknown_model() -> NotFound:
+    """For a client that asks for a model which nobody serves."""
+    told = "the model that `model` names is not served here; see GET /v1/models"
+    return NotFound("model_not_found", told, "model")
 
 
 def _is_chat_model(row: Mapping[str, Json]) -> bool:

@@ -18,7 +18,8 @@ from guards.rules import known
 from guards.rules.known import RuleKind
 from guards.rules.secret_patterns import GROUPS as SECRET_GROUPS
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
-from guards.rules.special_tokens import DEFAULT_FAMILIES, FAMILIES
+from guards.rules.special_tokens import DEFAULT_FAMILIES
+from guards.rules.special_tokens import NAMES as TOKEN_FAMILIES
 from guards.rules.unicode import LABELS as UNICODE_LABELS
 from guards.rules.unicode import USUAL as UNICODE_USUAL
 from guards.verdict import Scope
@@ -80,7 +81,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
     {
         **{use: facts_of(profile) for use, profile in PROFILES.items()},
         "unicode": _finder("find", Names(UNICODE_LABELS, UNICODE_USUAL)),
-        "special_tokens": _finder("families", Names(tuple(FAMILIES), DEFAULT_FAMILIES)),
+        "special_tokens": _finder("families", Names(TOKEN_FAMILIES, DEFAULT_FAMILIES)),
         "secrets": _finder("find", Names(SECRET_LABELS, SECRET_LABELS, MappingProxyType(SECRET_GROUPS))),
         "regex": GuardFacts(is_model=False, gives_spans=True, takes_pattern=True),
         **{use: _own(kind) for use, kind in known.KINDS.items() if kind.is_own_reader},

@@ -18,6 +18,7 @@ from gateway.audit.record import canonical
 from gateway.audit.writer import Receipt
 from gateway.errors import Unavailable
 from gateway.exchange import AnswerEvent
+from gateway.steps import Place
 from guards.errors import ErrorKind, GuardError
 from guards.profiles.profile import Profile
 from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Verdict
@@ -203,6 +204,9 @@ class ScriptedServer:
 
     async def served_as(self, model: str) -> str:
         return f"served/{model}"
+
+    async def place(self, model: str, engine: str = "") -> Place:
+        return Place(self, await self.served_as(model))
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         self.bodies.append(json.loads(body))

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.desk import AdminCall, Desk, Handler
-from gateway.config import STARTER_MODEL
+from gateway.engine_settings import STARTER_MODEL
 from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable
 from gateway.fields import text
 from gateway.http_client import HOST_URL

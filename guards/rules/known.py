@@ -66,8 +66,10 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
     {
         "unicode": RuleKind({"find"}, lambda o: UnicodeGuard(o.strings("find", USUAL)), is_own_reader=False),
         "special_tokens": RuleKind(
-            {"families", "extra"},
-            lambda o: SpecialTokensGuard(o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ())),
+            {"families", "extra", "loaded"},
+            lambda o: SpecialTokensGuard(
+                o.strings("families", DEFAULT_FAMILIES), o.strings("extra", ()), o.strings("loaded", ())
+            ),
             is_own_reader=False,
         ),
         "secrets": RuleKind({"find"}, lambda o: SecretsGuard(o.strings("find", SECRET_LABELS)), is_own_reader=False),

@@ -39,6 +39,16 @@ def unescaped(base: Mapped) -> tuple[Mapped | None, bool]:
     return current, any(undo(current) for undo in (_percent, _entities, _escapes, _quoted))
 
 
+def without_references(base: Mapped) -> Mapped:
+    """The text as a page would show it: `&lt;` is `<`, and `&amp;lt;` as well, at most ROUNDS times."""
+    for _ in range(ROUNDS):
+        plain = _entities(base)
+        if plain is None:
+            break
+        base = plain
+    return base
+
+
 def _percent(base: Mapped) -> Mapped | None:
     """Of a URL or a form, in which `+` is a blank."""
     if "%" not in base.text:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import manifest
-from gateway.supervisor import starter_engine
+from gateway.engine_settings import starter_engine
 from tests.e2e.conftest import RULES_ONLY, Gateway, serving
 
 ROUTED = """\

@@ -61,10 +61,9 @@ def test_everything_in_a_good_file_arrives(file: Path) -> None:
     [key] = config.keys
     assert (key.sha256, key.caller.key_id, key.caller.tenant, key.caller.app) == (DIGEST, "one", "clinic", "chat")
     assert config.policy.path == (file.parent / "policy.yaml").resolve()
-    assert config.engine is not None
-    assert config.engine.base_url == "http://vllm:8000/v1"
-    assert config.engine.models == (("scout", "meta/Scout"),)
-    assert (config.engine.connect_s, config.engine.first_byte_s, config.drain_s) == (0.5, 10, 3)
+    assert config.engines[0].base_url == "http://vllm:8000/v1"
+    assert config.engines[0].models == (("scout", "meta/Scout"),)
+    assert (config.engines[0].connect_s, config.engines[0].first_byte_s, config.drain_s) == (0.5, 10, 3)
     assert (config.origin, config.host_threads) == ("clinic/gate-1", 4)
     assert config.audit_dir.parent == config.key_dir.parent == config.state
     assert config.state == Path("var").absolute()
@@ -189,14 +188,13 @@ def test_a_url_that_two_parsers_could_read_differently_is_refused(file: Path, ur
      ("http://[::1]:80/v1", "http://[::1]:80/v1"), ("http://vllm/openai", "http://vllm/openai/v1")],
 )  # fmt: skip
 def test_the_path_of_the_api_is_added_when_it_is_missing(file: Path, url: str, base: str) -> None:
-    engine = loaded(file, ("http://vllm:8000/v1", url)).engine
-    assert engine is not None
+    [engine] = loaded(file, ("http://vllm:8000/v1", url)).engines
     assert engine.base_url == base
 
 
 def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
     line = GOOD.splitlines()[5]
-    assert loaded(file, (line, "engine: {starter: true}")).engine is None
+    assert loaded(file, (line, "engine: {starter: true}")).starter is not None
     for engine in ("{}", "{starter: false}", "{starter: true, url: 'http://a/v1'}", "starter", "[]"):
         assert problems(file, (line, f"engine: {engine}"))
 
@@ -204,8 +202,11 @@ def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
 def test_the_starter_engine_has_adapters_by_name(file: Path) -> None:
     line = GOOD.splitlines()[5]
     config = loaded(file, (line, "engine: {starter: true, adapters: {clinic: adapters/clinic, b.2: /b}}"))
-    assert config.adapters == (("clinic", file.parent.absolute() / "adapters/clinic"), ("b.2", Path("/b")))
-    assert loaded(file).adapters == ()
+    starter = config.starter
+    assert starter is not None
+    assert starter.adapters == (("clinic", file.parent.absolute() / "adapters/clinic"), ("b.2", Path("/b")))
+    assert [name for name, _ in starter.models][1:] == ["gatehouse-starter:clinic", "gatehouse-starter:b.2"]
+    assert loaded(file).starter is None
 
 
 @pytest.mark.parametrize(
@@ -231,8 +232,7 @@ def test_a_key_file_that_holds_no_key_is_a_problem(file: Path, content: bytes | 
 def test_a_key_file_is_read_and_its_content_is_not_shown(file: Path) -> None:
     (file.parent / "upstream.key").write_text("sk-upstream-secret\n")
     config = loaded(file, ("models:", "api_key_file: upstream.key, models:"))
-    assert config.engine is not None
-    assert config.engine.api_key == "sk-upstream-secret"
+    assert config.engines[0].api_key == "sk-upstream-secret"
     assert "sk-upstream" not in repr(config)
 
 
@@ -267,7 +267,7 @@ def test_the_shipped_configurations_load(tmp_path: Path) -> None:
     config = load_config(quickstart(), tmp_path)
     assert config.api.is_loopback
     assert config.admin.is_loopback
-    assert config.engine is None
+    assert config.starter is not None
     assert config.policy.path.is_file()
 
 
@@ -316,11 +316,21 @@ def test_policies_for_some_and_what_is_said_of_keys_and_servers(file: Path) -> N
     assert (binding.path.name, binding.tenants) == ("policy.yaml", {"bank"})
     [key] = config.keys
     assert (key.caller.claims, key.caller.may_claim) == ({"desk": "branch"}, {"purpose"})
-    assert config.engine is not None
-    assert config.engine.class_ == "external"
-    local = loaded(file, ("http://vllm:8000/v1", "http://127.0.0.1:8000/v1")).engine
+    assert config.engines[0].class_ == "external"
+    local = loaded(file, ("http://vllm:8000/v1", "http://127.0.0.1:8000/v1")).engines[0]
     assert local is not None
     assert local.class_ == "local"
-    named = loaded(file, ("connect_timeout", "class: partner, connect_timeout")).engine
+    named = loaded(file, ("connect_timeout", "class: partner, connect_timeout")).engines[0]
     assert named is not None
     assert named.class_ == "partner"
+
+
+def test_the_example_with_several_engines_loads(tmp_path: Path) -> None:
+    root = quickstart().parents[1]
+    (tmp_path / "gatehouse.yaml").write_text((root / "deploy" / "gatehouse.engines.yaml").read_text())
+    config = load_config(tmp_path / "gatehouse.yaml")
+    assert [(one.name, one.class_) for one in config.engines] == [
+        ("house", "local"),
+        ("rack", "local"),
+        ("cloud", "external"),
+    ]

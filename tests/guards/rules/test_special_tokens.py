@@ -107,3 +107,63 @@ def test_a_selection_that_cannot_work_is_refused(
     with pytest.raises(GuardSetupError) as caught:
         SpecialTokensGuard(families, extra)
     assert caught.value.option == option
+
+
+HOUSE = ("<|acme_turn|>", "<acme_reserved_12>", "<acme_reserved_13>", "[ACME_TOOL]", "<｜User｜>", "⟦sys⟧")
+
+
+def found_loaded(text: str, families: tuple[str, ...] = DEFAULT_FAMILIES) -> list[tuple[str, str]]:
+    guard = SpecialTokensGuard(families, loaded=HOUSE)
+    return [(span.label, text[span.start : span.end]) for span in guard.spans(text)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "<|acme_turn|>",
+        "<|ACME_Turn|>",
+        "＜｜ａｃｍｅ＿ｔｕｒｎ｜＞",
+        "<|acme\u200b_turn|>",
+        "&lt;|acme_turn|&gt;",
+        "&#60;&#x7c;acme_turn|&GT;",
+        "&amp;lt;|acme_turn|&amp;gt;",
+        "&#65308;|acme_turn|>",
+        "<acme_reserved_99999>",
+        "<acme_reserved_١٣>",
+        "[ACME_TOOL]",
+        "<|User|>",
+        "<｜user｜>",
+        "⟦SYS⟧",
+    ],
+)
+def test_tokens_of_loaded_tokenizers_are_found_in_every_disguise(written: str) -> None:
+    text = f"é hello {written}, bye & so on"
+
+    assert found_loaded(text) == [("loaded", written)]
+    assert found_loaded(text, ("llama4",)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[acme_tool](https://a.test)", "acme_turn", "<| acme_turn |>", "a & b > c", "&lt;p&gt;"]
+)
+def test_what_only_looks_like_a_loaded_token_is_none(text: str) -> None:
+    assert found_loaded(text) == []
+
+
+def test_a_token_of_a_family_that_is_loaded_too_keeps_the_family() -> None:
+    guard = SpecialTokensGuard(loaded=("<|eot|>",))
+    assert [span.label for span in guard.spans("<|eot|>")] == ["llama4"]
+
+
+def test_which_tokens_were_loaded_is_in_the_identity_and_only_where_they_are_asked_for() -> None:
+    plain, one, other = (SpecialTokensGuard(loaded=tokens).identity for tokens in ((), ("<|a|>",), ("<|b|>",)))
+    assert plain.weights == ""
+    assert one.weights.startswith("sha256:")
+    assert one.weights != other.weights
+    assert SpecialTokensGuard(("llama4",), loaded=("<|a|>",)).identity.weights == ""
+    assert list(SpecialTokensGuard(("loaded",)).spans("<|eot|>")) == []
+
+
+def test_six_thousand_numbered_tokens_are_one_pattern() -> None:
+    guard = SpecialTokensGuard(("loaded",), loaded=[f"<unused{n}>" for n in range(6_242)])
+    assert [(span.start, span.end) for span in guard.spans("a <unused6241> b")] == [(2, 14)]

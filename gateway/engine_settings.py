@@ -1,0 +1,155 @@
+"""`engine:` and `engines:` of gatehouse.yaml: the model servers that judged requests go to, and what each is called.
+
+`engine` is the short form for one. With several, a public model name belongs to exactly one of them, so that nobody has
+to guess where a text went. One of them at most is the starter engine of the local model host. Nothing is opened here
+but key files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gateway import peers
+from gateway.peers import HOST_URL
+from gateway.upstream import UpstreamSettings
+from policies import fields
+from policies.errors import Problems
+from policies.fields import Section
+from policies.yaml_strict import Entry, Node, Scalar
+
+STARTER_MODEL: Final = "gatehouse-starter"
+MOST: Final = 32
+"""Engines. Each has a probe every second, and a place in every list of models."""
+_SHARED: Final = ("starter", "adapters", "models", "class", "tokenizer")
+_REMOTE: Final = ("url", "api_key_file", "first_byte_timeout", "connect_timeout", "total_timeout")
+_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+_ADAPTER: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", "1 to 64 letters, digits and `_ . -`")
+
+Engines = tuple[UpstreamSettings, ...]
+"""The first one is meant where none is named."""
+
+
+def read_engines(top: Section, directory: Path, problems: Problems) -> Engines:
+    """Whichever of the two forms there is. Empty after a problem."""
+    reader = _Reader(directory, problems)
+    one, several = top.node("engine"), top.node("engines")
+    if (one is None) == (several is None):
+        told = "`engine` is missing" if one is None else "there is an `engine` and there are `engines`"
+        problems.add(top.place_of("engine"), told, "`{starter: true}` or `{url: …}`" if one is None else "one of them")
+        return ()
+    if one is not None:
+        found = reader.engine(one, "`engine`", "")
+        return (found,) if found else ()
+    assert several is not None
+    return reader.engines(several)
+
+
+class _Reader:
+    def __init__(self, directory: Path, problems: Problems) -> None:
+        self._directory, self._problems = directory, problems
+
+    def engines(self, node: Node) -> Engines:
+        table = fields.table(node, "`engines`", self._problems)
+        entries = table.entries if table else ()
+        if table and not 1 <= len(entries) <= MOST:
+            self._problems.add(table.place, f"`engines` has {len(entries)} entries, expected 1 to {MOST}")
+        found = [(entry, one) for entry in entries if (one := self._named(entry))]
+        self._refuse_repeated(found)
+        return tuple(one for _, one in found)
+
+    def _named(self, entry: Entry) -> UpstreamSettings | None:
+        _NAME(Scalar(entry.place, entry.key, entry.key), "engine", self._problems)
+        return self.engine(entry.value, f"engine `{entry.key[:40]}`", entry.key)
+
+    def _refuse_repeated(self, found: list[tuple[Entry, UpstreamSettings]]) -> None:
+        """A public name that two engines have would go to whichever came first."""
+        owners: dict[str, str] = {}
+        starters = 0
+        for entry, one in found:
+            starters += one.is_starter
+            if one.is_starter and starters > 1:
+                self._problems.add(entry.place, "two engines are the starter, and the model host has one")
+            for name, _ in one.models:
+                if name in owners:
+                    told = f"model `{name}` is served by the engines `{owners[name]}` and `{one.name}`"
+                    self._problems.add(entry.place, told, "another public name for one of them, under `models`")
+                owners.setdefault(name, one.name)
+
+    def engine(self, node: Node, what: str, name: str) -> UpstreamSettings | None:
+        known = (*_SHARED, *_REMOTE, *(() if name else ("name",)))
+        section = Section.open(node, what, self._problems, known)
+        if section is None:
+            return None
+        if ("url" in section) == section.get("starter", fields.boolean, False):
+            self._problems.add(section.place, f"{what} has either `starter: true` or `url`")
+            return None
+        return self._remote(section, what, name) if "url" in section else self._starter(section, name)
+
+    def _starter(self, section: Section, name: str) -> UpstreamSettings:
+        for key in ("tokenizer", "models", *_REMOTE[1:]):
+            if key in section:
+                self._problems.add(section.place_of(key), f"`{key}` has no meaning: the starter engine has its own")
+        adapters = self._adapters(section)
+        models = (STARTER_MODEL, *(f"{STARTER_MODEL}:{adapter}" for adapter, _ in adapters))
+        return UpstreamSettings(
+            base_url=f"{HOST_URL}/v1",
+            name=name or section.get("name", _NAME, "starter"),
+            models=tuple((model, model) for model in models),
+            class_=section.get("class", _NAME, "local"),
+            is_starter=True,
+            tokenizer=starter_engine(),
+            adapters=adapters,
+        )
+
+    def _remote(self, section: Section, what: str, name: str) -> UpstreamSettings:
+        if "adapters" in section:
+            told = "`adapters` has no meaning: the server at `url` has its own"
+            self._problems.add(section.place_of("adapters"), told)
+        url = section.get("url", peers.url, "")
+        return UpstreamSettings(
+            base_url=peers.api_base(url),
+            name=name or section.get("name", _NAME, "engine"),
+            api_key=peers.api_key(section, self._directory),
+            models=self._models(section),
+            class_=section.get("class", _NAME, "local" if peers.is_local(url) else "external"),
+            connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
+            total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
+            first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,
+            tokenizer=self._tokenizer(section),
+        )
+
+    def _tokenizer(self, section: Section) -> Path | None:
+        named = section.get("tokenizer", fields.text, "")
+        if not named:
+            return None
+        directory = (self._directory / named).absolute()
+        if not directory.is_dir():
+            self._problems.add(section.place_of("tokenizer"), f"`tokenizer` is `{named}`, which is not a directory")
+        return directory
+
+    def _adapters(self, section: Section) -> tuple[tuple[str, Path], ...]:
+        node = section.node("adapters")
+        table = fields.table(node, "`adapters`", self._problems) if node else None
+        adapters: list[tuple[str, Path]] = []
+        for entry in table.entries if table else ():
+            named = _ADAPTER(Scalar(entry.place, entry.key, entry.key), "adapter", self._problems)
+            directory = fields.text(entry.value, f"`{entry.key}`", self._problems)
+            if named and directory:
+                adapters.append((named, (self._directory / directory).absolute()))
+        return tuple(adapters)
+
+    def _models(self, section: Section) -> tuple[tuple[str, str], ...]:
+        node = section.node("models")
+        table = fields.table(node, "`models`", self._problems) if node else None
+        models: list[tuple[str, str]] = []
+        for entry in table.entries if table else ():
+            served = fields.text(entry.value, f"`{entry.key}`", self._problems)
+            if served:
+                models.append((entry.key, served))
+        return tuple(models)
+
+
+def starter_engine() -> Path:
+    """Where the starter engine's checkpoint is installed."""
+    return Path(__file__).resolve().parent.parent / "engine" / "starter" / "model"

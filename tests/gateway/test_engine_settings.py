@@ -1,0 +1,78 @@
+"""`engine:` and `engines:`: either form, every mistake at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.engine_settings import STARTER_MODEL, Engines, read_engines, starter_engine
+from policies.errors import FileErrors, Problems
+from policies.fields import Section
+from policies.yaml_strict import parse
+
+
+def read(tmp_path: Path, text: str) -> tuple[Engines, list[str]]:
+    problems = Problems()
+    node = parse(text.encode(), "g.yaml", problems)
+    top = Section.open(node, "the configuration", problems, ("engine", "engines", "x"))
+    assert top is not None
+    engines = read_engines(top, tmp_path, problems)
+    try:
+        problems.raise_if_any()
+    except FileErrors as exc:
+        return engines, [str(problem) for problem in exc.problems]
+    return engines, []
+
+
+def test_several_engines_by_name_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "tok").mkdir()
+    (tmp_path / "key").write_text("sk-cloud\n")
+    engines, told = read(
+        tmp_path,
+        """
+engines:
+  house: {starter: true, adapters: {clinic: ad}, class: ward}
+  rack: {url: "http://127.0.0.1:8000", tokenizer: tok}
+  cloud: {url: "https://llm.example/v1", models: {big: org/Big}, api_key_file: key, class: partner, total_timeout: 5s}
+""",
+    )
+    assert told == []
+    house, rack, cloud = engines
+    assert [one.name for one in engines] == ["house", "rack", "cloud"]
+    assert [one.class_ for one in engines] == ["ward", "local", "partner"]
+    assert (house.is_starter, house.adapters, house.tokenizer) == (
+        True,
+        (("clinic", tmp_path / "ad"),),
+        starter_engine(),
+    )
+    assert [name for name, _ in house.models] == [STARTER_MODEL, f"{STARTER_MODEL}:clinic"]
+    assert (rack.base_url, rack.models, rack.tokenizer) == ("http://127.0.0.1:8000/v1", (), tmp_path / "tok")
+    assert (cloud.models, cloud.api_key, cloud.total_s) == ((("big", "org/Big"),), "sk-cloud", 5)
+    assert "sk-cloud" not in repr(cloud)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x: 1", "`engine` is missing"),
+        ("engine: {starter: true}\nengines: {a: {starter: true}}", "there is an `engine` and there are `engines`"),
+        ("engines: {}", "`engines` has 0 entries, expected 1 to 32"),
+        ("engines: [a]", "`engines`"),
+        ("engines: {a: {}}", "engine `a` has either `starter: true` or `url`"),
+        ("engines: {a: {starter: true, name: b}}", "unknown key `name`"),
+        ("engines: {a b: {starter: true}}", "1 to 64 letters"),
+        ("engines: {a: {starter: true}, b: {starter: true}}", "two engines are the starter"),
+        ("engine: {starter: true, first_byte_timeout: 3s}", "`first_byte_timeout` has no meaning"),
+        ("engine: {starter: true, models: {a: b}}", "`models` has no meaning"),
+        ("engine: {url: 'http://a', tokenizer: nowhere}", "`tokenizer` is `nowhere`, which is not a directory"),
+        ("engine: {url: 'http://a', adapters: {a: b}}", "`adapters` has no meaning"),
+        (
+            "engines: {a: {url: 'http://a', models: {m: x}}, b: {url: 'http://b', models: {m: y}}}",
+            "g.yaml:1:49: model `m` is served by the engines `a` and `b`",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_at_its_place(tmp_path: Path, text: str, told: str) -> None:
+    found = read(tmp_path, text)[1]
+    assert any(told in one for one in found), found
