@@ -25,11 +25,12 @@ from engine.errors import BadRequest, NotFound, RequestError, StepFailed, TooLar
 from engine.events import Finished, Grown
 from engine.generate_answer import Answer, ChatAnswer, TextAnswer
 from engine.generate_answer import event as encode_event
-from engine.generate_wire import Asked, parse_chat, parse_completion
+from engine.generate_wire import Asked, parse_chat, parse_completion, shows_pictures
 from engine.host import Host, Served, ServedGenerator
 from engine.logs import log
 from engine.metrics import CONTENT_TYPE, exposition
 from engine.streaming import EventStream, until_disconnected
+from engine.vision.desk import Desk
 from engine.wire import MAX_BODY_BYTES, Fields, error_body, parse_object
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def build_app(host: Host) -> Starlette:
     """All routes over one host."""
+    desk = Desk()
     routes = [
         Route("/health", _guarded(_Health(host)), methods=["GET"]),
         Route("/metrics", _guarded(_Metrics(host)), methods=["GET"]),
         Route("/v1/models", _guarded(_Models(host)), methods=["GET"]),
-        Route("/v1/completions", _guarded(_Generate(host, parse_completion, TextAnswer)), methods=["POST"]),
-        Route("/v1/chat/completions", _guarded(_Generate(host, parse_chat, ChatAnswer)), methods=["POST"]),
+        Route("/v1/completions", _guarded(_Generate(host, desk, parse_completion, TextAnswer)), methods=["POST"]),
+        Route("/v1/chat/completions", _guarded(_Generate(host, desk, parse_chat, ChatAnswer)), methods=["POST"]),
         Route("/classify", _guarded(_Classify(host)), methods=["POST"]),
         Route("/adapters", _guarded(_AddAdapter(host)), methods=["POST"]),
         Route("/adapters/{name}", _guarded(_RemoveAdapter(host)), methods=["DELETE"]),
@@ -97,6 +99,8 @@ def _entry(host: Host, model: Served) -> dict[str, Any]:
         "role": "guard" if model.is_guard else "chat",
         "deterministic": model.spec.deterministic,
     }
+    if isinstance(model, ServedGenerator):
+        entry["images"] = model.generator.eyes is not None
     adapter = model.generator.adapter if isinstance(model, ServedGenerator) else None
     if adapter is not None:
         entry |= {"parent": model.spec.name.rpartition(":")[0], "adapter": adapter.digest, "rank": adapter.rank}
@@ -132,13 +136,16 @@ class _RemoveAdapter:
 class _Generate:
     """Both generating endpoints: they differ in how a body is read and how an answer looks."""
 
-    def __init__(self, host: Host, parse: Callable[[Fields, Generator], Asked], answer: type[Answer]) -> None:
-        self._host, self._parse, self._answer = host, parse, answer
+    def __init__(
+        self, host: Host, desk: Desk, parse: Callable[[Fields, Generator], Asked], answer: type[Answer]
+    ) -> None:
+        self._host, self._desk, self._parse, self._answer = host, desk, parse, answer
 
     async def __call__(self, request: Request) -> Response:
         fields = parse_object(await read_body(request))
         model = self._host.generator(fields.text("model"))
-        asked = self._parse(fields, model.generator).within(deadline_s(request))
+        seconds = deadline_s(request)
+        asked = (await self._read(fields, model.generator, seconds)).within(seconds)
         answer = self._answer(model.spec.name, model.digest, asked, model.generator.tokenizer)
         events = calls.generate(self._host.loop, model.generator, asked)
         if asked.streams:
@@ -147,6 +154,11 @@ class _Generate:
             return EventStream(_streamed(answer, first, events))
         await until_disconnected(request, _collect(answer, events))
         return JSONResponse(answer.whole())
+
+    async def _read(self, fields: Fields, model: Generator, seconds: float) -> Asked:
+        if not shows_pictures(fields):
+            return self._parse(fields, model)
+        return await self._desk.read(lambda: self._parse(fields, model), seconds)
 
 
 async def _collect(answer: Answer, events: Events) -> None:

@@ -11,12 +11,17 @@ import ast
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.errors import ModelRefused
 from engine.tokens import TextTokenizer
+from engine.vision.sent import Piece, Sent
+
+if TYPE_CHECKING:
+    from engine.vision.look import Shown
+    from engine.vision.prompt import Placed
 
 Json: TypeAlias = Any
 """A parsed JSON value: looked at before use."""
@@ -41,6 +46,12 @@ class ChatMessage:
     role: str
     content: str = field(repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
+    pieces: tuple[Piece, ...] = field(default=(), repr=False)
+    """Texts and pictures in order, of a message that has pictures; `content` is empty then."""
+
+    @property
+    def pictures(self) -> list[Sent]:
+        return [piece for piece in self.pieces if isinstance(piece, Sent)]
 
 
 class ChatFormat:
@@ -61,11 +72,29 @@ class ChatFormat:
         return frozenset(token for token in found if token is not None)
 
     def render(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Json]] = ()) -> tuple[int, ...]:
-        """Ids up to where the assistant's answer begins."""
+        """Ids up to where the assistant's answer begins, of messages without pictures."""
+        return self.render_all(messages, tools, _nothing)[0]
+
+    def render_all(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Json]],
+        look: Callable[[Sent], list[str | Shown]],
+    ) -> tuple[tuple[int, ...], tuple[Placed, ...]]:
+        """The same, and where pictures stand in it. `look` says what stands for a picture."""
         ids = [self._begin]
-        for role, text in _turns(messages, tools):
-            ids += [*self._opening(role), *self._tokenizer.content(text), self._eot]
-        return (*ids, *self._opening("assistant"))
+        placed: list[Placed] = []
+        for role, pieces in _turns(messages, tools):
+            ids += self._opening(role)
+            for piece in pieces:
+                for shown in [piece] if isinstance(piece, str) else look(piece):
+                    if isinstance(shown, str):
+                        ids += self._tokenizer.content(shown)
+                    else:
+                        placed.append(shown[1].moved(len(ids)))
+                        ids += shown[0]
+            ids.append(self._eot)
+        return (*ids, *self._opening("assistant")), tuple(placed)
 
     def plain(self, text: str) -> tuple[int, ...]:
         """A text to continue, without turns."""
@@ -81,15 +110,26 @@ class ChatFormat:
         return token
 
 
-def _turns(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Json]]) -> list[tuple[str, str]]:
-    """(role, text) for each turn. Offered tools join the first system turn, or make one."""
-    turns = [(ROLES[message.role], _text(message)) for message in messages]
+def _nothing(picture: Sent) -> list[str | Shown]:
+    raise AssertionError("a message with pictures is rendered with what the model makes of them")
+
+
+def _turns(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Json]]) -> list[tuple[str, tuple[Piece, ...]]]:
+    """(role, pieces) for each turn. Offered tools join the first system turn, or make one."""
+    turns = [(ROLES[message.role], _pieces(message)) for message in messages]
     if not tools:
         return turns
     offered = tools_text(tools)
     if turns and turns[0][0] == "system":
-        return [("system", f"{turns[0][1]}\n\n{offered}"), *turns[1:]]
-    return [("system", offered), *turns]
+        return [("system", (f"{turns[0][1][0]}\n\n{offered}",)), *turns[1:]]
+    return [("system", (offered,)), *turns]
+
+
+def _pieces(message: ChatMessage) -> tuple[Piece, ...]:
+    """One text, or texts and pictures; only users show pictures."""
+    if not message.pieces:
+        return (_text(message),)
+    return tuple(piece.strip() if isinstance(piece, str) else piece for piece in message.pieces)
 
 
 def _text(message: ChatMessage) -> str:

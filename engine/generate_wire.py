@@ -18,10 +18,12 @@ from engine.errors import BadRequest
 from engine.events import GenerateRequest, Sampling
 from engine.grammar import Grammar
 from engine.structured_wire import ToolChoice, grammar_of, tool_choice
+from engine.vision.sent import Piece, Sent, is_picture, sent, sent_as
 from engine.wire import Fields, Json
 
 if TYPE_CHECKING:
     from engine.generator import Generator
+    from engine.vision.prompt import Placed
 
 MAX_CHOICES = 8
 MAX_LOGPROBS = 20
@@ -78,9 +80,12 @@ class Asked:
 
 def parse_completion(fields: Fields, model: Generator) -> Asked:
     text, (prompts, are_listed) = fields.take("prompt"), _prompts(fields, model)
+    prompts, pictures = _with_pictures(fields, model, prompts)
     reported = _reported(fields, model)
     logprobs = fields.integer("logprobs", 0 if reported else -1, 0, MAX_LOGPROBS)
     echoes = fields.flag("echo")
+    if echoes and pictures:
+        fields.refuse("echo", "a prompt with images is not repeated")
     max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 0 if echoes else 1, SEED_LIMIT)
     fields.neutral("suffix", "")
     grammar = grammar_of(fields, ToolChoice())
@@ -95,7 +100,7 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
     if echoes:
         shown = text if isinstance(text, str) else model.tokenizer.text(prompts[0])
         asked = replace(asked, request=replace(asked.request, echo=shown))
-    asked = replace(asked, grammar=grammar)
+    asked = replace(asked, grammar=grammar, request=replace(asked.request, pictures=pictures))
     if not are_listed:
         return asked
     for prompt in prompts:
@@ -106,7 +111,9 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
 def parse_chat(fields: Fields, model: Generator) -> Asked:
     messages = tuple(_message(raw, index) for index, raw in enumerate(_list(fields, "messages", 1, MAX_MESSAGES)))
     choice = tool_choice(fields, _tools(fields))
-    prompt = model.chat.render(messages, choice.offered)
+    look = model.look()
+    look.check([picture for message in messages for picture in message.pictures])
+    prompt, pictures = model.chat.render_all(messages, choice.offered, look.tokens)
     logprobs = fields.integer("top_logprobs", 0, 0, MAX_LOGPROBS) if fields.flag("logprobs") else None
     if logprobs is None:
         fields.neutral("top_logprobs", 0)
@@ -118,7 +125,16 @@ def parse_chat(fields: Fields, model: Generator) -> Asked:
     fields.neutral("reasoning_effort", "none")
     names = frozenset(str(tool["name"]) for tool in choice.offered)
     asked = _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
-    return replace(asked, grammar=grammar)
+    return replace(asked, grammar=grammar, request=replace(asked.request, pictures=pictures))
+
+
+def shows_pictures(fields: Fields) -> bool:
+    """Whether a body has any. Reading it takes longer then, because they are unpacked."""
+    if fields.take("images"):
+        return True
+    messages = fields.take("messages")
+    contents = [one.get("content") for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    return any(is_picture(part) for content in contents if isinstance(content, list) for part in content)
 
 
 def _asked(
@@ -211,6 +227,37 @@ def _prompts(fields: Fields, model: Generator) -> tuple[tuple[tuple[int, ...], .
     return tuple(_ids(fields, one, model.vocabulary) for one in listed), are_listed
 
 
+def _with_pictures(
+    fields: Fields, model: Generator, prompts: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[Placed, ...]]:
+    """Prompts of ids with the same pictures put into each, and where they stand."""
+    raw = fields.take("images")
+    if raw is None:
+        return prompts, ()
+    if not isinstance(raw, list) or not raw or isinstance(fields.take("prompt"), str):
+        fields.refuse("images", "expected a list of images, and token ids as `prompt`")
+    listed = [_image(one, f"images[{index}]", min(map(len, prompts))) for index, one in enumerate(raw)]
+    places = [at for at, _ in listed]
+    if places != sorted(places):
+        fields.refuse("images", "expected images in the order of `at`")
+    look = model.look()
+    look.check([picture for _, picture in listed])
+    shown = [(at, one) for at, picture in listed for one in look.tokens(picture) if not isinstance(one, str)]
+    done = [look.between(prompt, shown) for prompt in prompts]
+    return tuple(ids for ids, _ in done), done[0][1]
+
+
+def _image(raw: Json, where: str, room: int) -> tuple[int, Sent]:
+    """(before which token of the prompt, picture)."""
+    if not isinstance(raw, dict):
+        raise BadRequest("invalid_parameter", f"`{where}`: expected an object with `at` and `url`", "images")
+    fields = Fields(raw, f"{where}.")
+    at = fields.integer("at", 0, 0, room)
+    picture = sent_as(fields.take("url"), fields.take("detail") or "auto", where)
+    fields.done()
+    return at, picture
+
+
 def _ids(fields: Fields, raw: Json, vocabulary: int, name: str = "prompt") -> tuple[int, ...]:
     if not isinstance(raw, list) or not raw or not all(type(token) is int for token in raw):
         expected = "one text, one list of token ids, or a list of such lists" if name == "prompt" else "token ids"
@@ -253,14 +300,16 @@ def _message(raw: Json, index: int) -> ChatMessage:
     if role not in ROLES:
         fields.refuse("role", f"expected one of {', '.join(sorted(ROLES))}")
     calls = tuple(_tool_call(call, prefix) for call in fields.take("tool_calls") or ()) if role == "assistant" else ()
-    content = _content(fields, may_be_empty=bool(calls))
+    content = _content(fields, role, may_be_empty=bool(calls))
     fields.ignored("name", "tool_call_id", "refusal")
     fields.done()
-    return ChatMessage(role, content, calls)
+    if isinstance(content, str):
+        return ChatMessage(role, content, calls)
+    return ChatMessage(role, "", calls, content)
 
 
-def _content(fields: Fields, may_be_empty: bool) -> str:
-    """A string, or text parts put together. Pictures and sound are refused: this version has no way to see them."""
+def _content(fields: Fields, role: str, may_be_empty: bool) -> str | tuple[Piece, ...]:
+    """A string, or text parts put together; with pictures between them if a user shows some. Sound is refused."""
     raw = fields.take("content")
     if raw is None and may_be_empty:
         return ""
@@ -268,10 +317,20 @@ def _content(fields: Fields, may_be_empty: bool) -> str:
         return raw
     if not isinstance(raw, list):
         fields.refuse("content", "expected a string or a list of text parts")
-    for part in raw:
+    pieces: list[Piece] = []
+    for index, part in enumerate(raw):
+        if role == "user" and is_picture(part):
+            pieces.append(sent(part, fields.name(f"content[{index}]")))
+            continue
         if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            fields.refuse("content", "expected parts of type `text`; this version serves text only")
-    return "".join(part["text"] for part in raw)
+            kinds = "`text`, `image_url` or `video_url`" if role == "user" else "`text`"
+            fields.refuse("content", f"expected parts of type {kinds}")
+        if pieces and isinstance(last := pieces[-1], str):
+            pieces[-1] = last + part["text"]
+        else:
+            pieces.append(part["text"])
+    texts = [piece for piece in pieces if isinstance(piece, str)]
+    return "".join(texts) if len(texts) == len(pieces) else tuple(pieces)
 
 
 def _tool_call(raw: Json, prefix: str) -> ToolCall:

@@ -26,6 +26,7 @@ from engine.sequence import Sequence
 from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.vision.eyes import Eyes, load_eyes
+from engine.vision.look import Look
 from engine.weights import load_weights
 
 DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
@@ -75,6 +76,10 @@ class Generator:
         if self.chat_format is None:
             raise BadRequest("no_chat_format", "this model's turns are not known here: send token ids", "prompt")
         return self.chat_format
+
+    def look(self) -> Look:
+        """What it makes of the pictures of one request."""
+        return Look(self.eyes, self.lane.max_model_len)
 
     def units(self, sequences: ListOf[Sequence]) -> ListOf[Sequence | Chain]:
         """What the lane runs for the sequences of one request. Repeatable scores come from sequences on their own."""

@@ -45,6 +45,10 @@ class Fields:
         self._asked.add(name)
         return self._value.get(name)
 
+    def name(self, name: str) -> str:
+        """As an error names it."""
+        return self._prefix + name
+
     def text(self, name: str) -> str:
         value = self.take(name)
         if not isinstance(value, str):

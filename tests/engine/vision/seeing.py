@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -84,3 +85,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def url(data: bytes, kind: str = "image/png") -> str:
+    """As a request brings it."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
