@@ -158,7 +158,7 @@ def _all(use: str, key: str, option: Option | None) -> tuple[str, ...]:
     """What leaving it out means: a classifier has all views, a pattern is looked for in the raw text."""
     if isinstance(option, tuple):
         return option
-    return () if key != "views" else VIEWS[:1] if use == "regex" else VIEWS
+    return () if key != "views" else VIEWS[:1] if use in ("regex", "near") else VIEWS
 
 
 def _is_known(key: str, option: Option | None) -> bool:

@@ -46,7 +46,7 @@ class EntitiesGuard(RuleGuard):
         locales: Sequence[str] = LOCALES,
         patterns: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__("entities", 1)
+        super().__init__("entities", 2)
         own = dict(sorted((patterns or {}).items()))
         self.labels = tuple(sorted(set(_everywhere(locales) if find is None else find)))
         where = tuple(sorted(set(locales)))

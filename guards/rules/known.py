@@ -19,8 +19,9 @@ from guards.rules.entities import EntitiesGuard
 from guards.rules.exfiltration import ExfiltrationGuard
 from guards.rules.language import CODES, LanguageGuard
 from guards.rules.near import NearGuard
+from guards.rules.pattern_search import RAW
 from guards.rules.prompt_leak import PromptLeakGuard
-from guards.rules.regex import RAW, RegexGuard
+from guards.rules.regex import RegexGuard
 from guards.rules.repetition import RepetitionGuard
 from guards.rules.secret_patterns import LABELS as SECRET_LABELS
 from guards.rules.secrets import SecretsGuard
@@ -91,7 +92,7 @@ KINDS: Final[Mapping[str, RuleKind]] = MappingProxyType(
         ),
         "repetition": RuleKind(repetition.OPTIONS, RepetitionGuard.of, names={"find": repetition.LABELS}),
         "size": RuleKind(size.OPTIONS, SizeGuard.of),
-        "near": RuleKind(near.OPTIONS, NearGuard.of, required={"term", "value", "within"}),
+        "near": RuleKind(near.OPTIONS, NearGuard.of, names={"views": VIEWS}, required={"term", "value", "within"}),
     }
 )
 """By the name after `use:`."""

@@ -47,7 +47,7 @@ class LanguageGuard(RuleGuard):
     """Names languages as categories, each with a score of 1, and points at no characters."""
 
     def __init__(self) -> None:
-        super().__init__("language", 1)
+        super().__init__("language", 2)
         self.labels = ()
 
     @classmethod

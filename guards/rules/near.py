@@ -2,51 +2,73 @@
 
 Both patterns are RE2's. A value counts when a match of the term ends at most `within` characters before it or begins at
 most as many behind it; the span is the value's. Each pattern reads the text once, and their matches are gone through
-side by side, so the cost is linear in the text.
+side by side, so the cost is linear in the text. Digits of other scripts are read as ASCII's, and with `views` both are
+looked for where words are hidden (guards/rules/pattern_search.py); what is near is near in the form that is read.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import re2
 
 from guards.errors import GuardSetupError
-from guards.options import Options
+from guards.options import VIEWS, Options
 from guards.rules.base import RuleGuard, matches
 from guards.rules.checksums import CHECKS, held
+from guards.rules.pattern_search import INLINE_VIEWED, RAW, search
 from guards.rules.reach import longest, reach
 from guards.rules.regex import bounded_pattern, checked_label, checked_name
-from guards.verdict import Span
+from guards.verdict import Part, Span
 
-OPTIONS: Final = frozenset(("term", "value", "within", "label", "check"))
+OPTIONS: Final = frozenset(("term", "value", "within", "label", "check", "views"))
 MOST: Final = 1_000
 
 
 class NearGuard(RuleGuard):
     """`term` and `value` are patterns, `within` is in characters, `check` holds the value to its check digits."""
 
-    def __init__(self, term: str, value: str, within: int, label: str = "match", check: str = "") -> None:
-        super().__init__("near", 1)
+    def __init__(
+        self,
+        term: str,
+        value: str,
+        within: int,
+        label: str = "match",
+        check: str = "",
+        views: tuple[str, ...] = RAW,
+    ) -> None:
+        super().__init__("near", 2)
         self._term, self._value = bounded_pattern("near", term, "term"), bounded_pattern("near", value, "value")
-        self._within, self._label = within, checked_label("near", label)
+        self._within, self._label, self._views = within, checked_label("near", label), views
         self._check = CHECKS[checked_name("near", check)] if check else None
         if not 0 <= within <= MOST:
             raise GuardSetupError("near", f"expected a whole number from 0 to {MOST}", "within")
         self.labels = (label,)
         self.settings = {"term": term, "value": value, "within": within, "label": label}
         self.settings |= {"check": check} if check else {}
-        self.known_after = (longest if check else reach)(value) + within + reach(term)
+        self.settings |= {"views": views} if views != RAW else {}
+        # How many raw characters a view reads as one is anybody's guess.
+        reached = (longest if check else reach)(value) + within + reach(term)
+        self.known_after = reached if views == RAW else math.inf
 
     @classmethod
     def of(cls, options: Options) -> NearGuard:
         term, value = options.string("term"), options.string("value")
         within = options.integer("within", 0, MOST, -1)
-        return cls(term, value, within, options.string("label", "match"), options.string("check", ""))
+        views = options.among("views", VIEWS, RAW)
+        return cls(term, value, within, options.string("label", "match"), options.string("check", ""), views)
+
+    def is_quick(self, parts: Sequence[Part]) -> bool:
+        size = sum(len(part.text) for part in parts)
+        return super().is_quick(parts) and (self._views == RAW or size <= INLINE_VIEWED)
 
     def spans(self, text: str) -> Iterator[Span]:
+        return iter(search("near", text, self._views, self._found))
+
+    def _found(self, text: str) -> Iterator[Span]:
         terms = _places(self._term, text)
         if not terms:
             return

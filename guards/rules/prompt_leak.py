@@ -31,7 +31,7 @@ class PromptLeakGuard(ContextualGuard):
     """`words` in a row make a leak; `canaries` are strings of letters and digits, in any case."""
 
     def __init__(self, words: int = USUAL_WORDS, canaries: Sequence[str] = ()) -> None:
-        super().__init__("prompt_leak", 1)
+        super().__init__("prompt_leak", 2)
         self._words, self._canaries = words, tuple(sorted({one.lower() for one in canaries}))
         if not all(len(one) >= LEAST_CANARY and one.isascii() and one.isalnum() for one in self._canaries):
             told = (

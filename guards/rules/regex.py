@@ -2,9 +2,8 @@
 
 RE2 matches without backtracking, so no pattern can hang a guard. One match costs one pass over the text at most; a
 pattern such as `a.*z|a` can cost a pass for every match, which is why the number of spans is capped (see base.py).
-Letters and word boundaries follow RE2: `\\b`, `\\d` and `\\w` know ASCII only.
-With `views` the pattern is also looked for where words are hidden (guards/views/), and a match there points at the raw
-characters it was read from. A text that no view could be made of whole is an error then, never a text without a match.
+Letters and word boundaries follow RE2: `\\b`, `\\d` and `\\w` know ASCII only; other digits are read as those.
+With `views` the pattern is also looked for where words are hidden (guards/rules/pattern_search.py).
 """
 
 from __future__ import annotations
@@ -14,24 +13,21 @@ from collections.abc import Iterator, Sequence
 
 import re2
 
-from guards.errors import ErrorKind, GuardError, GuardSetupError
+from guards.errors import GuardSetupError
 from guards.rules.base import RuleGuard, compile_re2, matches
 from guards.rules.checksums import CHECKS, held
+from guards.rules.pattern_search import INLINE_VIEWED, RAW, search
 from guards.rules.reach import longest
 from guards.verdict import Part, Span
-from guards.views.forms import forms
 
 MAX_PATTERN = 4_096
-RAW = ("raw",)
-INLINE_VIEWED, MAX_VIEWED = 2_048, 1 << 19
-"""Characters of a batch whose views are made on the event loop, and of a part whose views are made at all."""
 
 
 class RegexGuard(RuleGuard):
     """Every match of the pattern, and of the check if one is named, becomes a span with the label."""
 
     def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW, check: str = "") -> None:
-        super().__init__("regex", 1)
+        super().__init__("regex", 2)
         self._label, self._views = checked_label("regex", label), tuple(views)
         self.labels = (label,)
         self._check = CHECKS[checked_name("regex", check)] if check else None
@@ -42,7 +38,7 @@ class RegexGuard(RuleGuard):
         return super().is_quick(parts) and (self._views == RAW or size <= INLINE_VIEWED)
 
     def spans(self, text: str) -> Iterator[Span]:
-        return self._found(text) if self._views == RAW else iter(self._found_in_views(text))
+        return iter(search("regex", text, self._views, self._found))
 
     def _found(self, text: str) -> Iterator[Span]:
         for match in matches(self._pattern, text):
@@ -53,17 +49,6 @@ class RegexGuard(RuleGuard):
                 yield Span(start, end, self._label)
             elif found := held(self._check, text[start:end]):
                 yield Span(start + found[0], start + found[1], self._label)
-
-    def _found_in_views(self, text: str) -> list[Span]:
-        made = forms(text, self._views) if len(text) <= MAX_VIEWED else None
-        if made is None or made.is_cut:
-            raise GuardError("regex", ErrorKind.TOO_LONG, "a part is too long, or hides too much, for its views")
-        found = {
-            (*form.mapped.raw(span.start, span.end), self._label)
-            for form in made.forms
-            for span in self._found(form.text)
-        }
-        return sorted(Span(*one) for one in found)
 
 
 def checked_label(use: str, label: str) -> str:

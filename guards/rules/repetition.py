@@ -35,7 +35,7 @@ class RepetitionGuard(RuleGuard):
     """`times` is how often in a row."""
 
     def __init__(self, times: int = USUAL_TIMES, find: Sequence[str] = LABELS) -> None:
-        super().__init__("repetition", 1)
+        super().__init__("repetition", 2)
         self._times, self._find = times, frozenset(find)
         if unknown := sorted(self._find - set(LABELS)):
             raise GuardSetupError("repetition", f"`{unknown[0]}` is not one of {', '.join(LABELS)}", "find")

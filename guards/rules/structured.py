@@ -36,7 +36,7 @@ class JsonSchemaGuard(ContextualGuard):
     """`schema` is the policy's own, for every answer; one of the request is held to besides."""
 
     def __init__(self, schema: str = "") -> None:
-        super().__init__("json_schema", 1)
+        super().__init__("json_schema", 2)
         self.labels = ANSWER_LABELS
         self.settings = {"schema": schema} if schema else {}
         self._schema = schema
@@ -71,7 +71,7 @@ class ToolArgumentsGuard(ContextualGuard):
     """Judges the name and the arguments of a call, each by its own path."""
 
     def __init__(self) -> None:
-        super().__init__("tool_arguments", 1)
+        super().__init__("tool_arguments", 2)
         self.labels = CALL_LABELS
 
     @classmethod

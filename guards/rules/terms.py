@@ -52,7 +52,7 @@ class TermsGuard(RuleGuard):
     """`words` are the terms; a policy may name a file with more of them, see policies/lists.py."""
 
     def __init__(self, words: Iterable[str], label: str = "match") -> None:
-        super().__init__("terms", 1)
+        super().__init__("terms", 2)
         self._label = checked_label("terms", label)
         found = {_term(word) for word in words}
         if not 0 < len(found) <= MAX_TERMS:

@@ -83,7 +83,7 @@ class UnicodeGuard(RuleGuard):
     """`find` selects among LABELS."""
 
     def __init__(self, find: Iterable[str] = USUAL) -> None:
-        super().__init__("unicode", 1)
+        super().__init__("unicode", 2)
         self.find = frozenset(find)
         if unknown := sorted(self.find - set(LABELS)):
             raise GuardSetupError("unicode", f"`{unknown[0]}` is not one of {', '.join(LABELS)}", "find")

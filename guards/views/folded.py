@@ -78,6 +78,22 @@ def _foldable() -> tuple[re.Pattern[str], dict[str, str]]:
     return re.compile(f"[{re.escape(basic)}{ranges}{IGNORABLE}]"), table
 
 
+def plain_digits(text: str) -> str:
+    """The text with the digits of every script as ASCII's, one for one, so that places stay what they are."""
+    if text.isascii():
+        return text
+    pattern, table = _digits()
+    pieces = (text[low : low + CHUNK] for low in range(0, len(text), CHUNK))
+    return "".join(pattern.sub(lambda match: table[match.group()], piece) for piece in pieces)
+
+
+@cache
+def _digits() -> tuple[re.Pattern[str], dict[str, str]]:
+    _, foldable = _foldable()
+    table = {char: plain for char, plain in foldable.items() if unicodedata.decimal(char, None) is not None}
+    return re.compile(f"[{''.join(sorted(table))}]"), table
+
+
 def variants(chars: str) -> str:
     """The characters themselves, and all whose folded form holds one of them."""
     return chars + "".join(char for char, plain in _foldable()[1].items() if not set(chars).isdisjoint(plain))

@@ -328,6 +328,7 @@ def test_policies_for_some_and_what_is_said_of_keys_and_servers(file: Path) -> N
 def test_the_example_with_several_engines_loads(tmp_path: Path) -> None:
     root = quickstart().parents[1]
     (tmp_path / "gatehouse.yaml").write_text((root / "deploy" / "gatehouse.engines.yaml").read_text())
+    (tmp_path / "policy.yaml").write_text("")
     config = load_config(tmp_path / "gatehouse.yaml")
     assert [(one.name, one.class_) for one in config.engines] == [
         ("house", "local"),

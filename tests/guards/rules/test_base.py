@@ -157,8 +157,8 @@ async def test_inline_and_threaded_judging_agree() -> None:
 
 def test_identity_names_the_rule_and_its_version_and_no_weights() -> None:
     assert [(g.identity.version, g.identity.weights) for g in GUARDS[:3]] == [
-        ("unicode/1", ""),
-        ("special_tokens/1", ""),
+        ("unicode/2", ""),
+        ("special_tokens/2", ""),
         ("secrets/2", ""),
     ]
 

@@ -8,7 +8,8 @@ import pytest
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import VIEWS
-from guards.rules.regex import INLINE_VIEWED, MAX_PATTERN, MAX_VIEWED, RegexGuard
+from guards.rules.pattern_search import INLINE_VIEWED, MAX_VIEWED
+from guards.rules.regex import MAX_PATTERN, RegexGuard
 from guards.verdict import Part, Scope, Span
 
 
