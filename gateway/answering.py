@@ -58,9 +58,10 @@ class Answer:
         self._reviewers = reviewers
         policy = in_force.policy
         spec = stream_for(policy, exchange.facts(request.parts, request.model, None))
-        self._windowed = request.stream and spec.mode == "window"
+        self._mode = spec.mode if request.stream else "buffer"
+        self._windowed, self._late = self._mode == "window", self._mode == "shadow_only"
         rule = ReleaseRule(
-            mode="window" if self._windowed else "buffer",
+            mode=self._mode,
             window=spec.window_chars,
             holdback=spec.holdback_chars,
             max_chars=policy.limits.answer_chars,
@@ -68,13 +69,15 @@ class Answer:
             logprobs=request.logprobs,
         )
         self._held = Holdback(rule, request.n)
-        self._windows = Windows(self._held, spec, windowed=self._windowed)
+        self._windows = Windows(self._held, spec, windowed=self._mode != "buffer")
         self._admission: int | None = None
         self._judgings = 0
         self._blocked: dict[int, Decision] = {}
         self._closed = False
         self._left = 0
         """Characters that have left."""
+        self._unjudged: list[Released] = []
+        """What has left before it was judged, in `shadow_only`."""
 
     async def steps(
         self, admission: Coroutine[Any, Any, int], decision: Decision, events: AsyncGenerator[AnswerEvent]
@@ -84,7 +87,7 @@ class Answer:
             yield Admitted(await unbroken(self._admit(admission)), decision)
             async with aclosing(self._windows.of(events)) as windows:
                 async for window in windows:
-                    for step in await self._judge(window):
+                    for step in self._let_go(window) if window.unjudged else await self._judge(window):
                         yield step
                     if self._closed and not window.final:
                         return
@@ -104,6 +107,13 @@ class Answer:
     async def _admit(self, admission: Coroutine[Any, Any, int]) -> int:
         self._admission = await admission
         return self._admission
+
+    def _let_go(self, window: Window) -> list[Released]:
+        """Text that the policy wants judged afterwards. The record of the admission is on disk and says so."""
+        released = self._held.release(window, {choice: () for choice in window.choices})
+        self._unjudged += released
+        self._left = self._held.released_chars
+        return released
 
     async def _judge(self, window: Window) -> list[Blocked | Released]:
         """What follows from one window, once that is on disk."""
@@ -138,7 +148,7 @@ class Answer:
 
     def _decide(self, window: Window, choice: int, findings: Sequence[Finding]) -> Decision:
         parts = window.parts_of(choice)
-        decision = self._in_force.decide(findings, parts, self._exchange, self._request.model)
+        decision = self._in_force.decide(findings, parts, self._exchange, self._request.model, released=self._late)
         cuts = decision.redactions
         if self._windowed and replaces_text(window, decision):
             return unredactable(decision)  # no policy that loads comes here: such a rule has the answer held whole
@@ -188,7 +198,7 @@ class Answer:
         withheld = {
             choice: list(kept_parts(window.parts_of(choice), decisions[choice].redactions)) for choice in stopped
         }
-        record |= await self._transcript.answer(released, withheld, closing=closing)
+        record |= await self._transcript.answer([*self._unjudged, *released], withheld, closing=closing)
         return await unbroken(self._append(record, closing))
 
     async def _append(self, record: dict[str, Json], closing: bool) -> int:
@@ -198,8 +208,9 @@ class Answer:
         return number
 
     def _stream(self, blocked: bool) -> Json:
-        return {
-            "mode": "window" if self._windowed else "buffer",
+        late: dict[str, Json] = {"released_unjudged": self._left} if self._late else {}
+        return late | {
+            "mode": self._mode,
             "windows": self._judgings,
             "released": self._left,
             "received": self._held.received_chars,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway import sse
+from gateway.dialects import is_error
 from gateway.disconnect import Client, ClientGone, unless_gone
 from gateway.entries import Exchange
 from gateway.errors import GatewayError, InternalError
@@ -45,6 +46,8 @@ class Conversation:
         self._steps = pipeline.run(ledger, exchange, in_force, request, self._client)
         self._record = -1
         self._outcome = ("allow", "")
+        self._is_whole = True
+        """Whether the stream ends as one that is complete."""
 
     async def respond(self, http: Request) -> Response:
         """The response; for a stream, one whose body is still to come. Raises GatewayError and ClientGone."""
@@ -62,9 +65,10 @@ class Conversation:
                 if isinstance(step, Admitted):
                     self._admitted(step)
                     continue
-                if isinstance(step, Blocked) and (not step.on_answer or step.decision.code == GUARD_UNAVAILABLE):
+                if isinstance(step, Blocked) and is_error(step):
                     await self._steps.aclose()
                     return self._refused(step)
+                self._record = step.record if isinstance(step, Blocked) and not step.on_answer else self._record
                 return step
             raise AssertionError("an admitted exchange ends in a release or a block")
         # Also a client that hangs up: the exchange writes its closing record when its steps are closed.
@@ -86,8 +90,9 @@ class Conversation:
                     self._admitted(step)
                     answer = UnaryAnswer(self._exchange, self._request)
                 elif isinstance(step, Blocked):
-                    if not step.on_answer or step.decision.code == GUARD_UNAVAILABLE:
+                    if is_error(step):
                         return self._refused(step)
+                    self._record = self._record if step.on_answer else step.record
                     answer.block(step)
                     self._outcome = ("block", step.decision.code or "")
                 else:
@@ -115,12 +120,12 @@ class Conversation:
                 yield self._failed(InternalError())
         if self._ledger.receipt:
             yield sse.comment(f"{RECEIPT} {self._ledger.receipt}")
-        if self._outcome[0] != "error":
+        if self._is_whole:
             yield sse.DONE
 
     def _failed(self, exc: GatewayError) -> bytes:
         """The event that ends a stream that cannot go on."""
-        self._outcome = ("error", exc.code)
+        self._outcome, self._is_whole = ("error", exc.code), False
         self._ended(*self._outcome)
         return sse.event(error_body(exc, self._exchange.id))
 
@@ -129,10 +134,11 @@ class Conversation:
             return []
         if not isinstance(step, Blocked):
             return list(answer.events(step))
-        if step.decision.code == GUARD_UNAVAILABLE:
-            self._outcome = ("error", GUARD_UNAVAILABLE)
+        is_failure = step.decision.code == GUARD_UNAVAILABLE
+        self._outcome = ("error" if is_failure else "block", step.decision.code or "")
+        if is_error(step):
+            self._is_whole = False
             return [sse.event(blocked_request(self._exchange, step)[1])]
-        self._outcome = ("block", step.decision.code or "")
         return list(answer.blocked(step))
 
     def _refused(self, step: Blocked) -> Response:

@@ -17,7 +17,7 @@ from typing import Final
 from gateway.exchange import Caller, ChatRequest
 from gateway.jsonstrict import Json, dumps
 from guards.verdict import Finding, GuardIdentity, Part, Scope, Verdict
-from policies.model import Action, Decision, Facts, Policy
+from policies.model import UNCOVERED, Action, Decision, Facts, Policy
 
 Record = dict[str, Json]
 RECORD_BYTES: Final = 27_000
@@ -58,12 +58,13 @@ class Exchange:
             return self
         return replace(self, upstream=upstream, upstream_class=class_)
 
-    def facts(self, parts: Sequence[Part], model: str, at: int | None) -> Facts:
-        """What a policy may ask of these parts besides what detectors say."""
+    def facts(self, parts: Sequence[Part], model: str, at: int | None, *, released: bool = False) -> Facts:
+        """What a policy may ask of these parts besides what detectors say; `released`: their text has left already."""
         caller = self.caller
         return Facts(
             *(tuple(parts), caller.tenant, caller.app, model, caller.claims),
             *(self.upstream, self.upstream_class, self.tool_context, at),
+            released=released,
         )
 
     def record(self, type_: str, stage: str) -> Record:
@@ -222,9 +223,14 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
         "scopes": dict(sorted(Counter(str(part.scope) for part in parts).items())),
         "bytes": sum(sizes.values()),
         "bytes_scanned": sum(size for path, size in sizes.items() if path in seen),
-        "uncovered": list(decision.uncovered[:50]),
-        "uncovered_n": len(decision.uncovered),
+        "uncovered": [],
+        "uncovered_n": 0,
     }
+    # What somebody accepts is no gap: the verifier takes `uncovered` for one, unless the exchange was blocked.
+    accepted = "_accepted" if UNCOVERED in {rule for rule, _ in decision.opened} else ""
+    if decision.uncovered:
+        coverage |= {f"uncovered{accepted}": list[Json](decision.uncovered[:50])}
+        coverage |= {f"uncovered{accepted}_n": len(decision.uncovered)}
     if tools := sum(bool(part.tool) for part in parts):
         coverage |= {"tools": _first(_tools(findings, parts), LIST_BYTES), "tools_n": tools}
     if exempt:
@@ -251,6 +257,8 @@ def _decision(decision: Decision) -> Json:
     }
     if decision.annotations:
         lists["annotations"] = [{"rule": rule, "field": name} for rule, name in decision.annotations]
+    if decision.hanging:
+        lists["hanging"] = list(decision.hanging)
     if decision.opened:
         lists["opened"] = [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened]
     said: Record = {
@@ -260,6 +268,8 @@ def _decision(decision: Decision) -> Json:
     }
     if decision.reviews:
         lists["reviews"] = [{"rule": rule, "queue": review.queue} for rule, review in decision.reviews]
+    if decision.dialect:
+        said["dialect"] = decision.dialect
     if decision.template is not None:
         said["template"] = decision.template
     if decision.route is not None:

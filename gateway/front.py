@@ -62,6 +62,7 @@ from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import FileSource
+from gateway.queues import Queues
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
@@ -107,7 +108,8 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         engines = await Engines.open(config.engines, host_socket, stack)
         sources = await open_sources(config.guards, host, stack)
         tokens = await asyncio.to_thread(loaded_tokens, config.engines, config.guards)
-        around = Surroundings(config.engines, tokens)
+        queues = Queues(entry.operator for entry in config.operators)
+        around = Surroundings(config.engines, tokens, queues, config.sinks.require)
         copies = config.state / POLICIES
         keeping = await stack.enter_async_context(
             open_keeping(config.content, config.state, config.origin, records, config.approvers)
@@ -141,7 +143,7 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
                 needed_by_all(config.guards, (policy.current().policy, *bound.policies())), sources
             ),
         )
-        reviews = ReviewDesk()
+        reviews = ReviewDesk(members=queues.members)
         gate = Gate(
             keys=KeyRing(config.keys),
             door=OwnDoor(Admission(config.concurrency, anchoring.trouble), records, policy.for_exchange, bound.current),

@@ -3,12 +3,13 @@
 Streaming is a release policy, not a second code path. A unary answer and the `buffer` mode judge once, at the end. The
 `window` mode judges whenever a window's worth of new text has come, and lets out all but the last `holdback`
 characters, so that a secret or a sentence cut by a window's edge is seen whole before any of it leaves. Tool calls are
-always held until their choice is complete. Log-probabilities leave with the text they belong to. Each choice is held,
-judged and ended apart from the others.
+always held until their choice is complete. The `shadow_only` mode lets text out as it comes and has all of it judged
+at the end, for the record; tool calls are held there, too. Log-probabilities leave with the text they belong to. Each
+choice is held, judged and ended apart from the others.
 
 Invariants, tested as properties: text is released at most once and in order; every released character lay inside a
-window that was judged; no character of a span that was to be redacted leaves; no log-probability leaves before the text
-of its token, or at all where that was redacted.
+window that was judged (but in `shadow_only`); no character of a span that was to be redacted leaves; no log-probability
+leaves before the text of its token, or at all where that was redacted.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Window:
     """Whose text is in it. A final window has every choice that is still open, also one without text."""
     holds: int = 0
     """How much of its end stays back."""
+    unjudged: bool = False
+    """Whether it leaves before it is judged, as the policy says; it has no parts then."""
 
     def parts_of(self, choice: int) -> tuple[Part, ...]:
         """What one choice is judged by."""
@@ -179,6 +182,18 @@ class Holdback:
         ready = [key for key, text in self._texts.items() if text.length > text.released]
         return self._window(ready) if self._rule.mode == "window" and ready else None
 
+    def passing(self) -> Window | None:
+        """What has come and leaves unjudged, in `shadow_only` mode; the last window judges all of it."""
+        ready = [key for key, text in self._texts.items() if text.length > text.released]
+        if self._rule.mode != "shadow_only" or not ready:
+            return None
+        stretches = (
+            Stretch(choice, channel, _path(choice, channel), self._texts[choice, channel].released, text.length)
+            for choice, channel in sorted(ready)
+            for text in (self._texts[choice, channel],)
+        )
+        return Window((), False, tuple(stretches), tuple(sorted({choice for choice, _ in ready})), unjudged=True)
+
     def last(self) -> Window:
         """The closing window: every channel whole, every tool call. Its verdict is the authoritative one."""
         for key, call in self._calls.items():
@@ -194,7 +209,7 @@ class Holdback:
         for choice, channel in sorted(keys):
             text = self._texts[choice, channel]
             start = 0 if final else max(0, text.released - context)
-            path = f"/choices/{choice}/message/{channel}"
+            path = _path(choice, channel)
             whole = text.whole()
             parts.append(Part(_SCOPES[channel], path, "assistant", whole[start:], preceding=whole[:start]))
             stretches.append(Stretch(choice, channel, path, start, text.length))
@@ -228,7 +243,8 @@ class Holdback:
                 continue
             text = self._texts[stretch.choice, stretch.channel]
             cuts = [cut for cut in redactions[stretch.choice] if cut.path == stretch.path]
-            until = stretch.end if window.final else text.limit(stretch, cuts, window.holds, self._rule.whole_runs)
+            is_all = window.final or window.unjudged
+            until = stretch.end if is_all else text.limit(stretch, cuts, window.holds, self._rule.whole_runs)
             released, tokens = text.release(stretch, cuts, until)
             if released or tokens:
                 out.append(ReleasedText(stretch.choice, stretch.channel, released, tokens))
@@ -251,6 +267,10 @@ class Holdback:
             made.append(ToolCall(call.id or "", name, arguments))
         if made:
             yield ReleasedCalls(choice, tuple(made))
+
+
+def _path(choice: int, channel: Channel) -> str:
+    return f"/choices/{choice}/message/{channel}"
 
 
 def keeps_form(parts: Iterable[Part], cuts: Sequence[Redaction]) -> bool:

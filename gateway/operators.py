@@ -17,6 +17,7 @@ from gateway.errors import Forbidden, Unauthenticated
 from policies import fields
 from policies.errors import Problems
 from policies.fields import Section
+from policies.read_reviews import QUEUE
 from policies.yaml_strict import Broken, Listing, Node, Scalar
 
 
@@ -28,6 +29,7 @@ class Role(StrEnum):
     POLICY_AUTHOR = "policy_author"
     POLICY_APPROVER = "policy_approver"
     OPERATOR = "operator"
+    REVIEWER = "reviewer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Operator:
 
     name: str
     roles: frozenset[Role]
+    queues: frozenset[str] = frozenset()
+    """Of a reviewer: on which of them they vote."""
 
     def require(self, *roles: Role) -> None:
         """Raise Forbidden unless the operator has one of these roles."""
@@ -70,6 +74,7 @@ class OperatorRing:
 
 
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+_QUEUES: Final = fields.list_of(fields.matching(QUEUE, "a name of small letters, digits, `-` and `_`"), least=1)
 _ROLES: Final = fields.list_of(fields.choice(tuple(Role)), least=1)
 
 
@@ -89,7 +94,7 @@ def read_operators(node: Node | None, problems: Problems) -> tuple[OperatorEntry
 
 
 def _read(node: Node, problems: Problems) -> OperatorEntry | None:
-    section = Section.open(node, "an operator", problems, ("name", "key", "sha256", "roles"))
+    section = Section.open(node, "an operator", problems, ("name", "key", "sha256", "roles", "queues"))
     if section is None:
         return None
     before = len(problems)
@@ -99,9 +104,13 @@ def _read(node: Node, problems: Problems) -> OperatorEntry | None:
     name = section.require("name", _NAME, "")
     roles = section.require("roles", _ROLES, fields.NO_TEXTS)
     digest = section.require("sha256", _digest, "") if "key" not in section else ""
+    queues = section.get("queues", _QUEUES, fields.NO_TEXTS)
+    if (Role.REVIEWER in roles) != ("queues" in section) and len(problems) == before:
+        told = "a reviewer without `queues`" if Role.REVIEWER in roles else "`queues` without the role `reviewer`"
+        problems.add(section.place_of("queues"), told)
     if len(problems) != before:
         return None
-    return OperatorEntry(digest, Operator(name, frozenset(Role(role) for role in roles)))
+    return OperatorEntry(digest, Operator(name, frozenset(Role(role) for role in roles), frozenset(queues)))
 
 
 def _digest(node: Node, what: str, problems: Problems) -> str | None:

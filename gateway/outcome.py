@@ -32,6 +32,8 @@ class Outcome:
     route: str | None = None
     state: str | None = None
     because: str | None = None
+    audit: str = "none"
+    """Whether the text of the exchange was kept: `none` or `sealed`."""
     audit_holds: Sequence[Json] = field(default=(), repr=False)
     """Records, and what is kept beside them."""
     client_saw: str = field(default="", repr=False)
@@ -79,7 +81,7 @@ def differences(expect: Expect, outcome: Outcome) -> tuple[str, ...]:
         found.append(("flags", _listed(outcome.flags), _listed(expect.flags)))
     if expect.annotations is not None:
         found.append(("annotations", _listed(outcome.annotations), _listed(expect.annotations)))
-    for key in ("template", "route", "state", "because"):
+    for key in ("template", "route", "state", "because", "audit"):
         if (wanted := getattr(expect, key)) is not None:
             found.append((key, getattr(outcome, key) or "none", wanted))
     if expect.upstream_calls is not None:

@@ -31,6 +31,7 @@ from gateway.transcript import Keeper, NothingKept, Transcript
 from guards.verdict import Context, Finding
 from policies.decide import unredactable
 from policies.model import Action, Decision
+from policies.streams import stream_for
 
 __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServers", "Pipeline", "Step"]
 
@@ -116,8 +117,16 @@ async def _record_admission(
     for earlier in overflow_records(exchange, overflow):
         await audit.append(earlier)
     record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
+    if not ends and _leaves_unjudged(exchange, in_force, request):
+        record["stream"] = {"mode": "shadow_only", "released": "before it is judged"}
     kept = await transcript.request(kept_parts(request.parts, decision.redactions))
     return await audit.append(record | found | fields | {"target": target} | kept)
+
+
+def _leaves_unjudged(exchange: Exchange, in_force: InForce, request: ChatRequest) -> bool:
+    """Whether the answer leaves before it is judged: the one exception to what is promised, and on record first."""
+    facts = exchange.facts(request.parts, request.model, None)
+    return request.stream and stream_for(in_force.policy, facts).mode == "shadow_only"
 
 
 def _rewritten(request: ChatRequest, served: str, canonical: bytes, decision: Decision) -> tuple[bytes, Decision]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from gateway.dialects import status_of
 from gateway.entries import Exchange
 from gateway.errors import GatewayError
 from gateway.exchange import Caller, ChatRequest, ReleasedCalls, ReleasedText
@@ -24,8 +25,8 @@ from gateway.wire import parse_chat
 from guards.panel import Panel
 from guards.registry import RULES, build
 from guards.verdict import Guard
-from policies.cases import Case, Fake, Message, Send
-from policies.model import GUARD_UNAVAILABLE, Action, DetectorSpec, Policy
+from policies.cases import Case, Fake, Faked, Message, Send
+from policies.model import Action, DetectorSpec, Policy
 
 _KEY = b"rehearsal keys protect no content"
 _DEPTH = 64
@@ -81,11 +82,11 @@ class Rehearsal:
 
     def _in_force(self, case: Case) -> InForce:
         guards, panel = self._unfaked, self._panel
-        if faked := {fake.detector for fake in case.fakes}:
+        if faked := {fake.detector for fake in case.faked.fakes}:
             specs = self._policy.detectors
-            guards = guards | {name: self._guard(specs[name], case.fakes) for name in faked if name in specs}
+            guards = guards | {name: self._guard(specs[name], case.faked.fakes) for name in faked if name in specs}
             panel = Panel(guards)
-        at = case.at
+        at = case.faked.at
         clock = time.time if at is None else lambda: float(at)
         return InForce(self._policy, panel, {name: guard.identity for name, guard in guards.items()}, clock=clock)
 
@@ -107,16 +108,18 @@ def failing(policy: Policy) -> list[Rehearsed]:
 
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
     """What comes of the exchange. It may end before its time, by an error or where it is held."""
-    outcome, log, server, keeper = Outcome(), Written(), Server(case.upstream), Keeping()
+    faked = case.faked
+    outcome, log, server, keeper = Outcome(), Written(_places(policy, faked)), Server(faked.upstream), Keeping()
     caller = Caller("rehearsal", case.send.tenant, case.send.app, dict(case.send.claims))
-    exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, case.upstream.class_)
-    pipeline = Pipeline(server, _KEY, keeper, Reviewing(case.votes, outcome))
+    exchange = Exchange("rehearsal", caller, "", "rehearsal", policy, faked.upstream.class_)
+    pipeline = Pipeline(server, _KEY, keeper, Reviewing(faked, outcome, in_force.clock))
     failed: GatewayError | StillHeldError | None = None
     try:
         request = _request(policy, case.send)
         async for step in pipeline.run(log, exchange, in_force, request):
             if isinstance(step, Blocked):
-                outcome.code, outcome.status = step.decision.code, _status(step, outcome)
+                outcome.code = step.decision.code
+                outcome.status = status_of(step, begun=bool(outcome.client_saw))
                 outcome.client_saw += step.decision.message or ""
             elif isinstance(step, ReleasedText):
                 outcome.client_saw += step.text
@@ -130,14 +133,14 @@ async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:
     if isinstance(failed, StillHeldError):
         outcome.action, outcome.rules = Action.REVIEW, {rule for rule, _ in failed.decision.reviews}
     outcome.audit_holds = [*keeper.kept, *log.written]
+    outcome.audit = "sealed" if keeper.kept else "none"
     outcome.upstream_calls, outcome.upstream_saw = len(server.bodies), server.bodies
     return outcome
 
 
-def _status(step: Blocked, outcome: Outcome) -> int:
-    """As gateway/chat.py answers it: a withheld answer is 200, unless no guard could say anything of its beginning."""
-    begun = bool(outcome.client_saw)
-    return 200 if step.on_answer and (begun or step.decision.code != GUARD_UNAVAILABLE) else step.decision.status
+def _places(policy: Policy, faked: Faked) -> bool:
+    """Whether the log has as many places to write to as the policy wants."""
+    return faked.sinks_up is None or faked.sinks_up >= max(1, policy.audit.sinks)
 
 
 def _request(policy: Policy, send: Send) -> ChatRequest:

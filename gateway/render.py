@@ -49,7 +49,7 @@ def error_body(exc: GatewayError, exchange_id: str) -> bytes:
 
 
 def blocked_request(exchange: Exchange, step: Blocked) -> tuple[int, bytes]:
-    """Status and body for a request that the policy stopped: 400, or 503 when a guard gave no verdict."""
+    """Status and body of a block that is told as an error: 400, or 503 when a guard gave no verdict."""
     decision = step.decision
     detail = _detail(exchange, step)
     if decision.code == GUARD_UNAVAILABLE:
@@ -60,10 +60,11 @@ def blocked_request(exchange: Exchange, step: Blocked) -> tuple[int, bytes]:
             "code": GUARD_UNAVAILABLE,
         }
     else:
+        what = "answer was withheld" if step.on_answer else "request was blocked"
         error = {
-            "message": decision.message or "the request was blocked by policy",
+            "message": decision.message or f"the {what} by policy",
             "type": "invalid_request_error",
-            "param": "messages",
+            "param": None if step.on_answer else "messages",
             "code": "content_filter",
             "status": decision.status,
             "innererror": {"code": "ResponsibleAIPolicyViolation"},

@@ -129,14 +129,12 @@ def redecide(policy: Policy, record: Mapping[str, Any], earlier: list[dict[str, 
     findings, facts = evidence(policy, record, earlier)
     decision = along(list(_on_the_way(policy, record, findings, facts)))
     missing = sorted({name for name, kind in decision.errors if kind == NOT_RUN})
-    if missing and decision.code == "guard_unavailable":
+    if missing and (decision.code == "guard_unavailable" or decision.hanging):
         raise NotReplayable(f"detector `{missing[0]}` was not asked this then")
     return decision
 
 
-def _on_the_way(
-    policy: Policy, record: Mapping[str, Any], findings: list[Finding], facts: Facts
-) -> Iterator[Decision]:
+def _on_the_way(policy: Policy, record: Mapping[str, Any], findings: list[Finding], facts: Facts) -> Iterator[Decision]:
     """For each place that the request was sent on from, as far as this policy sends it on, and for where it went."""
     for row in map(_object, _list(_object(record.get("target")).get("via"))):
         earlier = replace(facts, upstream=str(row.get("upstream", "")), upstream_class=str(row.get("class", "")))
@@ -176,6 +174,7 @@ def _facts(record: Mapping[str, Any], parts: tuple[Part, ...]) -> Facts:
         upstream_class=str(said.get("upstream_class", "")),
         tool_context=str(said.get("tool_context", "none")),
         at=int(time_ns) // 10**9 if time_ns.isdecimal() else None,
+        released=_object(record.get("stream")).get("mode") == "shadow_only" and record.get("admit") is not None,
     )
 
 

@@ -16,12 +16,12 @@ from typing import Final, Protocol
 
 from gateway.disconnect import unbroken
 from gateway.entries import Exchange, Record
-from gateway.errors import Conflict, NotFound, Unavailable
+from gateway.errors import Conflict, Forbidden, NotFound, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json
 from gateway.rewrite import kept_parts
 from guards.verdict import Part
-from policies.ballots import Ballot, State
+from policies.ballots import Ballot, Members, State, at_its_end, waived
 from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Review
 
 MOST_HELD: Final = 1_000
@@ -49,6 +49,8 @@ class Reviewers(Protocol):
 
 def concluded(decision: Decision, state: State) -> Decision:
     """The decision after its review: as it was, or a block."""
+    if state is State.WAIVED:
+        return waived(decision)
     return decision if state is State.APPROVED else refused(decision, state)
 
 
@@ -122,8 +124,9 @@ class Held:
 class ReviewDesk:
     """All exchanges that wait, and the votes on them."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.time, members: Members | None = None) -> None:
+        """`members`: who may vote on a queue; None: whoever may vote at all."""
+        self._clock, self._members = clock, members
         self._held: dict[str, Held] = {}
 
     async def reviewed(
@@ -137,16 +140,18 @@ class ReviewDesk:
         """How it was decided. Raises Unavailable; one that is cancelled is recorded as abandoned."""
         if len(self._held) >= MOST_HELD:
             raise Unavailable("review_unavailable", "too many exchanges wait for a review already")
-        ballot = Ballot.of((review for _, review in matter.reviews), matter.requesters)
+        wanted = [review for _, review in matter.reviews]
+        ballot = Ballot.of(wanted, matter.requesters, self._members)
         held = Held(exchange_id(), matter, ballot, self._clock() + matter.seconds)
         outcome = "abandoned"
         try:
             await unbroken(self._open(log, held, int(matter.seconds)))
             state = await _decided(held, matter.seconds)
+            state = at_its_end(wanted, self._clock()) if state is State.EXPIRED else state
             outcome = str(state)
         finally:
             if self._held.pop(held.id, None) is not None:
-                kind = "review.expire" if outcome == State.EXPIRED else "review.close"
+                kind = "review.expire" if outcome in (State.EXPIRED, State.WAIVED) else "review.close"
                 await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
         return state
 
@@ -158,6 +163,13 @@ class ReviewDesk:
     def rows(self) -> list[dict[str, Json]]:
         """What waits, the oldest first."""
         return [held.row() for held in self._held.values()]
+
+    def readable(self, review_id: str, name: str) -> Held:
+        """One of those that this person is asked about. Raises NotFound, or Forbidden for somebody else's."""
+        held = self.held(review_id)
+        if not held.ballot.may_vote(name):
+            raise Forbidden("queue_of_others", "this review is for people of other queues")
+        return held
 
     def held(self, review_id: str) -> Held:
         """Raises NotFound."""

@@ -7,21 +7,22 @@ model are no stand-ins: they judge for real, but each text once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from gateway.entries import Exchange, Record
+from gateway.errors import Unavailable
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta
 from gateway.jsonstrict import Json, loads
 from gateway.outcome import Outcome
-from gateway.reviews import Log, refused
+from gateway.reviews import Log, concluded
 from gateway.steps import Place
 from gateway.transcript import NothingKept
 from guards.errors import ErrorKind, GuardError
 from guards.rules.base import CLEAN, RuleGuard
 from guards.rules.contextual import ContextualGuard
-from guards.verdict import NO_CONTEXT, Context, Guard, GuardIdentity, Part, Span, Verdict
-from policies.ballots import Ballot, State
-from policies.cases import Fake
+from guards.verdict import NO_CONTEXT, PPM, Context, Guard, GuardIdentity, Part, Span, Verdict
+from policies.ballots import Ballot, State, at_its_end
+from policies.cases import Fake, Faked
 from policies.cases import Upstream as Said
 from policies.model import Decision
 
@@ -71,12 +72,13 @@ class Scripted(RuleGuard):
     def judge_now(self, parts: Sequence[Part]) -> list[Verdict]:
         fakes = self._said(parts)
         if isinstance(self._real, RuleGuard):
-            return self._real.judge_now(parts)
+            return _with_places(fakes, parts, self._real.judge_now(parts))
         return [CLEAN if fake is None else Verdict(fake.score_ppm, fake.categories) for fake in fakes]
 
     async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
-        self._said(parts)
-        return self.judge_now(parts) if self._real is None else await self._real.judge(parts, context)
+        if self._real is None:
+            return self.judge_now(parts)
+        return _with_places(self._said(parts), parts, await self._real.judge(parts, context))
 
     def _said(self, parts: Sequence[Part]) -> list[Fake | None]:
         """By part. Raises GuardError where the case has the guard fail."""
@@ -85,6 +87,24 @@ class Scripted(RuleGuard):
             if fake is not None and fake.error is not None:
                 raise GuardError(self.identity.use, ErrorKind(fake.error), "the test says so")
         return fakes
+
+
+def _with_places(fakes: Sequence[Fake | None], parts: Sequence[Part], real: Sequence[Verdict]) -> list[Verdict]:
+    """What the guard says, or the places that the case says it finds."""
+    return [
+        _placed(fake, part.text) if fake is not None and fake.spans else verdict
+        for fake, part, verdict in zip(fakes, parts, real, strict=True)
+    ]
+
+
+def _placed(fake: Fake, text: str) -> Verdict:
+    found = {
+        Span(at, at + len(wanted), label)
+        for wanted, label in fake.spans
+        for at in range(len(text))
+        if text.startswith(wanted, at)
+    }
+    return Verdict(PPM, (), tuple(sorted(found))) if found else CLEAN
 
 
 class StillHeldError(Exception):
@@ -98,28 +118,35 @@ class StillHeldError(Exception):
 class Reviewing:
     """People who vote as the case says, at once."""
 
-    def __init__(self, votes: Sequence[tuple[str, bool]], outcome: Outcome) -> None:
-        self._votes, self._outcome = votes, outcome
+    def __init__(self, faked: Faked, outcome: Outcome, clock: Callable[[], float]) -> None:
+        self._faked, self._outcome, self._clock = faked, outcome, clock
 
     async def reviewed(
         self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
-        ballot = Ballot.of((review for _, review in decision.reviews), (exchange.caller.key_id, person))
-        for name, approves in self._votes:
+        wanted = [review for _, review in decision.reviews]
+        ballot = Ballot.of(wanted, (exchange.caller.key_id, person))
+        for name, approves in self._faked.votes:
             ballot.cast(name, approves)
-        self._outcome.state, self._outcome.because = str(ballot.state), ballot.because
-        if ballot.state is State.PENDING:
+        state = ballot.state
+        if state is State.PENDING and self._faked.time_is_up:
+            state = at_its_end(wanted, self._clock())
+        self._outcome.state, self._outcome.because = str(state), ballot.because
+        if state is State.PENDING:
             raise StillHeldError(decision)
-        return decision if ballot.state is State.APPROVED else refused(decision, ballot.state)
+        return concluded(decision, state)
 
 
 class Written:
     """The log: a list."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_up: bool = True) -> None:
+        self._is_up = is_up
         self.written: list[Record] = []
 
     async def append(self, record: Record) -> int:
+        if not self._is_up:
+            raise Unavailable("audit_unavailable", "the audit log cannot record this exchange")
         self.written.append(record)
         return len(self.written) - 1
 

@@ -83,9 +83,17 @@ class InForce:
         deadline = asyncio.get_running_loop().time() + self.longest_wait_s
         return await self.panel.judge(parts, self.policy.detectors_for, deadline, context)
 
-    def decide(self, findings: Sequence[Finding], parts: Sequence[Part], exchange: Exchange, model: str) -> Decision:
-        """What the policy concludes about these parts."""
-        facts = exchange.facts(parts, model, int(self.clock()))
+    def decide(
+        self,
+        findings: Sequence[Finding],
+        parts: Sequence[Part],
+        exchange: Exchange,
+        model: str,
+        *,
+        released: bool = False,
+    ) -> Decision:
+        """What the policy concludes about these parts; `released`: their text has left already."""
+        facts = exchange.facts(parts, model, int(self.clock()), released=released)
         decision = decide(self.policy, findings, facts)
         if self.told is not None:
             self.told(findings, facts, decision)

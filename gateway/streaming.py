@@ -3,7 +3,8 @@
 One window is judged at a time. What comes meanwhile is read on by the pump and becomes the next window, so neither does
 judging stall the model, nor do judgings pile up when guards are slow. A window is due when enough new text has come
 (gateway/pace.py says what enough is), when its oldest text has waited for `max_wait`, or when `max_delay` is about to
-pass; the last one also lets out what is otherwise held back. In `buffer` mode there is one window, at the end.
+pass; the last one also lets out what is otherwise held back. In `buffer` mode there is one window, at the end. In
+`shadow_only` mode text goes out as it comes, and the one window that is judged is the last.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Windows:
     def __init__(
         self, held: Holdback, spec: StreamSpec, *, windowed: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """`windowed`: whether text may leave before the end, by the mode of `spec`."""
         self._held, self._spec, self._windowed, self._clock = held, spec, windowed, clock
         least = max(1, spec.window_chars)
         bounds = Bounds(least, max(least, spec.window_most_chars), spec.holdback_chars, spec.max_delay_s)
@@ -35,7 +37,12 @@ class Windows:
 
     async def of(self, events: AsyncGenerator[AnswerEvent]) -> AsyncGenerator[Window]:
         """Yield what is to be judged, the final window last. Raises GatewayError when the answer fails."""
-        if self._windowed:
+        if self._windowed and self._spec.mode == "shadow_only":
+            async for event in events:
+                self._feed((event,), 0.0)
+                if window := self._held.passing():
+                    yield window
+        elif self._windowed:
             async with Pump(events, self._clock) as pump:
                 while (batch := await pump.batch(self._patience())) != []:
                     if batch:

@@ -8,11 +8,12 @@ tokens is told which these are. Where no configuration is known nothing is refus
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.engine_settings import Engines
 from gateway.errors import ConfigError
 from gateway.guard_settings import Guards
+from gateway.queues import Queues
 from guards.errors import GuardSetupError
 from guards.rules.special_tokens import LOADED
 from guards.tokenizer_files import control_tokens
@@ -26,6 +27,10 @@ class Surroundings:
     engines: Engines = ()
     tokens: tuple[str, ...] = ()
     """Control tokens of every tokenizer that the configuration names; sorted."""
+    queues: Queues = field(default_factory=Queues)
+    """Who votes on reviews."""
+    places: int = 0
+    """In how many places each record has to be; 0: not known."""
 
     def options_of(self, spec: DetectorSpec) -> Mapping[str, Option]:
         """What the guard is built with."""
@@ -35,7 +40,11 @@ class Surroundings:
         return {**spec.options, LOADED: self.tokens}
 
     def check(self, policy: Policy) -> None:
-        """Raises ConfigError for a route to an engine that is not there, or to a model that its engines do not list."""
+        """Raises ConfigError for what the policy wants and is not here: people, places of the log, engines, models."""
+        self.queues.check(policy)
+        if 0 < self.places < policy.audit.sinks:
+            told = f"the policy wants records in {policy.audit.sinks} places, and `audit.require` is {self.places}"
+            raise ConfigError("places_too_few", told)
         for rule in policy.rules if self.engines else ():
             if rule.do.model and (told := self._problem(rule.do.model, rule.do.engine)):
                 raise ConfigError("route_unknown", f"rule `{rule.id}` routes to {told}")

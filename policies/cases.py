@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from guards.errors import ErrorKind
-from guards.verdict import PPM, Scope
 from policies import vocabulary as words
 from policies.errors import Place, Problems
+from policies.fakes import Fake, Faked, FakeReader, Upstream
 from policies.fields import (
     NO_TEXTS,
     Reader,
@@ -25,24 +24,24 @@ from policies.fields import (
     list_of,
     matching,
     one_or_more,
-    ppm,
     table,
     text,
 )
+from policies.keeping import CONTENT
 from policies.options import plain
 from policies.read_actions import CODE
-from policies.read_detectors import Declared, Detectors
+from policies.read_detectors import Detectors
 from policies.read_reviews import QUEUE
 from policies.read_rules import RULE_ID
-from policies.read_times import day_end
-from policies.yaml_strict import Broken, Entry, Listing, Node, Table
+from policies.yaml_strict import Broken, Listing, Node
+
+__all__ = ["Case", "CaseReader", "Expect", "Fake", "Faked", "Message", "Send", "Upstream"]
 
 ROLES = ("system", "user", "assistant", "tool")
 ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "route", "review", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"
-_NOON = 12 * 3600
-_SAYS_NOTHING = "says nothing, expected `score`, `unsafe` or `error`"
+STATES = ("approved", "denied", "pending", "expired", "waived")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +72,6 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Fake:
-    """What a detector says in this case, on one scope or on all."""
-
-    detector: str
-    scope: Scope | None
-    score_ppm: int = 0
-    categories: tuple[tuple[str, int], ...] = ()
-    error: ErrorKind | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """What the model answers: the pieces of its text, in order."""
-
-    chunks: tuple[str, ...] = field(default=("A plain answer.",), repr=False)
-    tool_calls: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """(name, arguments) of the calls that follow the text."""
-    class_: str = "local"
-    """What kind of place the model server is."""
-
-
-@dataclass(frozen=True, slots=True)
 class Expect:
     """What has to come of it. None and empty mean that the case does not say."""
 
@@ -119,8 +96,10 @@ class Expect:
     template: str | None = None
     route: str | None = None
     state: str | None = None
-    """What a review came to: `approved`, `denied`, or `pending` when the votes of the case do not decide it."""
+    """What a review came to: `approved`, `denied`, `expired`, `waived`; `pending` when the votes do not decide it."""
     because: str | None = None
+    audit: str | None = None
+    """What is kept besides records: `none` or `sealed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +109,8 @@ class Case:
     place: Place
     name: str
     send: Send
-    fakes: tuple[Fake, ...]
-    upstream: Upstream
+    faked: Faked
     expect: Expect
-    at: int | None = None
-    """When it is, in seconds since 1970; None: now."""
-    votes: tuple[tuple[str, bool], ...] = ()
-    """(who, whether they approve), in order, of a review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +139,10 @@ class CaseReader:
         if name in names:
             self.problems.add(section.place_of("name"), f"test name is here twice, first in line {names[name].line}")
         names[name] = section.place_of("name")
-        fakes, upstream, at, votes = self._fakes(section.node("fake"))
+        faked = FakeReader(self.detectors, self.problems).read(section.node("fake"))
         send = self._send(section)
         expect = self._expect(section)
-        return Case(section.place, name, send, fakes, upstream, expect, at, votes) if send and expect else None
+        return Case(section.place, name, send, faked, expect) if send and expect else None
 
     def _open(self, section: Section, key: str, known: Iterable[str], later: Iterable[str]) -> Section | None:
         node = section.node(key)
@@ -196,86 +170,9 @@ class CaseReader:
             seed=section.get("seed", integer(0, 2**31), 0) if "seed" in section else None,
         )
 
-    def _fakes(self, node: Node | None) -> tuple[tuple[Fake, ...], Upstream, int | None, tuple[tuple[str, bool], ...]]:
-        found = table(node, "`fake`", self.problems) if node else None
-        fakes: list[Fake] = []
-        upstream, at = Upstream(), None
-        votes: tuple[tuple[str, bool], ...] = ()
-        for entry in found.entries if found else ():
-            if entry.key == "upstream":
-                upstream = self._upstream(entry)
-            elif entry.key == "reviews":
-                votes = list_of(_vote, may_repeat=True)(entry.value, "`reviews`", self.problems) or ()
-            elif entry.key == "clock":
-                over = day_end(entry.value, "`clock`", self.problems)
-                at = None if over is None else over - _NOON
-            elif entry.key in self.detectors:
-                declared = self.detectors[entry.key]
-                fakes.extend(self._detector(entry, declared) if declared else ())
-            else:
-                known = dict.fromkeys([*self.detectors, "upstream", "clock", "reviews"])
-                Section.open(_alone(entry), "`fake`", self.problems, known, words.LATER_FAKE)
-        return tuple(fakes), upstream, at, votes
-
-    def _upstream(self, entry: Entry) -> Upstream:
-        known = ("text", "chunks", "tool_calls", "class")
-        section = Section.open(entry.value, "`upstream`", self.problems, known)
-        if section is None:
-            return Upstream()
-        if "text" in section and "chunks" in section:
-            self.problems.add(section.place, "`upstream` has both `text` and `chunks`, expected one of them")
-        elif not any(key in section for key in known):
-            self.problems.add(
-                section.place, "`upstream` says nothing, expected `text`, `chunks`, `tool_calls` or `class`"
-            )
-        nothing: tuple[tuple[str, str], ...] = ()
-        calls = section.get("tool_calls", list_of(_call, least=1, may_repeat=True), nothing)
-        said = () if calls else Upstream().chunks
-        whole = (section.get("text", text, ""),) if "text" in section else said
-        chunks = section.get("chunks", list_of(text, least=1, may_repeat=True), whole)
-        return Upstream(chunks, calls, section.get("class", text, "local"))
-
-    def _detector(self, entry: Entry, declared: Declared) -> list[Fake]:
-        """By scope (`{output: {…}}`), or for every scope at once."""
-        scopes = {str(scope) for scope in Scope}
-        found = table(entry.value, f"`{entry.key}`", self.problems)
-        if found is None or not found.entries:
-            if found is not None:
-                self.problems.add(found.place, f"fake of `{entry.key}` {_SAYS_NOTHING}")
-            return []
-        if any(inner.key in scopes for inner in found.entries):
-            outer = Section.open(found, f"`{entry.key}`", self.problems, scopes)
-            inners = [inner for inner in found.entries if outer and inner.key in outer]
-            return [self._said(inner.value, declared, Scope(inner.key)) for inner in inners]
-        return [self._said(found, declared, None)]
-
-    def _said(self, node: Node, declared: Declared, scope: Scope | None) -> Fake:
-        name = declared.spec.name
-        section = Section.open(node, f"`{name}`", self.problems, ("score", "unsafe", "error"), ("spans", "output"))
-        fake = Fake(name, scope)
-        if section is None:
-            return fake
-        if not declared.guard.is_model and "error" not in section:
-            problem = f"`{name}` runs for real in a test"
-            self.problems.add(section.place, problem, "only its `error` can be faked")
-            return fake
-        if "error" in section:
-            error = section.get("error", choice([str(kind) for kind in ErrorKind]), str(ErrorKind.UNAVAILABLE))
-            if "score" in section or "unsafe" in section:
-                self.problems.add(section.place, "an `error` has neither `score` nor `unsafe`")
-            return Fake(name, scope, error=ErrorKind(error))
-        if not ("score" in section or "unsafe" in section):
-            self.problems.add(section.place, f"fake of `{name}` {_SAYS_NOTHING}")
-        if "unsafe" in section and not declared.guard.categories:
-            self.problems.add(section.place_of("unsafe"), f"`{name}` names no categories", "fake its `score`")
-            return fake
-        codes = section.get("unsafe", list_of(choice(declared.guard.categories), least=1), NO_TEXTS)
-        score = section.get("score", ppm, PPM if codes else 0)
-        return Fake(name, scope, score, tuple((code, PPM) for code in sorted(codes)))
-
     def _expect(self, case: Section) -> Expect | None:
         known = tuple(Expect.__dataclass_fields__)
-        section = self._open(case, "expect", known, words.LATER_EXPECT)
+        section = self._open(case, "expect", known, ())
         if section is None:
             return None
         one_id: Reader[str] = choice(sorted(self.rule_ids)) if self.rule_ids else matching(RULE_ID, "a rule id")
@@ -296,17 +193,20 @@ class CaseReader:
             annotations=tuple(sorted(annotations)) if "annotations" in section else None,
             template=section.get("template", text, "") or None,
             route=section.get("route", text, "") or None,
-            state=section.get("state", choice(("approved", "denied", "pending")), "") or None,
+            state=section.get("state", choice(STATES), "") or None,
             because=section.get("because", text, "") or None,
+            audit=self._kept(section),
             audit_never_holds=section.get("audit_never_holds", one_or_more(text), NO_TEXTS),
             client_sees=section.get("client_sees", one_or_more(text), NO_TEXTS),
             client_never_sees=section.get("client_never_sees", one_or_more(text), NO_TEXTS),
             upstream_sees=section.get("upstream_sees", one_or_more(text), NO_TEXTS),
         )
 
-
-def _alone(entry: Entry) -> Node:
-    return Table(entry.place, (entry,))
+    def _kept(self, expect: Section) -> str | None:
+        """`audit: {content: sealed}`."""
+        node = expect.node("audit")
+        section = Section.open(node, "`audit`", self.problems, ("content",)) if node else None
+        return section.require("content", choice(CONTENT), "none") if section else None
 
 
 def _message(node: Node, what: str, problems: Problems) -> Message | None:
@@ -323,17 +223,6 @@ def _message(node: Node, what: str, problems: Problems) -> Message | None:
     return None if content is None else Message(role.key, content)
 
 
-def _call(node: Node, what: str, problems: Problems) -> tuple[str, str] | None:
-    """`{lookup: {id: 7}}`: one key, the tool; its arguments as JSON."""
-    found = table(node, what, problems)
-    if found is None or len(found.entries) != 1:
-        if found is not None:
-            problems.add(found.place, "tool call needs exactly one key, its tool", "such as `{lookup: {id: 7}}`")
-        return None
-    [entry] = found.entries
-    return entry.key, json.dumps(plain(entry.value), separators=(",", ":"), ensure_ascii=False)
-
-
 def _tools(node: Node, what: str, problems: Problems) -> tuple[tuple[str, str], ...] | None:
     """`{lookup: {type: object}}`: by name, what arguments the tool takes; a mapping that says nothing takes any."""
     found = table(node, what, problems)
@@ -341,12 +230,3 @@ def _tools(node: Node, what: str, problems: Problems) -> tuple[tuple[str, str], 
         return None
     taken = [(entry.key, table(entry.value, f"`{entry.key[:40]}`", problems)) for entry in found.entries]
     return tuple((name, json.dumps(plain(takes))) for name, takes in taken if takes is not None)
-
-
-def _vote(node: Node, what: str, problems: Problems) -> tuple[str, bool] | None:
-    """`{by: u2, vote: approve}`."""
-    section = Section.open(node, what, problems, ("by", "vote"))
-    if section is None:
-        return None
-    by, vote = section.require("by", text, ""), section.require("vote", choice(("approve", "deny")), "")
-    return (by, vote == "approve") if by and vote else None

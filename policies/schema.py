@@ -19,7 +19,7 @@ from policies import vocabulary as words
 from policies.actions import DIALECTS
 from policies.extending import PINNED
 from policies.fields import SIZE_UNITS
-from policies.keeping import CLASS_NAME, CONTENT
+from policies.keeping import ACK, CLASS_NAME, CONTENT, MOST_SINKS, PROGRESS
 from policies.load import FORMAT
 from policies.model import Mode
 from policies.read_actions import (
@@ -116,6 +116,13 @@ def _defaults() -> dict[str, Schema]:
         "max_wait": DURATION,
         "max_delay": DURATION,
     }
+    audit: dict[str, Schema] = {
+        "content": one_of(CONTENT),
+        "retention": matches(CLASS_NAME),
+        "ack": one_of(ACK),
+        "progress": one_of(PROGRESS),
+        "sinks": keys({"require": whole(1, MOST_SINKS)}, ["require"]),
+    }
     whole_mode = one_of([mode for mode in STREAM_MODES if mode != "window"])
     streams: list[Schema] = [keys({"mode": whole_mode}, ["mode"]), keys(window, ["mode", "window"])]
     return keys(
@@ -124,7 +131,7 @@ def _defaults() -> dict[str, Schema]:
             **ON_ERROR,
             "stream": {"anyOf": streams},
             "limits": keys({name: _limit(name) for name in Limits.__dataclass_fields__}),
-            "audit": keys({"content": one_of(CONTENT), "retention": matches(CLASS_NAME)}, ["content"]),
+            "audit": keys(audit, ["content"]),
         }
     )
 

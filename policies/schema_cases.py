@@ -6,7 +6,8 @@ from guards.errors import ErrorKind
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
-from policies.cases import ROLES
+from policies.cases import ROLES, STATES
+from policies.keeping import CONTENT, MOST_SINKS
 from policies.read_actions import CODE
 from policies.read_detectors import NAME
 from policies.read_rules import RULE_ID
@@ -29,9 +30,15 @@ def case_form() -> dict[str, Schema]:
     upstream: Schema = {"anyOf": [keys({"text": TEXT, **calls}), keys({"chunks": chunks, **calls})]}
     by_scope: Schema = keys(dict.fromkeys(map(str, Scope), ref("fake"))) | {"minProperties": 1}
     vote: Schema = keys({"by": TEXT, "vote": one_of(("approve", "deny"))}, ("by", "vote"))
+    over: Schema = {"const": "timeout"}
     fakes: Schema = {
         "type": "object",
-        "properties": {"upstream": upstream, "clock": DAY, "reviews": {"type": "array", "items": vote}},
+        "properties": {
+            "upstream": upstream,
+            "clock": DAY,
+            "reviews": {"anyOf": [over, {"type": "array", "items": {"anyOf": [vote, over]}}]},
+            "audit": keys({"sinks_up": whole(0, MOST_SINKS)}, ["sinks_up"]),
+        },
         "propertyNames": matches(NAME),
         "additionalProperties": {"anyOf": [ref("fake"), by_scope]},
     }
@@ -49,7 +56,8 @@ def case_form() -> dict[str, Schema]:
 def fake_form() -> dict[str, Schema]:
     error = keys({"error": one_of(ErrorKind)}, ["error"])
     said = keys({"score": ref("share"), "unsafe": listed(TEXT, least=1)}) | {"minProperties": 1}
-    return {"anyOf": [error, said]}
+    place = keys({"text": TEXT, "entity": TEXT}, ["text", "entity"])
+    return {"anyOf": [error, said, keys({"spans": listed(place)}, ["spans"])]}
 
 
 def _expect() -> dict[str, Schema]:
@@ -67,8 +75,9 @@ def _expect() -> dict[str, Schema]:
             "annotations": listed(TEXT),
             "template": TEXT,
             "route": TEXT,
-            "state": one_of(("approved", "denied", "pending")),
+            "state": one_of(STATES),
             "because": TEXT,
+            "audit": keys({"content": one_of(CONTENT)}, ["content"]),
             "client_sees": texts,
             "audit_never_holds": texts,
             "client_never_sees": texts,

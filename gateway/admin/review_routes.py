@@ -16,11 +16,11 @@ from gateway.jsonstrict import Json
 from gateway.operators import Role
 from gateway.reviews import ReviewDesk
 
-REVIEWERS: Final = (Role.OPERATOR,)
+REVIEWERS: Final = (Role.OPERATOR, Role.REVIEWER)
 
 
 def review_routes(desk: Desk, reviews: ReviewDesk) -> list[Route]:
-    """For operators."""
+    """For operators and reviewers."""
     return [
         desk.route("/admin/reviews", "GET", REVIEWERS, _list(reviews)),
         desk.route("/admin/reviews/{id}", "GET", REVIEWERS, _show(reviews)),
@@ -37,7 +37,7 @@ def _list(reviews: ReviewDesk) -> Handler:
 
 def _show(reviews: ReviewDesk) -> Handler:
     async def run(call: AdminCall) -> Response:
-        held = reviews.held(str(call.request.path_params["id"]))
+        held = reviews.readable(str(call.request.path_params["id"]), call.operator.name)
         await call.records.append(call.record("review.read") | {"review": {"id": held.id}})
         return call.json(held.shown())
 

@@ -81,3 +81,15 @@ def test_what_is_wrong_is_told_without_the_key(text: str, told: str) -> None:
     _, problems = read(text)
     assert any(told in problem for problem in problems), problems
     assert not any(KEY in problem for problem in problems)
+
+
+def test_a_reviewer_names_queues() -> None:
+    entries, problems = read(f"[{{name: ann, sha256: {DIGEST}, roles: [reviewer], queues: [payments, duty]}}]")
+    assert problems == []
+    assert entries[0].operator == Operator("ann", frozenset({Role.REVIEWER}), frozenset({"payments", "duty"}))
+    for said, told in (
+        ("roles: [reviewer]", "a reviewer without `queues`"),
+        ("roles: [auditor], queues: [payments]", "`queues` without the role `reviewer`"),
+        ("roles: [reviewer], queues: [Pay ments]", "expected a name of small letters"),
+    ):
+        assert told in str(read(f"[{{name: ann, sha256: {DIGEST}, {said}}}]")[1])

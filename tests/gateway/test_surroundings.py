@@ -11,8 +11,10 @@ import pytest
 from gateway.engine_settings import STARTER_MODEL, starter_engine
 from gateway.errors import ConfigError
 from gateway.guard_settings import GuardSettings, shipped
+from gateway.operators import Operator, Role
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import Found
+from gateway.queues import Queues
 from gateway.surroundings import Surroundings, loaded_tokens
 from gateway.upstream import UpstreamSettings
 from guards.profiles.known import PROFILES
@@ -109,3 +111,14 @@ def test_every_tokenizer_that_is_named_adds_its_tokens(tmp_path: Path) -> None:
 def test_a_tokenizer_that_the_operator_named_has_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"engine `rack`.*holds no tokenizer"):
         loaded_tokens((engine("rack", tmp_path),), {})
+
+
+def test_a_policy_that_wants_more_people_or_places_than_there_are_does_not_come_into_force() -> None:
+    one = Queues([Operator("ann", frozenset({Role.REVIEWER}), frozenset({"desk"}))])
+    with pytest.raises(ConfigError, match="wants 2 people of the queue `desk`, which has 1"):
+        Surroundings(queues=one).check(policy("{review: {queue: desk, quorum: 2, hold: request}}"))
+    text = TEXT.replace("detectors:", "defaults: {audit: {content: none, sinks: {require: 2}}}\ndetectors:")
+    wants = parse_policy(text.replace("DO", "flag").replace("FAMILIES", "loaded").encode(), "p.yaml")
+    Surroundings(places=2).check(wants)
+    with pytest.raises(ConfigError, match="records in 2 places"):
+        Surroundings(places=1).check(wants)

@@ -6,7 +6,7 @@ import pytest
 
 from guards.errors import ErrorKind
 from guards.verdict import Scope
-from policies.cases import Case, Expect, Fake, Message
+from policies.cases import Case, Expect, Fake, Faked, Message
 from tests.policies.build import policy_of, problems_of
 
 PASS = "- {id: pass, on: [user], do: allow}"
@@ -34,13 +34,13 @@ def test_case_is_read_whole() -> None:
     )
     assert [message.role for message in case.send.messages] == ["system", "user", "assistant", "tool", "user"]
     assert (case.send.stream, case.send.model, case.send.tenant, case.send.app) == (True, "m", "t", "a")
-    assert case.fakes == (
+    assert case.faked.fakes == (
         Fake("inject", None, 990_000),
         Fake("harm", Scope.OUTPUT, 1_000_000, (("S1", 1_000_000), ("S9", 1_000_000))),
         Fake("harm", Scope.USER, 100_000),
         Fake("creds", None, error=ErrorKind.TIMEOUT),
     )
-    assert case.upstream.chunks == ("one", "one")
+    assert case.faked.upstream.chunks == ("one", "one")
     assert case.expect == Expect("block", "pass", ("pass", "watch"), "c", 400, 0, ("watch",), ("x",), ("y",))
 
 
@@ -55,7 +55,7 @@ def test_what_a_case_does_not_say_is_not_expected() -> None:
     case = case_of("- {name: n, send: {messages: [{user: hi}]}, expect: {action: allow}}")
     assert case.expect == Expect("allow")
     assert case.send.messages == (Message("user", "hi"),)
-    assert case.fakes == ()
+    assert case.faked == Faked()
 
 
 def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
@@ -98,11 +98,11 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {audit: {}}, expect: {action: allow}}",
-            "`audit` is not available in this version of Gatehouse",
+            "`audit` has no `sinks_up`",
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {creds: {score: 1}}, expect: {action: allow}}",
-            "`creds` runs for real in a test (only its `error` can be faked)",
+            "`creds` runs for real in a test (only its `error` and its `spans` can be faked)",
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {inject: {error: tired}}, expect: {action: allow}}",
@@ -119,7 +119,7 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {inject: {}}, expect: {action: allow}}",
-            "fake of `inject` says nothing, expected `score`, `unsafe` or `error`",
+            "fake of `inject` says nothing, expected `score`, `unsafe`, `error` or `spans`",
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {upstream: {}}, expect: {action: allow}}",

@@ -27,6 +27,8 @@ def read(text: str) -> Keeping:
         ("{audit: {content: none}}", Keeping()),
         ("{audit: {content: sealed}}", Keeping("sealed", "default")),
         ("{audit: {content: sealed, retention: hipaa-6y}}", Keeping("sealed", "hipaa-6y")),
+        ("{audit: {content: none, ack: before_upstream, progress: before_release}}", Keeping()),
+        ("{audit: {content: none, sinks: {require: 2}}}", Keeping(sinks=2)),
     ],
 )
 def test_what_is_kept(text: str, expected: Keeping) -> None:
@@ -41,7 +43,10 @@ def test_what_is_kept(text: str, expected: Keeping) -> None:
         ("{audit: {content: clear}}", "one of `none`, `sealed`"),
         ("{audit: {content: none, retention: x}}", "no meaning"),
         ("{audit: {content: sealed, retention: Up/x}}", "a retention class"),
-        ("{audit: {content: sealed, ack: before_upstream}}", "`ack` is not available"),
+        ("{audit: {content: sealed, ack: afterwards}}", "`ack` is `afterwards`, expected `before_upstream`"),
+        ("{audit: {content: none, progress: never}}", "`progress` is `never`, expected `before_release`"),
+        ("{audit: {content: none, sinks: {}}}", "`sinks` has no `require`"),
+        ("{audit: {content: none, sinks: {require: 0}}}", "expected a whole number 1 to 9"),
         ("{audit: sealed}", "expected a mapping"),
     ],
 )
@@ -67,3 +72,9 @@ def test_what_is_kept_less_is_weaker(before: Keeping, after: Keeping, effect: Ef
     [change] = diff_keeping(before, after)
     assert change.effect is effect
     assert diff_keeping(after, after) == []
+
+
+def test_records_in_fewer_places_are_weaker() -> None:
+    assert [one.effect for one in diff_keeping(Keeping(sinks=2), Keeping())] == [Effect.WEAKER]
+    assert [one.effect for one in diff_keeping(Keeping(), Keeping(sinks=2))] == [Effect.STRONGER]
+    assert keeping_form(Keeping(sinks=2)) == {"sinks": 2}
