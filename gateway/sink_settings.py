@@ -7,14 +7,14 @@ Keys to a store are read from files; no message quotes them.
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway import peers
+from gateway import peers, stream_settings
 from gateway.audit.sinks.settings import (
     DirectoryPlace,
     ObjectPlace,
@@ -34,6 +34,7 @@ _KEYS_OF_KIND: Final = {
     "directory": ("path",),
     "syslog": ("host", "port", "ca_file", "certificate_file", "key_file", "server_name", "sd_id", "longest"),
     "s3": ("endpoint", "bucket", "prefix", "region", "credentials_file", "ca_file", "retention", "window"),
+    "nats": stream_settings.KEYS,
 }
 _EVERY_KEY: Final = tuple(dict.fromkeys((*_COMMON, *(key for keys in _KEYS_OF_KIND.values() for key in keys))))
 _NAME: Final = fields.matching(r"[a-z0-9][a-z0-9_-]{0,31}", "1 to 32 small letters, digits, `_` and `-`")
@@ -88,7 +89,7 @@ class _Reader:
         section = self._section
         before = len(section.problems)
         name = section.require("name", _NAME, "sink")
-        kind = section.require("kind", fields.choice(_KEYS_OF_KIND, ("kafka", "nats")), "")
+        kind = section.require("kind", fields.choice(_KEYS_OF_KIND, ("kafka",)), "")
         if not kind:
             return None
         for key in _EVERY_KEY:
@@ -96,7 +97,13 @@ class _Reader:
                 section.problems.add(section.place_of(key), f"a sink of kind `{kind}` has no `{key}`")
         deadline_ms = section.get("deadline", fields.duration_ms(10, 60_000), 2000)
         required = section.get("required", fields.boolean, False)
-        place = {"directory": self._local, "syslog": self._syslog, "s3": self._objects}[kind]()
+        readers: dict[str, Callable[[], Place]] = {
+            "directory": self._local,
+            "syslog": self._syslog,
+            "s3": self._objects,
+            "nats": lambda: stream_settings.read_stream(section, self._file),
+        }
+        place = readers[kind]()
         if required and not place.holds:
             told = "a syslog collector never says what it has, so it cannot be required"
             section.problems.add(section.place_of("required"), told)
@@ -154,7 +161,7 @@ class _Reader:
         url = urlsplit(found)
         if url.path not in ("", "/"):
             section.problems.add(section.place_of("endpoint"), "`endpoint` has a path", "it belongs into `prefix`")
-        if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        if url.scheme == "http" and not stream_settings.is_loopback(url.hostname or ""):
             told = "`endpoint` is `http` and not on this machine: records would travel in the clear"
             section.problems.add(section.place_of("endpoint"), told)
         return found
@@ -196,10 +203,3 @@ class _Reader:
         except OSError as exc:
             self._section.problems.add(self._section.place_of(key), f"`{key}` cannot be read: {exc.strerror}")
         return path
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

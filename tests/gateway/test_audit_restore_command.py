@@ -1,4 +1,4 @@
-"""A log made again from a bucket, as an operator types it: from a configuration to a verified directory."""
+"""A log made again from a bucket or a stream, as an operator types it: from a configuration to a verified directory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.audit.log import AuditLog
 from gateway.cli import main
 from gateway.config import load_config
 from gateway.front import audit_settings
+from tests.gateway.audit.sinks.nats_server import STREAM, SUBJECT, NatsServer, needs_nats_server
 from tests.gateway.audit.sinks.places import same_files
 from tests.gateway.audit.sinks.s3_server import ACCESS, BUCKET, REGION, SECRET, Store, s3_server
 
@@ -94,3 +95,22 @@ def test_nothing_is_written_over_what_is_there_or_from_a_bucket_with_a_hole(
     del store.objects[next(name for name in store.names() if name.endswith(".jsonl"))]
     assert run("restore", "--config", file, "--from-sink", "worm", "--out", tmp_path / "again") == 5
     assert "are not in the bucket" in capsys.readouterr().err
+
+
+@needs_nats_server
+def test_log_is_restored_from_a_stream_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with NatsServer(tmp_path / "nats") as server:
+        server.add_stream()
+        (tmp_path / "policy.yaml").write_text("")
+        file = tmp_path / "gatehouse.yaml"
+        text = CONFIG.format(state=tmp_path / "var", endpoint="", bucket="", region="").partition("  sinks:")[0]
+        place = f"name: line, kind: nats, servers: ['{server.url}'], stream: {STREAM}, subject: {SUBJECT}"
+        file.write_text(f"{text}  sinks: [{{{place}, required: true}}]\n")
+        asyncio.run(_write(file))
+        assert run("restore", "--config", file, "--from-sink", "line", "--out", tmp_path / "again") == 0
+        assert "records written" in capsys.readouterr().out
+        same_files(tmp_path / "var" / "audit", tmp_path / "again")
+        trust = tmp_path / "var" / "keys" / "site-one.vkey"
+        assert run("verify", "--dir", tmp_path / "again", "--trust", trust) == 0
+    assert run("restore", "--config", file, "--from-sink", "line", "--out", tmp_path / "more") == 5
+    assert "gave no answer" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, SinksSettings, SyslogPlace
+from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, SinksSettings, StreamPlace, SyslogPlace
 from gateway.sink_settings import KEYS, read_sinks
 from policies.errors import FileErrors, Problems
 from policies.fields import Section
@@ -101,6 +101,45 @@ def test_credentials_never_stand_in_a_message(tmp_path: Path) -> None:
     with pytest.raises(FileErrors) as caught:
         read(tmp_path, "sinks: [{" + S3.replace("file: keys", "file: wrong") + "}]\n")
     assert "SECRET" not in str(caught.value)
+
+
+SERVERS = "['tls://one.example:4222', 'tls://two.example']"
+NATS = f"name: line, kind: nats, servers: {SERVERS}, stream: AUDIT, subject: audit.gate"
+
+
+def test_stream_is_read(tmp_path: Path) -> None:
+    more = ", credentials_file: keys, ca_file: ca.pem, certificate_file: cert.pem, key_file: key.pem, server_name: nats"
+    settings = read(tmp_path, "require: 2\nsinks: [{" + NATS + more + ", required: true}]\n")
+    place = settings.sinks[0].place
+    assert isinstance(place, StreamPlace)
+    assert (place.servers, place.is_tls) == (("tls://one.example:4222", "tls://two.example"), True)
+    assert (place.stream, place.subject, place.server_name) == ("AUDIT", "audit.gate", "nats")
+    assert (place.login.user, place.login.password) == ("ACCESS", "SECRET")
+    assert (place.ca, place.certificate) == (tmp_path / "ca.pem", tmp_path / "cert.pem")
+    assert "SECRET" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("tls://one.example:4222", "nats://one.example:4222", "in the clear"),
+        ("tls://one.example:4222", "nats://127.0.0.1:4222", "some of `servers` are `tls://`"),
+        ("tls://one.example:4222", "http://one.example", "is no server"),
+        ("tls://one.example:4222", "tls://user:word@one.example", "is no server"),
+        (SERVERS, "[]", "`servers` is empty"),
+        ("stream: AUDIT", "stream: 'A.B'", "`stream` is `A.B`"),
+        ("subject: audit.gate", "subject: audit.>", "`subject` is `audit.>`"),
+        (", subject: audit.gate", "", "a sink has no `subject`"),
+        (", subject", ", key_file: key.pem, subject", "or neither"),
+        (", subject", ", credentials_file: ca.pem, subject", "holds neither credentials"),
+        (", subject", ", credentials_file: gone, subject", "cannot be read"),
+        (", subject", ", bucket: b12, subject", "a sink of kind `nats` has no `bucket`"),
+    ],
+)
+def test_stream_that_could_not_work_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(FileErrors) as caught:
+        read(tmp_path, "sinks: [{" + NATS.replace(old, new) + "}]\n")
+    assert told in str(caught.value)
 
 
 def test_loopback_store_may_be_without_tls(tmp_path: Path) -> None:

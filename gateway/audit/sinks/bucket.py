@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -22,27 +21,17 @@ from minio.retention import Retention
 
 from gateway.audit.sinks.errors import SinkError
 from gateway.audit.sinks.settings import ObjectPlace
+from gateway.audit.sinks.stored import Stored
 from gateway.audit.writer import b64
 
 CONNECT_S, ANSWER_S = 5.0, 10.0
 _CHECKSUM = "x-amz-checksum-sha256"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One version of an object, with its name inside the log's part of the bucket."""
-
-    name: str
-    size: int
-    version: str | None
-    etag: str
-    time: datetime | None
-    removed: bool
-    """A delete marker: somebody asked for this name to be forgotten."""
-
-
 class Bucket:
     """Everything below `<prefix>/<origin>/`."""
+
+    described = "the bucket"
 
     def __init__(self, place: ObjectPlace, origin: str) -> None:
         url = urlsplit(place.endpoint)

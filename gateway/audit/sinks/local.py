@@ -68,6 +68,12 @@ class LocalLog:
             os.close(descriptor)
         return data.split(b"\n")[:-1]
 
+    def before(self, at: Position, size: int) -> bytes:
+        """The bytes of a segment that end at a position; fewer where it has fewer."""
+        with segment_path(self.directory, at.segment).open("rb") as file:
+            start = file.seek(max(0, at.offset - size))
+            return file.read(at.offset - start)
+
     def _segment_after(self, first: int) -> int | None:
         name = segment_path(self.directory, first).name
         later = [found for found in os.listdir(self.directory / "seg") if found > name and found.endswith(".jsonl")]

@@ -7,21 +7,12 @@ overlap with equal bytes, which restore.py compares.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
-from gateway.audit.sinks.bucket import Bucket, Stored
+from gateway.audit.sinks.bucket import Bucket
 from gateway.audit.sinks.errors import SinkConflict
 from gateway.audit.sinks.local import HISTORIES, MOST_HISTORY, LocalLog
 from gateway.audit.sinks.position import START, Piece, Position
 from gateway.audit.sinks.settings import ObjectPlace
-
-RECORDS = re.compile(r"seg/([0-9]{16})/([0-9]{16})-([0-9]{16})\.jsonl")
-SEAL = re.compile(r"^seals/([0-9]{16}\.seal)$")
-"""Apart from the records, so that they can be listed without them; in a log directory they are `seg/<first>.seal`."""
-SEAL_FILE = re.compile(r"^seg/([0-9]{16}\.seal)$")
-PART = re.compile(r"(checkpoints\.log|anchors\.log)/([0-9]{16})-([0-9]{16})")
-"""From one byte up to another of a growing file."""
+from gateway.audit.sinks.stored import SEAL, SEAL_FILE, covered, last_byte, part_name, records_name
 
 
 class ObjectSink:
@@ -56,29 +47,13 @@ class ObjectSink:
         return last_byte(self._bucket.list(f"{name}/", recent)) or last_byte(self._bucket.list(f"{name}/"))
 
     def put(self, piece: Piece) -> None:
-        last = piece.at.seq + len(piece.lines) - 1
-        self._bucket.put(f"seg/{piece.at.segment:016d}/{piece.at.seq:016d}-{last:016d}.jsonl", piece.data)
+        self._bucket.put(records_name(piece.at.segment, piece.at.seq, len(piece.lines)), piece.data)
 
     def put_file(self, name: str, data: bytes) -> None:
         self._bucket.put(SEAL_FILE.sub(r"seals/\1", name), data)
 
     def put_history(self, name: str, offset: int, data: bytes) -> None:
-        self._bucket.put(f"{name}/{offset:016d}-{offset + len(data):016d}", data)
+        self._bucket.put(part_name(name, offset, len(data)), data)
 
     def close(self) -> None:
         """Connections are kept by the client's pool, and made again where one broke."""
-
-
-def covered(objects: Iterable[Stored], begin: int) -> int:
-    """Up to which record these objects hold all from `begin` on."""
-    ranges = sorted((int(found[2]), int(found[3])) for item in objects if (found := RECORDS.fullmatch(item.name)))
-    end = begin
-    for first, last in ranges:
-        if first <= end <= last:
-            end = last + 1
-    return end
-
-
-def last_byte(objects: Iterable[Stored]) -> int:
-    """Up to where these parts of a growing file go."""
-    return max((int(found[3]) for item in objects if (found := PART.fullmatch(item.name))), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.audit.files import Files
 from gateway.audit.sinks.directory import DirectorySink
 from gateway.audit.sinks.local import LocalLog
-from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, Place
+from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, Place, StreamPlace
 from gateway.audit.sinks.sink import Sink
 from gateway.audit.sinks.syslog import SyslogSink
 
@@ -19,4 +19,9 @@ def make_sink(place: Place, local: LocalLog, files: Files) -> Sink:
         from gateway.audit.sinks.objects import ObjectSink
 
         return ObjectSink(place, local.origin)
+    if isinstance(place, StreamPlace):
+        # An extra as well.
+        from gateway.audit.sinks.streamed import StreamSink
+
+        return StreamSink(place)
     return SyslogSink(place, local.origin)

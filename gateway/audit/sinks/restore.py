@@ -1,4 +1,4 @@
-"""A log directory made again from a bucket, so that `gatehouse audit verify` can judge it.
+"""A log directory made again from a bucket or a stream, so that `gatehouse audit verify` can judge it.
 
 Of each object the oldest version counts: what came later under the same name was not written by a gateway, which never
 puts other bytes under a name that is there. Objects that were removed or replaced are named, not hidden. Nothing here
@@ -13,10 +13,9 @@ from pathlib import Path
 
 from gateway.audit.checkpoints import HISTORY, NEWEST, last_note
 from gateway.audit.segments import segment_path
-from gateway.audit.sinks.bucket import Bucket, Stored
 from gateway.audit.sinks.errors import RestoreError, SinkError
 from gateway.audit.sinks.local import HISTORIES
-from gateway.audit.sinks.objects import PART, RECORDS, SEAL
+from gateway.audit.sinks.stored import PART, RECORDS, SEAL, Copies, Stored
 
 
 @dataclass(slots=True)
@@ -30,12 +29,12 @@ class Restored:
     """Names under which other bytes were put later; their oldest version was used."""
 
 
-def restore(bucket: Bucket, out: Path) -> Restored:
+def restore(bucket: Copies, out: Path) -> Restored:
     """Write a log directory to `out`, which must not be there yet. Raises RestoreError, SinkError or OSError."""
     restored = Restored()
     objects = _oldest(_all_versions(bucket), restored)
     if not objects:
-        raise RestoreError("the bucket holds no object of this log")
+        raise RestoreError(f"{bucket.described} holds no object of this log")
     out.mkdir(parents=True)
     (out / "seg").mkdir()
     for segment in sorted({int(found[1]) for name in objects if (found := RECORDS.fullmatch(name))}):
@@ -52,7 +51,7 @@ def restore(bucket: Bucket, out: Path) -> Restored:
     return restored
 
 
-def _all_versions(bucket: Bucket) -> list[Stored]:
+def _all_versions(bucket: Copies) -> list[Stored]:
     try:
         return list(bucket.list(versions=True))
     except SinkError:
@@ -77,7 +76,7 @@ def _oldest(versions: Iterable[Stored], restored: Restored) -> dict[str, Stored]
     return objects
 
 
-def _write_segment(bucket: Bucket, objects: dict[str, Stored], segment: int, path: Path) -> int:
+def _write_segment(bucket: Copies, objects: dict[str, Stored], segment: int, path: Path) -> int:
     """The records of one segment, in order; how many."""
     ranges = sorted(
         (int(found[2]), name) for name in objects if (found := RECORDS.fullmatch(name)) and int(found[1]) == segment
@@ -86,7 +85,7 @@ def _write_segment(bucket: Bucket, objects: dict[str, Stored], segment: int, pat
     for first, name in ranges:
         start = first - segment
         if start > len(kept):
-            raise RestoreError(f"records {segment + len(kept)} to {first - 1} are not in the bucket")
+            raise RestoreError(f"records {segment + len(kept)} to {first - 1} are not in {bucket.described}")
         lines = bucket.get(name, objects[name].version).splitlines(keepends=True)
         both = min(len(kept) - start, len(lines))
         if kept[start : start + both] != lines[:both]:
@@ -96,13 +95,13 @@ def _write_segment(bucket: Bucket, objects: dict[str, Stored], segment: int, pat
     return len(kept)
 
 
-def _joined(bucket: Bucket, objects: dict[str, Stored], history: str) -> bytes:
+def _joined(bucket: Copies, objects: dict[str, Stored], history: str) -> bytes:
     """A growing file, from its parts."""
     parts = sorted((int(found[2]), name) for name in objects if (found := PART.fullmatch(name)) and found[1] == history)
     data = b""
     for start, name in parts:
         if start > len(data):
-            raise RestoreError(f"bytes {len(data)} to {start - 1} of `{history}` are not in the bucket")
+            raise RestoreError(f"bytes {len(data)} to {start - 1} of `{history}` are not in {bucket.described}")
         part = bucket.get(name, objects[name].version)
         if not part.startswith(data[start : start + len(part)]):
             raise RestoreError(f"`{name}` differs from another object in bytes that both hold")
@@ -110,10 +109,10 @@ def _joined(bucket: Bucket, objects: dict[str, Stored], history: str) -> bytes:
     return data
 
 
-def _write_small(bucket: Bucket, stored: Stored, out: Path) -> None:
+def _write_small(bucket: Copies, stored: Stored, out: Path) -> None:
     name = SEAL.sub(r"seg/\1", stored.name)
     path = (out / name).resolve()
     if not path.is_relative_to(out.resolve()):
-        raise RestoreError("the bucket holds a name that leads out of the directory")
+        raise RestoreError(f"{bucket.described} holds a name that leads out of the directory")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bucket.get(stored.name, stored.version))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.audit.sinks.stream_login import StreamLogin
+
 DEADLINE_S = 2.0
 
 
@@ -57,7 +59,29 @@ class ObjectPlace:
     holds = True
 
 
-Place = DirectoryPlace | SyslogPlace | ObjectPlace
+@dataclass(frozen=True, slots=True)
+class StreamPlace:
+    """A JetStream stream of NATS servers, for this log alone."""
+
+    servers: tuple[str, ...]
+    """URLs, all `tls://` or all `nats://`."""
+    stream: str
+    subject: str
+    """The stream's only subject is this one with `.>` behind it."""
+    login: StreamLogin = field(default_factory=StreamLogin)
+    ca: Path | None = None
+    """Certificates to trust instead of the system's."""
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str = ""
+    holds = True
+
+    @property
+    def is_tls(self) -> bool:
+        return self.servers[0].startswith("tls:")
+
+
+Place = DirectoryPlace | SyslogPlace | ObjectPlace | StreamPlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ import pytest
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.log import AuditLog
 from gateway.audit.merkle import leaf_hash
-from gateway.audit.sinks.bucket import Stored
-from gateway.audit.sinks.objects import PART, RECORDS, covered, last_byte
 from gateway.audit.sinks.settings import ObjectPlace, SinkSettings, SinksSettings
+from gateway.audit.sinks.stored import PART, RECORDS
 from tests.gateway.audit.harness import ORIGIN, lines_in, small_log
 from tests.gateway.audit.sinks.places import log_settings, until
 from tests.gateway.audit.sinks.s3_server import ACCESS, BUCKET, REGION, SECRET, Store, s3_server
@@ -152,17 +151,3 @@ async def test_wrong_key_is_refused_by_the_store_and_told_by_its_code(tmp_path: 
     await asyncio.to_thread(until, lambda: log.sinks[0].code == "sink_failed")
     await log.close()
     assert store.names() == []
-
-
-def stored(*names: str) -> list[Stored]:
-    return [Stored(name, 0, None, "", None, False) for name in names]
-
-
-def test_what_is_covered_is_read_from_names_alone() -> None:
-    names = [f"seg/{0:016d}/{first:016d}-{last:016d}.jsonl" for first, last in ((0, 4), (0, 9), (10, 10), (12, 20))]
-    assert covered(stored(*names), 0) == 11
-    assert covered(stored(*names), 11) == 11
-    assert covered(stored(*names, f"seg/{0:016d}/{11:016d}-{11:016d}.jsonl"), 0) == 21
-    assert covered(stored("seg/other", "LOG"), 5) == 5
-    assert last_byte(stored(f"checkpoints.log/{0:016d}-{77:016d}", "checkpoints.log/x")) == 77
-    assert last_byte([]) == 0

@@ -9,7 +9,8 @@ from gateway.audit.sinks.directory import DirectorySink
 from gateway.audit.sinks.local import LocalLog
 from gateway.audit.sinks.objects import ObjectSink
 from gateway.audit.sinks.opened import make_sink
-from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, SyslogPlace
+from gateway.audit.sinks.settings import DirectoryPlace, ObjectPlace, StreamPlace, SyslogPlace
+from gateway.audit.sinks.streamed import StreamSink
 from gateway.audit.sinks.syslog import SyslogSink
 
 
@@ -21,3 +22,6 @@ def test_each_place_gets_its_sink(tmp_path: Path) -> None:
     objects = make_sink(ObjectPlace(nowhere, "bucket", "a", "s", window_s=0.5), local, files)
     assert isinstance(objects, ObjectSink)
     assert objects.window_s == 0.5
+    stream = make_sink(StreamPlace(("nats://127.0.0.1:9",), "S", "audit"), local, files)
+    assert isinstance(stream, StreamSink)
+    stream.close()
