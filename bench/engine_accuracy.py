@@ -61,7 +61,7 @@ def _judged(precision: str, asked: Sequence[tuple[list[int], list[int]]]) -> lis
     cache = KvCache(config, 4096, dtype)
     found = []
     for prompt, answer in asked:
-        slot = cache.reserve(len(prompt) + len(answer))
+        slot = cache.reserve(len(prompt) + len(answer), keeps_all=True)
         if slot is None:
             raise AssertionError("an empty cache has room")
         wanted = range(len(prompt) - 1, len(prompt) + len(answer) - 1)

@@ -42,7 +42,7 @@ def ours(checkpoint: Path, precision: str, work: Told) -> Told:
     ids, context, steps = work["ids"], work["context"], work["steps"]
 
     def filled(cache: KvCache, prompt: list[int], room: int) -> Slot:
-        slot = cache.reserve(len(prompt) + room)
+        slot = cache.reserve(len(prompt) + room, keeps_all=True)
         if slot is None:
             raise AssertionError("an empty cache has room")
         told["logits"] = runner.step([Run(slot, prompt, [len(prompt) - 1])])[0].tolist()

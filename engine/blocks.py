@@ -1,36 +1,15 @@
-"""Memory for keys and values in blocks, and which of its blocks are free.
+"""Which blocks of the memory for keys and values are free.
 
-All layers share one table: block b of a sequence lies at the same place in every layer. A sequence's blocks lie in a
-row where that is possible, because attention then reads them without a copy. What is taken must be given back exactly
-once; anything else is an error of the caller.
-
-Shapes: l layers, k key-value heads, p positions of the whole memory, d head dimension.
+Blocks that are taken together are neighbours where that is possible, because attention then reads them without a copy.
+What is taken must be given back exactly once; anything else is an error of the caller.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Iterable
 
 from engine.errors import EngineError
-from engine.shape import ModelConfig
-
-
-class Pages:
-    """The tensors. Nothing is written before it is used, so memory is taken from the system as it fills."""
-
-    def __init__(self, config: ModelConfig, positions: int, dtype: torch.dtype) -> None:
-        shape = (len(config.layers), config.kv_heads, positions, config.head_dim)
-        self.keys_lkpd: Tensor = torch.empty(shape, dtype=dtype)
-        self.values_lkpd: Tensor = torch.empty(shape, dtype=dtype)
-
-    def copy(self, source: int, target: int, count: int) -> None:
-        """`count` positions from one place to another, in all layers."""
-        for pool in (self.keys_lkpd, self.values_lkpd):
-            pool[:, :, target : target + count] = pool[:, :, source : source + count]
 
 
 class FreeBlocks:
@@ -50,10 +29,10 @@ class FreeBlocks:
         self.count -= wanted
         return taken
 
-    def give(self, blocks: Sequence[int]) -> None:
+    def give(self, blocks: Iterable[int]) -> None:
         for block in blocks:
             self._join(block)
-        self.count += len(blocks)
+            self.count += 1
 
     def _cut(self, wanted: int) -> range:
         sizes = [end - start for start, end in zip(self._starts, self._ends, strict=True)]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from engine.errors import RequestError
 from engine.events import GenerateRequest
-from engine.kv_cache import Slot
 from engine.sequence import Sequence
+from engine.slot import Slot
 
 
 class Chain:
@@ -37,12 +37,8 @@ class Chain:
         return self._longest.ids
 
     @property
-    def is_prefilling(self) -> bool:
-        return self._longest.is_prefilling
-
-    @property
     def first_wanted(self) -> int:
-        return self._members[0].first_wanted
+        return self._members[min(self._told, len(self._members) - 1)].first_wanted
 
     @property
     def computed(self) -> int:
@@ -70,7 +66,7 @@ class Chain:
 
     def wanted(self, count: int) -> ListOf[int]:
         done = self.slot.filled if self.slot is not None else 0
-        marks = (member.first_wanted - done for member in self._members)
+        marks = (len(member.request.prompt) - 1 - done for member in self._members[self._told :])
         return [mark for mark in marks if 0 <= mark < count]
 
     def take(self, logits_sv: Tensor) -> None:

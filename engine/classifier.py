@@ -18,7 +18,8 @@ from torch import Tensor
 
 from engine.classifiers.checkpoint import embedding_rows, load_checkpoint, max_tokens
 from engine.classifiers.choose import Forward, choose
-from engine.errors import BadRequest, MemoryExhausted, StepFailed
+from engine.errors import BadRequest, StepFailed
+from engine.memory import enough_memory
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 256, 16_384
 """Tokens of a batch, padding included. On a CPU more cost as much per token, and others wait longer."""
@@ -52,13 +53,8 @@ class Classifier:
     def probabilities(self, batch: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """One tuple per input, in order; softmax over labels, or a sigmoid for each when the labels are independent."""
         self._check(batch)
-        try:
-            with torch.inference_mode():
-                scores = _scores(self._forward.logits(batch), self.info.multi_label).cpu()
-        except RuntimeError as exc:
-            if not _is_about_memory(exc):
-                raise
-            raise MemoryExhausted("out_of_memory", "there was not enough memory for this batch") from exc
+        with torch.inference_mode(), enough_memory("there was not enough memory for this batch"):
+            scores = _scores(self._forward.logits(batch), self.info.multi_label).cpu()
         if not torch.isfinite(scores).all():
             raise StepFailed("not_finite", "the classifier's scores are not finite numbers")
         return [tuple(row) for row in scores.tolist()]
@@ -97,9 +93,3 @@ def load_classifier(
 
 def _scores(logits: Tensor, multi_label: bool) -> Tensor:
     return logits.float().sigmoid() if multi_label else logits.float().softmax(dim=-1)
-
-
-def _is_about_memory(error: RuntimeError) -> bool:
-    """torch's own class on a GPU; on a CPU a plain RuntimeError of its allocator."""
-    told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told or "not enough memory" in told

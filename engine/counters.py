@@ -21,6 +21,10 @@ class Counters:
     """Tokens that went through the model."""
     reused_tokens: int = 0
     """Tokens that did not have to: a prompt's known beginning, or a text that is in the batch already."""
+    recomputed_tokens: int = 0
+    """Of those that went through, the ones that had before: their sequence had to yield."""
+    preempted: int = 0
+    """How often a sequence had to yield."""
     steps: int = 0
     failed_steps: int = 0
     step_sizes: list[int] = field(default_factory=lambda: [0] * (len(STEP_SIZES) + 1))

@@ -18,8 +18,10 @@ from engine.config_shared import read_object
 from engine.constraint import Constraints
 from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
-from engine.kv_cache import BLOCK, KvCache
+from engine.kv_cache import KvCache
+from engine.kv_layout import BLOCK, layout_of
 from engine.matrix import DTYPES, LAYS
+from engine.pages import KV_PRECISIONS, block_bytes
 from engine.runner import ModelRunner, Run
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
@@ -43,10 +45,15 @@ class Options:
     what a prompt of USUAL_POSITIONS needs if that is more."""
     precision: str = "fp32"
     is_deterministic: bool = False
+    kv_precision: str = "auto"
+    """How keys and values are kept: as the layers compute, or `int8`."""
 
     def __post_init__(self) -> None:
         if self.precision not in DTYPES:
             told = f"a generating model runs in {' or '.join(DTYPES)}, not in `{self.precision}`"
+            raise ModelRefused("precision_unsupported", told)
+        if self.kv_precision not in KV_PRECISIONS:
+            told = f"keys and values are kept as {' or '.join(KV_PRECISIONS)}, not as `{self.kv_precision}`"
             raise ModelRefused("precision_unsupported", told)
 
 
@@ -107,8 +114,9 @@ def load_generator(directory: Path, options: Options) -> Generator:
     eyes = load_eyes(directory, config, tokenizer, dtype)
     weights = load_weights(directory, config, dtype, LAYS[options.precision])
     runner = ModelRunner(config, weights, eyes.features if eyes is not None else None)
-    capacity = capacity_for(config, options.kv_bytes, dtype)
-    cache = KvCache(config, capacity, dtype, grain=FIXED_PIECE if options.is_deterministic else 1)
+    capacity = capacity_for(config, options.kv_bytes, dtype, options.kv_precision)
+    grain = FIXED_PIECE if options.is_deterministic else 1
+    cache = KvCache(config, capacity, dtype, grain=grain, kept_as=options.kv_precision)
     _warm_up(runner, cache)
     lane = GenerateLane(runner, cache, config.max_positions)
     stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
@@ -129,14 +137,15 @@ def load_generator(directory: Path, options: Options) -> Generator:
     )
 
 
-def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32) -> int:
-    """Positions of all sequences together that fit into `kv_bytes`, in whole blocks."""
-    per_block = config.values_per_position * dtype.itemsize * BLOCK
+def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32, kept_as: str = "auto") -> int:
+    """Positions that fit into `kv_bytes` if all layers keep all of them, in whole blocks."""
+    layout = layout_of(config)
+    per_row = layout.units * block_bytes(config, layout, dtype, kept_as)
     usual = -(-min(config.max_positions, USUAL_POSITIONS) // BLOCK)
-    blocks = kv_bytes // per_block if kv_bytes else max(DEFAULT_KV_BYTES // per_block, usual)
-    if blocks < 1:
-        raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no block of {BLOCK} positions: {per_block} bytes")
-    return blocks * BLOCK
+    rows = kv_bytes // per_row if kv_bytes else max(DEFAULT_KV_BYTES // per_row, usual)
+    if rows < 1:
+        raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no block of {BLOCK} positions: {per_row} bytes")
+    return rows * BLOCK
 
 
 def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | None:
@@ -151,7 +160,7 @@ def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | 
 
 def _warm_up(runner: ModelRunner, cache: KvCache) -> None:
     """First calls of torch's kernels are slow, and a model that cannot compute should say so before it is served."""
-    slot = cache.reserve(min(34, cache.capacity))
+    slot = cache.reserve(min(34, cache.blocks // cache.layout.units * BLOCK), keeps_all=True)
     if slot is None:
         raise AssertionError("an empty cache has room")
     try:

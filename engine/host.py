@@ -35,7 +35,8 @@ PRECISIONS = {
     "classify": ("auto", "fp32", "bf16", "int8"),
     "generate": ("auto", "fp32", "bf16", "int8", "int4"),
 }
-TYPED = (("deterministic", bool), ("kv_bytes", int), ("adapters", dict))
+KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8")}
+TYPED = (("deterministic", bool), ("kv_bytes", int), ("kv_precision", str), ("adapters", dict))
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
 
@@ -52,6 +53,8 @@ class ModelSpec:
     kv_bytes: int = 0
     """Memory for keys and values of running answers and of kept beginnings; bounds the longest request. Zero: 1 GiB,
     or more where 8192 positions need more."""
+    kv_precision: str = "auto"
+    """How keys and values are kept: as the layers compute, or `int8`."""
     role: str = "chat"
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False
@@ -67,6 +70,10 @@ class ModelSpec:
         if self.precision not in PRECISIONS[self.task]:
             expected = ", ".join(PRECISIONS[self.task])
             told = f"model `{self.name}`: precision is `{self.precision}`, expected one of {expected}"
+            raise ModelRefused("usage", told)
+        if self.kv_precision not in KV_PRECISIONS[self.task]:
+            expected = " or ".join(KV_PRECISIONS[self.task])
+            told = f"model `{self.name}`: kv_precision is `{self.kv_precision}`, expected {expected}"
             raise ModelRefused("usage", told)
         if self.adapters and self.task != "generate":
             raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")
@@ -124,7 +131,7 @@ def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
     """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
     try:
         entries = json.loads(raw)
-        known = {"name", "path", "task", "precision", "kv_bytes", "role", "deterministic", "adapters"}
+        known = {"name", "path", "task", "precision", "role", *(key for key, _ in TYPED)}
         if not all(set(entry) <= known for entry in entries):
             raise ValueError("unknown key")
         if not all(type(entry.get(key, kind())) is kind for entry in entries for key, kind in TYPED):
@@ -281,7 +288,8 @@ def _load_spec(spec: ModelSpec, digest: str) -> Served:
     if spec.task == "generate":
         from engine.generator import Options, load_generator
 
-        options = Options(spec.kv_bytes, "fp32" if spec.precision == "auto" else spec.precision, spec.deterministic)
+        precision = "fp32" if spec.precision == "auto" else spec.precision
+        options = Options(spec.kv_bytes, precision, spec.deterministic, spec.kv_precision)
         return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier
 

@@ -30,6 +30,8 @@ COUNTED: tuple[tuple[str, str, Callable[[Counters], float]], ...] = (
     ("steps", "Passes of the model.", lambda counters: counters.steps),
 )
 TOTALS: tuple[Reading, ...] = (
+    ("preempted", "Sequences that had to give their room to others.", lambda lane: lane.counters.preempted),
+    ("recomputed_tokens", "Tokens computed again for them.", lambda lane: lane.counters.recomputed_tokens),
     ("failed_steps", "Passes that failed.", lambda lane: lane.counters.failed_steps),
     ("evicted_blocks", "Blocks of keys and values forgotten to make room.", lambda lane: lane.cache.evicted),
 )

@@ -1,9 +1,11 @@
-"""Which beginnings of texts have their keys and values in memory: a tree of blocks.
+"""Which beginnings of texts have their keys and values in memory: a tree of rows of blocks.
 
-A block's keys and values depend on its own tokens and on everything before them, so a block is known by its parent
-and its tokens, compared token by token: no hash, no collision. A running sequence holds the blocks on its path; those
-that nobody holds stay until room is needed, then the one unused for longest goes, descendants always before their
-ancestors. A salt gives callers who must not learn from each other's timing a tree of their own.
+A row's keys and values depend on its own tokens and on everything before them, so a row is known by its parent
+and its tokens, compared token by token: no hash, no collision. A running sequence holds the rows on its path; those
+that nobody holds stay until room is needed, then what was unused for longest goes, descendants always before their
+ancestors. What chunked layers have of a row is held and forgotten apart: a text that has passed a border needs it no
+more, and goes on needing the rest. A salt gives callers who must not learn from each other's timing a tree of their
+own.
 """
 
 from __future__ import annotations
@@ -12,28 +14,34 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 from engine.errors import EngineError
 
+Blocks: TypeAlias = tuple[int, ...]
 LOOKED_AT = 16
-"""Blocks that are compared, newest first, when one that begins like the text is looked for."""
+"""Rows that are compared, newest first, when one that begins like the text is looked for."""
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One block of tokens behind its parent. The root of a tree has no block."""
+    """One row of tokens behind its parent. The root of a tree has no blocks."""
 
     tokens: tuple[int, ...] = field(repr=False)
-    block: int
+    full: tuple[int, ...]
+    """Its blocks of full layers."""
+    chunked: tuple[int, ...] | None
+    """Its blocks of chunked layers; None: forgotten. Empty for a model without such layers."""
     parent: Node | None = field(repr=False)
     holders: int = 0
+    chunked_holders: int = 0
     children: dict[int, dict[tuple[int, ...], Node]] = field(default_factory=dict, repr=False)
     """By first token, then by all tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The longest known beginning of a text: whole blocks, and maybe the first `count` tokens of one more."""
+    """The longest known beginning of a text: whole rows, and maybe the first `count` tokens of one more."""
 
     path: tuple[Node, ...]
     tail: Node | None = None
@@ -47,16 +55,19 @@ class PrefixTree:
         self._size = block_size
         self._roots: dict[str, Node] = {}
         self._salts: dict[int, str] = {}
-        self._unheld: OrderedDict[int, Node] = OrderedDict()
+        self._unheld: OrderedDict[tuple[int, bool], Node] = OrderedDict()
+        """What could be given up, by node and whether it is its chunked part."""
+        self.unheld = 0
+        """Blocks that could be given up now."""
 
     @property
-    def unheld(self) -> int:
-        """Blocks that could be given up now."""
-        return len(self._unheld)
+    def is_all_held(self) -> bool:
+        """Whether there is nothing to forget."""
+        return not self._unheld
 
     def root(self, salt: str) -> Node:
         if salt not in self._roots:
-            root = self._roots[salt] = Node((), -1, None)
+            root = self._roots[salt] = Node((), (), (), None)
             self._salts[id(root)] = salt
         return self._roots[salt]
 
@@ -76,21 +87,34 @@ class PrefixTree:
         tail, count = _most_alike(node, rest)
         return Match(tuple(path), tail, count)
 
-    def insert(self, parent: Node, tokens: tuple[int, ...], block: int) -> Node:
-        """The node for these tokens: a new one with this block, or the one that is there, with its own."""
+    def insert(self, parent: Node, tokens: tuple[int, ...], full: Blocks, chunked: Blocks | None) -> Node:
+        """The node for these tokens: a new one with these blocks, or the one that is there, with its own.
+
+        One that has lost its chunked part takes the one that is offered.
+        """
         alike = parent.children.setdefault(tokens[0], {})
         if tokens not in alike:
-            alike[tokens] = node = Node(tokens, block, parent)
-            self._unheld[id(node)] = node
-        return alike[tokens]
+            alike[tokens] = node = Node(tokens, full, None, parent)
+            self._spare(node, False, full)
+        node = alike[tokens]
+        if node.chunked is None and chunked is not None:
+            node.chunked = chunked
+            if chunked:
+                self._spare(node, True, chunked)
+        return node
 
     def knows(self, parent: Node, tokens: tuple[int, ...]) -> bool:
         """Whether some block behind `parent` begins with these tokens."""
         return _most_alike(parent, tokens)[1] == len(tokens)
 
     def hold(self, node: Node) -> None:
-        self._unheld.pop(id(node), None)
+        self._keep(node, False)
         node.holders += 1
+
+    def hold_chunked(self, node: Node) -> None:
+        """Only by who holds the node."""
+        self._keep(node, True)
+        node.chunked_holders += 1
 
     def let_go(self, node: Node) -> None:
         """Call for descendants before ancestors: the order of these calls is the order of eviction."""
@@ -98,23 +122,46 @@ class PrefixTree:
             raise EngineError("a block was let go that nobody holds")
         node.holders -= 1
         if not node.holders:
-            self._unheld[id(node)] = node
+            self._spare(node, False, node.full)
 
-    def evict(self) -> int:
-        """Forget what was unused for longest; its block."""
-        _, node = self._unheld.popitem(last=False)
+    def let_go_chunked(self, node: Node) -> None:
+        """Before the node itself is let go."""
+        if node.chunked_holders < 1 or node.chunked is None:
+            raise EngineError("a block was let go that nobody holds")
+        node.chunked_holders -= 1
+        if not node.chunked_holders:
+            self._spare(node, True, node.chunked)
+
+    def evict(self) -> Blocks:
+        """Forget what was unused for longest; its blocks."""
+        (_, is_chunked), node = self._unheld.popitem(last=False)
+        chunked = node.chunked or ()
+        if is_chunked:
+            self.unheld -= len(chunked)
+            node.chunked = None
+            return chunked
+        self.unheld -= len(node.full)
         if node.children or node.parent is None:
             raise EngineError("a block is evicted that others build on")
+        self._keep(node, True)
         alike = node.parent.children[node.tokens[0]]
         del alike[node.tokens]
         if not alike:
             del node.parent.children[node.tokens[0]]
-        self._forget_empty_roots(node.parent)
-        return node.block
+        self.forget_if_empty(node.parent)
+        return (*node.full, *chunked)
 
-    def _forget_empty_roots(self, parent: Node) -> None:
+    def _spare(self, node: Node, is_chunked: bool, blocks: Blocks) -> None:
+        self._unheld[id(node), is_chunked] = node
+        self.unheld += len(blocks)
+
+    def _keep(self, node: Node, is_chunked: bool) -> None:
+        if self._unheld.pop((id(node), is_chunked), None) is not None:
+            self.unheld -= len((node.chunked or ()) if is_chunked else node.full)
+
+    def forget_if_empty(self, parent: Node) -> None:
         """A caller may invent salts without end; an empty tree is not worth remembering."""
-        if parent.parent is None and not parent.children and not parent.holders:
+        if id(parent) in self._salts and not parent.children and not parent.holders:
             del self._roots[self._salts.pop(id(parent))]
 
 

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from engine.adapters import Adapter
-from engine.kv_cache import Slot
+from engine.memory import enough_memory
 from engine.model.attention import Piece
 from engine.model.decoder import forward
 from engine.model.low_rank import AdaptedLayer
 from engine.model.rope import frequencies
 from engine.shape import ModelConfig
+from engine.slot import Slot
 from engine.vision.features import Features
 from engine.vision.prompt import Placed, as_tokens
 from engine.weights import Weights
@@ -43,7 +44,10 @@ class Runner(Protocol):
     """The model as the scheduler sees it."""
 
     def step(self, runs: Sequence[Run]) -> Tensor:
-        """Logits [s, v] in fp32, one row for each that is wanted, in the order of the runs."""
+        """Logits [s, v] in fp32, one row for each that is wanted, in the order of the runs.
+
+        MemoryExhausted: nothing was advanced, and fewer runs may fit.
+        """
 
 
 class ModelRunner:
@@ -65,7 +69,7 @@ class ModelRunner:
         ids_t = torch.tensor(as_tokens([token for run in laid for token in run.ids]))
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
         wanted_s = torch.tensor(wanted, dtype=torch.long)
-        with torch.inference_mode():
+        with torch.inference_mode(), enough_memory("there was not enough memory for this step"):
             logits = forward(
                 self._config,
                 self._weights,

@@ -15,9 +15,9 @@ from torch import Tensor
 from engine.constraint import Follower
 from engine.errors import BadRequest, RequestError
 from engine.events import Drawn, Event, Finished, GenerateRequest, Grown, Reason
-from engine.kv_cache import Slot
 from engine.output import Decodes, Detokeniser, StopStrings
 from engine.sampler import Sampler
+from engine.slot import Slot
 
 
 class Sequence:
@@ -47,32 +47,27 @@ class Sequence:
         self.ids = list(request.prompt)
         """Prompt and answer so far; the last one drawn has not gone through the model yet."""
         self.computed = 0
-        """Tokens that went through the model."""
-
-    @property
-    def is_prefilling(self) -> bool:
-        return not self._generated
+        """Tokens that went through the model for this answer, each counted once."""
 
     @property
     def first_wanted(self) -> int:
         """The first token after which logits are wanted: what lies before it may be taken over from others."""
-        return 0 if self.request.scores_prompt else len(self.request.prompt) - 1
+        is_scoring = self.request.scores_prompt and len(self._scored) < len(self.request.prompt)
+        return len(self._scored) - 1 if is_scoring else len(self.ids) - 1
 
     @property
     def _generated(self) -> int:
         return len(self.ids) - len(self.request.prompt)
 
     def next_ids(self, budget: int) -> ListOf[int]:
-        """Tokens to run now: the last one drawn, or as much of the prompt as the budget allows."""
+        """Tokens to run now: the last one drawn, or as much as the budget allows of what is not there (any more)."""
         done = self.slot.filled if self.slot is not None else 0
         return self.ids[done : done + budget]
 
     def wanted(self, count: int) -> ListOf[int]:
         """After which of the next `count` tokens logits are wanted."""
         done = self.slot.filled if self.slot is not None else 0
-        if self.request.scores_prompt and self.is_prefilling:
-            return range(count)
-        return [count - 1] if done + count == len(self.ids) else []
+        return list(range(max(0, self.first_wanted - done), count))
 
     def take(self, logits_sv: Tensor) -> None:
         """The logits that were wanted."""

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from engine.blocks import Pages
-from engine.kv_cache import Slot
+from engine.kv_layout import Home
 from engine.model.causal import causal
-
-Places: TypeAlias = slice | Tensor
-"""Where positions lie: in a row, or one by one."""
+from engine.pages import Pages, Places
+from engine.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What attention of one kind of layer does in one step."""
+    """What attention does in one step, in layers that lie in the same blocks."""
 
     pages: Pages
     writes_t: Tensor
@@ -56,17 +53,38 @@ class Plan:
     spans: tuple[Span, ...]
 
 
-def plan(pieces: Sequence[Piece], chunk: int | None) -> Plan:
-    """ValueError when a piece would write outside its slot."""
-    if any(piece.end > piece.slot.size for piece in pieces):
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer's part of a plan."""
+
+    plan: Plan
+    row: int
+    """Which layer of a block."""
+
+
+def plans(pieces: Sequence[Piece]) -> list[Layer]:
+    """For every layer. ValueError when a piece would write where its slot has no room."""
+    if any(piece.end > piece.slot.room for piece in pieces):
         raise ValueError("a piece is longer than its slot")
-    writes_t = torch.cat([piece.slot.places_p[piece.start : piece.end] for piece in pieces])
-    spans = [
-        _span(piece, start, end, first)
-        for piece in pieces
-        for start, end, first in spans_of(piece.start, piece.end, chunk)
-    ]
-    return Plan(pieces[0].slot.pages, writes_t, tuple(spans))
+    layout = pieces[0].slot.pages.layout
+    made: dict[tuple[bool, int], Plan] = {}
+    for home in layout.homes:
+        if (home.is_chunked, home.unit) not in made:
+            made[home.is_chunked, home.unit] = _plan(pieces, home)
+    return [Layer(made[home.is_chunked, home.unit], home.row) for home in layout.homes]
+
+
+def _plan(pieces: Sequence[Piece], home: Home) -> Plan:
+    pages = pieces[0].slot.pages
+    chunk = pages.layout.chunk if home.is_chunked else None
+    writes, spans = [], []
+    for piece in pieces:
+        table = piece.slot.table(home.is_chunked)
+        writes.append(table.places(home.unit, piece.start, piece.end))
+        for start, end, first in spans_of(piece.start, piece.end, chunk):
+            rows = slice(piece.row + start - piece.start, piece.row + end - piece.start)
+            spans.append(Span(rows, table.seen(home.unit, first, end)))
+    return Plan(pages, torch.cat(writes), tuple(spans))
 
 
 def spans_of(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int, int]]:
@@ -81,23 +99,11 @@ def spans_of(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int
         start = stop
 
 
-def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, planned: Plan, layer: int) -> Tensor:
+def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, layer: Layer) -> Tensor:
     """Write the new keys and values, then attend. Rows come back in the order they came in."""
-    keys_kpd, values_kpd = planned.pages.keys_lkpd[layer], planned.pages.values_lkpd[layer]
-    keys_kpd[:, planned.writes_t] = k_tkd.transpose(0, 1)
-    values_kpd[:, planned.writes_t] = v_tkd.transpose(0, 1)
+    pages = layer.plan.pages
+    pages.write(layer.row, layer.plan.writes_t, k_tkd, v_tkd)
     out_thd = torch.empty_like(q_thd)
-    for span in planned.spans:
-        out_thd[span.rows] = causal(q_thd[span.rows], keys_kpd[:, span.seen], values_kpd[:, span.seen])
+    for span in layer.plan.spans:
+        out_thd[span.rows] = causal(q_thd[span.rows], *pages.read(layer.row, span.seen))
     return out_thd
-
-
-def _span(piece: Piece, start: int, end: int, first: int) -> Span:
-    rows = slice(piece.row + start - piece.start, piece.row + end - piece.start)
-    slot = piece.slot
-    if end <= slot.in_a_row:
-        begin = slot.table[0] * slot.block
-        seen: Places = slice(begin + first, begin + end)
-    else:
-        seen = slot.places_p[first:end]
-    return Span(rows, seen)

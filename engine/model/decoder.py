@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from engine.matrix import times
-from engine.model.attention import Piece, Plan, attend, plan
+from engine.model import attention
+from engine.model.attention import Piece, attend
 from engine.model.low_rank import UNCHANGED, Adapted, AdaptedLayer, Place
 from engine.model.moe import mlp, moe
 from engine.model.norm import rms_norm, unit_rms
@@ -44,13 +45,11 @@ def forward(
     for row, rows_nD in seen:
         x_tD[row : row + len(rows_nD)] = rows_nD
     angles_tr = angles(positions_t, frequencies_r)
-    plans = {chunk: plan(pieces, chunk) for chunk in {layer.chunk for layer in config.layers}}
+    planned = attention.plans(pieces)
     for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
         adapted = Adapted([(rows, layers[index]) for rows, layers in adapters]) if adapters else UNCHANGED
         normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
-        x_tD = x_tD + _attention(
-            config, layer, parameters, index, normed_tD, positions_t, angles_tr, plans[layer.chunk], adapted
-        )
+        x_tD = x_tD + _attention(config, layer, parameters, normed_tD, positions_t, angles_tr, planned[index], adapted)
         normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
         x_tD = x_tD + _feed_forward(config, parameters, normed_tD, adapted)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
@@ -61,11 +60,10 @@ def _attention(
     config: ModelConfig,
     layer: LayerConfig,
     parameters: Layer,
-    index: int,
     x_tD: Tensor,
     positions_t: Tensor,
     angles_tr: Tensor,
-    planned: Plan,
+    planned: attention.Layer,
     adapted: Adapted,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
@@ -86,7 +84,7 @@ def _attention(
         q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
     elif config.temperature_tuning:
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
-    out_thd = attend(q_thd, k_tkd, v_tkd, planned, index)
+    out_thd = attend(q_thd, k_tkd, v_tkd, planned)
     out_ti = out_thd.reshape(tokens, -1)
     return adapted.add(Place.OUT, times(out_ti, parameters.out), out_ti)
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from engine.config import read_config
-from engine.kv_cache import KvCache, Slot
+from engine.kv_cache import KvCache
 from engine.runner import ModelRunner, Run
 from engine.shape import ModelConfig
+from engine.slot import Slot
 from engine.weights import load_weights
 from tests.engine import tiny
 
@@ -94,8 +95,8 @@ class Pair:
 
 
 def reserved(cache: KvCache, positions: int) -> Slot:
-    """A slot of a cache that has room for it."""
-    slot = cache.reserve(positions)
+    """A slot of a cache that has room for it, to run over borders of chunks in one go."""
+    slot = cache.reserve(positions, keeps_all=True)
     assert slot is not None
     return slot
 

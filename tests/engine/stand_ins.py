@@ -33,7 +33,7 @@ def small_config(**changes: object) -> ModelConfig:
         "theta": 10_000.0,
         "rope_scaling": None,
         "tied_head": False,
-        "layers": (LayerConfig(uses_rope=True, chunk=16, is_moe=True),),
+        "layers": (LayerConfig(uses_rope=True, chunk=None, is_moe=True),),
         "prefix": "",
     }
     return ModelConfig(**{**values, **changes})  # type: ignore[arg-type]
@@ -46,12 +46,16 @@ class ScriptedRunner:
         self.fails_at, self.vocabulary = set(fails_at), vocabulary
         self.poisoned: set[int] = set()
         """Tokens after which the scores are no numbers."""
+        self.starved_at: set[int] = set()
+        """Steps for which there is not enough memory."""
         self.steps: list[list[tuple[int, ...]]] = []
 
     def step(self, runs: Sequence[Run]) -> Tensor:
         self.steps.append([tuple(run.ids) for run in runs])
         if len(self.steps) - 1 in self.fails_at:
             raise RuntimeError("the kernel fell over")
+        if len(self.steps) - 1 in self.starved_at:
+            raise MemoryExhausted("out_of_memory", "there was not enough memory for this step")
         wanted = [run.ids[at] for run in runs for at in run.wanted]
         for run in runs:
             run.slot.filled += len(run.ids)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.blocks import FreeBlocks, Pages
+from engine.blocks import FreeBlocks
 from engine.errors import EngineError
-from tests.engine.stand_ins import small_config
 
 
 def test_neighbours_come_from_the_lowest_place_that_has_enough() -> None:
@@ -46,15 +44,3 @@ def test_any_order_of_taking_and_giving_keeps_every_block_once(orders: list[int]
     for blocks in taken:
         free.give(blocks)
     assert free.take(12) == list(range(12))
-
-
-def test_pages_copy_positions_in_all_layers() -> None:
-    pages = Pages(small_config(), 8, torch.float32)
-    pages.keys_lkpd.zero_()
-    pages.values_lkpd.zero_()
-    pages.keys_lkpd[:, :, 1:3] = 7.0
-    pages.values_lkpd[:, :, 1:3] = 5.0
-    pages.copy(1, 5, 2)
-
-    assert pages.keys_lkpd[0, 0, :, 0].tolist() == [0, 7, 7, 0, 0, 7, 7, 0]
-    assert pages.values_lkpd[0, 0, :, 0].tolist() == [0, 5, 5, 0, 0, 5, 5, 0]

@@ -38,11 +38,17 @@ def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> No
     tiny.llama4(tmp_path)
     per_position = 2 * 4 * 2 * 8 * 4
 
-    assert load_generator(tmp_path, Options(kv_bytes=per_position * 100)).lane.max_model_len == 96
+    # Two rows of 16 positions in all layers: the full layer gets five, because the chunked ones stay with one.
+    for kept_as, size in (("auto", 1), ("int8", (8 + 2) / (4 * 8))):
+        kv_bytes = int(per_position * 32 * size)
+        assert load_generator(tmp_path, Options(kv_bytes=kv_bytes, kv_precision=kept_as)).lane.max_model_len == 80
     assert capacity_for(small_config(), 16 * 16) == 16
     assert capacity_for(small_config(), 16 * 16, torch.bfloat16) == 32
+    assert capacity_for(small_config(), 16 * 16, torch.float32, "int8") == 32
     with pytest.raises(ModelRefused):
         capacity_for(small_config(), 16 * 16 - 1)
+    with pytest.raises(ModelRefused):
+        Options(kv_precision="int4")
 
 
 def test_without_a_stated_size_the_usual_length_fits_whatever_a_position_needs() -> None:

@@ -12,7 +12,7 @@ def grown(tree: PrefixTree, *blocks: tuple[int, ...], first: int = 0, salt: str 
     """A path of blocks, let go."""
     path = [tree.root(salt)]
     for at, tokens in enumerate(blocks):
-        path.append(tree.insert(path[-1], tokens, first + at))
+        path.append(tree.insert(path[-1], tokens, (first + at,), ()))
         tree.hold(path[-1])
     for node in reversed(path[1:]):
         tree.let_go(node)
@@ -47,7 +47,7 @@ def test_the_same_tokens_behind_another_parent_are_another_block() -> None:
 def test_what_is_there_is_not_replaced() -> None:
     tree = PrefixTree(2)
     (node,) = grown(tree, (1, 2))
-    assert tree.insert(tree.root(""), (1, 2), 9) is node
+    assert tree.insert(tree.root(""), (1, 2), (9,), ()) is node
     assert tree.knows(tree.root(""), (1,))
     assert not tree.knows(tree.root(""), (2,))
 
@@ -58,7 +58,7 @@ def test_leaves_are_forgotten_before_what_they_build_on_and_the_used_last() -> N
     grown(tree, (1, 2), (5, 6), first=4)
     grown(tree, (8, 8), first=6)
 
-    assert [tree.evict() for _ in range(4)] == [1, 5, 0, 6]
+    assert [tree.evict() for _ in range(4)] == [(1,), (5,), (0,), (6,)]
     assert tree.unheld == 0
 
 
@@ -67,7 +67,7 @@ def test_what_is_held_is_not_offered_for_eviction() -> None:
     first, second = grown(tree, (1, 2), (3, 4))
     tree.hold(first)
     assert tree.unheld == 1
-    assert tree.evict() == second.block
+    assert tree.evict() == second.full
     assert tree.unheld == 0
     tree.let_go(first)
     with pytest.raises(EngineError):

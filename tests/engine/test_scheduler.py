@@ -11,7 +11,9 @@ from engine.events import Finished, GenerateRequest, Reason, Sampling
 from engine.kv_cache import KvCache
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
+from engine.unit import MAX_YIELDS, PATIENCE
 from tests.engine.stand_ins import Heard, LetterTokenizer, ScriptedRunner, small_config
+from tests.engine.test_kv_layout import mixed
 
 
 class Bench:
@@ -21,9 +23,11 @@ class Bench:
         self.runner = ScriptedRunner(fails_at)
         self.lane = GenerateLane(self.runner, KvCache(small_config(), capacity, block=1), 600, **limits)
 
-    def add(self, *prompt: int, max_tokens: int = 3, deadline: float = 1e9) -> tuple[Sequence, Heard]:
+    def add(
+        self, *prompt: int, max_tokens: int = 3, deadline: float = 1e9, priority: int = 0
+    ) -> tuple[Sequence, Heard]:
         heard = Heard()
-        request = GenerateRequest(prompt or (0,), max_tokens, deadline, Sampling(temperature=0))
+        request = GenerateRequest(prompt or (0,), max_tokens, deadline, Sampling(temperature=0), priority=priority)
         sequence = Sequence(request, LetterTokenizer(), frozenset({25}), heard)
         self.lane.add([sequence])
         return sequence, heard
@@ -80,20 +84,16 @@ def test_what_can_never_fit_is_refused_at_once() -> None:
     bench.drain()
 
 
-def test_what_does_not_fit_now_waits_its_turn() -> None:
+def test_a_prompt_that_does_not_fit_now_waits_its_turn() -> None:
     bench = Bench(capacity=12)
-    _, first = bench.add(1, max_tokens=10)
-    _, second = bench.add(2, max_tokens=10)
+    _, first = bench.add(*[1] * 10, max_tokens=2)
+    _, second = bench.add(*[2] * 10, max_tokens=2)
     _, small = bench.add(3, max_tokens=2)
     bench.step()
     assert len(bench.runner.steps[0]) == 1
     bench.drain()
 
-    assert [heard.end for heard in (first, second, small)] == [
-        Finished(Reason.LENGTH, 10),
-        Finished(Reason.LENGTH, 10),
-        Finished(Reason.LENGTH, 2),
-    ]
+    assert [heard.end for heard in (first, second, small)] == [Finished(Reason.LENGTH, 2)] * 3
 
 
 def test_a_full_queue_refuses_and_takes_none_of_a_group() -> None:
@@ -176,22 +176,113 @@ def test_what_is_not_finite_fails_its_own_sequence_and_is_not_kept() -> None:
     assert bench.lane.cache.known([5, 6, 7], 3) == 0
 
 
+@pytest.mark.parametrize("size", [40, 13])
+def test_answers_that_outgrow_the_room_yield_and_say_the_same(size: int) -> None:
+    """With room for all at once, or for little more than one: every text is whole and told once."""
+    bench = Bench(capacity=size)
+    heard = [bench.add(at, at + 1, max_tokens=10)[1] for at in range(3)]
+    bench.drain()
+
+    assert [one.text for one in heard] == ["cdefghijkl", "defghijklm", "efghijklmn"]
+    assert [one.end for one in heard] == [Finished(Reason.LENGTH, 10)] * 3
+    assert all(isinstance(one.end, Finished) and one.end.computed == 11 for one in heard)
+    assert (bench.lane.counters.preempted > 0) == (size == 13)
+
+
+def test_the_youngest_yields_first_and_the_oldest_never() -> None:
+    bench = Bench(capacity=13)
+    for at in range(3):
+        bench.add(at, max_tokens=10)
+    ended = []
+    while bench.step():
+        ended += [list(ids) for ids in bench.runner.steps[-1] if ids]
+    firsts = [next(at for at, ids in enumerate(ended) if ids == [number + 9]) for number in range(3)]
+    assert firsts == sorted(firsts)
+    assert bench.lane.counters.recomputed_tokens >= 0
+    bench.drain()
+
+
+def test_a_higher_class_takes_the_room_of_a_lower_one() -> None:
+    bench = Bench(capacity=20, max_running=2)
+    _, chat = bench.add(0, max_tokens=18, priority=1)
+    _, other = bench.add(5, max_tokens=2, priority=1)
+    bench.step()
+    _, guard = bench.add(*[3] * 14, max_tokens=1, priority=0)
+    bench.step()
+    bench.step()
+
+    assert guard.end == Finished(Reason.LENGTH, 1)
+    assert bench.lane.counters.preempted >= 1
+    bench.drain()
+    assert chat.text == "bcdefghijklmnopqrs"
+    assert other.end == Finished(Reason.LENGTH, 2)
+
+
+def test_nobody_yields_for_ever_to_those_above() -> None:
+    """A stream of small requests of a higher class, each of which could take the place of the answer."""
+    bench = Bench(capacity=100, max_running=1)
+    sequence, chat = bench.add(0, max_tokens=20, priority=1)
+    for _ in range(300):
+        if bench.lane.waiting < 2:
+            bench.add(7, max_tokens=1, priority=0)
+        bench.step()
+        if sequence.ended:
+            break
+    assert chat.end == Finished(Reason.LENGTH, 20)
+    assert bench.lane.counters.preempted <= MAX_YIELDS
+    assert bench.lane.counters.steps < PATIENCE + 20 + 10
+    bench.drain()
+
+
+def test_who_yielded_once_does_not_yield_again_to_its_equals() -> None:
+    bench = Bench(capacity=24)
+    bench.add(0, max_tokens=20)
+    bench.add(1, max_tokens=12)
+    for _ in range(14):
+        bench.step()
+    bench.add(2, max_tokens=3)
+    bench.drain()
+    assert bench.lane.counters.preempted <= 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
+def test_each_yields_a_bounded_number_of_times_and_all_are_answered(data: st.DataObject) -> None:
+    bench = Bench(capacity=data.draw(st.integers(16, 40)), max_running=data.draw(st.integers(1, 5)))
+    heard, classes = [], data.draw(st.sampled_from(((0,), (0, 1))))
+    for _ in range(data.draw(st.integers(1, 12))):
+        length, priority = data.draw(st.integers(1, 6)), data.draw(st.sampled_from(classes))
+        first = data.draw(st.integers(0, 3))
+        asked = bench.add(*[first] * length, max_tokens=data.draw(st.integers(1, 10)), priority=priority)
+        heard.append((first, asked[0].request.max_tokens, asked[1]))
+        if data.draw(st.booleans()):
+            bench.step()
+    bench.drain()
+
+    for first, count, one in heard:
+        assert one.end == Finished(Reason.LENGTH, count)
+        assert one.text == "".join(chr(97 + first + at) for at in range(1, count + 1))
+    assert bench.lane.counters.preempted <= len(heard) * (1 if len(classes) == 1 else MAX_YIELDS)
+
+
+KINDS = {"full": (1, 0), "hybrid": (1, 3), "chunked": (0, 2)}
+
+
+@settings(max_examples=90, deadline=None)
+@given(data=st.data())
 def test_every_block_comes_back_whichever_way_a_sequence_leaves(data: st.DataObject) -> None:
-    """Answered, cancelled, too late, failed, closed: afterwards no block is held, and all of them can be had again."""
-    lane = GenerateLane(
-        ScriptedRunner(fails_at=data.draw(st.sets(st.integers(0, 20), max_size=4))),
-        KvCache(small_config(), 48, block=4),
-        600,
-        max_running=3,
-        step_tokens=6,
-    )
+    """Answered, cancelled, late, failed, out of memory, no numbers, yielded, closed: afterwards no block is held."""
+    config = mixed(*KINDS[data.draw(st.sampled_from(sorted(KINDS)))], chunk=8, max_positions=600)
+    runner = ScriptedRunner(data.draw(st.sets(st.integers(0, 20), max_size=4)))
+    runner.starved_at, runner.poisoned = data.draw(st.sets(st.integers(0, 20), max_size=4)), {4}
+    cache = KvCache(config, 48, block=4)
+    lane = GenerateLane(runner, cache, 600, max_running=3, step_tokens=6)
     told: list[tuple[Sequence, Heard]] = []
     for now in range(data.draw(st.integers(1, 20))):
         if data.draw(st.booleans()):
             prompt = (1,) * data.draw(st.integers(1, 12)) + (data.draw(st.integers(2, 4)),)
-            request = GenerateRequest(prompt, data.draw(st.integers(1, 4)), now + data.draw(st.sampled_from((2.5, 99))))
+            deadline, priority = now + data.draw(st.sampled_from((2.5, 99))), data.draw(st.integers(0, 1))
+            request = GenerateRequest(prompt, data.draw(st.integers(1, 24)), deadline, priority=priority)
             told.append((Sequence(request, LetterTokenizer(), frozenset({25}), heard := Heard()), heard))
             lane.add([told[-1][0]])
         if told and data.draw(st.booleans()):
@@ -201,14 +292,17 @@ def test_every_block_comes_back_whichever_way_a_sequence_leaves(data: st.DataObj
                 work.run()
             except RuntimeError:
                 work.fail(StepFailed("step_failed", "x"))
-        assert lane.cache.held <= lane.cache.blocks
+        assert cache.held <= cache.blocks
     lane.close(Unavailable("draining", "x"))
 
-    assert (lane.pending, lane.reserved, lane.cache.held) == (0, 0, 0)
+    assert (lane.pending, lane.reserved, cache.held) == (0, 0, 0)
     assert all(sequence.cancelled or heard.end for sequence, heard in told)
-    whole = lane.cache.reserve(48)
+    cache.forget()
+    assert cache.kept == 0
+    whole = cache.reserve(48, keeps_all=True)
     assert whole is not None
-    assert sorted(whole.table) == list(range(12))
+    found = [block for row in (*whole.full.rows, *whole.chunked.rows) for block in row]
+    assert sorted(found) == list(range(cache.blocks))
 
 
 def test_a_beginning_that_another_is_computing_is_waited_for_and_others_go_ahead() -> None:

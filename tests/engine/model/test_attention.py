@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.kv_cache import KvCache
-from engine.model.attention import Piece, attend, plan, spans_of
+from engine.model.attention import Piece, attend, plans, spans_of
+from engine.shape import LayerConfig
 from tests.engine.model_cases import reserved
 from tests.engine.stand_ins import small_config
 
@@ -44,8 +45,9 @@ def scattered(cache: KvCache) -> None:
 
 def test_two_sequences_in_pieces_attend_as_by_definition() -> None:
     torch.manual_seed(0)
-    config = small_config(heads=4, kv_heads=2, head_dim=8)
     for chunk in (None, 4):
+        layers = (LayerConfig(uses_rope=True, chunk=chunk, is_moe=True),)
+        config = small_config(heads=4, kv_heads=2, head_dim=8, layers=layers)
         cache = KvCache(config, 100, block=4)
         scattered(cache)
         data = [[torch.randn(11, heads, 8) for heads in (4, 2, 2)] for _ in range(2)]
@@ -54,7 +56,7 @@ def test_two_sequences_in_pieces_attend_as_by_definition() -> None:
         for begin, end in ((0, 3), (3, 9), (9, 10), (10, 11)):
             packed = [torch.cat([data[s][part][begin:end] for s in (0, 1)]) for part in range(3)]
             pieces = [Piece(slots[s], s * (end - begin), begin, end - begin) for s in (0, 1)]
-            rows = attend(*packed, plan(pieces, chunk), layer=0).split(end - begin)  # type: ignore[arg-type]
+            rows = attend(*packed, plans(pieces)[0]).split(end - begin)  # type: ignore[arg-type]
             for s in (0, 1):
                 found[s].append(rows[s])
         for s in (0, 1):

@@ -73,7 +73,7 @@ def test_without_a_chunk_size_the_first_token_is_seen_from_beyond_8192(tmp_path:
 
     def last(ids: list[int], chunk: int | None) -> torch.Tensor:
         layers = tuple(replace(layer, chunk=chunk) for layer in pair.config.layers[:1])
-        config = replace(pair.config, layers=layers)
+        config = replace(pair.config, layers=layers, max_positions=10_000)
         weights = replace(pair.weights, layers=pair.weights.layers[:1])
         slot = reserved(KvCache(config, len(ids) + 16), len(ids))
         runner = ModelRunner(config, weights)

@@ -1,0 +1,95 @@
+"""The memory of keys and values: all blocks of one model, as they are or in eight bits.
+
+In eight bits each head of each position has a scale of its own, so what a position holds depends on nothing but
+itself: alone, in a batch or taken over, it is the same. Nothing is written before it is used, so memory is taken from
+the system as it fills.
+
+Shapes: l layers of one block, k key-value heads, p positions of the whole memory, d head dimension, t new positions.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from engine.kv_layout import Layout
+from engine.shape import ModelConfig
+
+Places: TypeAlias = slice | Tensor
+"""Where positions lie: in a row, or one by one."""
+SCALE_DTYPE = torch.bfloat16
+KV_PRECISIONS = ("auto", "int8")
+"""As the layers compute, or in eight bits."""
+_TINY = 1e-8
+
+
+class Pages:
+    """As they are computed."""
+
+    def __init__(self, config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype) -> None:
+        self.layout = layout
+        shape = (layout.depth, config.kv_heads, blocks * layout.block, config.head_dim)
+        self.keys_lkpd, self.values_lkpd = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
+
+    def write(self, row: int, places: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> None:
+        self.keys_lkpd[row][:, places] = k_tkd.transpose(0, 1)
+        self.values_lkpd[row][:, places] = v_tkd.transpose(0, 1)
+
+    def read(self, row: int, seen: Places) -> tuple[Tensor, Tensor]:
+        """Keys and values, each [k, p, d]; a view where positions lie in a row."""
+        return self.keys_lkpd[row][:, seen], self.values_lkpd[row][:, seen]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """`count` positions from one place to another, in all layers."""
+        for pool in self._pools():
+            pool[:, :, target : target + count] = pool[:, :, source : source + count]
+
+    def _pools(self) -> tuple[Tensor, ...]:
+        return self.keys_lkpd, self.values_lkpd
+
+
+class Int8Pages(Pages):
+    """Rounded to nearest, the largest of a head's numbers at 127."""
+
+    def __init__(self, config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype) -> None:
+        super().__init__(config, layout, blocks, torch.int8)
+        self._dtype = dtype
+        shape = (2, layout.depth, config.kv_heads, blocks * layout.block)
+        self.key_scales_lkp, self.value_scales_lkp = torch.empty(shape, dtype=SCALE_DTYPE)
+
+    def write(self, row: int, places: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> None:
+        parts = ((k_tkd, self.keys_lkpd, self.key_scales_lkp), (v_tkd, self.values_lkpd, self.value_scales_lkp))
+        for new_tkd, pool_lkpd, scales_lkp in parts:
+            wide_ktd = new_tkd.transpose(0, 1).float()
+            scale_kt = (wide_ktd.abs().amax(dim=-1) / 127).clamp_min(_TINY).to(SCALE_DTYPE)
+            # A scale that was rounded down cuts the largest number by less than half a step.
+            steps_ktd = (wide_ktd / scale_kt.float()[..., None]).round_().clamp_(-127, 127)
+            # What is no number must not become one: the scale carries it.
+            pool_lkpd[row][:, places] = steps_ktd.nan_to_num_(0.0).to(torch.int8)
+            scales_lkp[row][:, places] = scale_kt
+
+    def read(self, row: int, seen: Places) -> tuple[Tensor, Tensor]:
+        keys, values = self.keys_lkpd[row][:, seen], self.values_lkpd[row][:, seen]
+        return self._wide(keys, self.key_scales_lkp[row][:, seen]), self._wide(
+            values, self.value_scales_lkp[row][:, seen]
+        )
+
+    def _wide(self, steps_kpd: Tensor, scale_kp: Tensor) -> Tensor:
+        return steps_kpd.to(self._dtype) * scale_kp[..., None].to(self._dtype)
+
+    def _pools(self) -> tuple[Tensor, ...]:
+        # As four dimensions like the others.
+        return (*super()._pools(), self.key_scales_lkp[..., None], self.value_scales_lkp[..., None])
+
+
+def pages_of(config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype, kept_as: str) -> Pages:
+    """`dtype` is what the layers compute in."""
+    return (Int8Pages if kept_as == "int8" else Pages)(config, layout, blocks, dtype)
+
+
+def block_bytes(config: ModelConfig, layout: Layout, dtype: torch.dtype, kept_as: str) -> int:
+    """What one block takes."""
+    each = config.head_dim + SCALE_DTYPE.itemsize if kept_as == "int8" else config.head_dim * dtype.itemsize
+    return 2 * layout.depth * config.kv_heads * layout.block * each

@@ -1,0 +1,80 @@
+"""One pass of the model for some sequences, and one token for those whose prompt is through.
+
+A pass that does not fit into memory is tried again in halves, so that only a sequence that does not fit alone is lost.
+Any other failure takes all sequences of the pass: what it did to them is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as ListOf
+from typing import Protocol, TypeAlias
+
+from torch import Tensor
+
+from engine.counters import Counters
+from engine.errors import MemoryExhausted, RequestError
+from engine.runner import Run, Runner
+from engine.unit import Ticket
+
+Chosen: TypeAlias = ListOf[tuple[Ticket, Run]]
+
+
+class Keeper(Protocol):
+    """The lane that a step belongs to."""
+
+    counters: Counters
+
+    def computed(self, ticket: Ticket) -> None:
+        """A step went well for this one."""
+
+    def leave(self, ticket: Ticket, keeps: bool = True) -> None:
+        """Take its room back; `keeps` what it computed, for others."""
+
+
+class GenerateStep:
+    """Work of a lane."""
+
+    def __init__(self, lane: Keeper, runner: Runner, chosen: Chosen) -> None:
+        self._lane, self._runner, self._chosen = lane, runner, chosen
+
+    def run(self) -> None:
+        self._run(self._chosen)
+
+    def fail(self, error: RequestError) -> None:
+        self._lane.counters.failed_steps += 1
+        for ticket, _ in self._chosen:
+            if ticket.unit.slot is not None:
+                self._lose(ticket, error)
+
+    def _run(self, chosen: Chosen) -> None:
+        try:
+            logits_sv = self._runner.step([run for _, run in chosen])
+        except MemoryExhausted as exc:
+            self._run_less(chosen, exc)
+            return
+        self._lane.counters.stepped(sum(len(run.ids) for _, run in chosen))
+        for (ticket, run), rows_sv in zip(chosen, _by_run(logits_sv, chosen), strict=True):
+            self._lane.counters.recomputed_tokens += len(run.ids) - ticket.advanced()
+            ticket.unit.take(rows_sv)
+            self._lane.computed(ticket)
+
+    def _run_less(self, chosen: Chosen, error: MemoryExhausted) -> None:
+        middle = len(chosen) // 2
+        if middle:
+            self._run(chosen[:middle])
+            self._run(chosen[middle:])
+        else:
+            self._lane.counters.failed_steps += 1
+            self._lose(chosen[0][0], error)
+
+    def _lose(self, ticket: Ticket, error: RequestError) -> None:
+        ticket.unit.fail(error)
+        self._lane.leave(ticket, keeps=False)
+
+
+def _by_run(logits_sv: Tensor, chosen: Chosen) -> ListOf[Tensor]:
+    rows, begin = [], 0
+    for _, run in chosen:
+        rows.append(logits_sv[begin : begin + len(run.wanted)])
+        begin += len(run.wanted)
+    return rows
