@@ -23,6 +23,8 @@ from gateway.bundles.errors import BundleError
 from gateway.bundles.gather import gathered
 from gateway.bundles.manifest import POLICY, Manifest
 from gateway.config import load_config
+from gateway.evaluate.errors import EvaluationError
+from gateway.evaluate.rules import evaluated
 from gateway.in_force_commands import add_in_force_commands
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, check_file, known_guards
 from gateway.rehearsal import failing
@@ -88,7 +90,7 @@ def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namesp
             problem = f"{exc.code}: {exc}"
         except AuditError as exc:
             problem = str(exc)
-        except FileErrors as exc:
+        except (FileErrors, EvaluationError) as exc:
             problem = str(exc)
         except OSError as exc:
             problem = f"`{exc.filename}`: {exc.strerror}"
@@ -110,6 +112,12 @@ def _sign(arguments: argparse.Namespace) -> int:
     if failed:
         print(f"{arguments.file}: {len(failed)} tests fail; see `gatehouse policy test`", file=sys.stderr)
         return PROBLEMS
+    outcomes, not_run = evaluated(checked.policy)
+    if any(one.problems for one in outcomes):
+        print(f"{arguments.file}: evaluations do not hold; see `gatehouse policy eval --no-models`", file=sys.stderr)
+        return PROBLEMS
+    if not_run:
+        print(f"{arguments.file}: {not_run} evaluations need a model and were not run", file=sys.stderr)
     signer = Signer(arguments.name, load_private(arguments.key))
     out = arguments.out or arguments.file.with_suffix(".bundle")
     bundle = _bundled(arguments, checked.policy, signer)

@@ -123,6 +123,10 @@ def _one(title: str, said: dict[str, Any]) -> list[str]:
         weaker = ", weaker than the one before" if bundle["weaker"] else ""
         lines.append(f"bundle {bundle['counter']}, signed by {', '.join(bundle['signers'])}{weaker}")
         lines.append(f"  {bundle['digest']}")
+        if "evals" in bundle:
+            evals = bundle["evals"]
+            left = f"; {evals['not_run']} not run, they need a model" if evals["not_run"] else ""
+            lines.append(f"  evaluations that hold: {evals['held']}{left}")
     return lines
 
 

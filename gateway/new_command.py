@@ -1,7 +1,7 @@
 """`gatehouse policy new`: a commented policy to begin with, under a name of one's own.
 
 Asks on a terminal for what the command line leaves open, and nothing when all is given. An existing file is never
-touched, and nothing is written that would not load: lists that the policy pins are written beside it.
+touched, and nothing is written that would not load: files that the policy pins are written beside it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run_new(args: argparse.Namespace, out: TextIO | None = None, ask: Ask | None
     except (EOFError, KeyboardInterrupt):
         return _complain("no answer")
     for path in lists:
-        print(f"{path}: written; a list that the policy pins", file=stream)
+        print(f"{path}: written; the policy pins it", file=stream)
     print(_told(args.file, policy), file=stream)
     return OK
 
@@ -71,7 +71,7 @@ def _lists(template: str, folder: Path) -> dict[Path, bytes]:
     found = {folder / file.name: file.read_bytes() for file in beside(template)}
     for path, data in found.items():
         if path.exists() and path.read_bytes() != data:
-            raise StartRefused(f"`{path}` is there already, with other words than the template's list")
+            raise StartRefused(f"`{path}` is there already, with another content than the template's file")
     return {path: data for path, data in found.items() if not path.exists()}
 
 

@@ -18,9 +18,10 @@ from gateway.audit_location import Locate
 from gateway.bundle_commands import add_bundle_commands
 from gateway.coverage_command import add_coverage, rehearsed
 from gateway.diff_command import add_diff
+from gateway.eval_command import add_eval
 from gateway.explain_command import add_explain
 from gateway.jsonstrict import Json
-from gateway.junit import Result, Suite, junit
+from gateway.junit import Result, Suite
 from gateway.lint_command import add_lint
 from gateway.new_command import add_new
 from gateway.policy_files import (
@@ -34,6 +35,7 @@ from gateway.policy_files import (
     known_guards,
     report_each,
     show,
+    write_junit,
 )
 from gateway.rehearsal import Rehearsed
 from gateway.replay_command import add_replay, replay_log
@@ -80,6 +82,7 @@ def add_policy_commands(
     add_schema(commands)
     add_lint(commands)
     add_coverage(commands)
+    add_eval(commands, quickstart)
     add_new(commands)
     add_bundle_commands(commands)
 
@@ -105,16 +108,7 @@ def run_test(args: argparse.Namespace, out: TextIO | None = None) -> int:
         return checked.status
 
     status = report_each(args, out, report, refused)
-    return max(status, _written(args.junit, suites, out or sys.stdout)) if args.junit and suites else status
-
-
-def _written(file: Path, suites: list[Suite], out: TextIO) -> int:
-    try:
-        file.write_bytes(junit(suites))
-    except OSError as exc:
-        print(f"{file}: cannot be written: {(exc.strerror or 'unknown').lower()}", file=out)
-        return UNREADABLE
-    return OK
+    return max(status, write_junit(args.junit, suites, out or sys.stdout)) if args.junit and suites else status
 
 
 def run_replay(args: argparse.Namespace, out: TextIO | None = None) -> int:

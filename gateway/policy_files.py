@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO, TypeAlias
 
 from gateway.guard_settings import facts, guards_in
 from gateway.jsonstrict import Json, dumps
+from gateway.junit import Suite, junit
 from policies.errors import FileErrors, PolicyErrors, PolicyProblem
 from policies.load import load_policy
 from policies.model import Policy
@@ -104,6 +105,16 @@ def report_each(
 def show(report: Report, args: argparse.Namespace, out: TextIO) -> None:
     """As the command was asked to."""
     print(dumps(report.as_json()).decode() if args.json else report.as_text(), file=out)
+
+
+def write_junit(file: Path, suites: Sequence[Suite], out: TextIO) -> int:
+    """The results as JUnit XML; a status."""
+    try:
+        file.write_bytes(junit(suites))
+    except OSError as exc:
+        print(f"{file}: cannot be written: {(exc.strerror or 'unknown').lower()}", file=out)
+        return UNREADABLE
+    return OK
 
 
 def add_config(command: argparse.ArgumentParser) -> None:

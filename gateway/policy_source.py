@@ -55,7 +55,10 @@ class Found:
             return {}
         bundle, signers = self.admitted.bundle, list[Json](self.admitted.signers)
         life: dict[str, Json] = {"digest": bundle.digest, "counter": bundle.manifest.counter, "signers": signers}
-        return {"bundle": life | {"weaker": self.admitted.is_weaker, "rollback": self.is_rollback}}
+        came: dict[str, Json] = {"weaker": self.admitted.is_weaker, "rollback": self.is_rollback}
+        held, not_run = self.admitted.evals_held, self.admitted.evals_not_run
+        evals: dict[str, Json] = {"evals": {"held": held, "not_run": not_run}} if held or not_run else {}
+        return {"bundle": life | came | evals}
 
     def approval_fields(self) -> dict[str, Json]:
         """What people signed, for the record that puts it in force; left out where it would fill the record."""

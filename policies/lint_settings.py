@@ -14,6 +14,7 @@ from guards.rules.secret_patterns import NAMED
 from guards.verdict import PPM, Part, Scope
 from policies.matchers import All, Any, AnyCategory, Matcher, Not, OnlyCategories, Score
 from policies.model import Action, DetectorSpec, Rule
+from policies.pinned import PinError
 from policies.remarks import Remarks
 from policies.replacements import TOKEN_PLACE, filled
 from policies.sheet import Sheet
@@ -70,6 +71,15 @@ def shadow_only(sheet: Sheet) -> Iterator[Remarks]:
         if name not in enforcing:
             told = f"detector `{name}` is asked by rules in shadow or rules that allow only"
             yield sheet.detector(name), told, "remember it when the trial is over"
+
+
+def corpus_changed(sheet: Sheet) -> Iterator[Remarks]:
+    """A policy loads without its corpora, so only here and in `policy eval` is a wrong one noticed."""
+    for entry in sheet.policy.evals:
+        try:
+            entry.data()
+        except PinError as exc:
+            yield entry.place, f"corpus `{entry.corpus.path}`: {exc}", "pin the file that is meant"
 
 
 # --- redactions ---
@@ -153,6 +163,7 @@ SETTING_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
     "extreme-threshold": extreme_threshold,
     "uncalibrated": uncalibrated,
     "shadow-only": shadow_only,
+    "corpus-changed": corpus_changed,
     "breaks-json": breaks_json,
     "found-again": found_again,
     "short-holdback": short_holdback,

@@ -17,6 +17,7 @@ from policies.cases import CaseReader
 from policies.collector import put_off
 from policies.compiled import digest_of, sha256_of
 from policies.errors import PolicyErrors, Problems
+from policies.evals import read_evals
 from policies.extending import check_tightened, extended, read_file, read_may_relax
 from policies.fields import (
     NO_TEXTS,
@@ -42,7 +43,7 @@ from policies.yaml_strict import Node, Scalar, Table, parse
 
 FORMAT = "policy/v1"
 _ABOUT = ("gatehouse", "name", "version", "owner", "regimes", "extends", "may_relax")
-_TOP = (*_ABOUT, "defaults", "claims", "detectors", "templates", "rules", "tests")
+_TOP = (*_ABOUT, "defaults", "claims", "detectors", "templates", "rules", "tests", "eval")
 _name = matching(r"[a-z][a-z0-9-]{0,63}", "a name of small letters, digits and `-`")
 _version = matching(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", "a version such as `2026.11.0`")
 _owner = matching(r"[^\x00-\x1f]{1,200}", "a text in one line")
@@ -105,6 +106,7 @@ def _read(
     # them would be reported as well.
     ids = frozenset(rule.id for rule in rules) if is_whole else frozenset[str]()
     cases = CaseReader(detectors, ids, claims, problems).read(top.node("tests"))
+    evals = read_evals(top.node("eval"), ids, claims, problems)
     policy = Policy(
         name=top.require("name", _name, ""),
         version=top.require("version", _version, ""),
@@ -115,6 +117,7 @@ def _read(
         detectors=MappingProxyType({name: one.spec for name, one in sorted(detectors.items()) if one}),
         rules=rules,
         cases=cases,
+        evals=evals,
         digest="",
         source_digest=sha256_of(data),
         file=file,

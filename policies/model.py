@@ -35,6 +35,7 @@ from policies.settings import Limits, StreamSpec
 
 if TYPE_CHECKING:
     from policies.cases import Case
+    from policies.evals import Eval
 
 __all__ = [
     "GUARD_UNAVAILABLE",
@@ -236,6 +237,8 @@ class Policy:
     """Rules and scopes about which a policy that extends this one may be milder."""
     audit: Keeping = field(default_factory=Keeping)
     """Whether the text of exchanges is kept."""
+    evals: tuple[Eval, ...] = field(default=(), repr=False)
+    """How well rules have to find what they are for; no part of what the policy means."""
     plans: Mapping[Scope, Plan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

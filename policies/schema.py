@@ -17,6 +17,7 @@ from guards.rules.size import MOST as MOST_TEXT
 from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.actions import DIALECTS
+from policies.evals import MOST as MOST_EVALS
 from policies.extending import PINNED
 from policies.fields import SIZE_UNITS
 from policies.keeping import ACK, CLASS_NAME, CONTENT, MOST_SINKS, PROGRESS
@@ -33,7 +34,7 @@ from policies.read_actions import (
 from policies.read_detectors import LANGUAGE, MAX_DETECTORS, NAME, detector_keys
 from policies.read_reviews import QUEUE
 from policies.read_rules import MAX_RULES, RULE_ID
-from policies.schema_cases import case_form, fake_form
+from policies.schema_cases import case_form, eval_form, fake_form
 from policies.schema_forms import (
     AMOUNT,
     DAY,
@@ -87,6 +88,7 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
                 },
                 "rules": {"type": "array", "minItems": 1, "maxItems": MAX_RULES, "items": ref("rule")},
                 "tests": {"type": "array", "items": ref("test")},
+                "eval": {"type": "array", "maxItems": MOST_EVALS, "items": ref("eval")},
             },
             ("gatehouse", "name", "version"),
         ),
@@ -99,6 +101,7 @@ def schema(known: Mapping[str, GuardFacts] = KNOWN_GUARDS) -> dict[str, Schema]:
             "asked": _asked(),
             "fake": fake_form(),
             "test": case_form(),
+            "eval": eval_form(),
             **{f"guard_{use}": _detector(use, guard) for use, guard in known.items()},
         },
     }

@@ -1,4 +1,4 @@
-"""The form of `tests:` in a policy file, as JSON Schema; policies/schema.py makes the rest."""
+"""The form of `tests:` and `eval:` in a policy file, as JSON Schema; policies/schema.py makes the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from guards.verdict import Scope
 from policies import vocabulary as words
 from policies.cases import ACTIONS as OUTCOMES
 from policies.cases import ROLES, STATES
+from policies.evals import BOUNDS
 from policies.keeping import CONTENT, MOST_SINKS
+from policies.pinned import FORM
 from policies.read_actions import CODE
 from policies.read_detectors import NAME
 from policies.read_rules import RULE_ID
@@ -51,6 +53,15 @@ def case_form() -> dict[str, Schema]:
         },
         ("name", "send", "expect"),
     )
+
+
+def eval_form() -> dict[str, Schema]:
+    """A claim of the site's own may stand beside what is listed."""
+    bounds: dict[str, Schema] = dict.fromkeys(BOUNDS, ref("share"))
+    said: dict[str, Schema] = {"corpus": matches(FORM), "rule": matches(RULE_ID), **bounds}
+    said |= dict.fromkeys(("tenant", "app", *words.CLAIMS), TEXT)
+    needed: list[Schema] = [{"required": [name]} for name in BOUNDS]
+    return keys(said, ("corpus", "rule")) | {"additionalProperties": TEXT, "anyOf": needed}
 
 
 def fake_form() -> dict[str, Schema]:

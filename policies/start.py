@@ -19,7 +19,7 @@ LIBRARY: Final = Path(__file__).parent / "library"
 FIRST_VERSION: Final = "1.0.0"
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9@._+-]*")
 """Text that YAML reads as itself."""
-_LISTED: Final = re.compile(r"(?m)^\s*list: ([\w.-]+)@sha256:")
+_PINNED: Final = re.compile(r"(?m)^[\s{-]*(?:list|corpus): ([\w.-]+)@sha256:")
 
 
 class StartRefused(Exception):
@@ -33,9 +33,9 @@ def templates() -> tuple[str, ...]:
 
 
 def beside(template: str) -> tuple[Path, ...]:
-    """The lists that a template names; they have to lie beside what is made from it."""
+    """The lists and corpora that a template pins; they have to lie beside what is made from it."""
     text = (LIBRARY / f"{template}.yaml").read_text(encoding="utf-8")
-    return tuple(LIBRARY / name for name in sorted(set(_LISTED.findall(text))))
+    return tuple(LIBRARY / name for name in sorted(set(_PINNED.findall(text))))
 
 
 def started(template: str, name: str, owner: str) -> tuple[str, Policy]:

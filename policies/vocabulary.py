@@ -90,7 +90,7 @@ KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(
 """By the name after `use:`."""
 
 LATER_GUARDS: Final[tuple[str, ...]] = ()
-LATER_TOP: Final = ("eval", "lists", "sinks")
+LATER_TOP: Final = ("lists", "sinks")
 LATER_DEFAULTS: Final = ("dialect",)
 LATER_LIMITS: Final = ("files", "timeout")
 LATER_DETECTOR: Final = (

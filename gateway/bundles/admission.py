@@ -14,6 +14,8 @@ from gateway.bundles.bundle import Bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
 from gateway.bundles.store import BundleStore
+from gateway.evaluate.errors import EvaluationError
+from gateway.evaluate.rules import evaluated
 from gateway.rehearsal import failing
 from policies.diff import diff
 from policies.errors import PolicyErrors
@@ -46,6 +48,10 @@ class Admitted:
     signers: tuple[str, ...]
     is_weaker: bool
     """Whether it is less strict than what was in force; False if nothing was."""
+    evals_held: int = 0
+    """Of the policy's evaluations, those that need no model; all of them hold."""
+    evals_not_run: int = 0
+    """Those that need one."""
 
 
 def check_life(bundle: Bundle, approval: Approval, now_s: float) -> tuple[str, ...]:
@@ -84,7 +90,21 @@ def admit(
     failed = failing(policy)
     if failed:
         raise BundleError("bundle_tests", f"{len(failed)} of {len(policy.cases)} tests of the policy fail")
-    return Admitted(bundle, policy, signers, is_weaker)
+    return Admitted(bundle, policy, signers, is_weaker, *_held(policy))
+
+
+def _held(policy: Policy) -> tuple[int, int]:
+    """(evaluations that hold, evaluations that need a model and were not run). Raises BundleError."""
+    try:
+        outcomes, not_run = evaluated(policy)
+    except EvaluationError as exc:
+        raise BundleError("bundle_eval", str(exc)) from exc
+    failed = [one for one in outcomes if one.problems]
+    if failed:
+        first = failed[0]
+        told = f"{len(failed)} of {len(outcomes)} evaluations of the policy do not hold; rule `{first.asked.rule}`"
+        raise BundleError("bundle_eval", f"{told} on `{first.asked.corpus.path}`: {'; '.join(first.problems)}")
+    return len(outcomes), not_run
 
 
 def _loaded(bundle: Bundle, store: BundleStore, known: Mapping[str, GuardFacts]) -> Policy:

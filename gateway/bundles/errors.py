@@ -12,6 +12,7 @@ class BundleError(Exception):
     bundle_older        its counter is not above that of a bundle that was in force
     bundle_invalid      the policy in it does not load here
     bundle_tests        a test in its policy fails
+    bundle_eval         a rule finds less, or more that it should not, than its policy says; or a corpus cannot be used
     bundle_unknown      no bundle of this digest was ever in force here
     trial_running       it was to be tried, and another one is
     trial_pointless     it was to be tried, and is in force, or would decide for nobody

@@ -1,4 +1,4 @@
-"""The files that belong to a policy: itself, what it extends, and the lists they pin; all lie in one folder.
+"""The files that belong to a policy: itself, what it extends, the lists they pin and its corpora, all in one folder.
 
 Whether it means anything is for its loading.
 """
@@ -21,6 +21,8 @@ def gathered(file: Path) -> dict[str, bytes]:
     data = file.read_bytes()
     contents = {POLICY: data}
     trees = [parse(data, str(file), Problems())]
+    for name in _corpora(trees[0]):
+        _add(contents, file, name)
     while trees:
         tree = trees.pop()
         for name in _lists(tree):
@@ -33,7 +35,7 @@ def gathered(file: Path) -> dict[str, bytes]:
 
 def _add(contents: dict[str, bytes], policy: Path, name: str) -> bytes:
     if name in (POLICY, policy.name):
-        raise BundleError("bundle_malformed", "a list or a parent of the policy has the policy's own name")
+        raise BundleError("bundle_malformed", "a list, corpus or parent of the policy has the policy's own name")
     contents[name] = (policy.parent / name).read_bytes()
     return contents[name]
 
@@ -44,6 +46,15 @@ def _parents(policy: Node) -> Iterator[str]:
     for item in listed.items if isinstance(listed, Listing) else ():
         if isinstance(item, Scalar) and isinstance(item.value, str) and re.fullmatch(PINNED, item.value):
             yield item.value.partition("@")[0] + ".yaml"
+
+
+def _corpora(policy: Node) -> Iterator[str]:
+    """Files under `corpus:` of `eval`. Those of a parent are about the parent."""
+    listed = _value(policy, "eval")
+    for item in listed.items if isinstance(listed, Listing) else ():
+        pinned = _value(item, "corpus")
+        if isinstance(pinned, Scalar) and isinstance(pinned.value, str):
+            yield pinned.value.rpartition("@sha256:")[0]
 
 
 def _lists(policy: Node) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A labelled set, one JSON object a line: read strictly, because a set that is read wrongly measures the wrong thing.
 
     {"text": "…", "label": 1, "categories": ["S1"], "language": "en", "source": "mine", "role": "user",
-     "turns": [{"role": "user", "text": "…"}]}
+     "scope": "user", "turns": [{"role": "user", "text": "…"}]}
 
 `text` is what is judged, `turns` what was said before it. Every line that cannot be used is a problem with its place,
 all of them at once, and nothing is measured. A problem never repeats the text. Fields that nobody knows are left
@@ -11,8 +11,9 @@ aside and named, unless they look like a slip of the pen for one that is missing
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,13 +26,14 @@ from policies.errors import did_you_mean
 
 LONGEST_LINE: Final = 32 * 1024 * 1024
 _DEPTH: Final = 64
-_FIELDS: Final = ("text", "label", "categories", "language", "source", "role", "turns")
+_FIELDS: Final = ("text", "label", "categories", "language", "source", "role", "scope", "turns")
 _SCOPES: Final = {
     "user": Scope.USER,
     "assistant": Scope.OUTPUT,
     "tool": Scope.TOOL_RESULT,
     "system": Scope.SYSTEM,
 }
+_ANSWERED: Final = (None, Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL)
 ROLES: Final = tuple(_SCOPES)
 _LONGEST_NAME: Final = 64
 
@@ -50,16 +52,22 @@ class Row:
     source: str = ""
     role: str = "user"
     turns: tuple[Turn, ...] = field(default=(), repr=False)
+    scope: Scope | None = None
+    """What part of an exchange it is; None: what its role says."""
+
+    @property
+    def _is_answer(self) -> bool:
+        return self.role == "assistant" and self.scope in _ANSWERED
 
     @property
     def part(self) -> Part:
         """The text where the gateway would meet it: the last message of a request, or the answer to one."""
-        path = "/choices/0/message/content" if self.role == "assistant" else f"/messages/{len(self.turns)}/content"
-        return Part(_SCOPES[self.role], path, self.role, self.text)
+        path = "/choices/0/message/content" if self._is_answer else f"/messages/{len(self.turns)}/content"
+        return Part(self.scope or _SCOPES[self.role], path, self.role, self.text)
 
     @property
     def context(self) -> Context:
-        own = () if self.role == "assistant" else (Turn(self.role, f"/messages/{len(self.turns)}", self.text),)
+        own = () if self._is_answer else (Turn(self.role, f"/messages/{len(self.turns)}", self.text),)
         return Context((*self.turns, *own))
 
 
@@ -77,10 +85,19 @@ class LabelledSet:
 
 def read_set(path: Path) -> LabelledSet:
     """Raises EvaluationError for a file that cannot be read, LinesRefused for one that can and should not be used."""
+    return _read(numbered_lines(path), path)
+
+
+def parse_set(data: bytes, path: Path) -> LabelledSet:
+    """The same of a file's bytes."""
+    return _read(enumerate(io.BytesIO(data), 1), path)
+
+
+def _read(lines: Iterable[tuple[int, bytes]], path: Path) -> LabelledSet:
     rows: list[Row] = []
     problems: list[tuple[int, str]] = []
     digest, ignored = hashlib.sha256(), Counter[str]()
-    for number, raw in numbered_lines(path):
+    for number, raw in lines:
         digest.update(raw)
         if not raw.strip():
             problems.append((number, "the line is empty"))
@@ -153,6 +170,7 @@ class _Line:
             source=self._name("source"),
             role=role,
             turns=self._turns(),
+            scope=self._scope(),
         )
 
     def unknown(self) -> list[str]:
@@ -194,6 +212,14 @@ class _Line:
         if not isinstance(value, str) or not _is_name(value):
             raise _Problem(f"`{key}` is not a name of 1 to {_LONGEST_NAME} printable characters")
         return value
+
+    def _scope(self) -> Scope | None:
+        value = self._fields.get("scope")
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in set(Scope):
+            raise _Problem(f"`scope` is not one of {', '.join(Scope)}")
+        return Scope(value)
 
     def _turns(self) -> tuple[Turn, ...]:
         value = self._fields.get("turns")

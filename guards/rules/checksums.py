@@ -167,10 +167,15 @@ def in_aadhaar(text: str) -> bool:
     return len(digits) == 12 and digits[0] in "23456789" and digits != digits[::-1] and verhoeff(digits)
 
 
-def held(check: Callable[[str], bool], text: str) -> tuple[int, int] | None:
-    """Where in the text the check holds: all of it, or else the most of its groups that stand together.
+def _anything(_text: str) -> bool:
+    return True
 
-    A pattern for numbers in groups also takes the group that happens to stand beside them.
+
+def held(check: Callable[[str], bool], text: str, fits: Callable[[str], bool] = _anything) -> tuple[int, int] | None:
+    """Where in the text the check holds: all of it, or else the most of its groups that stand together and `fits`.
+
+    A pattern for numbers in groups also takes the group that happens to stand beside them. A check that takes numbers
+    of any length holds for one in ten of them, so what is left of a match has to be one itself.
     """
     if check(text):
         return 0, len(text)
@@ -180,7 +185,7 @@ def held(check: Callable[[str], bool], text: str) -> tuple[int, int] | None:
     for count in range(len(groups) - 1, 0, -1):
         for first in range(len(groups) - count + 1):
             start, end = groups[first][0], groups[first + count - 1][1]
-            if check(text[start:end]):
+            if fits(text[start:end]) and check(text[start:end]):
                 return start, end
     return None
 

@@ -79,8 +79,12 @@ class NearGuard(RuleGuard):
             is_near = (before < len(ends) and ends[before] <= start) or (
                 behind < len(starts) and starts[behind] <= end + self._within
             )
-            if is_near and (found := (0, end - start) if self._check is None else held(self._check, text[start:end])):
+            whole = (0, end - start)
+            if is_near and (found := held(self._check, text[start:end], self._fits) if self._check else whole):
                 yield Span(start + found[0], start + found[1], self._label)
+
+    def _fits(self, piece: str) -> bool:
+        return (0, len(piece)) in _places(self._value, piece)
 
 
 def _places(pattern: re2._Regexp, text: str) -> list[tuple[int, int]]:

@@ -47,8 +47,12 @@ class RegexGuard(RuleGuard):
             start, end = match.span()
             if self._check is None:
                 yield Span(start, end, self._label)
-            elif found := held(self._check, text[start:end]):
+            elif found := held(self._check, text[start:end], self._fits):
                 yield Span(start + found[0], start + found[1], self._label)
+
+    def _fits(self, piece: str) -> bool:
+        """Whether it is a match by itself."""
+        return any(match.span() == (0, len(piece)) for match in matches(self._pattern, piece))
 
 
 def checked_label(use: str, label: str) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from guards.errors import GuardSetupError
-from policies.lists import MAX_BYTES, with_lists
+from policies.lists import with_lists
 from policies.load import load_policy
+from policies.pinned import MAX_BYTES
 from tests.policies.build import HEAD, problems_in
 
 WORDS = b"# restricted\nAcme Corp\n\n  Initech  \n"

@@ -169,7 +169,7 @@ def test_all_problems_come_at_once_each_at_its_place() -> None:
 
 
 LATER = [
-    ("eval: []\n", "eval"),
+    ("lists: []\n", "lists"),
     ("defaults: {limits: {files: 5}}\n", "files"),
 ]
 LATER_IN_RULES = [

@@ -41,7 +41,10 @@ SAYS_THE_DEFAULT = {
     ("rules", "do", "flag", "severity"),
 }
 """May be left out without a change."""
-INFORMATIVE = {("owner",), ("regimes",), ("version",), ("name",), ("tests",)}
+INFORMATIVE = {
+    *((name,) for name in ("owner", "regimes", "version", "name", "tests", "eval")),
+    *(("eval", name) for name in ("min_recall", "max_fpr")),
+}
 """No part of what a policy means."""
 OWN_NAMES = ("detectors", "templates")
 

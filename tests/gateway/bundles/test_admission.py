@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,21 @@ def test_an_older_counter_does_not_come_back() -> None:
         with pytest.raises(BundleError) as error:
             check_counter(bundle(counter=counter), 7)
         assert error.value.code == "bundle_older"
+
+
+CORPUS = b'{"text": "forbidden", "label": 1}\n{"text": "fine", "label": 0}\n'
+PIN = f"corpus: c.jsonl@sha256:{hashlib.sha256(CORPUS).hexdigest()}, rule: no-words"
+
+
+def test_what_a_rule_has_to_find_is_measured_where_no_model_is_needed(tmp_path: Path) -> None:
+    held = POLICY + f"eval: [{{{PIN}, min_recall: 1, max_fpr: 0}}]\n".encode()
+    found = admitted(tmp_path, signed(held, **{"c.jsonl": CORPUS}))
+    assert (found.evals_held, found.evals_not_run) == (1, 0)
+    other = CORPUS.replace(b"fine", b"forbidden")
+    missed = held.replace(hashlib.sha256(CORPUS).hexdigest().encode(), hashlib.sha256(other).hexdigest().encode())
+    with pytest.raises(BundleError, match=r"false alarms are 1\.0000 \(1 of 1\), expected at most 0") as error:
+        admitted(tmp_path, signed(missed, **{"c.jsonl": other}))
+    assert error.value.code == "bundle_eval"
+    with pytest.raises(BundleError, match="cannot be read") as error:
+        admitted(tmp_path, signed(held.replace(b"c.jsonl", b"d.jsonl"), **{"c.jsonl": CORPUS}))
+    assert error.value.code == "bundle_eval"

@@ -93,6 +93,12 @@ def test_a_match_counts_only_where_its_check_holds() -> None:
     assert caught.value.option == "check"
 
 
+def test_groups_of_a_match_count_only_if_they_are_a_match_themselves() -> None:
+    guard = RegexGuard(r"\b\d(?:[ -]?\d){12,18}\b", "pan", check="luhn")
+    assert list(guard.spans("Reference 7640 2067 9701 6877 in the ledger")) == []
+    assert [(span.start, span.end) for span in guard.spans("12 4111 1111 1111 1111")] == [(3, 22)]
+
+
 def test_a_check_needs_matches_with_a_longest_form() -> None:
     with pytest.raises(GuardSetupError, match="a match may be of any length") as caught:
         RegexGuard(r"\d.*\d|\d", check="luhn")
