@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 import orjson
 
 from gateway.audit.errors import RecordError
+from gateway.audit.exchanges import TERMINALS
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.record import MAX_BYTES, Json, parse_line
-from gateway.audit.recover import TERMINALS
 from gateway.audit.segments import LONGEST
-from gateway.audit.shapes import KIND_FROM, KIND_TO, NONE, Shapes, shapes_of
+from gateway.audit.shapes import KIND, KIND_LENGTH, NONE, Shapes, shapes_of
 from gateway.audit.writer import VERSION, b64
 
 ADMIT, PROGRESS, REFUSE, START = "request.admit", "response.progress", "request.refuse", "gateway.start"
@@ -168,7 +168,8 @@ class _Rules:
         times = (str(before.ts).encode(), str(before.mono).encode(), before.boot.encode())
         while at < size:
             end = block.find(b"\n", at)
-            for shape in kinds.get(block[end + KIND_FROM : end + KIND_TO], NONE):
+            kind = block.rfind(KIND, at, end)
+            for shape in kinds.get(block[kind : kind + KIND_LENGTH], NONE):
                 if (match := shape.match(block, at, end)) is not None:
                     break
             else:

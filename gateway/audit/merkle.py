@@ -33,6 +33,20 @@ class Tree:
         self.size = 0
         self._peaks: list[bytes] = []
 
+    @classmethod
+    def of(cls, size: int, peaks: Sequence[bytes]) -> Tree:
+        """The tree of that size with these complete subtrees. ValueError if it has not so many."""
+        if len(peaks) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(peaks)}")
+        tree = cls()
+        tree.size, tree._peaks = size, list(peaks)
+        return tree
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """Roots of the complete subtrees, the largest first."""
+        return tuple(self._peaks)
+
     def push(self, leaf: bytes) -> None:
         """Append a leaf hash."""
         size, peaks = self.size, self._peaks

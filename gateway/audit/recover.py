@@ -5,13 +5,14 @@ were never promised to anyone; they are moved aside and the log goes on. Everyth
 that does not follow from the one before, a head that was signed but is not there any more. Nothing is changed on
 disk before all checks have passed.
 
-Every line is hashed at each start; lines under the newest signed head need no parsing, as the head vouches for them.
+What was sealed before the newest segment is not read where resume.py knows the state there, and the log is not small.
+Every other line is hashed; lines under the newest signed head need no parsing, as the head vouches for them. Where
+anything does not fit, the whole log is read, so that what is said of it does not depend on what was noted.
 Exchanges can only be open after the last `gateway.start`, because each start closes what it finds open.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
@@ -19,10 +20,12 @@ from pathlib import Path
 
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import AuditError, NoteError, RecordError
+from gateway.audit.exchanges import OpenLines
 from gateway.audit.files import Files, write_new_file
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.note import Checkpoint
 from gateway.audit.record import Json, parse_line
+from gateway.audit.resume import READ_WHOLE, Resume, find
 from gateway.audit.seal import Seal, open_seal, seal_path
 from gateway.audit.segments import (
     LONGEST,
@@ -39,7 +42,6 @@ from gateway.audit.writer import b64
 
 NO_LEAF = bytes(32)
 """Stands for the leaf before the first record."""
-TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", "response.orphan"})
 _START, _EPOCH = b'"type":"gateway.start"', b'"type":"key.epoch"'
 
 
@@ -57,6 +59,8 @@ class Recovered:
     """The last epoch that a record says has begun; a log begins in the first one without a record."""
     unsealed: Closed | None = None
     """The last segment, in a log whose segments have seals, if it has none yet."""
+    opened: dict[str, dict[str, Json]] = field(default_factory=dict)
+    """Exchanges that are open, to be closed by these reports."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,15 @@ class _Scan:
     root_then: bytes | None = None
     """Root at the checkpoint's size."""
     epoch: int = 0
+    opened: dict[str, dict[str, Json]] = field(default_factory=dict)
+    """Exchanges that were open at `start`."""
+
+    @classmethod
+    def after(cls, skipped: int, resume: Resume, checkpoint: Checkpoint) -> _Scan:
+        """Begin behind the segments that need not be read."""
+        tree = Tree.of(resume.tree.size, resume.tree.peaks)
+        start = (skipped, 0)
+        return cls(checkpoint.size, checkpoint, tree, resume.leaf, b"", start, None, resume.epoch, resume.opened)
 
     def segment(self, index: int, segment: Segment, stop: int | None) -> int:
         """Read a segment's lines up to `stop`; returns the offset after the last complete one."""
@@ -103,7 +116,7 @@ class _Scan:
     def _note_event(self, record: dict[str, Json], index: int, offset: int) -> None:
         kind, key = record["type"], record.get("key")
         if kind == "gateway.start":
-            self.start = (index, offset)
+            self.start, self.opened = (index, offset), {}
         elif kind == "key.epoch" and isinstance(key, dict) and type(key.get("epoch")) is int:
             self.epoch = int(str(key["epoch"]))
 
@@ -138,43 +151,57 @@ class _Examined:
     is_sealed: bool
 
 
-def examine(directory: Path, checkpoint: Checkpoint | None, chain: EpochChain | None = None) -> _Examined:
+def examine(
+    directory: Path, checkpoint: Checkpoint | None, chain: EpochChain | None = None, read_whole: int = READ_WHOLE
+) -> _Examined:
     """Every check of a start, and nothing else. Raises AuditError or OSError."""
     segments = list_segments(directory)
     dropped: list[Segment] = []
     while segments and not starts_with_record(segments[-1]):
         dropped.insert(0, segments.pop())
     seal = _seal_of(segments[-1], chain) if segments and chain is not None else None
-    scan, end = _scan(segments, checkpoint, seal)
+    known = None
+    if chain is not None and checkpoint is not None:
+        known = find(directory, chain, segments, checkpoint.size, read_whole)
+    skipped, scan = 0, _Scan(checkpoint.size if checkpoint is not None else 0, checkpoint)
+    if known is not None and checkpoint is not None:
+        skipped, scan = known[0], _Scan.after(*known, checkpoint)
+    end = _scan(scan, segments, skipped, seal)
     return _Examined(segments, dropped, scan, end, seal is not None)
 
 
-def recover(directory: Path, checkpoint: Checkpoint | None, files: Files, chain: EpochChain | None = None) -> Recovered:
+def recover(
+    directory: Path,
+    checkpoint: Checkpoint | None,
+    files: Files,
+    chain: EpochChain | None = None,
+    read_whole: int = READ_WHOLE,
+) -> Recovered:
     """Check the log in `directory`, mend its end, and say where to go on. Raises AuditError or OSError.
 
     With the chain of its epoch keys, a seal over the last segment is heeded, and a missing one reported.
     """
-    log = examine(directory, checkpoint, chain)
+    log = examine(directory, checkpoint, chain, read_whole)
     segments, scan = log.segments, log.scan
     reports = [report for segment in log.dropped if (report := _drop(segment, files))]
     if segments and (report := _cut(segments[-1], log.end, files)):
         reports.append(report)
-    reports.extend(_orphans(segments, scan.start))
+    opened = _opened(segments, scan.start, scan.opened)
+    reports.extend(opened.values())
     wall_ns = int(str(parse_line(scan.last_line)["ts"])) if scan.last_line else 0
     unsealed = _closed(segments[-1], log.end) if segments and chain is not None and not log.is_sealed else None
-    return Recovered(scan.tree, scan.leaf, wall_ns, reports, scan.epoch, unsealed)
+    return Recovered(scan.tree, scan.leaf, wall_ns, reports, scan.epoch, unsealed, opened)
 
 
-def _scan(segments: list[Segment], checkpoint: Checkpoint | None, seal: Seal | None) -> tuple[_Scan, int]:
-    signed = checkpoint.size if checkpoint is not None else 0
-    scan = _Scan(signed, checkpoint)
-    end = _walk(scan, segments, seal)
-    if checkpoint is not None:
-        _check_head(scan, checkpoint, segments, seal)
+def _scan(scan: _Scan, segments: list[Segment], skipped: int, seal: Seal | None) -> int:
+    """Walk the segments that have to be read; where the last one ends."""
+    end = _walk(scan, segments, seal, skipped)
+    if scan.checkpoint is not None:
+        _check_head(scan, scan.checkpoint, segments, seal)
     if seal is not None and (end, scan.tree.size, scan.tree.root()) != (seal.size, seal.last + 1, seal.root):
         _walk(_Scan(0, None), segments, seal)
         raise AuditError("audit_corrupt", f"`{segments[-1].path}` is not what its seal says")
-    return scan, end
+    return end
 
 
 def _check_head(scan: _Scan, checkpoint: Checkpoint, segments: list[Segment], seal: Seal | None) -> None:
@@ -189,9 +216,9 @@ def _check_head(scan: _Scan, checkpoint: Checkpoint, segments: list[Segment], se
         raise AuditError("audit_corrupt", problem)
 
 
-def _walk(scan: _Scan, segments: list[Segment], seal: Seal | None) -> int:
+def _walk(scan: _Scan, segments: list[Segment], seal: Seal | None, skipped: int = 0) -> int:
     end = 0
-    for index, segment in enumerate(segments):
+    for index, segment in enumerate(segments[skipped:], skipped):
         stop = claimed_end(segment, segments[index:])
         if segment is segments[-1] and seal is not None:
             # It was lost and sealed, and the segment that would have said so was never begun.
@@ -253,31 +280,13 @@ def _torn_report(segment: Segment, torn: bytes) -> dict[str, Json]:
     return {"type": "audit.recover", "stage": "complete", "recover": details}
 
 
-def _orphans(segments: list[Segment], start: tuple[int, int]) -> list[dict[str, Json]]:
-    """One terminal record for every exchange that the crash cut off."""
-    opened: dict[str, dict[str, Json]] = {}
+def _opened(
+    segments: list[Segment], start: tuple[int, int], before: dict[str, dict[str, Json]]
+) -> dict[str, dict[str, Json]]:
+    """One terminal record for every exchange that the crash cut off: of those open before, and of those since."""
+    lines = OpenLines(before)
     for index, segment in enumerate(segments[start[0] :]):
         for raw in raw_lines(segment.path, start[1] if index == 0 else 0, claimed_end(segment, segments)):
-            # These lines were checked above, so that a plain parse will do; most types are not of interest.
-            if is_complete(raw) and (b'"type":"re' in raw):
-                _track(opened, json.loads(raw))
-    return list(opened.values())
-
-
-def _track(opened: dict[str, dict[str, Json]], record: dict[str, Json]) -> None:
-    kind, request = record.get("type"), record.get("req")
-    if not isinstance(request, str):
-        return
-    if kind == "request.admit":
-        orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
-        orphan |= {name: record[name] for name in ("tenant", "app") if name in record}
-        orphan["stream"] = {"released_max": 0, "ended_by": "crash"}
-        opened[request] = orphan
-    elif kind == "response.progress" and request in opened:
-        stream = record.get("stream")
-        known = stream if isinstance(stream, dict) else {}
-        # The window of this very record may have left too, so what had arrived is the bound where it is known.
-        released = known.get("received", known.get("released", 0))
-        opened[request]["stream"] = {"released_max": released, "progress_seq": record["seq"], "ended_by": "crash"}
-    elif kind in TERMINALS:
-        opened.pop(request, None)
+            if is_complete(raw):
+                lines.take(raw)
+    return lines.finish()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.audit.note import is_origin
 from gateway.audit.record import Json, check_value
+from gateway.audit.resume import READ_WHOLE
 from gateway.audit.sinks.settings import SinksSettings
 
 
@@ -38,6 +39,8 @@ class AuditSettings:
     """Database with the newest head, on a path that does not travel with the log; see head_store.py."""
     epoch_s: float = 86_400.0
     """How long one epoch key signs, where the log key is on this machine to certify the next."""
+    read_whole: int = READ_WHOLE
+    """Bytes of segments up to which a start reads all of them; see resume.py."""
     spot_check: bool = False
     """Whether each start reads one closed segment again, beside its work; see spot_check.py."""
     reserve_bytes: int = 0

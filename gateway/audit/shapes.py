@@ -24,8 +24,8 @@ from gateway.audit.record import Json
 
 LEARN_AFTER: Final = 200
 """Making a pattern takes as long as reading a thousand lines."""
-KIND_FROM, KIND_TO = -16, -8
-"""Where a line has the end of its `type`: only a key to look it up by."""
+KIND, KIND_LENGTH = b'"type":"', 20
+"""So many bytes from the last of these on are what a line is looked up by: the beginning of its `type`, mostly."""
 _MOST_OF_KIND, _MOST = 12, 96
 _LONGEST: Final = 8 * 1024
 _MOST_COUNTED: Final = 4096
@@ -80,13 +80,14 @@ class Shapes:
     def __init__(self, learn_after: int = LEARN_AFTER) -> None:
         self._learn_after = learn_after
         self.kinds: dict[bytes, list[Shape]] = {}
-        """By the bytes KIND_FROM to KIND_TO before the end of a line."""
+        """By the KIND_LENGTH bytes from the last KIND on."""
         self.learnt = 0
         self._seen: dict[tuple[bytes, int], int] = {}
 
     def learn(self, line: bytes, record: dict[str, Json], paired: Container[str]) -> None:
         """Take note of a line that holds, was read in full, and may stand for others of its kind."""
-        kind = line[KIND_FROM:KIND_TO]
+        at = line.rfind(KIND)
+        kind = line[at : at + KIND_LENGTH]
         known = self.kinds.setdefault(kind, [])
         if len(known) >= _MOST_OF_KIND or self.learnt >= _MOST or len(line) > _LONGEST:
             return

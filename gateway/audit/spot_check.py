@@ -1,8 +1,9 @@
 """At each start one closed segment, drawn by lot, is read again and compared with its seal.
 
-A start has hashed every record already, so this is about the rest: a seal that was exchanged or is gone. Over time it
-visits the whole log without any start waiting for it. The outcome is a record, good or bad. A bad one stops nothing:
-what to do is for people, and `gatehouse audit verify` says more.
+A start reads only the end of a large log (resume.py), so this is where a byte that was changed in an old segment is
+noticed, and a seal that was exchanged or is gone. Over time it visits the whole log without any start waiting for it.
+The outcome is a record, good or bad. A bad one stops nothing: what to do is for people, and `gatehouse audit verify`
+says more.
 """
 
 from __future__ import annotations

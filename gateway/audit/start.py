@@ -54,7 +54,7 @@ def open_writer(
         store.closed = found.unsealed
         if heads is not None and heads.stored is None:
             found.reports.append({"type": "audit.head_store", "stage": "complete", "head_store": {"state": "new"}})
-        end = End(found.tree, found.leaf, found.wall_ns, found.epoch)
+        end = End(found.tree, found.leaf, found.wall_ns, found.epoch, found.opened)
         writer = BatchWriter(store, checkpoints, keys, clock, _constants(settings, clock), end)
         _tell(writer, [*found.reports, first])
     # Files that were opened for a writer that is not to be: closed whatever the reason, which goes on.
@@ -82,7 +82,7 @@ def _recover_sealed(
 ) -> Recovered:
     """Recover a log with epochs, then take up the key of this time. Whether there can be one is asked before."""
     keys.require_next(time_ns)
-    found = recover(settings.directory, expected, files, keys.chain)
+    found = recover(settings.directory, expected, files, keys.chain, settings.read_whole)
     keys.begin_after(found.epoch)
     keys.advance(time_ns)
     return found

@@ -65,12 +65,17 @@ class Store:
     """The open end of the log. Owned by the writer thread."""
 
     def __init__(self, files: Files, directory: Path, segment_bytes: int) -> None:
-        self._files, self._directory, self._segment_bytes = files, directory, segment_bytes
+        self._files, self.directory, self._segment_bytes = files, directory, segment_bytes
         self._open: _Open | None = None
         self.mishap: Mishap | None = None
         """Set while a segment was lost and no record says so yet."""
         self.closed: Closed | None = None
         """The segment before the next one, until somebody has sealed it."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether what is committed next begins a segment."""
+        return self._open is None
 
     def make_room(self, size: int, wall_ns: int) -> None:
         """End the open segment if so many bytes of that day belong into a new one."""
@@ -121,7 +126,7 @@ class Store:
         """Go on with a segment that is there, of which `size` bytes count; for copies of a log, as a log itself begins
         a new one at each start. Raises OSError."""
         self.close()
-        path = segment_path(self._directory, first)
+        path = segment_path(self.directory, first)
         descriptor = self._files.open(path, os.O_WRONLY | os.O_APPEND)
         try:
             self._files.truncate(descriptor, size)
@@ -137,7 +142,7 @@ class Store:
             self._close(self._open)
 
     def _create(self, first: int, day: int) -> _Open:
-        path = segment_path(self._directory, first)
+        path = segment_path(self.directory, first)
         try:
             self._clear_name(path)
             descriptor = self._files.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)

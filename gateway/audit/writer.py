@@ -14,13 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.audit import resume
 from gateway.audit.checkpoints import CheckpointFiles
 from gateway.audit.clock import Clock
 from gateway.audit.epoch_keys import EpochKeys, Signing
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, RecordError, SegmentLost
+from gateway.audit.exchanges import KINDS, track
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.record import Json, encode_checked
+from gateway.audit.resume import Resume
 from gateway.audit.seal import Seal
 from gateway.audit.store import Store
 
@@ -48,6 +51,8 @@ class End(NamedTuple):
     wall_ns: int
     epoch: int
     """The last one that a record told of."""
+    opened: dict[str, dict[str, Json]]
+    """Exchanges that are open."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class _Batch:
     data: bytes
     leaves: list[bytes]
     results: list[Receipt | RecordError]
+    tracked: list[tuple[int, Mapping[str, Json]]]
+    """What opens, goes on with and ends exchanges."""
 
 
 def b64(data: bytes) -> str:
@@ -75,7 +82,7 @@ class BatchWriter:
     ) -> None:
         self._store, self._checkpoints, self._keys, self._clock = store, checkpoints, keys, clock
         self._constants = {"v": VERSION, **constants}
-        self._tree, self._leaf, self._wall_ns = end.tree, end.leaf, end.wall_ns
+        self._tree, self._leaf, self._wall_ns, self._opened = end.tree, end.leaf, end.wall_ns, end.opened
         self._told_epoch = end.epoch if keys.chain.version > 1 else keys.number
         self._mono_ns = self._alive_ns = clock.mono_ns()
         """`_alive_ns`: when the last head was signed, or a record said why there was none."""
@@ -167,7 +174,16 @@ class BatchWriter:
         elif can_seal:
             self._store.make_room(len(data), wall_ns)
         self._seal(time_ns)
+        begins = self._store.begins
         self._store.commit(self._tree.size, data, wall_ns, grow=not can_seal)
+        if begins and can_seal and self._tree.size and self._keys.chain.version > 1:
+            self._note_state(time_ns)
+
+    def _note_state(self, time_ns: int) -> None:
+        """What a start has to know of everything before the segment that has begun."""
+        state = (self._tree, self._leaf, self._wall_ns, self._told_epoch, self._opened)
+        note = self._keys.require(time_ns).sign(Resume(self._keys.name, *state, time_ns).text())
+        resume.save(self._store.directory, self._tree.size, note)
 
     def _seal(self, time_ns: int) -> None:
         """Seal the closed segment, if there is one. The tree ends with its last record."""
@@ -218,6 +234,7 @@ class BatchWriter:
         lines: list[bytes] = []
         leaves: list[bytes] = []
         results: list[Receipt | RecordError] = []
+        tracked: list[tuple[int, Mapping[str, Json]]] = []
         for record in records:
             try:
                 line = encode_checked({**record, **common, "seq": seq, "prev": b64(leaf)})
@@ -228,9 +245,11 @@ class BatchWriter:
             lines.append(line)
             leaves.append(leaf)
             results.append(Receipt(seq, leaf))
+            if record.get("type") in KINDS:
+                tracked.append((seq, record))
             seq += 1
         lines.append(b"")
-        return _Batch(b"\n".join(lines), leaves, results)
+        return _Batch(b"\n".join(lines), leaves, results, tracked)
 
     def _adopt(self, batch: _Batch, wall_ns: int, mono_ns: int) -> None:
         """The batch is durable: from here it is part of the log."""
@@ -238,6 +257,8 @@ class BatchWriter:
             return
         for leaf in batch.leaves:
             self._tree.push(leaf)
+        for seq, record in batch.tracked:
+            track(self._opened, record, seq)
         self._leaf = batch.leaves[-1]
         self._wall_ns, self._mono_ns, self._drift_known = wall_ns, mono_ns, True
         self._told_epoch = self._keys.number

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.audit.chunk import PAIRED, Chunk, check_chunk
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.record import MAX_INT, Json, canonical, parse_line
-from gateway.audit.shapes import KIND_FROM, KIND_TO, Shapes, shape_of, shapes_of
+from gateway.audit.shapes import Shapes, shape_of, shapes_of
 from gateway.audit.writer import b64
 
 ORIGIN, DIGEST = "test/one/audit", "sha256:" + "0123456789abcdef" * 4
@@ -217,8 +217,12 @@ def test_long_lines_and_many_kinds_make_no_shapes() -> None:
     assert few.learnt == 0
 
 
-def test_key_of_a_kind_is_the_end_of_its_name() -> None:
-    assert LINES[0][KIND_FROM:KIND_TO] == b"st.admit"
+def test_fields_behind_the_type_do_not_hide_it(folder: Path) -> None:
+    shapes, path = Shapes(1), folder / "usage"
+    usage = [record(number, "moderation.complete", usage={"tokens": number}) for number in range(30)]
+    path.write_bytes(b"".join(line + b"\n" for line in chained(usage)))
+    assert len(check_chunk(path, 0, path.stat().st_size, ORIGIN, shapes).leaves) == 30
+    assert (shapes.learnt, len(shapes.kinds)) == (1, 1)
 
 
 def test_shapes_are_kept_for_a_process() -> None:

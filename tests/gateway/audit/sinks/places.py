@@ -109,7 +109,7 @@ def same_files(log: Path, copy: Path) -> None:
         {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
         for root in (log, copy)
     )
-    for name in [name for name in ours if name == "reserve" or name.startswith("tile/")]:
+    for name in [name for name in ours if name == "reserve" or name.startswith(("tile/", "resume/"))]:
         del ours[name]
     assert sorted(ours) == sorted(theirs)
     for name, data in ours.items():

@@ -1,0 +1,93 @@
+"""Exchanges that were admitted and have not ended: what a start has to say of them if a crash cuts them off here.
+
+The writer keeps this up to date as it goes, so that what it notes at the beginning of a segment (resume.py) saves a
+start from reading everything since the last one; and a start fills it from the records that it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from gateway.audit.record import Json
+
+TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", "response.orphan"})
+KINDS = TERMINALS | {"request.admit", "response.progress"}
+"""Records of other types change nothing here."""
+
+
+def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: int) -> None:
+    """Take note of a record of one of the kinds; `opened` holds a `response.orphan` for each open exchange."""
+    kind, request = record.get("type"), record.get("req")
+    if not isinstance(request, str):
+        return
+    if kind == "request.admit":
+        orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
+        orphan |= {name: record[name] for name in ("tenant", "app") if name in record}
+        # Text that leaves before it is judged leaves without records: how much of it did, nobody can say.
+        is_late = _object(record.get("stream")).get("mode") == "shadow_only"
+        bound: dict[str, Json] = {"mode": "shadow_only"} if is_late else {"released_max": 0}
+        orphan["stream"] = {**bound, "ended_by": "crash"}
+        opened[request] = orphan
+    elif kind == "response.progress" and request in opened:
+        known = _object(record.get("stream"))
+        # The window of this very record may have left too, so what had arrived is the bound where it is known.
+        released = known.get("received", known.get("released", 0))
+        opened[request]["stream"] = {"released_max": released, "progress_seq": seq, "ended_by": "crash"}
+    elif kind in TERMINALS:
+        opened.pop(request, None)
+
+
+_PREV: Final = b'"prev":"'
+_BEHIND_PREV: Final = len(_PREV) + 44 + len('",')
+_REQ: Final = b'"req":"'
+_TYPE: Final = b'"type":"re'
+
+
+class OpenLines:
+    """The same from stored lines that hold. Only those of exchanges that stay open are parsed."""
+
+    def __init__(self, before: Mapping[str, dict[str, Json]]) -> None:
+        """`before`: exchanges that were open before the first of these lines."""
+        self._before = before
+        self._lines = {request: (b"", b"") for request in before}
+        """What admitted each open exchange, and its last progress, if that is among the lines."""
+
+    def take(self, line: bytes) -> None:
+        at = line.rfind(_TYPE)
+        kind = line[at + 8 : line.find(b'"', at + 8)].decode() if at >= 0 else ""
+        if kind not in KINDS:
+            return
+        request = _request_in(line)
+        if kind == "request.admit":
+            self._lines[request] = (line, b"")
+        elif kind in TERMINALS:
+            self._lines.pop(request, None)
+        elif request in self._lines:
+            self._lines[request] = (self._lines[request][0], line)
+
+    def finish(self) -> dict[str, dict[str, Json]]:
+        """Those that are open now, as `track` would have it."""
+        opened: dict[str, dict[str, Json]] = {}
+        for request, lines in self._lines.items():
+            if not lines[0]:
+                opened[request] = dict(self._before[request])
+            for record in (orjson.loads(line) for line in lines if line):
+                track(opened, record, record["seq"])
+        return opened
+
+
+def _request_in(line: bytes) -> str:
+    """The id in a canonical line: `req` comes right behind `prev`, whose value is 44 characters long."""
+    at = line.rfind(_PREV) + _BEHIND_PREV
+    end = line.find(b'"', at + len(_REQ))
+    request = line[at + len(_REQ) : end]
+    if at < _BEHIND_PREV or not line.startswith(_REQ, at) or b"\\" in request:
+        return str(orjson.loads(line).get("req"))
+    return request.decode()
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
