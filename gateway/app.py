@@ -226,7 +226,11 @@ def health_routes(health: Health, metrics: Metrics) -> list[Route]:
         return JSONResponse({"status": "ok" if ready else "not ready", "checks": health.state()}, 200 if ready else 503)
 
     async def exposition(_request: Request) -> Response:
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        try:
+            text = await metrics.told()
+        except GatewayError as exc:
+            return Response(error_body(exc, exchange_id()), exc.status, media_type="application/json")
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)]
 

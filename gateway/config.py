@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,7 @@ from policies.fields import Section
 from policies.yaml_strict import Broken, Listing, Node, Scalar, parse
 
 DEMO_KEY: Final = "gatehouse-demo-key"
+MOST_WORKERS: Final = 64
 _CLAIMS: Final = ("claims", "may_claim")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
@@ -72,6 +73,8 @@ class Config:
     """Everything `gatehouse serve` needs to know."""
 
     file: Path
+    text: bytes = field(repr=False)
+    """What the file held."""
     api: Address
     admin: Address
     keys: tuple[KeyEntry, ...]
@@ -103,6 +106,8 @@ class Config:
     host_threads: int
     concurrency: Concurrency
     drain_s: float
+    workers: int
+    """How many processes answer on the API socket."""
 
     @property
     def starter(self) -> UpstreamSettings | None:
@@ -121,13 +126,18 @@ class Config:
 
 def load_config(path: Path, state: Path | None = None) -> Config:
     """Read and check a configuration file. Raises FileErrors with every problem, or OSError."""
+    return read_config(path.read_bytes(), path, state)
+
+
+def read_config(text: bytes, path: Path, state: Path | None = None) -> Config:
+    """The same of what the file held."""
     problems = Problems()
-    node = parse(path.read_bytes(), str(path), problems)
+    node = parse(text, str(path), problems)
     top = Section.open(node, "the configuration", problems, _TOP)
     if top is None:
         problems.raise_if_any()
     assert top is not None  # a file that is no mapping is a problem
-    config = _Reader(path, problems).config(top, state)
+    config = _Reader(path, text, problems).config(top, state)
     problems.raise_if_any()
     return config
 
@@ -146,6 +156,7 @@ _TOP: Final = (
     "origin",
     "model_host",
     "concurrency",
+    "workers",
     "drain",
     "audit",
     "content",
@@ -154,8 +165,8 @@ _TOP: Final = (
 
 
 class _Reader:
-    def __init__(self, path: Path, problems: Problems) -> None:
-        self.path, self.problems = path, problems
+    def __init__(self, path: Path, text: bytes, problems: Problems) -> None:
+        self.path, self.text, self.problems = path, text, problems
 
     def config(self, top: Section, state: Path | None) -> Config:
         top.require("gatehouse", fields.choice(("config/v1",)), "")
@@ -166,6 +177,7 @@ class _Reader:
         approvers = read_approvers(top.node("approvers"), self.problems)
         return Config(
             file=self.path,
+            text=self.text,
             api=api,
             admin=admin,
             keys=keys,
@@ -186,6 +198,7 @@ class _Reader:
             host_threads=self._threads(top),
             concurrency=self._concurrency(top),
             drain_s=top.get("drain", fields.duration_ms(0, 600_000), 20_000) / 1000,
+            workers=top.get("workers", fields.integer(1, MOST_WORKERS), 1),
         )
 
     def _listen(self, top: Section) -> tuple[Address, Address]:

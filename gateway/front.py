@@ -11,19 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
-import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import httpx
 import structlog
-import uvicorn
 import uvloop
 
 from gateway import logs
@@ -47,14 +42,11 @@ from gateway.auth import KeyRing
 from gateway.config import Config, load_config
 from gateway.content.office import open_keeping
 from gateway.door import OwnDoor
-from gateway.edge import Edge
-from gateway.engines import Engines
-from gateway.errors import ConfigError, Unavailable
+from gateway.errors import ConfigError
 from gateway.file_watch import changes
-from gateway.guard_sources import needed_by_all, open_sources, remote_probes
-from gateway.health import Health, Probe
-from gateway.http_client import HOST_URL, make_client
-from gateway.http_protocol import BoundedHttpProtocol
+from gateway.guard_sources import needed_by_all, remote_probes
+from gateway.health import Health
+from gateway.listening import Stop, listen, set_aside_start
 from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
@@ -62,16 +54,20 @@ from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import FileSource
-from gateway.queues import Queues
+from gateway.reach import open_reach
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
-from gateway.surroundings import Surroundings, loaded_tokens
+from gateway.worker.lead import EverybodysModels, Lead, Leading, Terms
+from gateway.worker.session import Office
+from gateway.worker.shelf import Shelf
+from gateway.worker.sums import Sums
 from policies.errors import FileErrors
 
 log = structlog.get_logger()
 CANNOT_WORK: Final = 2
-_LAST_RECORDS_S: Final = 3.0
+_WORKERS_S: Final = 4.0
+"""How much longer than a drain workers may take to have their last records written."""
 _SWITCH_S: Final = 0.001
 """How long a busy event loop may keep the audit writer's thread waiting for the interpreter; 5 ms by default."""
 
@@ -92,9 +88,11 @@ def audit_settings(config: Config) -> AuditSettings:
     )
 
 
-async def serve(config: Config, api: socket.socket, admin: socket.socket, host_socket: str) -> None:
+async def serve(
+    config: Config, api: socket.socket, admin: socket.socket, host_socket: str, leading: Leading | None = None
+) -> None:
     """Run until SIGTERM or SIGINT. Raises AuditError or FileErrors when it cannot start."""
-    metrics = Metrics()
+    metrics, shelf = Metrics(), Shelf()
     _make_state(config.state)
     audit = AuditLog.open(audit_settings(config))
     records = Records(audit, metrics)
@@ -104,16 +102,13 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         stack.push_async_callback(anchoring.stop)
         stack.push_async_callback(audit.close)
         anchoring.start()
-        host = await stack.enter_async_context(make_client(host_socket)) if host_socket else None
-        engines = await Engines.open(config.engines, host_socket, stack)
-        sources = await open_sources(config.guards, host, stack)
-        tokens = await asyncio.to_thread(loaded_tokens, config.engines, config.guards)
-        queues = Queues(entry.operator for entry in config.operators)
-        around = Surroundings(config.engines, tokens, queues, config.sinks.require)
+        reach = await open_reach(config, host_socket, stack)
+        engines, sources = reach.engines, reach.sources
         copies = config.state / POLICIES
         keeping = await stack.enter_async_context(
             open_keeping(config.content, config.state, config.origin, records, config.approvers)
         )
+        place = shelf.place()
         policy = PolicyInForce(
             config.policy.source(config.approvers, config.state),
             config.guards,
@@ -123,19 +118,31 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
             copies=copies,
             classes=keeping.classes,
             tenants=_tenants(config),
-            around=around,
+            around=reach.around,
+            share=place.offer if leading else None,
         )
+        place.in_use = policy.in_use
 
         def make_bound(binding: Binding) -> PolicyInForce:
-            source, kept = FileSource(binding.path), keeping.classes
+            source, kept, place = FileSource(binding.path), keeping.classes, shelf.place()
             asked = (source, config.guards, sources, records, metrics)
-            return PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True, around=around)
+            share = place.offer if leading else None
+            held = PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True, around=reach.around, share=share)
+            place.in_use = held.in_use
+            return held
 
         await policy.load_first()
         bound = Bound((binding, make_bound(binding)) for binding in config.bindings)
         await bound.load_first()
+        reviews = ReviewDesk(members=reach.around.queues.members)
+        admission = Admission(config.concurrency, anchoring.trouble)
+        lead = None
+        if leading is not None:
+            office = Office(records, admission, policy, bound, keeping.keeper, reviews)
+            lead = Lead(Terms(config, host_socket, leading.workers), office, shelf, Sums(metrics.registry))
+            metrics.everywhere = lead.exposition
         health = Health(
-            {**engines.probes(), **_probes(host), **anchoring.probes(), **keeping.probes()},
+            {**reach.probes(), **anchoring.probes(), **keeping.probes(), **(lead.probes() if lead else {})},
             records,
             metrics,
             any_of=frozenset(engines.probes()),
@@ -143,10 +150,9 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
                 needed_by_all(config.guards, (policy.current().policy, *bound.policies())), sources
             ),
         )
-        reviews = ReviewDesk(members=queues.members)
         gate = Gate(
             keys=KeyRing(config.keys),
-            door=OwnDoor(Admission(config.concurrency, anchoring.trouble), records, policy.for_exchange, bound.current),
+            door=OwnDoor(admission, records, policy.for_exchange, bound.current),
             pipeline=Pipeline(engines, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=engines,
             records=records,
@@ -165,25 +171,27 @@ async def serve(config: Config, api: socket.socket, admin: socket.socket, host_s
         if config.policy.watch:
             watching_policy = asyncio.create_task(_follow(policy, config.policy.path))
             stack.callback(watching_policy.cancel)
-        _set_aside_start()
+        set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
         routes += review_routes(desk, reviews)
-        if engines.starter is not None and host is not None:
-            routes += adapter_routes(desk, host, engines.starter)
+        if engines.starter is not None and reach.host is not None:
+            models = engines.starter if lead is None else EverybodysModels(engines.starter, lead)
+            routes += adapter_routes(desk, reach.host, models)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)
         apps = make_app(gate), make_admin_app(health, metrics, routes)
-        await _listen(apps, health, (api, admin), config.drain_s)
+        if lead is not None and leading is not None:
+            await lead.listen(leading.socket)
+            lead.tell(health.state)
 
+        def draining() -> None:
+            health.draining = True
 
-def _set_aside_start() -> None:
-    """What start-up made lives as long as the process. Left to the collector, it would be walked through every few
-    thousand exchanges, and all of them would wait 50 ms for it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+        await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s)
+        if lead is not None:
+            await lead.close(config.drain_s + _WORKERS_S)
 
 
 def _make_state(directory: Path) -> None:
@@ -199,77 +207,10 @@ def _tenants(config: Config) -> frozenset[str]:
     return frozenset(one.tenant for one in callers if not any(binding.holds_for(one) for binding in config.bindings))
 
 
-def _probes(host: httpx.AsyncClient | None) -> dict[str, Probe]:
-    async def model_host() -> None:
-        assert host is not None
-        await _answers_200(host, "/health")
-
-    return {} if host is None else {"model_host": model_host}
-
-
-async def _answers_200(client: httpx.AsyncClient, path: str) -> None:
-    try:
-        response = await client.get(HOST_URL + path, timeout=2.0)
-    except httpx.HTTPError as exc:
-        raise Unavailable("unreachable", "the model host cannot be reached") from exc
-    if response.status_code != 200:
-        raise Unavailable("loading", "the model host is still loading")
-
-
 async def _follow(policy: PolicyInForce, path: Path) -> None:
     """Reload when the file changes; a signal may have done it already."""
     async for _ in changes(path):
         await policy.reload(if_changed=True)
-
-
-async def _listen(
-    apps: tuple[Edge, Edge], health: Health, sockets: tuple[socket.socket, socket.socket], drain_s: float
-) -> None:
-    servers = [_Server(_uvicorn(app, drain_s)) for app in apps]
-
-    def stop() -> None:
-        health.draining = True
-        for server in servers:
-            server.should_exit = True
-
-    def supervisor_gone() -> None:
-        if not os.read(sys.stdin.fileno(), 1):
-            loop.remove_reader(sys.stdin.fileno())
-            stop()
-
-    loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    await asyncio.gather(*(server.serve([sock]) for server, sock in zip(servers, sockets, strict=True)))
-    # uvicorn cancels what outlived the drain and does not wait for it; the closing records need the log to be open.
-    if cut_off := [task for server in servers for task in server.server_state.tasks]:
-        await asyncio.wait(cut_off, timeout=_LAST_RECORDS_S)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: two servers share this loop, and one place stops both."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-def _uvicorn(app: Edge, drain_s: float) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=BoundedHttpProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(drain_s)),
-        h11_max_incomplete_event_size=16 * 1024,
-    )
 
 
 def _config(file: Path, state: Path) -> Config:
@@ -287,13 +228,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--api-fd", type=int, required=True)
     parser.add_argument("--admin-fd", type=int, required=True)
     parser.add_argument("--host-socket", default="", help="empty: there is no model host")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer on the API socket")
+    parser.add_argument("--lead-socket", type=Path, help="where the others reach this one")
     args = parser.parse_args(argv)
     logs.set_up("front")
     sys.setswitchinterval(_SWITCH_S)
     try:
         config = _config(args.config, args.state)
         api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)
-        uvloop.run(serve(config, api, admin, args.host_socket))
+        leading = Leading(args.lead_socket, args.workers) if args.lead_socket else None
+        uvloop.run(serve(config, api, admin, args.host_socket, leading))
     except (AuditError, ConfigError) as exc:
         print(f"gatehouse: {exc.code}: {exc}", file=sys.stderr)
         return CANNOT_WORK

@@ -14,7 +14,7 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.metrics import Metrics
-from gateway.records import Records
+from gateway.records import Book
 
 PROBE_EVERY_S: Final = 1.0
 PATIENCE_S: Final = 3.0
@@ -31,31 +31,46 @@ class Health:
     def __init__(
         self,
         probes: Mapping[str, Probe],
-        records: Records,
+        records: Book,
         metrics: Metrics,
         *,
         more: Callable[[], Mapping[str, Probe]] = dict,
         any_of: Collection[str] = (),
         every_s: float = PROBE_EVERY_S,
         patience_s: float = PATIENCE_S,
+        also: Callable[[], Mapping[str, str]] = dict,
+        recorded: bool = True,
     ) -> None:
         """`more`: what an exchange needs besides with the policy in force, asked each time. `any_of`: those that can
-        stand in for each other, as model servers do: while one of them works, some exchanges succeed."""
+        stand in for each other, as model servers do: while one of them works, some exchanges succeed. `also`: what
+        another process found. Not `recorded`: another one records it if this process is not ready."""
         self._any_of = frozenset(any_of)
         self._probes, self._records, self._metrics, self._more = probes, records, metrics, more
         self._every_s, self._patience_s = every_s, patience_s
+        self._also, self._recorded = also, recorded
         self._state: dict[str, str] = {}
         self.draining = False
 
     def state(self) -> dict[str, str]:
         """Name of each thing an exchange needs -> `ok`, or why not."""
+        return {**self._also(), **self.own()}
+
+    def own(self) -> dict[str, str]:
+        """What this process has found."""
         probed = {name: self._state.get(name, NOT_PROBED) for name in (*self._probes, *self._more())}
         return {**probed, "audit": self._records.state, **({"process": "draining"} if self.draining else {})}
 
     @property
     def ready(self) -> bool:
         """Whether everything an exchange needs is there."""
-        said = self.state()
+        return self._suffices(self.state())
+
+    @property
+    def own_ready(self) -> bool:
+        """The same as far as this process has found out itself."""
+        return self._suffices(self.own())
+
+    def _suffices(self, said: Mapping[str, str]) -> bool:
         needed = [state for name, state in said.items() if name not in self._any_of]
         return all(state == "ok" for state in needed) and (
             not self._any_of or any(said[name] == "ok" for name in self._any_of)
@@ -89,6 +104,8 @@ class Health:
             return
         self._state[name] = said
         log.info("probe_changed", probe=name, state=said)
+        if not self._recorded:
+            return
         try:
             up = "guard.up" if said == "ok" else "guard.down"
             await self._records.append({"type": up, "stage": "complete", "probe": name, "err": {"code": said}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,6 +18,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.everywhere: Callable[[], Awaitable[bytes]] | None = None
+        """Where this process is one of several: how all of them are asked."""
         self.exchanges = Counter(
             "gatehouse_exchanges", "Finished exchanges.", ("route", "outcome", "code"), registry=self.registry
         )
@@ -57,6 +59,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+    async def told(self) -> bytes:
+        """The same, of all processes where there are several. Raises GatewayError when they cannot be asked."""
+        return self.exposition() if self.everywhere is None else await self.everywhere()
 
 
 class _AnchorAges(Collector):

@@ -35,6 +35,7 @@ from policies.errors import FileErrors
 
 Use: TypeAlias = Callable[[Found, InForce, Mapping[str, Json]], Awaitable[None]]
 """What is done with a policy that was found and built."""
+Share: TypeAlias = Callable[[Found], Awaitable[None]]
 log = structlog.get_logger()
 _REFUSALS = (FileErrors, BundleError, GuardSetupError, ConfigError, OSError)
 """What is wrong with a policy that does not come into force."""
@@ -56,10 +57,13 @@ class PolicyInForce:
         tenants: Collection[str] = (),
         is_bound: bool = False,
         around: Surroundings | None = None,
+        share: Share | None = None,
     ) -> None:
-        """`tenants`: for whom this policy decides; a trial draws from them. For what is not named see PolicyBuilder."""
+        """`tenants`: for whom this policy decides; a trial draws from them. `share` returns when other processes are
+        ready for a policy, or raises why it may not come into force. For what is not named see PolicyBuilder."""
         self._source, self._records, self._metrics = source, records, metrics
         self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes, around), tenants
+        self._share = share or _nobody_else
         self._in_force: InForce | None = None
         self._found: Found | None = None
         self._reloading: set[asyncio.Task[None]] = set()
@@ -75,8 +79,19 @@ class PolicyInForce:
 
     def for_exchange(self, caller: Caller, exchange_id: str) -> InForce:
         """The pair that decides this exchange: the one in force, or one on trial."""
+        trial = self.drawn(caller, exchange_id)
+        return self.current() if trial is None else trial.pair()
+
+    def drawn(self, caller: Caller, exchange_id: str) -> Trial | None:
+        """The trial whose candidate decides this exchange."""
         trial = self._trials.running
-        return self.current() if trial is None or not trial.takes(caller, exchange_id) else trial.pair()
+        return trial if trial is not None and trial.takes(caller, exchange_id) else None
+
+    def in_use(self) -> tuple[InForce, ...]:
+        """All by which an exchange may be decided that begins now."""
+        trial = self._trials.running
+        own = (self._in_force,) if self._in_force is not None else ()
+        return own if trial is None else (*own, trial.candidate)
 
     @property
     def trial(self) -> Trial | None:
@@ -98,6 +113,7 @@ class PolicyInForce:
         try:
             found = await asyncio.to_thread(self._source.first, self._builder.known)
             built = await asyncio.to_thread(self._builder.built, found)
+            await self._share(found)
         except GuardSetupError as exc:
             raise ConfigError("guard_unusable", str(exc)) from exc
         except BundleError as exc:
@@ -194,6 +210,7 @@ class PolicyInForce:
                 if if_changed and found.is_same(self.found):
                     return found
                 built = await asyncio.to_thread(self._builder.built, found)
+                await self._share(found)
             except _REFUSALS as exc:
                 self._metrics.reloads.labels("rejected").inc()
                 log.error("policy_rejected", problems=str(exc), in_force=self.current().policy.digest)
@@ -242,6 +259,10 @@ class PolicyInForce:
             await self._records.append(_rejected(exc) | dict(who))
         except GatewayError as unavailable:
             log.error("policy_rejection_not_recorded", code=unavailable.code)
+
+
+async def _nobody_else(_found: Found) -> None:
+    """There is but this process."""
 
 
 def _rejected(exc: Exception) -> Record:

@@ -1,4 +1,7 @@
-"""`gatehouse serve`: binds the sockets, starts one model host and one front worker, and keeps both alive.
+"""`gatehouse serve`: binds the sockets, starts one model host and one front, and keeps both alive.
+
+With `workers: N` there are N processes that answer on the API socket: the front, which leads and has the log, and N - 1
+that ask it (gateway/worker).
 
 The sockets are bound here and inherited, so a front that is killed is replaced without a refused connection. The host
 and the front do not depend on each other's life: while the host is away, guards are errors and answers are 503. A child
@@ -36,6 +39,7 @@ OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DI
 """No library of the children may look for a file anywhere but on this disk."""
 NOT_STARTED: Final = 126
 """As a shell says it: no process, no memory, no such program. Most of these pass, so another try is worth it."""
+MODEL_HOST: Final = "model_host"
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HEALTHY_AFTER_S: Final = 10.0
@@ -76,6 +80,7 @@ class Programs:
 
     model_host: Sequence[str] = (sys.executable, "-m", "engine.server")
     front: Sequence[str] = (sys.executable, "-m", "gateway.front")
+    worker: Sequence[str] = (sys.executable, "-m", "gateway.worker.process")
 
 
 class Supervisor:
@@ -102,8 +107,10 @@ class Supervisor:
             host_socket = os.path.join(directory, "host.sock")
             models = self._models()
             children = [self._host(host_socket, models)] if models else []
-            children.append(self._front(api, admin, host_socket if models else ""))
-            self._handle_signals(children)
+            lead_socket = os.path.join(directory, "lead.sock")
+            front = self._front(api, admin, host_socket if models else "", lead_socket)
+            children += [front, *self._workers(api, lead_socket)]
+            self._handle_signals(front)
             keepers = [asyncio.create_task(self._keep(child)) for child in children]
             announcing = asyncio.create_task(_announce(self._config))
             await self._stopping.wait()
@@ -124,19 +131,32 @@ class Supervisor:
 
     def _host(self, host_socket: str, models: Sequence[Mapping[str, object]]) -> _Child:
         argv = [*self._programs.model_host, "--socket", host_socket, "--models", json.dumps(models)]
-        return _Child("model_host", [*argv, "--threads", str(self._config.host_threads)])
+        return _Child(MODEL_HOST, [*argv, "--threads", str(self._config.host_threads)])
 
-    def _front(self, api: socket.socket, admin: socket.socket, host_socket: str) -> _Child:
+    def _workers(self, api: socket.socket, lead_socket: str) -> list[_Child]:
+        """Those that the front leads."""
+        return [
+            _Child(
+                f"worker_{number}",
+                [*self._programs.worker, "--lead", lead_socket, "--number", str(number), "--api-fd", str(api.fileno())],
+                (api.fileno(),),
+            )
+            for number in range(1, self._config.workers)
+        ]
+
+    def _front(self, api: socket.socket, admin: socket.socket, host_socket: str, lead_socket: str) -> _Child:
         argv = [*self._programs.front, "--config", str(self._config.file)]
         argv += ["--state", str(self._config.state), "--host-socket", host_socket]
         argv += ["--api-fd", str(api.fileno()), "--admin-fd", str(admin.fileno())]
+        if self._config.workers > 1:
+            argv += ["--workers", str(self._config.workers), "--lead-socket", lead_socket]
         return _Child("front", argv, (api.fileno(), admin.fileno()))
 
-    def _handle_signals(self, children: Sequence[_Child]) -> None:
+    def _handle_signals(self, front: _Child) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, children[-1].signal, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, front.signal, signal.SIGHUP)
 
     async def _keep(self, child: _Child) -> None:
         while not self._stopping.is_set():
@@ -168,18 +188,25 @@ class Supervisor:
         return await process.wait()
 
     async def _stop(self, children: Sequence[_Child]) -> None:
-        """The front first, so that exchanges in flight keep their model host while they end."""
-        for child in reversed(children):
-            child.signal(signal.SIGTERM)
-            process = child.process
-            if process is None or process.returncode is not None:
-                continue
-            try:
-                await asyncio.wait_for(process.wait(), self._config.drain_s + 5)
-            except TimeoutError:
-                log.warning("child_killed", child=child.name)
-                child.signal(signal.SIGKILL)
-                await process.wait()
+        """Whoever answers clients first, so that exchanges in flight keep their model host while they end. The front is
+        told with its workers and ends after them."""
+        answering = [child for child in reversed(children) if child.name != MODEL_HOST]
+        for group in (answering, [child for child in children if child.name == MODEL_HOST]):
+            for child in group:
+                child.signal(signal.SIGTERM)
+            for child in group:
+                await self._ended(child)
+
+    async def _ended(self, child: _Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            await asyncio.wait_for(process.wait(), self._config.drain_s + 5)
+        except TimeoutError:
+            log.warning("child_killed", child=child.name)
+            child.signal(signal.SIGKILL)
+            await process.wait()
 
 
 async def _announce(config: Config) -> None:

@@ -7,7 +7,7 @@ model host's process: what is to be there at every start is in the configuration
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 from starlette.responses import Response
@@ -20,14 +20,21 @@ from gateway.fields import text
 from gateway.http_client import HOST_URL
 from gateway.jsonstrict import Json
 from gateway.operators import Role
-from gateway.upstream import Upstream
 
 CHANGERS: Final = (Role.OPERATOR,)
 _LOADING_S: Final = 60.0
 _LISTING_S: Final = 5.0
 
 
-def adapter_routes(desk: Desk, host: httpx.AsyncClient, upstream: Upstream) -> list[Route]:
+class Models(Protocol):
+    """What requests can name."""
+
+    def serve(self, model: str) -> None: ...
+
+    def drop(self, model: str) -> None: ...
+
+
+def adapter_routes(desk: Desk, host: httpx.AsyncClient, upstream: Models) -> list[Route]:
     """For operators, where the starter engine answers."""
     shelf = _Shelf(host)
     return [
@@ -74,7 +81,7 @@ def _list(shelf: _Shelf) -> Handler:
     return run
 
 
-def _add(shelf: _Shelf, upstream: Upstream) -> Handler:
+def _add(shelf: _Shelf, upstream: Models) -> Handler:
     async def run(call: AdminCall) -> Response:
         body = await call.body({"name": None, "path": None})
         name, path = text(body.get("name"), "name"), text(body.get("path"), "path")
@@ -90,7 +97,7 @@ def _add(shelf: _Shelf, upstream: Upstream) -> Handler:
     return run
 
 
-def _remove(shelf: _Shelf, upstream: Upstream) -> Handler:
+def _remove(shelf: _Shelf, upstream: Models) -> Handler:
     async def run(call: AdminCall) -> Response:
         name = str(call.request.path_params["name"])
         row = next((row for row in await shelf.rows() if row["name"] == name), None)

@@ -24,8 +24,8 @@ from gateway.auth import KeyEntry, KeyRing
 from gateway.door import OwnDoor
 from gateway.errors import GatewayError, NotFound
 from gateway.exchange import AnswerEvent, Caller, Channel, Finish, TextDelta, Usage
-from gateway.front import _Server, _uvicorn
 from gateway.health import Health
+from gateway.listening import Server, settings
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce, Pipeline
 from gateway.records import Records
@@ -133,7 +133,7 @@ class Live:
         self._listener = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._uvicorn = _Server(_uvicorn(make_app(self.gate), 1))
+        self._uvicorn = Server(settings(make_app(self.gate), 1))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._uvicorn.serve([self._listener])))
 
     def __enter__(self) -> Live:

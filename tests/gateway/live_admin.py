@@ -16,8 +16,8 @@ from gateway.admin.client import AdminClient
 from gateway.admin.desk import Desk
 from gateway.admin.routes import admin_routes
 from gateway.app import make_admin_app
-from gateway.front import _Server, _uvicorn
 from gateway.health import Health
+from gateway.listening import Server, settings
 from gateway.metrics import Metrics
 from gateway.operators import Operator, OperatorEntry, OperatorRing, Role
 from gateway.records import Records
@@ -57,7 +57,7 @@ class LiveAdmin:
         self._listener = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._uvicorn = _Server(_uvicorn(app, 1))
+        self._uvicorn = Server(settings(app, 1))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._uvicorn.serve([self._listener])))
 
     def __enter__(self) -> LiveAdmin:

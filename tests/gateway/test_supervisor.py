@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import json, os, signal, sys, time
 name, directory = sys.argv[1], sys.argv[2]
+if "--number" in sys.argv: name += sys.argv[sys.argv.index("--number") + 1]
 lives = len([f for f in os.listdir(directory) if f.startswith(name)])
 def told(number, frame):
     with open(f"{directory}/told", "a") as file: file.write(f"{name} {signal.Signals(number).name}\\n")
@@ -87,7 +88,7 @@ class Site:
         return Supervisor(
             replace(self.config, **config),
             parse_policy(self.policy.encode(), "policy.yaml", facts(self.config.guards)),
-            Programs(model_host=(*program, "host", str(self.lives_at)), front=(*program, "front", str(self.lives_at))),
+            Programs(*((*program, name, str(self.lives_at)) for name in ("host", "front", "worker"))),
         )
 
     @asynccontextmanager
@@ -152,6 +153,35 @@ async def test_models_run_in_one_host_and_the_front_stops_first(tmp_path: Path) 
         assert directory.stat().st_mode & 0o077 == 0, "other users must not reach the model host"
     assert site.told() == ["front SIGTERM", "host SIGTERM"]
     assert not directory.exists()
+
+
+async def test_workers_are_told_where_their_lead_is_and_end_beside_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, policy=BY_MODEL)
+    with (tmp_path / "gatehouse.yaml").open("a") as file:
+        file.write("workers: 3\n")
+    site.config = load_config(tmp_path / "gatehouse.yaml", tmp_path / "var")
+    async with site.running():
+        [host] = await site.lives("host", 1)
+        [front] = await site.lives("front", 1)
+        workers = [*await site.lives("worker1", 1), *await site.lives("worker2", 1)]
+        assert sorted(option(worker, "--number") for worker in workers) == ["1", "2"]
+        assert {option(worker, "--lead") for worker in workers} == {option(front, "--lead-socket")}
+        assert {option(worker, "--api-fd") for worker in workers} == {option(front, "--api-fd")}
+        assert option(front, "--workers") == "3"
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: site.told() == ["front SIGHUP"])
+    told = site.told()[1:]
+    assert sorted(told[:-1]) == ["front SIGTERM", "worker1 SIGTERM", "worker2 SIGTERM"]
+    assert told[-1] == "host SIGTERM", "exchanges in flight need their guards"
+    assert not any(alive(life["pid"]) for life in (host, front, *workers))
+
+
+async def test_one_front_has_nobody_to_lead(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.running():
+        [front] = await site.lives("front", 1)
+        assert "--lead-socket" not in front["argv"]
+        assert not (site.lives_at / "worker1.0").exists()
 
 
 async def test_the_starter_engine_is_told_its_adapters(tmp_path: Path) -> None:
