@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.admin.client import add_client_options, client_of, guarded
+from gateway.rekey_command import add_rekey_command
 
 NOT_ALL = 1
 
@@ -49,6 +50,7 @@ def add_content_commands(subparsers: argparse._SubParsersAction[argparse.Argumen
     find.add_argument("--text-file", type=Path, required=True, metavar="FILE", help="file with the text, to the byte")
     add_client_options(find)
     find.set_defaults(run=guarded(_find))
+    add_rekey_command(commands)
     for parser, run in ((list_, _list), (read, _read)):
         parser.add_argument("what", metavar="REF|REQUEST-ID", help="a reference, or the id of a request")
         add_client_options(parser)

@@ -29,6 +29,7 @@ from gateway.content.errors import ContentError, ContentMissing
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+_NAMES_WRAP: Final = b"gatehouse-content-names-wrap/v1"
 _CHECK: Final = b"gatehouse-content-check/v1"
 
 
@@ -58,11 +59,11 @@ class Place:
 class MasterKey:
     """The key above all wraps. It never leaves this object."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, names: bytes | None = None) -> None:
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a master key has {KEY_BYTES} bytes")
         self._secret = secret
-        self._names = _derived(secret, b"gatehouse-content-names/v1")
+        self._names = names or _derived(secret, b"gatehouse-content-names/v1")
 
     @property
     def check(self) -> bytes:
@@ -76,6 +77,14 @@ class MasterKey:
     def unwrap(self, wrapped: bytes, bound_to: str) -> bytes:
         """Raises ContentMissing when the wrap is not ours or not for this."""
         return _unwrapped(_derived(self._secret, b"gatehouse-content-kek/v1\0" + bound_to.encode()), wrapped)
+
+    def wrap_names(self, before: MasterKey) -> bytes:
+        """What persons are found by under another master key, as it may lie on disk under this one."""
+        return aes_key_wrap(_derived(self._secret, _NAMES_WRAP), before._names)
+
+    def with_names(self, wrapped: bytes) -> MasterKey:
+        """This key, with what persons were found by before. Raises ContentMissing when the wrap is not ours."""
+        return MasterKey(self._secret, _unwrapped(_derived(self._secret, _NAMES_WRAP), wrapped))
 
     def name_digest(self, tenant: str, name: str) -> bytes:
         """By which a person is found again. The name itself is kept nowhere."""

@@ -21,6 +21,7 @@ from gateway.content.segments import Spot
 from gateway.transaction import immediate
 
 _WAIT_S: Final = 5.0
+_WAIT_ALONE_S: Final = 0.5
 _SELECT: Final = (
     "SELECT ref, req, tenant, kek.class, level, kek.id, kek.owner, segment, at, expires"
     " FROM dek JOIN kek ON kek.id = dek.kek_id"
@@ -62,14 +63,22 @@ class Row:
 class Keystore:
     """One connection. Used by one thread at a time; two connections of two processes exclude each other by SQLite."""
 
-    def __init__(self, path: Path, master: MasterKey, origin: str) -> None:
-        """Raises ContentError when the database cannot be used, or belongs to another master key or log."""
+    def __init__(self, path: Path, master: MasterKey, origin: str, *, alone: bool = False) -> None:
+        """Raises ContentError when the database cannot be used, or belongs to another master key or log.
+
+        `alone`: nobody else may have it open, or open it.
+        """
         self._master, self._origin = master, origin
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            self.database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+            wait_s = _WAIT_S if not alone else _WAIT_ALONE_S
+            self.database = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+        except (sqlite3.Error, OSError) as exc:
+            raise _unusable(path, exc) from exc
+        try:
             self.database.executescript(
+                f"PRAGMA locking_mode={'EXCLUSIVE' if alone else 'NORMAL'};"
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;"
                 "PRAGMA temp_store=MEMORY;"
             )
@@ -77,8 +86,12 @@ class Keystore:
                 for statement in _TABLES:
                     self.database.execute(statement)
                 self._claim()
-        except (sqlite3.Error, OSError) as exc:
-            raise ContentError("content_keystore", f"key store `{path}` cannot be used: {exc}") from exc
+        except sqlite3.Error as exc:
+            self.close()
+            raise _unusable(path, exc) from exc
+        except ContentError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self.database.close()
@@ -87,12 +100,23 @@ class Keystore:
         """All or nothing, and nobody else writes meanwhile. Durable when left in order."""
         return immediate(self.database)
 
+    @property
+    def master(self) -> MasterKey:
+        """The key above all wraps."""
+        return self._master
+
     def _claim(self) -> None:
         known = self._one("SELECT value FROM meta WHERE name = 'check'", ())
         if known is None:
             self.database.execute("INSERT INTO meta VALUES ('check', ?)", (self._master.check,))
         elif bytes(known[0]) != self._master.check:
             raise ContentError("content_key_wrong", "the key store was made with another master key than the one named")
+        names = self._one("SELECT value FROM meta WHERE name = 'names'", ())
+        if names is not None:
+            try:
+                self._master = self._master.with_names(bytes(names[0]))
+            except ContentMissing as exc:
+                raise ContentError("content_keystore", exc.problem) from exc
 
     def new_dek(self, place: Place, owner: str, spot: Spot, expires_ns: int) -> tuple[str, bytes]:
         """(id of the KEK, a new key for this blob). Inside a transaction."""
@@ -105,9 +129,9 @@ class Keystore:
     def _kek(self, owner: str, class_: str) -> tuple[str, bytes]:
         found = self._one("SELECT id, wrapped FROM kek WHERE owner = ? AND class = ?", (owner, class_))
         if found is not None:
-            return found[0], self._master.unwrap(found[1], _bound(found[0], owner, class_))
+            return found[0], self._master.unwrap(found[1], bound_to(found[0], owner, class_))
         kek_id, kek = secrets.token_hex(16), os.urandom(KEY_BYTES)
-        wrapped = self._master.wrap(kek, _bound(kek_id, owner, class_))
+        wrapped = self._master.wrap(kek, bound_to(kek_id, owner, class_))
         self.database.execute("INSERT INTO kek VALUES (?,?,?,?)", (kek_id, owner, class_, wrapped))
         return kek_id, kek
 
@@ -120,7 +144,7 @@ class Keystore:
         )
         if found is None:
             raise ContentMissing("content_erased", f"blob `{ref}` has no key here: it was erased, or is not ours")
-        return unwrap_dek(self._master.unwrap(found[3], _bound(*found[:3])), found[4])
+        return unwrap_dek(self._master.unwrap(found[3], bound_to(*found[:3])), found[4])
 
     def rows(self, what: str) -> list[Row]:
         """The blob of a reference, or all of a request, oldest first."""
@@ -205,5 +229,10 @@ class Keystore:
             return found
 
 
-def _bound(kek_id: str, owner: str, class_: str) -> str:
+def _unusable(path: Path, exc: Exception) -> ContentError:
+    return ContentError("content_keystore", f"key store `{path}` cannot be used: {exc}")
+
+
+def bound_to(kek_id: str, owner: str, class_: str) -> str:
+    """For what alone the wrap of a KEK opens."""
     return f"{kek_id}\0{owner}\0{class_}"

@@ -43,14 +43,19 @@ def read_content(
         return None
     name = section.require("master_key", fields.text, "")
     path = (file.parent / name).absolute()
-    for inner in ("audit", "content", "keystore"):
-        if path.resolve().is_relative_to((state / inner).resolve()):
-            told = f"`master_key` is inside `{inner}`, and would be copied with what it protects"
-            problems.add(section.place_of("master_key"), told, "another directory, or another disk")
+    if inner := inside_state(path, state):
+        told = f"`master_key` is inside `{inner}`, and would be copied with what it protects"
+        problems.add(section.place_of("master_key"), told, "another directory, or another disk")
     two_people = frozenset(section.get("two_people", fields.list_of(fields.choice(ACTIONS)), fields.NO_TEXTS))
     if two_people and approvers < NEED:
         problems.add(section.place_of("two_people"), "`two_people` needs two `approvers`", "gatehouse approver-key")
     return ContentSettings(path, _classes(section, problems), two_people)
+
+
+def inside_state(path: Path, state: Path) -> str:
+    """The directory of what it protects in which a master key would lie; empty if in none."""
+    inner = ("audit", "content", "keystore")
+    return next((name for name in inner if path.resolve().is_relative_to((state / name).resolve())), "")
 
 
 def _classes(section: Section, problems: Problems) -> Mapping[str, int]:

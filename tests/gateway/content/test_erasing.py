@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.content.erasing import MOST_REFS, Eraser
-from gateway.content.errors import ContentUnavailable, HoldsForbid
+from gateway.content.errors import ApprovalSpent, ContentUnavailable, HoldsForbid
 from gateway.content.holds import Hold, Kind, set_hold
 from gateway.content.shred import ordered
 from gateway.content.store import ContentStore
@@ -93,6 +93,25 @@ async def test_a_hold_forbids_and_the_log_knows(tmp_path: Path) -> None:
     assert audit.records[-1]["refused"] == {"holds": [hold.id]}
     assert "erase" not in audit.records[-1]
     assert refs["r1"]
+
+
+async def test_an_approval_stands_behind_one_erasure(tmp_path: Path) -> None:
+    audit = MemoryAudit()
+    async with opened(tmp_path) as store:
+        refs = await fill(store)
+        eraser, again = Eraser(store, audit), {**SAID, "req": "call-2"}
+        assert await eraser.erase(SAID, refs["r1"], ["r1"], "number-1") == 1
+        with pytest.raises(ApprovalSpent):
+            await eraser.erase(again, refs["r3"], ["r3"], "number-1")
+        with pytest.raises(ApprovalSpent):
+            await eraser.erase_person(again, "sub_b", "number-1")
+        assert await readable(store) == {"r2", "r3", "r4"}
+        await store.keep(item(req="r3", owner="sub_b"))
+        assert len(audit.records) == 2, "what was refused says nothing of an erasure"
+    async with opened(tmp_path) as store:
+        with pytest.raises(ApprovalSpent):
+            await Eraser(store, audit).erase_person(again, "sub_b", "number-1")
+        assert await Eraser(store, audit).erase_person(again, "sub_b", "number-2") == 2
 
 
 async def test_no_record_no_erasure(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.content.errors import ApprovalSpent
 from gateway.content.holding import Holding
 from gateway.content.holds import Hold, Kind, set_hold
 from gateway.errors import Unavailable
@@ -32,6 +33,17 @@ async def test_set_once_recorded_once_and_released(tmp_path: Path) -> None:
         ("hold.set", shown),
         ("hold.release", shown),
     ]
+
+
+async def test_an_approval_releases_one_hold(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        holding = Holding(store, MemoryAudit())
+        stands = await holding.set(HOLD)
+        assert await holding.release(stands.id, {}, "number-1") is not None
+        again = await holding.set(HOLD)
+        with pytest.raises(ApprovalSpent):
+            await holding.release(again.id, {}, "number-1")
+        assert [hold.id for hold in await holding.all()] == [again.id]
 
 
 async def test_without_its_record_there_is_no_hold_and_no_release(tmp_path: Path) -> None:
