@@ -20,7 +20,7 @@ from guards.endpoint import ClassifyEndpoint
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.memory import Counts, Memory, digest
 from guards.model_files import ModelFiles, to_ppm
-from guards.options import ClassifierOptions
+from guards.options import ClassifierOptions, content_window
 from guards.profiles.profile import Profile
 from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Scope, Verdict
 from guards.views.forms import Form, forms
@@ -57,6 +57,7 @@ class Classifier:
         self.identity = GuardIdentity(profile.use, f"{profile.use}/2", files.digest)
         self.thresholds = files.thresholds
         self._profile, self._endpoint, self._options = profile, endpoint, options
+        self._window = content_window(profile, options)
         self._overlap = _overlap(profile, options)
         self._encoder = Encoder(profile, files.tokenizer_json)
         self._own = [profile.labels.index(label) for label in profile.flagged]
@@ -104,7 +105,7 @@ class Classifier:
 
     def _reading(self, form: Form, ids: Sequence[int], known: set[Row]) -> _Reading:
         profile = self._profile
-        cut = windows(ids, profile.content_window, self._overlap, self._options.max_windows, profile.use)
+        cut = windows(ids, self._window, self._overlap, self._options.max_windows, profile.use)
         framed = (self._encoder.framed(window) for window in cut)
         # A form that reads the same to the model adds nothing.
         return _Reading(form.view, tuple(row for row in framed if row not in known), len(cut))
@@ -156,7 +157,7 @@ def _is_foreign(part: Part) -> bool:
 
 
 def _overlap(profile: Profile, options: ClassifierOptions) -> int:
-    most = profile.content_window // 2
+    most = content_window(profile, options) // 2
     if options.overlap is not None and options.overlap > most:
         raise GuardSetupError(profile.use, f"expected at most {most}, half of what a window holds", "overlap")
-    return profile.overlap if options.overlap is None else options.overlap
+    return min(profile.overlap, most) if options.overlap is None else options.overlap

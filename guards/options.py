@@ -10,6 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from guards.errors import GuardSetupError
+from guards.profiles.profile import Profile
 
 MAX_WINDOWS = 128
 """Of one form of one part: about 53,000 tokens of 512, more than a deadline leaves time for on a CPU."""
@@ -73,7 +74,11 @@ class Options:
 
 
 MEMORY_OPTION = "memory"
-CLASSIFIER_OPTIONS = frozenset({"views", "length_aware", "overlap", "max_windows", MEMORY_OPTION})
+CLASSIFIER_OPTIONS = frozenset({"views", "length_aware", "overlap", "max_windows", "segment", "reduce", MEMORY_OPTION})
+"""As they are written."""
+_KEPT = (CLASSIFIER_OPTIONS | {"window"}) - {"segment", "reduce"}
+"""As they are kept: `segment` says `window` and `overlap`, and `reduce` says what holds without it."""
+LEAST_WINDOW = 64
 
 
 def is_remembered(use: str, values: Mapping[str, object]) -> bool:
@@ -94,11 +99,16 @@ class ClassifierOptions:
     """Tokens that neighbouring windows share; None: the profile's."""
     max_windows: int = MAX_WINDOWS
     memory: bool = True
+    window: int | None = None
+    """Tokens that are read at once, special tokens included; None: as many as the model can."""
 
 
 def classifier_options(use: str, values: Mapping[str, object]) -> ClassifierOptions:
     """The options of a detector whose guard is a sequence classifier, or GuardSetupError."""
-    options = Options(use, values, CLASSIFIER_OPTIONS)
+    options = Options(use, _with_segment(use, values), CLASSIFIER_OPTIONS | _KEPT)
+    if options.values.get("reduce", "max") != "max":
+        raise GuardSetupError(use, "expected `max`: the worst window counts", "reduce")
+    values = options.values
     overlap = options.integer("overlap", 0, MAX_OVERLAP, 0) if "overlap" in values else None
     return ClassifierOptions(
         views=options.among("views", VIEWS, VIEWS),
@@ -106,4 +116,29 @@ def classifier_options(use: str, values: Mapping[str, object]) -> ClassifierOpti
         overlap=overlap,
         max_windows=options.integer("max_windows", 1, MAX_WINDOWS, MAX_WINDOWS),
         memory=options.switch(MEMORY_OPTION, True),
+        window=options.integer("window", LEAST_WINDOW, MAX_OVERLAP, LEAST_WINDOW) if "window" in values else None,
     )
+
+
+def _with_segment(use: str, values: Mapping[str, object]) -> Mapping[str, object]:
+    """`segment: {tokens: 512, overlap: 128}` as the options that it stands for."""
+    segment = values.get("segment")
+    if segment is None:
+        return values
+    if not isinstance(segment, Mapping) or not {"tokens"} <= set(segment) <= {"tokens", "overlap"}:
+        raise GuardSetupError(use, "expected `{tokens: N}`, perhaps with `overlap: N`", "segment")
+    if "overlap" in segment and "overlap" in values:
+        raise GuardSetupError(use, "is said twice, beside `segment` and in it", "overlap")
+    if any(type(value) is not int for value in segment.values()) or not segment["tokens"] >= LEAST_WINDOW:
+        raise GuardSetupError(use, f"expected whole numbers, `tokens` at least {LEAST_WINDOW}", "segment")
+    others = {key: value for key, value in values.items() if key != "segment"}
+    return others | {"window" if key == "tokens" else key: value for key, value in segment.items()}
+
+
+def content_window(profile: Profile, options: ClassifierOptions) -> int:
+    """Tokens of a text that are read at once. Raises GuardSetupError for more than the model can."""
+    if options.window is None:
+        return profile.content_window
+    if options.window > profile.window:
+        raise GuardSetupError(profile.use, f"expected at most {profile.window} tokens, the model's window", "segment")
+    return options.window - (profile.window - profile.content_window)

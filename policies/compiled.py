@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from guards.verdict import PPM
 from policies.keeping import keeping_form
 from policies.matchers import Form, canonical
 from policies.model import DetectorSpec, Do, Option, Policy, Review, Risk, Rule
@@ -62,7 +63,7 @@ def _limits_form(limits: Limits) -> Form:
 def _detector_form(spec: DetectorSpec) -> Form:
     form: dict[str, Form] = {
         "use": spec.use,
-        "threshold": spec.threshold_ppm,
+        "threshold": spec.threshold_ppm if spec.says_threshold else PPM,  # else it stands in the rules that go by it
         "categories": dict(spec.category_thresholds),
         "timeout": spec.timeout_ms,
         "on_error": spec.on_error or "closed",

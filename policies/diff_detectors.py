@@ -123,6 +123,8 @@ def _option(spec: DetectorSpec, key: str, before: Option | None, after: Option |
     if key in _NUMBERS and _is_known(key, before) and _is_known(key, after):
         more_is, reasons = _NUMBERS[key]
         return moved("detector", name, key, (_number(before), _number(after)), shown, more_is, reasons)
+    if key == "context" and before == "last":
+        return [Change("detector", name, key, *shown, Effect.STRONGER, "parts are judged in their conversation, too")]
     if key in ("memory", "label"):
         what = "verdicts come out the same" if key == "memory" else "what its places are called"
         return [Change("detector", name, key, *shown, Effect.OTHER, what)]

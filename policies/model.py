@@ -107,6 +107,8 @@ class DetectorSpec:
     """`closed`, `review`, `open`, or empty: what the policy's defaults say."""
     options: Mapping[str, Option]
     """What the guard itself is given: `find`, `families`, `pattern`, `views`. Equal meaning has one spelling."""
+    says_threshold: bool = True
+    """Whether the threshold is in the file, or is what the guard's own word comes to."""
     configured: tuple[str, ...] = ()
     """Of a guard that only a configuration names: its profile and its categories, which are part of what is meant."""
     risk: Risk | None = None

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from guards.errors import GuardSetupError
 from guards.options import VIEWS
+from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.rules.base import RuleGuard
 from guards.rules.checksums import CHECKS
@@ -27,14 +28,17 @@ from policies.options import read_options
 from policies.read_model import option_keys, read_model_options
 from policies.read_reviews import read_on_error
 from policies.vocabulary import GuardFacts
-from policies.yaml_strict import Entry, Listing, Node, Scalar, Table
+from policies.yaml_strict import Broken, Entry, Listing, Node, Scalar, Table
 
 NAME = r"[a-z][a-z0-9_]{0,39}"
+_named = matching(NAME, "a name of small letters, digits and `_`")
 DEFAULT_TIMEOUT_MS = 2_000
 LONGEST_TIMEOUT_MS = 60_000
 MAX_DETECTORS = 64
 """Each has a row in every record of an exchange, and a record is at most 32 KiB."""
 DEFAULT_LABEL = "match"
+OWN_WORD = PPM // 2
+"""Where a generative guard's own answer turns to `unsafe`: its threshold unless the file says another."""
 LANGUAGE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?"
 
 
@@ -87,7 +91,34 @@ def _use(entry: Entry, problems: Problems, known: Mapping[str, GuardFacts]) -> s
         hint = f"is `{near.key}` meant to be `use`?" if near else ""
         problems.add(near.place if near else entry.place, f"detector `{entry.key}` has no `use`", hint)
         return None
-    return _known_guard(use.value, problems, known)
+    guard = _known_guard(use.value, problems, known)
+    at = next((inner.value for inner in found.entries if inner.key == "endpoint"), None)
+    return guard if guard is None or at is None else _endpoint(guard, at, problems, known)
+
+
+def _endpoint(use: str, node: Node, problems: Problems, known: Mapping[str, GuardFacts]) -> str | None:
+    """The entry of `guards:` whose model is asked: of the kind that `use` names, in place of the one of that name."""
+    named = _named(node, "`endpoint`", problems)
+    if named is None:
+        return None
+    there, wanted = known.get(named), known[use].profile
+    if there is None or there.profile is None or wanted is None or there.profile.use != wanted.use:
+        kinds = [name for name, one in known.items() if wanted and one.profile and one.profile.use == wanted.use]
+        told = f"`endpoint` is `{named}`, which is no `{use}` under `guards:` of the configuration"
+        hint = did_you_mean(named, kinds) or "a guard of your own is known with `--config gatehouse.yaml`"
+        problems.add(node.place, told, hint)
+        return None
+    return named
+
+
+def _retries(node: Node, what: str, problems: Problems) -> int | None:
+    """A second try would hide an overloaded server, and take the time of whoever waits."""
+    if isinstance(node, Scalar) and node.value == 0 and not isinstance(node.value, bool):
+        return 0
+    if not isinstance(node, Broken):
+        told = f"{what} is {described(node)}, expected `0`: a guard is asked once, and `timeout` says how long"
+        problems.add(node.place, told)
+    return None
 
 
 def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]) -> str | None:
@@ -104,6 +135,8 @@ def _known_guard(node: Node, problems: Problems, known: Mapping[str, GuardFacts]
 def detector_keys(guard: GuardFacts) -> list[str]:
     """What a detector with this guard may say."""
     keys = ["use", "timeout", "on_error", "accept_risk", *guard.names]
+    keys += ["endpoint", "retries"] if guard.is_model else []
+    keys += ["reduce"] if guard.is_model and "reduce" not in option_keys(guard) else []
     keys += ["pattern", "label", "engine", "views", "check"] if guard.takes_pattern else []
     keys += ["threshold", "languages"] if guard.is_model else []
     keys += ["categories"] if guard.categories and guard.rule is None else []
@@ -115,7 +148,10 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
     section = Section.open(entry.value, f"detector `{entry.key}`", problems, detector_keys(guard), words.LATER_DETECTOR)
     if section is None:
         return None
-    threshold = section.get("threshold", ppm, PPM)
+    says_itself = isinstance(guard.profile, GenerativeProfile)
+    threshold = section.get("threshold", ppm, OWN_WORD if says_itself else PPM)
+    section.get("retries", _retries, 0)
+    section.get("reduce", choice(("max",)), "max")
     asked = read_model_options(section, guard)
     guard = replace(guard, categories=asked.categories)
     options = {**_options(section, guard), **asked.options}
@@ -127,6 +163,7 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
         name=entry.key,
         use=use,
         threshold_ppm=threshold,
+        says_threshold="threshold" in section,
         category_thresholds=_categories(section.node("categories"), guard, threshold, problems),
         timeout_ms=section.get("timeout", duration_ms(1, LONGEST_TIMEOUT_MS), DEFAULT_TIMEOUT_MS),
         on_error=on_error.kind,
@@ -137,7 +174,7 @@ def _configured(entry: Entry, use: str, guard: GuardFacts, problems: Problems) -
         configured=() if guard.profile is None or use in PROFILES else (guard.profile.use, *guard.categories),
     )
     labels, known_after = (_labels(guard, options), 0.0) if rule is None else (rule.labels, rule.known_after)
-    return Declared(entry.place, spec, guard, "threshold" in section, labels, known_after)
+    return Declared(entry.place, spec, guard, says_itself or "threshold" in section, labels, known_after)
 
 
 def _rule(section: Section, use: str, guard: GuardFacts) -> RuleGuard | None:

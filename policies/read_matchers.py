@@ -147,10 +147,12 @@ class _Conditions:
         self._name, self._spec = declared.spec.name, declared.spec
 
     def all(self) -> list[Matcher]:
+        has_own = "score" in self._section and "category" in self._section
         kinds: tuple[tuple[bool, Callable[[], Matcher | None]], ...] = (
-            ("score" in self._section, lambda: self._scored("score", self._score)),
+            (has_own, lambda: self._scored("score", self._scored_categories)),
+            ("score" in self._section and not has_own, lambda: self._scored("score", self._score)),
             ("unsafe" in self._section, lambda: self._scored("unsafe", self._unsafe)),
-            ("category" in self._section, self._category),
+            ("category" in self._section and not has_own, self._category),
             ("only" in self._section, self._only),
             ("in" in self._section, lambda: self._among("in")),
             ("not_in" in self._section, lambda: self._among("not_in")),
@@ -161,6 +163,17 @@ class _Conditions:
     def _score(self) -> Matcher | None:
         bounds = self._bounds("score", ppm, PPM)
         return Score(self._name, *bounds) if bounds else None
+
+    def _scored_categories(self) -> Matcher | None:
+        """`{score: {gte: 0.5}, category: [S9, S4]}`: one of these has such a score, whatever else is found."""
+        codes, bounds = self._codes("category"), self._bounds("score", ppm, PPM)
+        if codes is None or bounds is None:
+            return None
+        if bounds[1] < PPM:
+            told = "`score` beside `category` is the threshold of these categories, expected `gte` or `gt` alone"
+            self._problems.add(self._section.place_of("score"), told, "ask for the rest in another item of `all`")
+            return None
+        return AnyCategory(self._name, MappingProxyType(dict.fromkeys(sorted(codes), bounds[0])))
 
     def _unsafe(self) -> Matcher | None:
         is_unsafe = self._section.get("unsafe", boolean, True)

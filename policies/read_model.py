@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from guards.errors import GuardSetupError
-from guards.generative.options import GuardOptions
+from guards.generative.options import GuardOptions, Hears
 from guards.generative.options import read_options as generative_options
 from guards.options import (
-    CLASSIFIER_OPTIONS,
     MEMORY_OPTION,
     ClassifierOptions,
     classifier_options,
+    content_window,
     is_remembered,
 )
 from guards.profiles.configured import detector_options
@@ -70,12 +70,15 @@ def _memory(profile: ModelProfile, values: Mapping[str, object]) -> dict[str, Op
 
 def _classifier(profile: Profile, values: Mapping[str, object]) -> ModelOptions:
     chosen, usual = classifier_options(profile.use, values), ClassifierOptions()
-    if chosen.overlap is not None and chosen.overlap >= profile.content_window:
-        told = f"is {chosen.overlap}, expected less than the {profile.content_window} tokens of a window"
-        raise GuardSetupError(profile.use, told, "overlap")
-    said = {one.name: getattr(chosen, one.name) for one in fields(chosen) if one.name in CLASSIFIER_OPTIONS}
+    window = content_window(profile, chosen)
+    if chosen.overlap is not None and chosen.overlap >= window:
+        told = f"is {chosen.overlap}, expected less than the {window} tokens of a window"
+        raise GuardSetupError(profile.use, told, "segment" if "segment" in values else "overlap")
+    said = {one.name: getattr(chosen, one.name) for one in fields(chosen)}
     if chosen.overlap == profile.overlap:
         del said["overlap"]
+    if window == profile.content_window:
+        del said["window"]
     return ModelOptions(
         MappingProxyType({key: value for key, value in said.items() if value != getattr(usual, key)}),
         tuple(profile.categories),
@@ -89,6 +92,7 @@ def _generative(
     _, chosen = generative_options(profile, {**configured, **own})
     options = _memory(profile, values)
     options |= {key: _option(values[key]) for key in values if key in ("max_windows", "mode")}
+    options |= {"context": "last"} if chosen.context is Hears.LAST else {}
     options |= _choice(chosen)
     return ModelOptions(MappingProxyType(options), chosen.selection.codes)
 

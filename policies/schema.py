@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guards.options import MAX_OVERLAP, MAX_WINDOWS, MEMORY_OPTION, VIEWS
+from guards.generative.options import Hears
+from guards.options import LEAST_WINDOW, MAX_OVERLAP, MAX_WINDOWS, MEMORY_OPTION, VIEWS
 from guards.rules.checksums import CHECKS
 from guards.rules.near import MOST
 from guards.rules.size import MOST as MOST_TEXT
@@ -201,6 +202,11 @@ _OPTIONS: Mapping[str, Schema] = {
     "views": {"type": "array", "items": one_of(VIEWS)},
     "length_aware": SWITCH,
     "overlap": whole(0, MAX_OVERLAP),
+    "segment": keys({"tokens": whole(LEAST_WINDOW, MAX_OVERLAP), "overlap": whole(0, MAX_OVERLAP)}, ["tokens"]),
+    "reduce": {"const": "max"},
+    "retries": {"const": 0},
+    "context": one_of(Hears),
+    "endpoint": matches(NAME),
     "max_windows": whole(1, MAX_WINDOWS),
     MEMORY_OPTION: SWITCH,
     "exclude": listed(TEXT),

@@ -93,25 +93,14 @@ LATER_GUARDS: Final[tuple[str, ...]] = ()
 LATER_TOP: Final = ("lists", "sinks")
 LATER_DEFAULTS: Final = ("dialect",)
 LATER_LIMITS: Final = ("files", "timeout")
-LATER_DETECTOR: Final = (
-    "endpoint",
-    "extra",
-    "segment",
-    "reduce",
-    "retries",
-    "context",
-)
-LATER_RULE: Final = ("dialect", "branch")
+LATER_DETECTOR: Final = ("extra",)
+LATER_RULE: Final = ("branch",)
 LATER_SCOPES: Final = ("admin",)
 LATER_ACTIONS: Final = ("transform", "webhook")
-LATER_ON_ERROR: Final = ("review",)
-LATER_STREAM_MODES: Final = ("shadow_only",)
 LATER_FACTS: Final = ("requester",)
 LATER_MATCHERS: Final = ("reduce",)
 """Of a detector."""
 LATER_SEND: Final = ("response_format",)
-LATER_FAKE: Final = ("audit",)
-LATER_EXPECT: Final = ("audit",)
 CLIENT_CLAIMS: Final = ("language", "purpose", "role", "data_class")
 """What a client may say of its request where its key lets it."""
 CLAIMS: Final = (*CLIENT_CLAIMS, "desk")

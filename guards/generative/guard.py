@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,8 +23,8 @@ from guards.generative.categories import CodeTrie, Reading
 from guards.generative.checkpoint import read_checkpoint, template_digest
 from guards.generative.endpoint import CompletionsEndpoint
 from guards.generative.loading import Loaded, load
-from guards.generative.options import GuardOptions, Mode, read_options
-from guards.generative.prompts import Asked, Prompt
+from guards.generative.options import GuardOptions, Hears, Mode, read_options
+from guards.generative.prompts import CONVERSATION, Asked, Prompt
 from guards.generative.scoring import likeliest, score
 from guards.generative.tokens import Ids
 from guards.model_files import to_ppm
@@ -73,8 +73,14 @@ class GenerativeGuard:
         characters = sum(len(part.preceding) + len(part.text) for part in parts)
         characters += sum(len(turn.text) for turn in context.turns) * len(parts)
         if characters <= INLINE_CHARS:
-            return [self._prompter.asked(part, context) for part in parts]
-        return await asyncio.to_thread(lambda: [self._prompter.asked(part, context) for part in parts])
+            return [self._asked_of(part, context) for part in parts]
+        return await asyncio.to_thread(lambda: [self._asked_of(part, context) for part in parts])
+
+    def _asked_of(self, part: Part, context: Context) -> Asked:
+        asked = self._prompter.asked(part, context)
+        if self._options.context is Hears.CONVERSATION:
+            return asked
+        return replace(asked, prompts=tuple(prompt for prompt in asked.prompts if prompt.view != CONVERSATION))
 
     async def _judged(self, prompts: Sequence[Prompt], salt: str) -> list[Judged]:
         if not prompts:

@@ -23,8 +23,8 @@ LEAST_MASS = 0.5
 """Below this much probability on the verdict's words the model is saying something else."""
 MAX_CUSTOM, MAX_DESCRIPTION = 32, 8_000
 SHARED = (
-    *("categories", "categories_from", "mass_floor", "max_windows", MEMORY_OPTION, "mode", "template", "token_ids"),
-    "window",
+    *("categories", "categories_from", "context", "mass_floor", "max_windows", MEMORY_OPTION, "mode", "template"),
+    *("token_ids", "window"),
 )
 CHOICE = ("custom", "exclude")
 GENERIC = (
@@ -53,6 +53,15 @@ class Mode(StrEnum):
     """From the answer's text, for servers that tell no probabilities: the score is 0 or 1,000,000."""
 
 
+class Hears(StrEnum):
+    """How much of the conversation a part is judged with."""
+
+    CONVERSATION = "conversation"
+    """Alone, and again with what was said before; the worse counts."""
+    LAST = "last"
+    """Alone: the last turn and no other."""
+
+
 @dataclass(frozen=True, slots=True)
 class GuardOptions:
     """What a configuration says beyond the profile."""
@@ -70,6 +79,7 @@ class GuardOptions:
     """Whether the server is asked for the tokens by id; None: if it is our model host."""
     memory: bool = True
     """Whether verdicts may be remembered by content."""
+    context: Hears = Hears.CONVERSATION
 
 
 def known_options(profile: GenerativeProfile) -> tuple[str, ...]:
@@ -110,6 +120,7 @@ def read_options(profile: GenerativeProfile, values: Mapping[str, object]) -> tu
         Path(template) if template else None,
         token_ids,
         Options(profile.use, values, set(values)).switch(MEMORY_OPTION, True),
+        reader.one_of("context", Hears, Hears.CONVERSATION),
     )
     if options.mode is Mode.GENERATE and not profile.rewritable:
         raise reader.error("mode", "this profile has no answer grammar, expected `score`")

@@ -28,7 +28,7 @@ class Sanitiser:
         wordy = [token for token in controls if len(token) > 2 and re.search("[A-Za-z]", token)]
         own = [re.escape(token) for token in wordy if not re.fullmatch(_PIPED, token)]
         names = "|".join(map(re.escape, sorted({*speakers, "User", "Agent"})))
-        families = [FAMILIES[name] for name in DEFAULT_FAMILIES]
+        families = [FAMILIES[name] for name in DEFAULT_FAMILIES if name in FAMILIES]
         self._pattern = re.compile(
             f"(?P<tag>{_TAG})|(?P<token>{'|'.join([_PIPED, *families, *sorted(own, key=len, reverse=True)])})"
             rf"|(?:\A|(?<=[\n\r\v\f\u2028\u2029\x85]))[ \t>]{{0,16}}(?P<speaker>(?i:{names}))(?=[ \t]{{0,8}}:)"

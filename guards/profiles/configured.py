@@ -18,7 +18,7 @@ from guards.profiles.generative import GenerativeProfile, Subject
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import ModelProfile, Profile
 
-OF_THE_POLICY: Final = frozenset({"categories", "max_windows", *CHOICE})
+OF_THE_POLICY: Final = frozenset({"categories", "context", "max_windows", *CHOICE})
 """Options of generative guards that a detector of a policy has, so that the policy alone says what is judged."""
 _Make = Callable[[str, Mapping[str, object]], ModelProfile]
 MADE: Final[Mapping[str, tuple[frozenset[str], _Make]]] = MappingProxyType(

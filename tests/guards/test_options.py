@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guards.errors import GuardSetupError
-from guards.options import VIEWS, ClassifierOptions, Options, classifier_options
+from guards.options import VIEWS, ClassifierOptions, Options, classifier_options, content_window
+from guards.profiles.known import PROFILES
+from guards.profiles.profile import Profile
 
 
 def test_nothing_written_means_the_defaults() -> None:
@@ -50,3 +52,27 @@ def test_a_string_that_is_missing_is_told_apart_from_one_that_is_none() -> None:
         Options("g", {}, {"pattern"}).string("pattern")
     with pytest.raises(GuardSetupError, match="expected a string"):
         Options("g", {"pattern": 5}, {"pattern"}).string("pattern")
+
+
+def test_a_segment_is_a_window_and_what_neighbours_share() -> None:
+    said = classifier_options("g", {"segment": {"tokens": 256, "overlap": 32}, "reduce": "max"})
+    assert said == ClassifierOptions(window=256, overlap=32)
+    for values, option in (
+        ({"segment": 512}, "segment"),
+        ({"segment": {"overlap": 3}}, "segment"),
+        ({"segment": {"tokens": 12}}, "segment"),
+        ({"segment": {"tokens": 512, "overlap": 3}, "overlap": 3}, "overlap"),
+        ({"reduce": "mean"}, "reduce"),
+    ):
+        with pytest.raises(GuardSetupError) as caught:
+            classifier_options("g", values)
+        assert caught.value.option == option
+
+
+def test_a_window_is_no_larger_than_the_model_s() -> None:
+    profile = PROFILES["prompt_guard_2_86m"]
+    assert isinstance(profile, Profile)
+    assert content_window(profile, ClassifierOptions()) == 510
+    assert content_window(profile, ClassifierOptions(window=256)) == 254
+    with pytest.raises(GuardSetupError, match="at most 512 tokens"):
+        content_window(profile, ClassifierOptions(window=600))

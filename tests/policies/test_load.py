@@ -13,7 +13,7 @@ from guards.verdict import Scope
 from policies.errors import PolicyErrors
 from policies.load import load_policy, parse_policy
 from policies.settings import Amount, Limits, StreamSpec
-from tests.policies.build import DETECTORS, HEAD, document, policy_of, problems_in, problems_of
+from tests.policies.build import HEAD, document, policy_of, problems_in, problems_of
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "library" / "default.yaml"
 PASS = "- {id: pass, on: [user], do: allow}"
@@ -186,18 +186,6 @@ def test_feature_of_a_later_version_is_refused_by_name(defaults: str, feature: s
 @pytest.mark.parametrize(("rule", "feature"), LATER_IN_RULES)
 def test_feature_of_a_later_version_is_refused_in_rules(rule: str, feature: str) -> None:
     assert f"`{feature}` is not available in this version of Gatehouse" in problems_of(rule)
-
-
-@pytest.mark.parametrize(
-    ("detector", "feature"),
-    [
-        ("{use: starter_injection, segment: 512}", "segment"),
-        ("{use: starter_injection, endpoint: x}", "endpoint"),
-    ],
-)
-def test_feature_of_a_later_version_is_refused_in_detectors(detector: str, feature: str) -> None:
-    problems = problems_of(PASS, detectors=f"{DETECTORS}\nextra: {detector}")
-    assert f"`{feature}` is not available in this version of Gatehouse" in problems
 
 
 @pytest.mark.parametrize(

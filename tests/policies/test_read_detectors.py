@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from guards.verdict import PPM
 from policies.load import parse_policy
-from policies.model import DetectorSpec
-from tests.policies.build import HEAD, problems_in
+from policies.matchers import Score
+from policies.model import DetectorSpec, Policy
+from policies.vocabulary import KNOWN_GUARDS
+from tests.policies.build import HEAD, document, policy_of, problems_in, problems_of
 
 
 def text_with(detector: str, name: str = "d", when: str = "{count: {gte: 1}}") -> str:
@@ -142,3 +145,63 @@ def test_guards_that_read_their_own_options_say_what_is_wrong(detector: str, tol
     text = text_with(detector, when="{in: [en]}" if "language" in detector else "{count: {gte: 1}}")
     problems = problems_in(text.replace("on: [user]", f"on: [{scope}]"))
     assert any(told in problem for problem in problems), problems
+
+
+LLAMA = "guard: {use: llama_guard_4%s}"
+ASKED = "- {id: r, on: [user], when: {guard: {unsafe: true}}, do: flag}"
+
+
+def llama(more: str) -> DetectorSpec:
+    return policy_of(ASKED, detectors=LLAMA % more).detectors["guard"]
+
+
+def test_a_generative_guard_has_a_threshold_of_its_own() -> None:
+    """Where the model itself says `unsafe`; a policy that only goes by its own bounds keeps the digest it had."""
+    assert llama("").threshold_ppm == 500_000
+    assert policy_of(ASKED, detectors=LLAMA % "").rules[0].when == Score("guard", 500_000, PPM)
+    assert llama(", threshold: 0.3").threshold_ppm == 300_000
+    assert [llama(more).asks for more in (", retries: 0, reduce: max", ", context: conversation")] == [
+        llama("").asks
+    ] * 2
+    assert llama(", context: last").asks != llama("").asks
+
+
+def test_what_a_design_says_of_detectors_and_cannot_be_otherwise_here() -> None:
+    def told(more: str) -> str:
+        return str(problems_of(ASKED, detectors=LLAMA % more))
+
+    assert "`retries` is `1`, expected `0`: a guard is asked once" in told(", retries: 1")
+    assert "`reduce` is `mean`, expected `max`" in told(", reduce: mean")
+    assert "`context`: expected one of conversation, last" in told(", context: all")
+    assert "unknown key `segment`" in told(", segment: {tokens: 512}")
+
+
+def test_a_classifier_reads_in_segments() -> None:
+    def classifier(more: str) -> DetectorSpec:
+        detector = f"guard: {{use: prompt_guard_2_86m, threshold: 0.5{more}}}"
+        return policy_of(ASKED, detectors=detector).detectors["guard"]
+
+    assert dict(classifier(", segment: {tokens: 256, overlap: 64}, reduce: max").options) == {
+        "overlap": 64,
+        "window": 256,
+    }
+    assert classifier(", segment: {tokens: 512}").asks == classifier("").asks
+    told = problems_of(ASKED, detectors="guard: {use: prompt_guard_2_86m, threshold: 0.5, segment: {tokens: 600}}")
+    assert "`segment`: expected at most 512 tokens, the model's window" in told
+
+
+def test_an_endpoint_is_an_entry_of_the_same_kind() -> None:
+    known = {**KNOWN_GUARDS, "rack": KNOWN_GUARDS["llama_guard_4"]}
+
+    def loaded(detector: str) -> Policy:
+        return parse_policy(document(ASKED, detectors=f"guard: {detector}").encode(), "p.yaml", known)
+
+    there = loaded("{use: llama_guard_4, endpoint: rack}")
+    assert there.detectors["guard"].use == "rack"
+    assert there.digest == loaded("{use: rack}").digest
+    assert "`endpoint` is `rack`, which is no `llama_guard_4` under `guards:`" in str(
+        problems_of(ASKED, detectors="guard: {use: llama_guard_4, endpoint: rack}")
+    )
+    assert "which is no `llama_guard_4`" in str(
+        problems_of(ASKED, detectors="guard: {use: llama_guard_4, endpoint: prompt_guard_2_86m}")
+    )

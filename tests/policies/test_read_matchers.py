@@ -144,3 +144,12 @@ def test_threshold_that_nobody_wrote_is_asked_for() -> None:
         "- {id: r, on: [user], when: {d: {unsafe: true}}, do: flag}", detectors="d: {use: starter_injection}"
     )
     assert problems == ["`unsafe` needs a `threshold` in detector `d`"]
+
+
+def test_a_score_beside_categories_is_their_threshold() -> None:
+    (rule, _) = policy_of(
+        "- {id: a, on: [user], when: {harm: {score: {gte: 0.3}, category: [S9, S4]}}, do: flag}", defaults=""
+    ).rules
+    assert rule.when == AnyCategory("harm", {"S4": 300_000, "S9": 300_000})
+    told = problems_of("- {id: a, on: [user], when: {harm: {score: {lt: 0.3}, category: [S9]}}, do: flag}")
+    assert any("`score` beside `category` is the threshold of these categories" in one for one in told)

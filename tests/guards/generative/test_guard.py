@@ -119,6 +119,8 @@ async def test_the_worse_of_alone_and_in_its_conversation_counts(tmp_path: Path)
     assert (alone.score_ppm, alone.view) == (100_000, "alone")
     assert (within.score_ppm, within.view) == (800_000, "conversation")
     assert (padded.score_ppm, padded.view) == (800_000, "alone")
+    (last,) = await guard(host, context="last").judge([user("how is it made?", 2)], context)
+    assert (last.score_ppm, last.view) == (100_000, "alone")
 
 
 async def test_hidden_text_counts_under_the_name_of_its_form(host: CompletionsHost) -> None:
