@@ -47,6 +47,11 @@ class Metrics:
         self.auth_suppressed = Counter(
             "gatehouse_auth_records_suppressed", "Failed log-ins beyond the recorded rate.", registry=self.registry
         )
+        self.refusals_suppressed = Counter(
+            "gatehouse_refusal_records_suppressed",
+            "Refusals beyond what is recorded while the audit log's disk has no room.",
+            registry=self.registry,
+        )
 
     def watch_memories(self, counts: Callable[[], Mapping[str, Mapping[str, Counts]]]) -> None:
         """Ask for the guards' memories at each scrape: detector -> what is remembered -> counts."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
+from gateway.allowance import Allowance
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.log import AuditLog
 from gateway.audit.record import Json as RecordJson
@@ -18,6 +18,16 @@ from gateway.metrics import Metrics
 _AUTH_BURST: Final = 10.0
 """Failed log-ins recorded at once. After that only so many a second; the others are counted and reported with the next
 record, so that a stranger cannot fill the disk."""
+_REFUSED_BURST: Final = 10.0
+_REFUSED_PER_S: Final = 1 / 60
+"""The same of requests that are turned away while the disk has no room for another exchange: what is left of it is for
+those that are open. What is left out is told by the next refusal that is recorded, or by the next admission."""
+_NO_ROOM: Final = "audit_no_space"
+_ADMIT: Final = "request.admit"
+_REFUSE: Final = "request.refuse"
+_FINDINGS: Final = "request.findings"
+"""Those of a request that is not decided yet; they may be long."""
+_LOGIN: Final = "auth.fail"
 
 
 def _without_floats(record: Record) -> Mapping[str, RecordJson]:
@@ -50,11 +60,36 @@ class Records:
     """The Book of the process that has the log."""
 
     def __init__(self, log: AuditLog, metrics: Metrics, failed_logins_per_s: float = 1.0) -> None:
-        self._log, self._metrics, self._auth_rate = log, metrics, failed_logins_per_s
-        self._allowance, self._refilled = _AUTH_BURST, time.monotonic()
-        self._suppressed = 0
+        self._log, self._metrics = log, metrics
+        self._logins = Allowance(_AUTH_BURST, failed_logins_per_s)
+        self._refusals = Allowance(_REFUSED_BURST, _REFUSED_PER_S)
+        self._open: set[str] = set()
+        """Exchanges that were admitted here and have not ended: what ends them is always recorded."""
 
     async def append(self, record: Record) -> Receipt:
+        kind, request = str(record.get("type")), str(record.get("req"))
+        if kind in (_FINDINGS, _REFUSE) and request not in self._open and not self._has_room(kind):
+            raise Unavailable("audit_unavailable", "the audit log has no room for what does not begin")
+        try:
+            tells = kind in (_ADMIT, _REFUSE)
+            receipt = await (self._telling(self._refusals, record) if tells else self._append(record))
+        finally:
+            if record.get("stage") == "complete":
+                self._open.discard(request)
+        if kind == _ADMIT:
+            self._open.add(request)
+        return receipt
+
+    def _has_room(self, kind: str) -> bool:
+        """Whether a request that did not begin may have a record now."""
+        if self._log.state != _NO_ROOM:
+            return True
+        if kind != _FINDINGS and self._refusals.take():
+            return True
+        self._metrics.refusals_suppressed.inc(kind != _FINDINGS)
+        return False
+
+    async def _append(self, record: Record) -> Receipt:
         try:
             receipt = await self._log.append(_without_floats(record))
         except AuditUnavailable as exc:
@@ -62,6 +97,15 @@ class Records:
         self._metrics.records.inc()
         self._count_guard_errors(record.get("decision"))
         return receipt
+
+    async def _telling(self, allowance: Allowance, record: Record, *, always: bool = False) -> Receipt:
+        """Append, with how many were left out before."""
+        left_out = allowance.told()
+        try:
+            return await self._append(record | {"suppressed": left_out} if left_out or always else record)
+        except Unavailable:
+            allowance.left_out += left_out
+            raise
 
     async def append_signed(self, record: Record) -> tuple[Receipt, str]:
         receipt = await self.append(record)
@@ -74,20 +118,10 @@ class Records:
                 self._metrics.guard_errors.labels(error["detector"], error["kind"]).inc()
 
     async def append_failed_login(self, record: Record) -> None:
-        now = time.monotonic()
-        self._allowance = min(_AUTH_BURST, self._allowance + (now - self._refilled) * self._auth_rate)
-        self._refilled = now
-        if self._allowance < 1:
-            self._suppressed += 1
+        if not self._logins.take():
             self._metrics.auth_suppressed.inc()
-            return
-        self._allowance -= 1
-        suppressed, self._suppressed = self._suppressed, 0
-        try:
-            await self.append(record | {"suppressed": suppressed})
-        except Unavailable:
-            self._suppressed += suppressed
-            raise
+        elif self._has_room(_LOGIN):
+            await self._telling(self._logins, record, always=True)
 
     @property
     def state(self) -> str:

@@ -88,3 +88,40 @@ async def test_suppressed_logins_are_told_even_when_the_first_telling_failed() -
     await asyncio.sleep(0.15)
     await appended.append_failed_login({"type": "auth.fail"})
     assert log.records[-1]["suppressed"] >= 60 - before
+
+
+class FullLog(MemoryLog):
+    """Has no room for another exchange, but for what ends one."""
+
+    has_room = False
+
+    @property
+    def state(self) -> str:
+        return "ok" if self.has_room else "audit_no_space"
+
+
+async def test_refusals_do_not_fill_what_is_left_of_the_disk() -> None:
+    """Room is kept for the ends of exchanges that are open, and a flood of requests must not take it."""
+    log = FullLog()
+    appended, metrics = records(log)
+    log.has_room = True
+    await appended.append({"type": "request.admit", "stage": "admit", "req": "open"})
+    log.has_room = False
+    refused = 0
+    for number in range(500):
+        try:
+            await appended.append({"type": "request.refuse", "stage": "complete", "req": f"r{number}"})
+        except Unavailable:
+            refused += 1
+        await appended.append_failed_login({"type": "auth.fail"})
+    assert len(log.records) <= 12
+    assert refused > 480
+    with pytest.raises(Unavailable):
+        await appended.append({"type": "request.findings", "stage": "progress", "req": "r0"})
+    await appended.append({"type": "request.findings", "stage": "progress", "req": "open"})
+    await appended.append({"type": "request.refuse", "stage": "complete", "req": "open"})
+    assert log.records[-1]["req"] == "open", "what ends an exchange is always recorded"
+    log.has_room = True
+    await appended.append({"type": "request.admit", "stage": "admit", "req": "next"})
+    told = sum(record.get("suppressed", 0) for record in log.records if record["type"] != "auth.fail")
+    assert told == value(metrics, "gatehouse_refusal_records_suppressed_total") >= refused
