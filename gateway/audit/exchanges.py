@@ -1,4 +1,5 @@
-"""Exchanges that were admitted and have not ended: what a start has to say of them if a crash cuts them off here.
+"""Exchanges that were admitted, and reviews that were opened, and have not ended: what a start has to say of them if a
+crash cuts them off here.
 
 The writer keeps this up to date as it goes, so that what it notes at the beginning of a segment (resume.py) saves a
 start from reading everything since the last one; and a start fills it from the records that it reads.
@@ -14,13 +15,20 @@ import orjson
 from gateway.audit.record import Json
 
 TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", "response.orphan"})
-KINDS = TERMINALS | {"request.admit", "response.progress"}
+REVIEWS = frozenset({"review.open", "review.close", "review.expire"})
+KINDS = TERMINALS | REVIEWS | {"request.admit", "response.progress"}
 """Records of other types change nothing here."""
 
 
 def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: int) -> None:
-    """Take note of a record of one of the kinds; `opened` holds a `response.orphan` for each open exchange."""
+    """Take note of a record of one of the kinds.
+
+    `opened` holds a `response.orphan` for each open exchange, and a `review.close` for each open review.
+    """
     kind, request = record.get("type"), record.get("req")
+    if kind in REVIEWS:
+        _track_review(opened, record)
+        return
     if not isinstance(request, str):
         return
     if kind == "request.admit":
@@ -38,6 +46,25 @@ def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: i
         opened[request]["stream"] = {"released_max": released, "progress_seq": seq, "ended_by": "crash"}
     elif kind in TERMINALS:
         opened.pop(request, None)
+
+
+def _track_review(opened: dict[str, dict[str, Json]], record: Mapping[str, Json]) -> None:
+    key, review = _review_of(record), _object(record.get("review"))
+    if not key:
+        return
+    if record["type"] == "review.open":
+        rules = review.get("rules", [])
+        said: dict[str, Json] = {"id": review["id"], "rules": rules, "outcome": "abandoned", "why": "crash"}
+        kept = {name: record[name] for name in ("req", "tenant", "app") if name in record}
+        opened[key] = {"type": "review.close", "stage": "complete", **kept, "review": said}
+    else:
+        opened.pop(key, None)
+
+
+def _review_of(record: Mapping[str, Json]) -> str:
+    """Under which a review is kept among the exchanges: no id of a request has a space in it."""
+    name = _object(record.get("review")).get("id")
+    return f"review {name}" if isinstance(name, str) else ""
 
 
 _PREV: Final = b'"prev":"'
@@ -60,10 +87,12 @@ class OpenLines:
         kind = line[at + 8 : line.find(b'"', at + 8)].decode() if at >= 0 else ""
         if kind not in KINDS:
             return
-        request = _request_in(line)
-        if kind == "request.admit":
+        request = _request_in(line) if kind not in REVIEWS else _review_of(orjson.loads(line))
+        if kind in REVIEWS and not request:
+            return
+        if kind in ("request.admit", "review.open"):
             self._lines[request] = (line, b"")
-        elif kind in TERMINALS:
+        elif kind in TERMINALS or kind in REVIEWS:
             self._lines.pop(request, None)
         elif request in self._lines:
             self._lines[request] = (self._lines[request][0], line)

@@ -46,10 +46,37 @@ def test_record_without_a_request_changes_nothing() -> None:
     assert opened == {}
 
 
+def test_review_is_open_from_its_record_to_the_one_that_closes_it() -> None:
+    opened: dict[str, dict[str, Json]] = {}
+    rules: list[Json] = [{"rule": "r", "queue": "q"}]
+    record: dict[str, Json] = {"req": "a", "tenant": "t", "actor": {}, "stage": "progress"}
+    track(opened, record | {"type": "review.open", "review": {"id": "v1", "rules": rules, "quorum": 2}}, 1)
+    track(opened, record | {"type": "review.open", "review": {"id": "v2", "rules": rules}}, 2)
+    track(opened, record | {"type": "review.open", "review": {"id": "v3", "rules": rules}}, 3)
+    track(opened, record | {"type": "review.close", "review": {"id": "v2"}}, 4)
+    track(opened, record | {"type": "review.expire", "review": {"id": "v3"}}, 5)
+    assert list(opened.values()) == [
+        {
+            "type": "review.close",
+            "stage": "complete",
+            "req": "a",
+            "tenant": "t",
+            "review": {"id": "v1", "rules": rules, "outcome": "abandoned", "why": "crash"},
+        }
+    ]
+    track(opened, opened["review v1"], 6)
+    assert opened == {}
+
+
 REQUESTS = st.sampled_from(["a", "b", 'c"', "d\\", "é", ""])
 RECORDS = st.fixed_dictionaries(
-    {"type": st.sampled_from([*sorted(KINDS), "review.open", "gateway.start"]), "req": REQUESTS},
-    optional={"tenant": st.just("t"), "inner": st.just({"prev": "x", "req": "y"}), "usage": st.just({"req": "z"})},
+    {"type": st.sampled_from([*sorted(KINDS), "review.vote", "gateway.start"]), "req": REQUESTS},
+    optional={
+        "review": st.fixed_dictionaries({"id": st.sampled_from(["v", "w", 7])}),
+        "tenant": st.just("t"),
+        "inner": st.just({"prev": "x", "req": "y"}),
+        "usage": st.just({"req": "z"}),
+    },
 )
 
 

@@ -162,6 +162,22 @@ def test_exchanges_that_the_crash_cut_off_are_closed_with_what_may_have_left(tmp
     assert verified(tmp_path).exit == 0
 
 
+def test_reviews_that_the_crash_cut_off_are_closed_once(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    record = {"req": "a", "tenant": "t", "app": "p", "stage": "progress"}
+    log.writer.write([record | {"type": "review.open", "review": {"id": name, "rules": []}} for name in ("v1", "v2")])
+    log.writer.write([record | {"type": "review.close", "review": {"id": "v1", "outcome": "approved"}}])
+    log.close()
+    restart(tmp_path)
+    restart(tmp_path)
+    closed = [record["review"] for record in records_in(tmp_path) if record["type"] == "review.close"]
+    assert closed == [
+        {"id": "v1", "outcome": "approved"},
+        {"id": "v2", "rules": [], "outcome": "abandoned", "why": "crash"},
+    ]
+    assert verified(tmp_path).exit == 0
+
+
 def test_start_that_died_while_closing_orphans_is_finished_by_the_next(tmp_path: Path) -> None:
     log = opened(tmp_path)
     log.writer.write([exchange(name)[0] for name in ("a", "b", "c")])
