@@ -96,14 +96,14 @@ class Rehearsal:
         return real if real is not None and not own else Scripted(spec.use, own, real)
 
 
-def tested(policy: Policy) -> tuple[Rehearsed, ...]:
+def results_of(policy: Policy) -> tuple[Rehearsed, ...]:
     """All tests of the policy. Blocks: not for an event loop."""
     return uvloop.run(Rehearsal(policy).run_all())
 
 
 def failing(policy: Policy) -> list[Rehearsed]:
     """The tests of the policy that do not pass. Blocks: not for an event loop."""
-    return [case for case in tested(policy) if not case.passed]
+    return [case for case in results_of(policy) if not case.passed]
 
 
 async def _played(policy: Policy, in_force: InForce, case: Case) -> Outcome:

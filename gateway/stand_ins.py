@@ -164,6 +164,8 @@ class Server:
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         self.bodies.append(loads(body, max_depth=_DEPTH))
         for choice in range(choices):
+            if self._said.reasoning:
+                yield TextDelta(choice, Channel.REASONING, self._said.reasoning)
             for chunk in self._said.chunks:
                 yield TextDelta(choice, Channel.CONTENT, chunk)
                 # Time for the other side to look; else all pieces arrive as one, and no window ends inside a case.

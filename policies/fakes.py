@@ -43,6 +43,8 @@ class Upstream:
     chunks: tuple[str, ...] = field(default=("A plain answer.",), repr=False)
     tool_calls: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """(name, arguments) of the calls that follow the text."""
+    reasoning: str = field(default="", repr=False)
+    """What comes before the text, on the channel for it."""
     class_: str = "local"
     """What kind of place the model server is."""
 
@@ -108,7 +110,7 @@ class FakeReader:
         return section.require("sinks_up", integer(0, MOST_SINKS), 0) if section else None
 
     def _upstream(self, entry: Entry) -> Upstream:
-        known = ("text", "chunks", "tool_calls", "class")
+        known = ("text", "chunks", "reasoning", "tool_calls", "class")
         section = Section.open(entry.value, "`upstream`", self.problems, known)
         if section is None:
             return Upstream()
@@ -116,14 +118,15 @@ class FakeReader:
             self.problems.add(section.place, "`upstream` has both `text` and `chunks`, expected one of them")
         elif not any(key in section for key in known):
             self.problems.add(
-                section.place, "`upstream` says nothing, expected `text`, `chunks`, `tool_calls` or `class`"
+                section.place,
+                "`upstream` says nothing, expected `text`, `chunks`, `reasoning`, `tool_calls` or `class`",
             )
         nothing: tuple[tuple[str, str], ...] = ()
         calls = section.get("tool_calls", list_of(_call, least=1, may_repeat=True), nothing)
         said = () if calls else Upstream().chunks
         whole = (section.get("text", text, ""),) if "text" in section else said
         chunks = section.get("chunks", list_of(text, least=1, may_repeat=True), whole)
-        return Upstream(chunks, calls, section.get("class", text, "local"))
+        return Upstream(chunks, calls, section.get("reasoning", text, ""), section.get("class", text, "local"))
 
     def _detector(self, entry: Entry, declared: Declared) -> list[Fake]:
         """By scope (`{output: {…}}`), or for every scope at once."""

@@ -247,13 +247,16 @@ def test_missing_file_is_an_os_error_for_the_caller_to_word(tmp_path: Path) -> N
         load_policy(tmp_path / "none.yaml")
 
 
-# The bad input corpus: every key of the default policy misspelt, removed, retyped and duplicated.
+# The bad input corpus: every key of the default policy misspelt, removed, retyped and duplicated. Its last tests, which
+# are all alike, are left out.
+
+TEXT = DEFAULT.read_text().partition("\n  # each scope of each rule")[0] + "\n"
 
 
 def _keys() -> Iterator[tuple[int, int, str, bool]]:
     """(line, column, key, whether it is written in flow style) of every key in default.yaml, counted from 0."""
     depth = 0
-    for token in yaml.scan(DEFAULT.read_text()):
+    for token in yaml.scan(TEXT):
         if isinstance(token, yaml.FlowMappingStartToken | yaml.FlowSequenceStartToken):
             depth += 1
         elif isinstance(token, yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken):
@@ -265,7 +268,7 @@ def _keys() -> Iterator[tuple[int, int, str, bool]]:
 
 
 KEYS = list(_keys())
-LINES = DEFAULT.read_text().split("\n")
+LINES = TEXT.split("\n")
 
 
 def _replaced(line: int, column: int, old: str, new: str) -> str:
@@ -330,7 +333,7 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-TREE = yaml.load(DEFAULT.read_text(), Loader=_Loader)
+TREE = yaml.load(TEXT, Loader=_Loader)
 
 
 def test_removed_key_is_refused_or_was_optional() -> None:
@@ -351,5 +354,5 @@ def test_removed_key_is_refused_or_was_optional() -> None:
 
 
 def test_a_mistake_in_a_detector_is_told_once_and_not_again_in_rules_and_tests() -> None:
-    (problem,) = problems_in(DEFAULT.read_text().replace("threshold: 0.545", "treshold: 0.545"))
+    (problem,) = problems_in(TEXT.replace("threshold: 0.545", "treshold: 0.545"))
     assert problem.endswith("unknown key `treshold` in detector `inject` (did you mean `threshold`?)")
