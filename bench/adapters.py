@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="gatehouse-adapters-") as directory:
         base = llama(Path(directory) / "model")
-        adapters = {str(at): str(_adapter(base, Path(directory) / str(at), args.rank, at)) for at in range(ADAPTERS)}
+        adapters = {
+            str(at): str(random_adapter(base, Path(directory) / str(at), args.rank, at)) for at in range(ADAPTERS)
+        }
         spec = {"name": "base", "path": str(base), "task": "generate", "adapters": adapters}
         try:
             with serving([spec], args.threads, Path(directory) / "host.log") as host:
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _adapter(base: Path, directory: Path, rank: int, seed: int) -> Path:
+def random_adapter(base: Path, directory: Path, rank: int, seed: int) -> Path:
     """As PEFT writes it, with random matrices."""
     import torch
     from safetensors import safe_open
@@ -72,7 +74,7 @@ def _adapter(base: Path, directory: Path, rank: int, seed: int) -> Path:
     with safe_open(base / "model.safetensors", framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 - it is no mapping
             module = name.removesuffix(".weight")
-            if module.rpartition(".")[2] in PROJECTIONS:
+            if name.endswith(".weight") and module.rpartition(".")[2] in PROJECTIONS:
                 outputs, inputs = file.get_slice(name).get_shape()
                 for side, shape in (("A", (rank, inputs)), ("B", (outputs, rank))):
                     tensor = torch.randn(shape, generator=generator) * 0.01

@@ -44,21 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{len(asked)} prompts")
     print("| precision | right | other verdict than fp32 | log-probability off: median | 99% | most |")
     print("|---|---|---|---|---|---|")
-    for precision in LAYS:
-        found = exact if precision == "fp32" else _judged(precision, asked)
+    for precision, kept_as in (*((one, "auto") for one in LAYS), ("fp32", "int8"), ("bf16", "int8")):
+        found = exact if (precision, kept_as) == ("fp32", "auto") else _judged(precision, asked, kept_as)
         off = sorted(abs(one - other) for (_, one), (_, other) in zip(found, exact, strict=True))
         changed = sum(one != other for (one, _), (other, _) in zip(found, exact, strict=True))
         right = sum(is_right for is_right, _ in found) / len(found)
         far = off[int(0.99 * (len(off) - 1))]
-        print(f"| {precision} | {right:.4f} | {changed} | {statistics.median(off):.5f} | {far:.4f} | {off[-1]:.4f} |")
+        name = precision if kept_as == "auto" else f"{precision}, keys and values {kept_as}"
+        print(f"| {name} | {right:.4f} | {changed} | {statistics.median(off):.5f} | {far:.4f} | {off[-1]:.4f} |")
     return 0
 
 
-def _judged(precision: str, asked: Sequence[tuple[list[int], list[int]]]) -> list[Judged]:
+def _judged(precision: str, asked: Sequence[tuple[list[int], list[int]]], kept_as: str = "auto") -> list[Judged]:
     """Whether the answer is right, and the log-probability of its first token."""
     config, dtype = read_config(MODEL), DTYPES[precision]
     runner = ModelRunner(config, load_weights(MODEL, config, dtype, LAYS[precision]))
-    cache = KvCache(config, 4096, dtype)
+    cache = KvCache(config, 4096, dtype, kept_as=kept_as)
     found = []
     for prompt, answer in asked:
         slot = cache.reserve(len(prompt) + len(answer), keeps_all=True)

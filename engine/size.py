@@ -2,8 +2,8 @@
 
 Counts every parameter that the configuration calls for, in the bytes of a precision, so that a site knows before it
 downloads or buys. Nothing is loaded, and no allocator's waste is guessed: `workspace` stands for driver context,
-activations and fragments. Keys and values are counted in two ways, because servers differ: every layer keeps every
-position, or a chunked layer keeps the positions of one chunk.
+activations and fragments. Keys and values are counted in two ways, because servers differ: a chunked layer keeps the
+positions of one chunk, as in this model host, or every layer keeps every position.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _BYTES: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
 )
 """Bytes of one parameter by kind; the empty kind is all others: embedding, head, router, norms and vision."""
 PRECISIONS: Final = tuple(_BYTES)
-KV_BYTES: Final[Mapping[str, int]] = MappingProxyType({"fp32": 4, "bf16": 2, "fp8": 1})
+KV_BYTES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {"fp32": (4, 0), "bf16": (2, 0), "fp8": (1, 0), "int8": (1, 2)}
+)
+"""Bytes of a number, and of the scale that each head of a position has beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ class Plan:
         return max(0, int(self.room // self.kv.bytes_for(positions, hybrid)))
 
     def fits(self, positions: int, sequences: int) -> bool:
-        """Whether so many sequences of that length fit where every layer keeps every position."""
-        return sequences * self.kv.bytes_for(positions, hybrid=False) <= self.room
+        """Whether so many sequences of that length fit where chunked layers keep one chunk."""
+        return sequences * self.kv.bytes_for(positions, hybrid=True) <= self.room
 
 
 def parameters(config: ModelConfig, raw: Mapping[str, Any]) -> dict[str, int]:
@@ -118,7 +121,8 @@ def weight_bytes(counted: Mapping[str, int], precision: str) -> dict[str, float]
 
 def kv_of(config: ModelConfig, kept_as: str) -> Kv:
     """KeyError for an unknown name."""
-    one_layer = 2 * config.kv_heads * config.head_dim * KV_BYTES[kept_as]
+    number, scale = KV_BYTES[kept_as]
+    one_layer = 2 * config.kv_heads * (config.head_dim * number + scale)
     chunks = [layer.chunk for layer in config.layers if layer.chunk is not None]
     return Kv((len(config.layers) - len(chunks)) * one_layer, len(chunks) * one_layer, max(chunks, default=0))
 

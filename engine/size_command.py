@@ -144,8 +144,8 @@ def _as_text(
     else:
         yield f"{'precision':<14}{'weights GB':>11}{'left GB':>9}{'sequences':>11}{'longest':>11}"
         for plan in plans:
-            fit = plan.sequences(context, hybrid=False)
-            longest = _longest(config, plan, args.sequences, hybrid=False)
+            fit = plan.sequences(context, hybrid=True)
+            longest = _longest(config, plan, args.sequences, hybrid=True)
             yield f"{plan.precision:<14}{plan.total_weights / GB:>11.1f}{plan.room / GB:>9.1f}{fit:>11,}{longest:>11,}"
         yield f"sequences: of {context:,} positions; longest: positions of each of {args.sequences}"
     yield ""
@@ -154,8 +154,9 @@ def _as_text(
         yield ""
         yield from _verdict(config, plans[0], context, args.sequences)
     yield ""
-    yield "the model host of this version computes on CPUs, keeps every position in every layer, and runs"
-    yield f"{', '.join(LOCAL)}; other plans are for a server that `engine: url:` names"
+    yield "the model host of this version computes on CPUs, keeps one chunk in chunked layers (hybrid), and runs"
+    yield f"{', '.join(LOCAL)} with keys and values in fp32, bf16 or int8; other plans are for a server that"
+    yield "`engine: url:` names"
 
 
 def _kinds(plan: Plan, counted: Mapping[str, int]) -> Iterator[str]:
@@ -183,7 +184,7 @@ def _verdict(config: ModelConfig, plan: Plan, context: int, sequences: int) -> I
     if plan.room <= 0:
         yield f"does not fit: the weights alone need {-plan.room / GB:.1f} GB more"
         return
-    for name, hybrid in (("all layers", False), ("hybrid", True)):
+    for name, hybrid in (("hybrid", True), ("all layers", False)):
         need = sequences * plan.kv.bytes_for(context, hybrid) / GB
         told = f"{sequences} of {context:,} positions need {need:.1f} GB"
         fit = f"{plan.sequences(context, hybrid):,} fit"

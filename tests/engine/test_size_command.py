@@ -33,8 +33,8 @@ def test_a_million_positions_fit_only_where_chunked_layers_keep_one_chunk(capsys
     status, found = told(
         capsys, "--model", "scout", "--gpu", "h200", "--precision", "int4", "--context", "1048576"
     )  # fmt: skip
-    assert status == DOES_NOT_FIT
-    assert found["plans"][0]["hybrid"]["sequences"] == 1
+    assert status == FITS
+    assert (found["plans"][0]["hybrid"]["sequences"], found["plans"][0]["all_layers"]["sequences"]) == (1, 0)
 
 
 def test_without_a_precision_all_are_weighed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +50,11 @@ def test_a_directory_is_read_as_the_model_host_reads_it(tmp_path: Path, capsys: 
     assert found["max_positions"] == 256
     assert found["kv"] == {"kept_as": "fp32", "full_bytes": 128, "chunked_bytes": 384, "chunk": 16}
     assert found["plans"][0]["all_layers"]["longest"] == 256
+
+
+def test_keys_in_eight_bits_take_a_scale_for_each_head(capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = told(capsys, "--model", "scout", "--gpu", "h200", "--kv", "int8")
+    assert found["kv"]["full_bytes"] == 12 * 2 * 8 * (128 + 2)
 
 
 @pytest.mark.parametrize("precision", [[], ["--precision", "fp8"], ["--precision", "bf16"]])
