@@ -1,4 +1,4 @@
-"""`gatehouse models adapters add | remove | list`: adapters of the starter engine of a running gateway.
+"""`gatehouse models adapters add | remove | list`: adapters of the models that a running gateway's model host has.
 
 The gateway's model host reads the directory, so the path is one of its machine. What was added so is gone when the
 model host starts again; what is to be there at every start is `engine.adapters` of the configuration.
@@ -16,21 +16,22 @@ from gateway.admin.client import AdminError, add_client_options, client_of, guar
 from gateway.jsonstrict import dumps
 
 ROUTE = "/admin/adapters"
+_NAMED = "`BASE:NAME`; where the model host has one model, NAME"
 _STATUS = "exit status: 0 done, 2 it was not, and why"
 
 
 def add_adapters_commands(models: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `adapters` to the commands of `gatehouse models`."""
-    adapters = models.add_parser("adapters", help="adapters of a running gateway's starter engine")
+    adapters = models.add_parser("adapters", help="adapters of a running gateway's local models")
     commands = adapters.add_subparsers(metavar="COMMAND", required=True)
     add = commands.add_parser(
         "add",
-        help="serve one more, as the model `gatehouse-starter:NAME`",
+        help="serve one more, as the model `BASE:NAME`",
         description="Have the running model host read an adapter's directory and serve it. That is a record.",
         epilog=f"{_STATUS}\n\nexample: gatehouse models adapters add clinic /models/clinic",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add.add_argument("name", metavar="NAME")
+    add.add_argument("name", metavar="NAME", help=_NAMED)
     add.add_argument("path", metavar="PATH", type=Path, help="PEFT's layout, with a manifest")
     remove = commands.add_parser(
         "remove",
@@ -39,7 +40,7 @@ def add_adapters_commands(models: argparse._SubParsersAction[argparse.ArgumentPa
         epilog=f"{_STATUS}\n\nexample: gatehouse models adapters remove clinic",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("name", metavar="NAME", help=_NAMED)
     listing = commands.add_parser(
         "list",
         help="which there are",

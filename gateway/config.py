@@ -26,12 +26,12 @@ from gateway.content.settings import ContentSettings, read_content
 from gateway.engine_settings import Engines, read_engines
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards, read_guards
+from gateway.local_model import LocalModel
 from gateway.operators import OperatorEntry, read_operators
 from gateway.policy_bindings import Binding, read_bindings
 from gateway.policy_settings import PolicySettings, read_policy
 from gateway.sink_settings import KEYS as SINK_KEYS
 from gateway.sink_settings import read_sinks
-from gateway.upstream import UpstreamSettings
 from policies import fields
 from policies.errors import Place, Problems
 from policies.fields import Section
@@ -43,6 +43,7 @@ _CLAIMS: Final = ("claims", "may_claim")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):(?P<port>\d{1,5})")
 _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
 _DAY_MS: Final = 24 * 3_600_000
+_AGE: Final = fields.duration_ms(0, 3660 * _DAY_MS)
 _EPOCH: Final = fields.duration_ms(60_000, 366 * _DAY_MS)
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 
@@ -96,6 +97,8 @@ class Config:
     """Where the newest head of the audit log is kept a second time; None: nowhere."""
     epoch_s: float
     """How long one epoch key of the audit log signs."""
+    compress_s: float | None
+    """How long after it was sealed a segment of the audit log is compressed; None: never."""
     low_space: float
     """Which part of the log's disk is free when the log begins to warn."""
     anchors: tuple[AnchorSettings, ...]
@@ -110,9 +113,9 @@ class Config:
     """How many processes answer on the API socket."""
 
     @property
-    def starter(self) -> UpstreamSettings | None:
-        """The starter engine in the local model host, if it is one of the engines."""
-        return next((one for one in self.engines if one.is_starter), None)
+    def local_models(self) -> tuple[LocalModel, ...]:
+        """What the local model host generates with."""
+        return tuple(one.local for one in self.engines if one.local is not None)
 
     @property
     def audit_dir(self) -> Path:
@@ -191,6 +194,7 @@ class _Reader:
             content=read_content(top.node("content"), self.path, at, self.problems, len(approvers)),
             head_store=self._head_store(audit, at),
             epoch_s=(audit.get("epoch", _EPOCH, _DAY_MS) if audit else _DAY_MS) / 1000,
+            compress_s=self._compress(audit),
             low_space=(audit.get("low_space", _percent, 0.25) if audit else 0.25),
             anchors=read_anchors(audit.node("anchors") if audit else None, self.path.parent, self.problems),
             sinks=read_sinks(audit, self.path.parent, at),
@@ -256,8 +260,12 @@ class _Reader:
 
     def _audit(self, top: Section) -> Section | None:
         node = top.node("audit")
-        known = ("head_store", "epoch", "low_space", "anchors", *SINK_KEYS)
+        known = ("head_store", "epoch", "low_space", "compress", "anchors", *SINK_KEYS)
         return Section.open(node, "`audit`", self.problems, known) if node else None
+
+    def _compress(self, section: Section | None) -> float | None:
+        after_ms = section.get("compress", _AGE, -1) if section else -1
+        return after_ms / 1000 if after_ms >= 0 else None
 
     def _head_store(self, section: Section | None, state: Path) -> Path | None:
         name = section.get("head_store", fields.text, "") if section else ""

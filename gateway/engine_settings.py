@@ -1,16 +1,18 @@
 """`engine:` and `engines:` of gatehouse.yaml: the model servers that judged requests go to, and what each is called.
 
 `engine` is the short form for one. With several, a public model name belongs to exactly one of them, so that nobody has
-to guess where a text went. One of them at most is the starter engine of the local model host. Nothing is opened here
-but key files.
+to guess where a text went. An engine is a server at a URL, or a model of the local model host: a checkpoint of the
+site's, or the starter engine. Nothing is opened here but key files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway import peers
+from gateway.local_model import LocalModel
 from gateway.peers import HOST_URL
 from gateway.upstream import UpstreamSettings
 from policies import fields
@@ -21,9 +23,14 @@ from policies.yaml_strict import Entry, Node, Scalar
 STARTER_MODEL: Final = "gatehouse-starter"
 MOST: Final = 32
 """Engines. Each has a probe every second, and a place in every list of models."""
-_SHARED: Final = ("starter", "adapters", "models", "class", "tokenizer")
-_REMOTE: Final = ("url", "api_key_file", "first_byte_timeout", "connect_timeout", "total_timeout")
+_REMOTE: Final = ("api_key_file", "first_byte_timeout", "connect_timeout", "total_timeout", "models", "tokenizer")
+_LOCAL: Final = ("model", "precision", "kv", "kv_precision")
+_WAYS: Final = ("starter", "path", "url")
+_KNOWN: Final = (*_WAYS, "class", "adapters", *_REMOTE, *_LOCAL)
+_PRECISIONS: Final = ("auto", "fp32", "bf16", "int8", "int4")
+_KV_PRECISIONS: Final = ("auto", "int8")
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+_MODEL: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", "1 to 128 letters, digits and `_ . -`")
 _ADAPTER: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", "1 to 64 letters, digits and `_ . -`")
 
 Engines = tuple[UpstreamSettings, ...]
@@ -36,7 +43,8 @@ def read_engines(top: Section, directory: Path, problems: Problems) -> Engines:
     one, several = top.node("engine"), top.node("engines")
     if (one is None) == (several is None):
         told = "`engine` is missing" if one is None else "there is an `engine` and there are `engines`"
-        problems.add(top.place_of("engine"), told, "`{starter: true}` or `{url: …}`" if one is None else "one of them")
+        hint = "`{starter: true}`, `{path: …}` or `{url: …}`" if one is None else "one of them"
+        problems.add(top.place_of("engine"), told, hint)
         return ()
     if one is not None:
         found = reader.engine(one, "`engine`", "")
@@ -65,11 +73,7 @@ class _Reader:
     def _refuse_repeated(self, found: list[tuple[Entry, UpstreamSettings]]) -> None:
         """A public name that two engines have would go to whichever came first."""
         owners: dict[str, str] = {}
-        starters = 0
         for entry, one in found:
-            starters += one.is_starter
-            if one.is_starter and starters > 1:
-                self._problems.add(entry.place, "two engines are the starter, and the model host has one")
             for name, _ in one.models:
                 if name in owners:
                     told = f"model `{name}` is served by the engines `{owners[name]}` and `{one.name}`"
@@ -77,35 +81,56 @@ class _Reader:
                 owners.setdefault(name, one.name)
 
     def engine(self, node: Node, what: str, name: str) -> UpstreamSettings | None:
-        known = (*_SHARED, *_REMOTE, *(() if name else ("name",)))
-        section = Section.open(node, what, self._problems, known)
+        section = Section.open(node, what, self._problems, (*_KNOWN, *(() if name else ("name",))))
         if section is None:
             return None
-        if ("url" in section) == section.get("starter", fields.boolean, False):
-            self._problems.add(section.place, f"{what} has either `starter: true` or `url`")
+        is_starter = section.get("starter", fields.boolean, False)
+        if is_starter + ("path" in section) + ("url" in section) != 1:
+            self._problems.add(section.place, f"{what} has one of `starter: true`, `path` and `url`")
             return None
-        return self._remote(section, what, name) if "url" in section else self._starter(section, name)
+        if "url" in section:
+            return self._remote(section, name)
+        self._refuse(section, _REMOTE, "the model host runs it")
+        if is_starter:
+            self._refuse(section, _LOCAL, "the starter engine has its own")
+            return self._in_host(section, name or section.get("name", _NAME, "starter"), self._starter(section))
+        return self._in_host(section, name or section.get("name", _NAME, "engine"), self._checkpoint(section))
 
-    def _starter(self, section: Section, name: str) -> UpstreamSettings:
-        for key in ("tokenizer", "models", *_REMOTE[1:]):
+    def _refuse(self, section: Section, keys: Sequence[str], why: str) -> None:
+        for key in keys:
             if key in section:
-                self._problems.add(section.place_of(key), f"`{key}` has no meaning: the starter engine has its own")
-        adapters = self._adapters(section)
-        models = (STARTER_MODEL, *(f"{STARTER_MODEL}:{adapter}" for adapter, _ in adapters))
-        return UpstreamSettings(
-            base_url=f"{HOST_URL}/v1",
-            name=name or section.get("name", _NAME, "starter"),
-            models=tuple((model, model) for model in models),
-            class_=section.get("class", _NAME, "local"),
-            is_starter=True,
-            tokenizer=starter_engine(),
-            adapters=adapters,
+                self._problems.add(section.place_of(key), f"`{key}` has no meaning: {why}")
+
+    def _starter(self, section: Section) -> LocalModel:
+        return LocalModel(STARTER_MODEL, starter_engine(), adapters=self._adapters(section))
+
+    def _checkpoint(self, section: Section) -> LocalModel:
+        path = (self._directory / section.get("path", fields.text, "")).absolute()
+        named = section.get("model", _MODEL, path.name)
+        if "model" not in section:
+            _MODEL(Scalar(section.place_of("path"), path.name, path.name), "`path` without `model`", self._problems)
+        return LocalModel(
+            name=named,
+            path=path,
+            place=section.place_of("path"),
+            precision=section.get("precision", fields.choice(_PRECISIONS), "auto"),
+            kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
+            kv_precision=section.get("kv_precision", fields.choice(_KV_PRECISIONS), "auto"),
+            adapters=self._adapters(section),
         )
 
-    def _remote(self, section: Section, what: str, name: str) -> UpstreamSettings:
-        if "adapters" in section:
-            told = "`adapters` has no meaning: the server at `url` has its own"
-            self._problems.add(section.place_of("adapters"), told)
+    def _in_host(self, section: Section, name: str, model: LocalModel) -> UpstreamSettings:
+        return UpstreamSettings(
+            base_url=f"{HOST_URL}/v1",
+            name=name,
+            models=tuple((one, one) for one in model.models),
+            class_=section.get("class", _NAME, "local"),
+            local=model,
+            tokenizer=model.path,
+        )
+
+    def _remote(self, section: Section, name: str) -> UpstreamSettings:
+        self._refuse(section, ("adapters", *_LOCAL), "the server at `url` decides it")
         url = section.get("url", peers.url, "")
         return UpstreamSettings(
             base_url=peers.api_base(url),

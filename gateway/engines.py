@@ -28,6 +28,7 @@ class Engines:
         # Those whose names are known come first: nobody has to be asked then.
         self._ordered = sorted(upstreams, key=lambda one: not one.settings.models)
         self._first = upstreams[0]
+        self._local = {one.settings.local.name: one for one in upstreams if one.settings.local is not None}
 
     @property
     def settings(self) -> UpstreamSettings:
@@ -35,9 +36,19 @@ class Engines:
         return self._first.settings
 
     @property
-    def starter(self) -> Upstream | None:
-        """The starter engine, which takes adapters while it runs."""
-        return next((one for one in self._ordered if one.settings.is_starter), None)
+    def local(self) -> tuple[str, ...]:
+        """The models that the local model host generates with. They take adapters while they run."""
+        return tuple(self._local)
+
+    def serve(self, model: str) -> None:
+        """One more adapter of a local model: `model` is `BASE:ADAPTER`."""
+        if upstream := self._local.get(model.partition(":")[0]):
+            upstream.serve(model)
+
+    def drop(self, model: str) -> None:
+        """One fewer."""
+        if upstream := self._local.get(model.partition(":")[0]):
+            upstream.drop(model)
 
     async def models(self) -> Mapping[str, str]:
         """Public model names of all engines that can be asked. Raises Unavailable when none of them can."""
@@ -83,7 +94,7 @@ class Engines:
     @classmethod
     async def open(cls, settings: Sequence[UpstreamSettings], host_socket: str, stack: AsyncExitStack) -> Engines:
         """Each with a client of its own; nothing is connected yet."""
-        clients = [make_client(host_socket if one.is_starter else None) for one in settings]
+        clients = [make_client(host_socket if one.local else None) for one in settings]
         opened = [await stack.enter_async_context(client) for client in clients]
         return cls([Upstream(one, client) for one, client in zip(settings, opened, strict=True)])
 

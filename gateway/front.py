@@ -175,9 +175,9 @@ async def serve(
         desk = Desk(OperatorRing(config.operators), records)
         routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
         routes += review_routes(desk, reviews)
-        if engines.starter is not None and reach.host is not None:
-            models = engines.starter if lead is None else EverybodysModels(engines.starter, lead)
-            routes += adapter_routes(desk, reach.host, models)
+        if engines.local and reach.host is not None:
+            models = engines if lead is None else EverybodysModels(engines, lead)
+            routes += adapter_routes(desk, reach.host, models, engines.local)
         if keeping.office is not None:
             routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
             routes += erasure_routes(desk, keeping.office)

@@ -34,6 +34,8 @@ from guards.registry import ModelSource, build
 from guards.verdict import Guard
 
 MANIFEST: Final = "manifest.json"
+_SIZES: Final = (0, 1)
+"""Exit statuses of the model host's own arithmetic for a configuration that it can read: it fits, it does not."""
 GUIDELINE: Final = "The text shall not help anyone to hurt people, and shall not ask for such help."
 
 
@@ -80,6 +82,16 @@ def add(path: Path, addition: Addition) -> Found:
         digest, files = _run("write", path, *about)
         guard = _built(path, as_shipped(addition.profile), addition.has_weights)
     return _found(path, digest, files, addition.profile, guard)
+
+
+def add_engine(path: Path, name: str, licence: str) -> Found:
+    """The same for what the model host generates with: an architecture that it runs. Raises ModelRefused."""
+    with as_it_was_if_refused(path):
+        digest, files = _run("write", path, "--name", name, "--license", licence)
+        done = _python("engine.size_command", "--model", str(path.absolute()), "--gpu", "1", "--json")
+        if done.returncode not in _SIZES:
+            raise ModelRefused(_last_line(done).partition(": ")[2])
+    return Found(path, digest, files, "")
 
 
 @contextmanager
@@ -185,13 +197,21 @@ def _has_weights(path: Path) -> bool:
 
 def _run(command: str, path: Path, *arguments: str) -> tuple[str, int]:
     """The model host's own program: (digest, number of files)."""
-    argv = [sys.executable, "-m", "engine.manifest", command, str(path), *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our program
+    done = _python("engine.manifest", command, str(path), *arguments)
     if done.returncode != 0:
-        _code, _, problem = (done.stderr.strip().splitlines() or ["it failed"])[-1].partition(": ")
+        _code, _, problem = _last_line(done).partition(": ")
         raise ModelRefused(problem or _code)
     digest, _, rest = done.stdout.strip().partition(" ")
     return digest, int(rest.rsplit(" ", 2)[-2])
+
+
+def _python(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our program
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip().splitlines() or ["it failed"])[-1]
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -42,7 +43,9 @@ def add_models_commands(
     add_adapters_commands(commands)
     add = _command(commands, "add", run_add, _ADD, "gatehouse models add /models/PG2 --profile prompt_guard_2_86m")
     add.add_argument("path", type=Path, metavar="PATH", help="the checkpoint's directory")
-    add.add_argument("--profile", required=True, help="what the model is; `gatehouse models list` names them")
+    kind = add.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--profile", help="what the guard model is; `gatehouse models list` names them")
+    kind.add_argument("--engine", action="store_true", help="a model that answers, for `engine: {path: …}`")
     add.add_argument("--name", help="default: the directory's name")
     add.add_argument("--licence", "--license", help="default: the licence of the profile")
     add.add_argument(
@@ -61,7 +64,8 @@ def add_models_commands(
 
 
 _ADD: Final = """Check a checkpoint's directory and write its manifest: SHA-256 and size of every file, licence and
-profile. Refused are pickles and all weights but safetensors, by content; `auto_map` and code; shards or tensors that
+profile; of a model that answers (`--engine`) whether the model host runs its architecture. Refused
+are pickles and all weights but safetensors, by content; `auto_map` and code; shards or tensors that
 are missing or cut; a tokenizer of another model; an architecture or a template that does not fit the profile."""
 _LIST: Final = "List the profiles that ship, and the guards that the configuration names with where they run."
 _VERIFY: Final = """Compare every byte of a model with its manifest and check it again as `add` does. A changed,
@@ -95,6 +99,12 @@ def _guarded(run: Run, args: argparse.Namespace, out: TextIO) -> int:
 
 def run_add(args: argparse.Namespace, out: TextIO) -> int:
     """Check a directory and write its manifest."""
+    name = args.name or args.path.resolve().name
+    if args.engine:
+        if not args.licence or args.probe or args.without_weights:
+            raise _Unknown("`--engine` needs `--licence`, and has nothing to do with `--probe` and `--without-weights`")
+        check = partial(directories.add_engine, args.path, name, args.licence)
+        return _reported([(str(args.path), check)], args.json, out)
     if args.profile not in NAMES:
         hint = did_you_mean(args.profile, NAMES) or "`gatehouse models list` names them"
         raise _Unknown(f"`{args.profile}` is no profile ({hint})")
@@ -102,7 +112,7 @@ def run_add(args: argparse.Namespace, out: TextIO) -> int:
     licence = args.licence or (shipped.licence if shipped else "")
     if not licence:
         raise _Unknown(f"profile `{args.profile}` states no licence; name it with --licence")
-    addition = Addition(args.name or args.path.resolve().name, licence, args.profile, not args.without_weights)
+    addition = Addition(name, licence, args.profile, not args.without_weights)
     if args.probe and (args.without_weights or directories.as_shipped(args.profile) is None):
         raise _Unknown("`--probe` runs the model here, as its profile describes it")
     return _reported([(str(args.path), lambda: _added(args.path, addition, args.probe))], args.json, out)

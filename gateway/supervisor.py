@@ -28,10 +28,10 @@ from typing import Final
 import structlog
 
 from gateway.config import Address, Config
-from gateway.engine_settings import STARTER_MODEL, starter_engine
 from gateway.errors import ConfigError
 from gateway.guard_settings import shipped
 from gateway.guard_sources import check_directories, host_models, needed_by_all
+from gateway.local_model import check_checkpoints
 from policies.model import Policy
 
 CANNOT_WORK: Final = 2
@@ -98,6 +98,7 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit status. Raises ConfigError when an address cannot be bound."""
         check_directories(self._guards)
+        check_checkpoints(self._config.local_models)
         for use in sorted(self._config.guards.keys() - {guard.use for guard in self._guards} - shipped().keys()):
             log.info("guard_not_used", guard=use, policy=self._config.policy.path.name)
         with contextlib.ExitStack() as stack:
@@ -122,12 +123,7 @@ class Supervisor:
     def _models(self) -> list[dict[str, object]]:
         """What the model host has to run. Empty where rules and servers do all the work: then none is started."""
         models = host_models(self._guards)
-        if (starter := self._config.starter) is not None:
-            engine: dict[str, object] = {"name": STARTER_MODEL, "path": str(starter_engine()), "task": "generate"}
-            if starter.adapters:
-                engine["adapters"] = {name: str(path) for name, path in starter.adapters}
-            models.append(engine)
-        return models
+        return models + [one.as_host_model() for one in self._config.local_models]
 
     def _host(self, host_socket: str, models: Sequence[Mapping[str, object]]) -> _Child:
         argv = [*self._programs.model_host, "--socket", host_socket, "--models", json.dumps(models)]

@@ -56,8 +56,8 @@ class Surroundings:
         if any(not one.models for one in asked):
             return ""  # it serves whatever it lists when it is asked
         known = {name for one in asked for name, _ in one.models}
-        # Adapters come and go while the gateway runs: of the starter engine only what is before the colon counts.
-        if model in known or any(one.is_starter and model.split(":")[0] in known for one in asked):
+        # Adapters come and go while the gateway runs: of a local model only what is before the colon counts.
+        if model in known or any(one.local and model.split(":")[0] in known for one in asked):
             return ""
         return f"the model `{model}`, expected one of {_list(sorted(known))}"
 

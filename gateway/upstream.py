@@ -21,6 +21,7 @@ from gateway.answer import read_chunk, read_unary
 from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
 from gateway.exchange import AnswerEvent
 from gateway.jsonstrict import Json, loads
+from gateway.local_model import LocalModel
 from gateway.refusal import failed
 from gateway.sse import EventParser
 from gateway.steps import Place
@@ -47,10 +48,8 @@ class UpstreamSettings:
     """From the request to the last byte of the answer."""
     class_: str = "local"
     """What kind of place it is, for policies: `local`, `external`, or a name of the site's."""
-    is_starter: bool = False
-    """Whether it is the starter engine, in the local model host."""
-    adapters: tuple[tuple[str, Path], ...] = ()
-    """(name, directory) of those that the starter engine has, each a model `gatehouse-starter:name`."""
+    local: LocalModel | None = None
+    """What the local model host runs; None: a server elsewhere."""
     tokenizer: Path | None = None
     """A directory with its tokenizer; of a server at a URL, if the operator has one here."""
 

@@ -44,10 +44,9 @@ class Site:
         return self._reach
 
     def model(self, name: str, is_served: bool) -> None:
-        """One of the starter engine came or went."""
-        starter = self.reach.engines.starter
-        if starter is not None:
-            (starter.serve if is_served else starter.drop)(name)
+        """One of the model host came or went."""
+        engines = self.reach.engines
+        (engines.serve if is_served else engines.drop)(name)
 
     async def told(self, body: Body) -> None:
         """The lead says what it works by. Raises Unavailable when nothing can be built from it."""

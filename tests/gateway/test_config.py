@@ -194,7 +194,7 @@ def test_the_path_of_the_api_is_added_when_it_is_missing(file: Path, url: str, b
 
 def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
     line = GOOD.splitlines()[5]
-    assert loaded(file, (line, "engine: {starter: true}")).starter is not None
+    assert [one.name for one in loaded(file, (line, "engine: {starter: true}")).local_models] == ["gatehouse-starter"]
     for engine in ("{}", "{starter: false}", "{starter: true, url: 'http://a/v1'}", "starter", "[]"):
         assert problems(file, (line, f"engine: {engine}"))
 
@@ -202,11 +202,10 @@ def test_the_starter_engine_is_chosen_or_a_url_is_given(file: Path) -> None:
 def test_the_starter_engine_has_adapters_by_name(file: Path) -> None:
     line = GOOD.splitlines()[5]
     config = loaded(file, (line, "engine: {starter: true, adapters: {clinic: adapters/clinic, b.2: /b}}"))
-    starter = config.starter
-    assert starter is not None
+    [starter] = config.local_models
     assert starter.adapters == (("clinic", file.parent.absolute() / "adapters/clinic"), ("b.2", Path("/b")))
-    assert [name for name, _ in starter.models][1:] == ["gatehouse-starter:clinic", "gatehouse-starter:b.2"]
-    assert loaded(file).starter is None
+    assert starter.models[1:] == ("gatehouse-starter:clinic", "gatehouse-starter:b.2")
+    assert loaded(file).local_models == ()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +266,7 @@ def test_the_shipped_configurations_load(tmp_path: Path) -> None:
     config = load_config(quickstart(), tmp_path)
     assert config.api.is_loopback
     assert config.admin.is_loopback
-    assert config.starter is not None
+    assert config.local_models
     assert config.policy.path.is_file()
 
 

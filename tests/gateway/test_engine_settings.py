@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.engine_settings import STARTER_MODEL, Engines, read_engines, starter_engine
+from gateway.local_model import LocalModel
 from policies.errors import FileErrors, Problems
 from policies.fields import Section
 from policies.yaml_strict import parse
@@ -41,15 +42,34 @@ engines:
     house, rack, cloud = engines
     assert [one.name for one in engines] == ["house", "rack", "cloud"]
     assert [one.class_ for one in engines] == ["ward", "local", "partner"]
-    assert (house.is_starter, house.adapters, house.tokenizer) == (
-        True,
-        (("clinic", tmp_path / "ad"),),
-        starter_engine(),
-    )
+    assert house.local == LocalModel(STARTER_MODEL, starter_engine(), adapters=(("clinic", tmp_path / "ad"),))
+    assert house.tokenizer == starter_engine()
     assert [name for name, _ in house.models] == [STARTER_MODEL, f"{STARTER_MODEL}:clinic"]
     assert (rack.base_url, rack.models, rack.tokenizer) == ("http://127.0.0.1:8000/v1", (), tmp_path / "tok")
     assert (cloud.models, cloud.api_key, cloud.total_s) == ((("big", "org/Big"),), "sk-cloud", 5)
     assert "sk-cloud" not in repr(cloud)
+
+
+def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
+    (engine,), told = read(tmp_path, "engine: {path: models/scout, adapters: {ward: w}, kv: 8GiB, kv_precision: int8}")
+    assert told == []
+    assert (engine.name, engine.class_) == ("engine", "local")
+    assert [name for name, _ in engine.models] == ["scout", "scout:ward"]
+    assert engine.local is not None
+    assert engine.local.as_host_model() == {
+        "name": "scout",
+        "path": str(tmp_path / "models/scout"),
+        "task": "generate",
+        "kv_bytes": 8 * 1024**3,
+        "kv_precision": "int8",
+        "adapters": {"ward": str(tmp_path / "w")},
+    }
+    (engine,), told = read(tmp_path, "engine: {path: '/m x', model: llama-4, precision: int4, name: house}")
+    assert (told, engine.name, engine.models) == ([], "house", (("llama-4", "llama-4"),))
+    assert engine.local is not None
+    assert engine.local.as_host_model() == {
+        "name": "llama-4", "path": "/m x", "task": "generate", "precision": "int4"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -59,10 +79,25 @@ engines:
         ("engine: {starter: true}\nengines: {a: {starter: true}}", "there is an `engine` and there are `engines`"),
         ("engines: {}", "`engines` has 0 entries, expected 1 to 32"),
         ("engines: [a]", "`engines`"),
-        ("engines: {a: {}}", "engine `a` has either `starter: true` or `url`"),
+        ("engines: {a: {}}", "engine `a` has one of `starter: true`, `path` and `url`"),
+        ("engine: {path: m, url: 'http://a'}", "`engine` has one of `starter: true`, `path` and `url`"),
+        ("engine: {path: m, starter: true}", "`engine` has one of `starter: true`, `path` and `url`"),
+        ("engine: {path: m, total_timeout: 3s}", "`total_timeout` has no meaning: the model host runs it"),
+        ("engine: {path: m, models: {a: b}}", "`models` has no meaning: the model host runs it"),
+        ("engine: {path: m, precision: int2}", "`precision`"),
+        ("engine: {path: m, kv: 1KiB}", "`kv`"),
+        ("engine: {path: m, kv_precision: fp8}", "`kv_precision`"),
+        ("engine: {path: 'a b'}", "`path` without `model`"),
+        ("engine: {path: m, model: 'a:b'}", "`model`"),
+        ("engine: {starter: true, precision: int8}", "`precision` has no meaning: the starter engine has its own"),
+        ("engine: {url: 'http://a', kv: 1GiB}", "`kv` has no meaning: the server at `url` decides it"),
+        ("engines: {a: {path: m}, b: {path: x/m}}", "model `m` is served by the engines `a` and `b`"),
         ("engines: {a: {starter: true, name: b}}", "unknown key `name`"),
         ("engines: {a b: {starter: true}}", "1 to 64 letters"),
-        ("engines: {a: {starter: true}, b: {starter: true}}", "two engines are the starter"),
+        (
+            "engines: {a: {starter: true}, b: {starter: true}}",
+            "model `gatehouse-starter` is served by the engines `a` and `b`",
+        ),
         ("engine: {starter: true, first_byte_timeout: 3s}", "`first_byte_timeout` has no meaning"),
         ("engine: {starter: true, models: {a: b}}", "`models` has no meaning"),
         ("engine: {url: 'http://a', tokenizer: nowhere}", "`tokenizer` is `nowhere`, which is not a directory"),

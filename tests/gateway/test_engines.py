@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.engines import Engines
 from gateway.errors import GatewayError, NotFound, Unavailable
+from gateway.local_model import LocalModel
 from gateway.upstream import UpstreamSettings
 from tests.gateway.raw_server import RawServer, http
 
@@ -96,9 +98,16 @@ async def test_each_engine_is_probed_under_its_name(server: RawServer) -> None:
         assert await failing(engines) == ["engine"]
 
 
-async def test_the_starter_engine_is_the_one_that_takes_adapters() -> None:
-    async with opened(at(AWAY, "a"), at(AWAY, "house", "s", is_starter=True)) as engines:
-        assert engines.starter is not None
-        assert engines.starter.settings.name == "house"
+async def test_models_of_the_model_host_take_adapters() -> None:
+    local = (LocalModel("s", Path("/s")), LocalModel("m", Path("/m")))
+    house, rest = (at(AWAY, one.name, one.name, local=one) for one in local)
+    async with opened(at(AWAY, "a", "x"), house, rest) as engines:
+        assert engines.local == ("s", "m")
+        engines.serve("m:clinic")
+        engines.serve("x:clinic")
+        assert set(await engines.models()) == {"x", "s", "m", "m:clinic"}
+        assert (await engines.place("m:clinic")).model == "m:clinic"
+        engines.drop("m:clinic")
+        assert "m:clinic" not in await engines.models()
     async with opened(at(AWAY, "a")) as engines:
-        assert engines.starter is None
+        assert engines.local == ()

@@ -54,6 +54,30 @@ def test_add_says_what_it_listed_and_verify_agrees(tmp_path: Path) -> None:
     assert found["weights_digest"] in said
 
 
+def test_a_model_that_answers_is_added_without_a_profile(tmp_path: Path) -> None:
+    from tests.engine import tiny
+
+    directory = tiny.llama4(tmp_path / "m")
+    (directory / "manifest.json").unlink()
+    status, said = run("add", directory, "--engine", "--licence", "house")
+    assert status == 0
+    assert "no profile" in said
+    status, [found] = objects("verify", directory)
+    assert (status, found["ok"]) == (0, True)
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "manifest.json").unlink()
+    (directory / "config.json").write_text(json.dumps(config | {"architectures": ["GPT2LMHeadModel"]}))
+    status, said = run("add", directory, "--engine", "--licence", "house")
+    assert (status, "GPT2LMHeadModel" in said) == (1, True)
+    assert not (directory / "manifest.json").exists()
+
+
+def test_a_model_that_answers_needs_a_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ((), ("--licence", "x", "--probe")):
+        assert run("add", tmp_path, "--engine", *more)[0] == 2
+        assert "--licence" in capsys.readouterr().err
+
+
 def test_name_and_licence_can_be_stated(tmp_path: Path) -> None:
     directory = classifier(tmp_path / "m")
     assert run("add", directory, "--profile", CLASSIFIER, "--name", "mine", "--licence", "MIT")[0] == 0

@@ -11,6 +11,7 @@ import pytest
 from gateway.engine_settings import STARTER_MODEL, starter_engine
 from gateway.errors import ConfigError
 from gateway.guard_settings import GuardSettings, shipped
+from gateway.local_model import LocalModel
 from gateway.operators import Operator, Role
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import Found
@@ -23,7 +24,8 @@ from policies.load import parse_policy
 from policies.model import Policy
 
 URL = "http://127.0.0.1:9/v1"
-HOUSE = UpstreamSettings(URL, "house", models=((STARTER_MODEL, STARTER_MODEL),), is_starter=True)
+LOCAL = LocalModel(STARTER_MODEL, starter_engine())
+HOUSE = UpstreamSettings(URL, "house", models=((STARTER_MODEL, STARTER_MODEL),), local=LOCAL)
 CLOUD = UpstreamSettings(URL, "cloud", models=(("big", "org/Big"),))
 RACK = UpstreamSettings(URL, "rack")
 TEXT = """

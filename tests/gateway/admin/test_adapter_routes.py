@@ -62,7 +62,7 @@ def upstream(host: Host) -> Upstream:
 @pytest.fixture
 def live(host: Host, upstream: Upstream) -> Iterator[LiveAdmin]:
     client = httpx.AsyncClient(transport=host)
-    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream)) as live:
+    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream, [BASE])) as live:
         yield live
 
 
@@ -119,7 +119,7 @@ def test_it_takes_the_role(live: LiveAdmin) -> None:
 
 async def test_one_that_cannot_be_recorded_is_not_served(host: Host, upstream: Upstream) -> None:
     client = httpx.AsyncClient(transport=host)
-    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream), log=MemoryLog(fail_from=0)) as live:
+    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream, [BASE]), log=MemoryLog(fail_from=0)) as live:
         with pytest.raises(AdminError):
             live.client(ODA).post("/admin/adapters", {"name": "clinic", "path": "/clinic"})
         assert host.names == [f"{BASE}:old"]

@@ -41,8 +41,7 @@ async def test_a_configuration_that_cannot_be_used_is_no_reason_to_begin(tmp_pat
 async def test_models_that_come_and_go_do_so_everywhere(tmp_path: Path) -> None:
     async with house(tmp_path, engine="{starter: true}") as (made, lead), working(made, 1) as one:
         own = await open_reach(made.config, "", one.stack)
-        assert own.engines.starter is not None
-        models = EverybodysModels(own.engines.starter, lead)
+        models = EverybodysModels(own.engines, lead)
         models.serve("gatehouse-starter:clinic")
         async with working(made, 2) as two:
             await one.door.enter(ANN, "a")

@@ -1,0 +1,59 @@
+"""An engine that the local model host runs: which checkpoint, in which form, under which names.
+
+The starter engine is one of these, and so is a site's own Llama 4. What the host can do with a checkpoint it says when
+it loads it; here is only what a configuration decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.errors import Place, Problems
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """One generating model of the model host."""
+
+    name: str
+    """Its public name, and the host's."""
+    path: Path
+    """The checkpoint's directory, with its manifest."""
+    place: Place | None = None
+    """Where the configuration names the directory; None for the starter engine."""
+    precision: str = "auto"
+    kv_bytes: int = 0
+    """Memory for keys and values; 0: as the model host has it."""
+    kv_precision: str = "auto"
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """(name, directory) of each that is served from the start."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of all that it answers to at the start."""
+        return (self.name, *(f"{self.name}:{adapter}" for adapter, _ in self.adapters))
+
+    def as_host_model(self) -> dict[str, object]:
+        """What the model host is told of it; what is not said is as the host has it."""
+        said: dict[str, object] = {"name": self.name, "path": str(self.path), "task": "generate"}
+        more = {"precision": self.precision, "kv_precision": self.kv_precision, "kv_bytes": self.kv_bytes}
+        said |= {key: value for key, value in more.items() if value not in ("auto", 0)}
+        if self.adapters:
+            said["adapters"] = {name: str(path) for name, path in self.adapters}
+        return said
+
+
+def check_checkpoints(models: Iterable[LocalModel]) -> None:
+    """Whether each is where the configuration says. Raises FileErrors with every place that is wrong."""
+    problems = Problems()
+    for model in models:
+        if model.place is None:
+            continue
+        if not model.path.is_dir():
+            problems.add(model.place, f"`path` is `{model.path}`, which is not a directory")
+        elif not (model.path / "manifest.json").is_file():
+            told = f"`{model.path}` has no manifest.json"
+            problems.add(model.place, told, f"gatehouse models add {model.path} --engine --licence LICENCE")
+    problems.raise_if_any()
