@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
-from gateway.admin.client import KEY_VARIABLE, AdminError, client_of
+from gateway.admin.client import FAILED, KEY_VARIABLE, AdminError, client_of
 from gateway.audit.export.view import printable
 from gateway.audit.index import read_line
 from gateway.audit.search import GROUPS, count, daily, find, tally
@@ -35,7 +35,8 @@ def add_search_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         help="find records by names, codes, times and scores",
         description="Print the newest records for which everything asked holds. Words are names and codes: rules, "
         "detectors, hazard codes over their threshold, tenants, models, error kinds; `S1*` finds all that begin so.",
-        epilog="exit status: 0 found, 1 nothing found, 5 the log could not be read or the question is wrong\n\n"
+        epilog="exit status: 0 found, 1 nothing found, 2 with --gateway: it does not run, or refuses, 5 the log could "
+        "not be read or the question is wrong\n\n"
         "example: gatehouse audit search S9 --tenant clinic --action block --since 7d\n"
         "example: gatehouse audit search --detector harm --score 0.9 --since 2026-11-20",
         formatter_class=raw,
@@ -102,7 +103,10 @@ def _search_through_gateway(arguments: argparse.Namespace) -> int:
     given += [("word", word) for word in arguments.words] + [("n", arguments.n)]
     try:
         said = client_of(arguments).get(f"/admin/audit/search?{urlencode(given)}")
-    except (AdminError, FileErrors) as exc:
+    except AdminError as exc:
+        print(f"gatehouse audit: {exc.code}: {exc}", file=sys.stderr)
+        return FAILED
+    except FileErrors as exc:
         raise UsageError(str(exc)) from exc
     for line in said["lines"]:
         print_line(str(line).encode(), arguments.json)

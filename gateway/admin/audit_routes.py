@@ -18,6 +18,8 @@ from starlette.routing import Route
 
 from gateway.admin.desk import AdminCall, Desk, Handler
 from gateway.admin.log_reader import LogReader
+from gateway.audit.errors import QueryError
+from gateway.audit.search import moment
 from gateway.audit_query_options import PARAMETERS
 from gateway.errors import BadRequest, Conflict
 from gateway.fields import integer, text
@@ -29,6 +31,7 @@ _WORDS: Final = 10
 _LONGEST_NOTE: Final = 500
 _WORD: Final = re.compile(r"[0-9A-Za-z_\-/.:@]{1,64}\*?")
 _VALUE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}")
+_SCORE: Final = re.compile(r"0|1|1\.0{1,9}|0?\.[0-9]{1,9}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")
 """Of a type or a code; keys of records are ASCII, and what stands in a corrupt one is not repeated."""
@@ -73,6 +76,7 @@ def _search(reader: LogReader) -> Handler:
 
 def _query(given: QueryParams) -> _Query:
     """The parameters of a search. No message repeats a value."""
+    _check_meaning(given)
     filters: dict[str, str] = {}
     for name in given:
         if name in PARAMETERS:
@@ -88,6 +92,17 @@ def _query(given: QueryParams) -> _Query:
     if int(most) > _MOST:
         raise BadRequest("invalid_value", f"`n` is a number from 1 to {_MOST}", "n")
     return _Query(filters, words, int(most))
+
+
+def _check_meaning(given: QueryParams) -> None:
+    """What the command would refuse, after it was started."""
+    for name in ("since", "until"):
+        try:
+            moment(given.get(name) or "1s", time.time_ns())
+        except QueryError as exc:
+            raise BadRequest("invalid_value", f"`{name}`: {exc}", name) from exc
+    if "score" in given and ("detector" not in given or not _SCORE.fullmatch(given["score"])):
+        raise BadRequest("invalid_value", "`score` is a number from 0 to 1 and needs `detector`", "score")
 
 
 def _one(given: QueryParams, name: str, form: re.Pattern[str]) -> str:

@@ -211,15 +211,23 @@ def _counted_now(index: sqlite3.Connection, query: Query, group: str) -> Iterato
         yield from ((str(day), str(value), int(number)) for day, value, number in rows)
 
 
+_NO_TIME = 2**63
+"""What the index cannot hold: the year 2262, and as long before 1970."""
+
+
 def moment(text: str, now_ns: int) -> int:
     """A point in time as people write it: `2026-11-20`, `2026-11-20T10:30:00Z`, or `36h` for so long ago."""
     ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return now_ns - int(ago[1]) * _UNITS[ago[2]] * 10**9
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        told = "expected a time such as `2026-11-20`, `2026-11-20T10:30:00Z` or `36h`"
-        raise QueryError(told) from None
+        found = now_ns - int(ago[1]) * _UNITS[ago[2]] * 10**9 if ago is not None else _date_ns(text)
+    except (ValueError, OverflowError):
+        found = _NO_TIME
+    if abs(found) >= _NO_TIME:
+        raise QueryError("expected a time such as `2026-11-20`, `2026-11-20T10:30:00Z` or `36h`")
+    return found
+
+
+def _date_ns(text: str) -> int:
+    found = datetime.fromisoformat(text)
     aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
     return int(aware.timestamp()) * 10**9

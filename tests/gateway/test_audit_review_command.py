@@ -64,4 +64,5 @@ def test_a_search_through_the_gateway_is_recorded(
     assert main([*command, "--tenant", "nobody", "--json"]) == 1
     assert [record["type"] for record in live.records] == ["audit.read", "audit.read"]
     assert main([*command, "--since", "yesterday"]) == 5
+    assert main([*command, "--key-file", str(tmp_path / "gatehouse.yaml")]) == 2, "as every command that asks a gateway"
     assert main(["audit", "search", "--gateway", "--config", str(tmp_path / "none.yaml")]) == 5
