@@ -13,6 +13,8 @@ from typing import TextIO
 
 from gateway.jsonstrict import Json
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, Checked, Known, add_files, report_each
+from gateway.policy_site import site_of
+from policies.errors import FileErrors
 from policies.lint import CHECKS, lint_policy
 from policies.model import Policy
 from policies.remarks import Finding
@@ -39,9 +41,14 @@ def add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_lint(args: argparse.Namespace, out: TextIO | None = None) -> int:
     """The command. Reports on `out`, standard output by default."""
+    try:
+        site = site_of(args.config)
+    except (FileErrors, OSError):
+        site = site_of(None)  # what is wrong with the configuration is told where its guards are read
 
     def report(checked: Checked, policy: Policy, known: Known) -> Linted:
-        return Linted(checked.file, [one for one in lint_policy(checked.file, known) if one.code not in args.ignore])
+        found = lint_policy(checked.file, known, site)
+        return Linted(checked.file, [one for one in found if one.code not in args.ignore])
 
     return report_each(args, out, report, refused=lambda _: UNREADABLE)
 

@@ -32,7 +32,7 @@ from policies.fields import (
     size_bytes,
 )
 from policies.keeping import Keeping, read_keeping
-from policies.model import Policy, Risk, Rule
+from policies.model import Policy, Risk
 from policies.read_actions import read_templates
 from policies.read_detectors import NAME, read_detectors
 from policies.read_reviews import OnError, read_on_error, read_uncovered
@@ -100,8 +100,6 @@ def _read(
     detectors = read_detectors(top.node("detectors"), problems, known_guards)
     rules = RuleReader(detectors, stream, templates, claims, on_error.kind, problems).read(top.node("rules"))
     is_whole = len(problems) == before
-    if is_whole:
-        _report_unused_templates(top, templates, rules)
     # With rules missing from the list (a rule that asks a detector with problems is, too), every case that names one of
     # them would be reported as well.
     ids = frozenset(rule.id for rule in rules) if is_whole else frozenset[str]()
@@ -145,11 +143,6 @@ def _read_claims(top: Section) -> tuple[str, ...]:
                 top.place_of("claims"), f"claim `{name}` is {what}", "leave it out, or choose another name"
             )
     return tuple(sorted(claims))
-
-
-def _report_unused_templates(top: Section, templates: Mapping[str, str], rules: tuple[Rule, ...]) -> None:
-    for name in sorted(templates.keys() - {rule.do.template for rule in rules}):
-        top.problems.add(top.place_of("templates"), f"template `{name}` is used by no rule", "use it or remove it")
 
 
 def _check_format(top: Section) -> None:

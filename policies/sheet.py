@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from policies.errors import Place, Problems
 from policies.lint_index import Wider
 from policies.matchers import Matcher
 from policies.model import Action, Mode, Policy, Rule
+from policies.site import Site
 from policies.vocabulary import GuardFacts
 from policies.yaml_strict import Entry, Listing, Node, Scalar, Table, parse
 
@@ -28,6 +30,7 @@ class Sheet:
     policy: Policy
     data: bytes = field(repr=False)
     known: Mapping[str, GuardFacts] = field(repr=False)
+    site: Site = field(default_factory=lambda: Site(int(time.time())))
 
     @cached_property
     def _top(self) -> Node:
@@ -78,6 +81,18 @@ class Sheet:
     def stream(self, key: str) -> Place:
         """Of a key of `defaults.stream`, or of the stream."""
         return _place(_value(_value(self._top, "defaults"), "stream") or self._top, key)
+
+    def rule_says(self, rule: Rule, key: str) -> bool:
+        """Whether the rule has this key here; one of a parent says nothing here."""
+        return rule.id not in self._rules or _entry(self._rules[rule.id], key) is not None
+
+    def default(self, key: str) -> Place:
+        """Of a key of `defaults`, or of the defaults."""
+        return _place(_value(self._top, "defaults") or self._top, key)
+
+    def top(self, key: str) -> Place:
+        """Of a key of the file."""
+        return _place(self._top, key)
 
     @property
     def start(self) -> Place:

@@ -14,7 +14,7 @@ from policies import fields
 from policies.errors import Problems
 from policies.fields import Section
 from policies.keeping import CLASS_NAME
-from policies.yaml_strict import Node, Scalar
+from policies.yaml_strict import Node, Scalar, Table
 
 _HOURS: Final = {"h": 1, "d": 24, "y": 24 * 366}
 """A year has 366 days: text is never kept for less than the years that a law counts."""
@@ -60,9 +60,16 @@ def inside_state(path: Path, state: Path) -> str:
 
 def _classes(section: Section, problems: Problems) -> Mapping[str, int]:
     node = section.node("classes")
-    table = fields.table(node, "`classes`", problems) if node is not None else None
-    if table is None or not table.entries:
+    if node is None or (isinstance(node, Table) and not node.entries):
         problems.add(section.place_of("classes"), "`content` has no `classes`", "such as `{default: 30d}`")
+        return MappingProxyType({})
+    return read_classes(node, problems)
+
+
+def read_classes(node: Node, problems: Problems) -> Mapping[str, int]:
+    """Nanoseconds for which text is kept, by class."""
+    table = fields.table(node, "`classes`", problems)
+    if table is None:
         return MappingProxyType({})
     known: dict[str, int] = {}
     for entry in table.entries:
