@@ -1,4 +1,5 @@
 """Verifies a Gatehouse audit log without Gatehouse: one file, Python 3.11 or later, and the package `cryptography`.
+Segments that were compressed are read through the program `zstd`.
 
     python verify.py LOG-DIRECTORY FILE.vkey [SIGNED-HEAD]...
 
@@ -16,7 +17,9 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -111,8 +114,7 @@ class Log:
         self.broken, self.clock_set = 0, False
 
     def read(self, name):
-        path = self.directory / name
-        return path.read_bytes() if path.exists() else None
+        return path.read_bytes() if (path := self.directory / name).exists() else None
 
     def verify(self, log_key, kept):
         history, newest, anchors = map(self.read, ("checkpoints.log", "checkpoint", "anchors.log"))
@@ -131,9 +133,10 @@ class Log:
         self.heads = self.history(history or b"", newest)
         self.next = next(self.heads, None)
         self.compare()
-        paths = sorted(self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl"))
+        files = [path for end in (".zst", "") for path in self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl" + end)]
+        paths = [path for _, path in sorted({path.name[:16]: path for path in files}.items())]  # of two the plain one
         for before, path, after in zip([None, *paths], paths, [*paths[1:], None], strict=False):
-            self.segment(before and int(before.stem), path, after)
+            self.segment(before and int(before.name[:16]), path, after)
         told = f"more than the {self.size} records were signed"
         require(not self.next, "rollback", "checkpoints.log", told, ROLLBACK)
         require(self.head, "checkpoint_missing", "checkpoints.log", "no signed head", INCOMPLETE)
@@ -174,15 +177,15 @@ class Log:
             yield (old := new)
 
     def segment(self, previous, path, following):
-        where, first, end = f"seg/{path.name}", int(path.stem), None
+        where, first, end = f"seg/{path.name}", int(path.name[:16]), None
         code, status = ("segment_missing", INCOMPLETE) if first > self.size else ("segment_name", ALTERED)
         require(first == self.size, code, where, f"expected a segment that starts with record {self.size}", status)
-        seal = self.read(f"seg/{path.stem}.seal")
-        with suppress(ValueError, KeyError, TypeError, RecursionError), (following or path).open("rb") as file:
+        seal = self.read(f"seg/{first:016}.seal")
+        with suppress(ValueError, KeyError, TypeError, RecursionError, Failed), self.stored(following or path) as file:
             claim = json.loads(file.readline(LINE + 2))["continues"]  # the record is checked when its turn comes
             end = int(claim["offset"]) if following and claim["first"] == first else None
         number, offset, raw, digest = 0, 0, b"", sha256()
-        with path.open("rb", buffering=1 << 20) as file:
+        with self.stored(path) as file:
             while end is None or offset < end:
                 raw = file.readline(LINE + 2)
                 if not raw.endswith(b"\n") and len(raw) <= LINE + 1:
@@ -197,6 +200,18 @@ class Log:
             held = [first, self.size - 1, self.root(), offset, b64encode(digest.digest()).decode()]
             said = held if seal is None else signed(seal, self.keys, SEAL, "seal", where).said
             require(said == held, "seal", where, "the seal is of something else")
+
+    def stored(self, path):
+        """A segment, opened. One that was compressed has to be what its seal is over before a line of it is read."""
+        if path.suffix != ".zst":
+            return path.open("rb", buffering=1 << 20)
+        where, seal = f"seg/{path.name}", self.read(f"seg/{path.name[:16]}.seal")
+        *_, size, digest = signed(seal, self.keys, SEAL, "packed", where).said
+        with sound("unreadable", where, USAGE), Popen(["zstd", "-dcq", path], stdout=PIPE, stderr=DEVNULL) as zstd:
+            data = zstd.stdout.read(size + 1)
+        good = zstd.returncode == 0 and b64encode(sha256(data).digest()).decode() == digest
+        require(good, "packed", where, "not what its seal is over")
+        return BytesIO(data)
 
     def line(self, line, where, number, previous):
         with sound("form", where):

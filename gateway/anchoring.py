@@ -1,4 +1,4 @@
-"""Tiles and anchors of a running gateway: built from its configuration, started and stopped with it.
+"""Tiles, anchors and compressed segments of a running gateway: built from its configuration, begun and ended with it.
 
 Nothing of this is on the way of a request. The one thing that a request meets is the age of an anchor that the operator
 gave a `max_age`: beyond it no request is admitted, as its record could be rewritten without anybody outside noticing,
@@ -17,6 +17,8 @@ from gateway.audit.anchors.history import AnchorHistory
 from gateway.audit.anchors.runner import Anchors
 from gateway.audit.anchors.settings import AnchorSettings, FileDrop, WitnessAt
 from gateway.audit.anchors.witness import WitnessAnchor
+from gateway.audit.compress import Compressor
+from gateway.audit.files import OsFiles
 from gateway.audit.keys import trust_path
 from gateway.audit.log import AuditLog
 from gateway.audit.note import parse_vkey
@@ -37,7 +39,10 @@ class Anchoring:
         """Raises OSError or TrustError if the log's public key is not where opening the log has put it."""
         self._audit, self._loop = audit, asyncio.get_running_loop()
         self._tiles = TileKeeper(config.audit_dir, lambda: audit.head)
+        self._compressor: Compressor | None = None
         key = parse_vkey(trust_path(config.key_dir / "audit.pem", config.origin).read_text())
+        if config.compress_s is not None:
+            self._compressor = Compressor(config.audit_dir, key, config.compress_s, OsFiles())
         history = AnchorHistory(config.audit_dir)
         last = history.recent().last
         made = [(one, _anchor(one, config, last[one.name].size if one.name in last else 0)) for one in config.anchors]
@@ -48,12 +53,16 @@ class Anchoring:
     def start(self) -> None:
         """Begin. The threads do not keep the process alive."""
         self._tiles.start()
+        if self._compressor is not None:
+            self._compressor.start()
         self._anchors.start()
 
     async def stop(self) -> None:
         """After the log was closed: its last head is given away, too, if that takes no more than seconds."""
         await asyncio.to_thread(self._anchors.stop)
         await asyncio.to_thread(self._tiles.stop)
+        if self._compressor is not None:
+            await asyncio.to_thread(self._compressor.stop)
 
     def trouble(self) -> str | None:
         """Why no request may be admitted, or None."""

@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.audit.errors import RecordError
+from gateway.audit.packed import open_stored, stored_size
 from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
 from gateway.audit_adopt_command import add_adopt_command
 from gateway.audit_anchor_command import add_anchor_command
+from gateway.audit_compress_command import add_compress_command
 from gateway.audit_controls_command import add_controls
 from gateway.audit_evidence_options import add_evidence_options, given_evidence
 from gateway.audit_export_command import add_export
@@ -105,6 +107,7 @@ def add_audit_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     add_audit_replay(commands, locate)
     add_controls(commands, locate)
     add_review(commands)
+    add_compress_command(commands, locate)
 
 
 def _count(text: str) -> int:
@@ -144,7 +147,7 @@ def _tail(arguments: argparse.Namespace) -> int:
     last: deque[bytes] = deque(maxlen=arguments.n)
     segments = list_segments(directory)
     # Where following begins is fixed before reading, so that no record falls between the two.
-    end = segments[-1].path.stat().st_size if segments else 0
+    end = stored_size(segments[-1].path) if segments else 0
     for first in range(len(segments) - 1, -1, -1):
         last.clear()
         last.extend(_lines(directory, segments[first:], end))
@@ -180,7 +183,7 @@ def _follow(directory: Path, segment: Segment | None, end: int, as_json: bool) -
 
 def _line_start(segment: Segment, end: int) -> int:
     """Where the line begins that was unfinished at `end`, or `end` itself."""
-    with segment.path.open("rb") as file:
+    with open_stored(segment.path) as file:
         start = file.seek(max(0, end - LONGEST))
         return start + file.read(end - start).rfind(b"\n") + 1
 

@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from gateway.audit.errors import RecordError
+from gateway.audit.errors import PackedError, RecordError
 from gateway.audit.exchanges import TERMINALS
 from gateway.audit.merkle import leaf_hash
+from gateway.audit.packed import open_stored
 from gateway.audit.record import MAX_BYTES, Json, parse_line
 from gateway.audit.segments import LONGEST
 from gateway.audit.shapes import KIND, KIND_LENGTH, NONE, Shapes, shapes_of
@@ -99,9 +100,13 @@ def check_chunk(path: Path, start: int, stop: int, origin: str, shapes: Shapes |
     """Check the lines that begin at `start` or later and before `stop`."""
     chunk = Chunk()
     base = max(0, start - 1)
-    with path.open("rb", buffering=0) as file:
-        file.seek(base)
-        data = file.read(stop - base + LONGEST + 1)
+    try:
+        with open_stored(path) as file:
+            file.seek(base)
+            data = file.read(stop - base + LONGEST + 1)
+    except PackedError as exc:
+        chunk.problem = Problem("packed", "a compressed segment that can be read", str(exc.strerror))
+        return chunk
     # A line that began earlier belongs to the stretch before, however far it reaches in here.
     begin = data.find(b"\n") + 1 if start > 0 else 0
     if (start > 0 and begin == 0) or base + begin >= stop:

@@ -22,6 +22,7 @@ Messages name files, lines and sizes. They never carry the content of a record.
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -103,6 +104,13 @@ class ProofError(Exception):
 
 class QueryError(Exception):
     """A search that cannot be answered as it is asked."""
+
+
+class PackedError(OSError):
+    """A compressed segment that cannot be read as what its seal says."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(errno.EBADMSG, problem, str(path))
 
 
 class TileError(Exception):

@@ -9,7 +9,6 @@ where its last batch ended; memory stays at one batch, however long the log is.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,8 @@ from typing import Any, Final
 from gateway.audit.index_fields import indexed
 from gateway.audit.index_store import Batch, Line, Overtaken, Place, begin_anew, connect, finish, place_of, write
 from gateway.audit.merkle import leaf_hash
-from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
+from gateway.audit.packed import open_stored
+from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines, segment_path
 
 BATCH: Final = 20_000
 """Records between two commits of a first build; an interrupted one goes on where it was."""
@@ -126,12 +126,10 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 def read_line(directory: Path, segment: int, offset: int) -> bytes:
     """The stored line at a place the index names; OSError if there is none."""
-    path = directory / "seg" / f"{segment:016d}.jsonl"
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        raw, ended, _ = os.pread(file, LONGEST, offset).partition(b"\n")
-    finally:
-        os.close(file)
+    path = segment_path(directory, segment)
+    with open_stored(path) as file:
+        file.seek(offset)
+        raw, ended, _ = file.read(LONGEST).partition(b"\n")
     if not ended:
         raise OSError(0, "no complete line at that place", str(path))
     return raw

@@ -110,7 +110,7 @@ def _begin(note: bytes, places: KeyPlaces, key: VerifierKey, key_path: Path, fil
     with suppress(FileNotFoundError, NoteError):
         open_birth((places.directory / NAME).read_bytes(), key)
         return
-    if any(places.directory.glob("seg/*.jsonl")):
+    if any(places.directory.glob("seg/*.jsonl*")):
         raise AuditError("audit_corrupt", f"`{places.directory}` holds records, but no `{NAME}` by this key")
     try:
         open_birth(note, key)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from gateway.audit.errors import RecordError
+from gateway.audit.packed import open_stored
 from gateway.audit.record import parse_line
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 
@@ -40,7 +41,7 @@ def stored_line(directory: Path, number: int) -> bytes:
     if not holding:
         raise LookupError(f"no segment holds record {number}")
     offset = _offset(holding[-1], number, claimed_end(holding[-1], segments))
-    with holding[-1].path.open("rb", buffering=0) as file:
+    with open_stored(holding[-1].path) as file:
         line = _until_newline(file, offset)
     if line is None or _number(line) != number:
         raise LookupError(f"record {number} is not where it should be")
@@ -49,7 +50,7 @@ def stored_line(directory: Path, number: int) -> bytes:
 
 def _offset(segment: Segment, number: int, end: int | None) -> int:
     """Where in the segment the line of this number begins; its end if the segment ends right before it."""
-    with segment.path.open("rb", buffering=0) as file:
+    with open_stored(segment.path) as file:
         low, high = 0, file.seek(0, 2) if end is None else end
         # Lines that begin before `low` have smaller numbers, lines that begin at `high` or later have not.
         while low < high:
@@ -69,7 +70,7 @@ def _offset(segment: Segment, number: int, end: int | None) -> int:
         return low
 
 
-def _line_after(file: IO[bytes], position: int, stop: int) -> tuple[int, bytes] | None:
+def _line_after(file: BinaryIO, position: int, stop: int) -> tuple[int, bytes] | None:
     """The first whole line that begins at `position` or later and before `stop`, and where."""
     if position:
         # A line begins after a newline; the one before `position` counts, too.
@@ -84,7 +85,7 @@ def _line_after(file: IO[bytes], position: int, stop: int) -> tuple[int, bytes] 
     return (position, line) if line is not None else None
 
 
-def _until_newline(file: IO[bytes], position: int) -> bytes | None:
+def _until_newline(file: BinaryIO, position: int) -> bytes | None:
     """Bytes from a position up to a newline, or None if none follows within the longest line."""
     file.seek(position)
     read = b""

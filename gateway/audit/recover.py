@@ -19,11 +19,12 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from gateway.audit.epochs import EpochChain
-from gateway.audit.errors import AuditError, NoteError, RecordError
+from gateway.audit.errors import AuditError, NoteError, PackedError, RecordError
 from gateway.audit.exchanges import OpenLines
 from gateway.audit.files import Files, write_new_file
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.note import Checkpoint
+from gateway.audit.packed import PACKED, stored_size
 from gateway.audit.record import Json, parse_line
 from gateway.audit.resume import READ_WHOLE, Resume, find
 from gateway.audit.seal import Seal, open_seal, seal_path
@@ -155,6 +156,13 @@ def examine(
     directory: Path, checkpoint: Checkpoint | None, chain: EpochChain | None = None, read_whole: int = READ_WHOLE
 ) -> _Examined:
     """Every check of a start, and nothing else. Raises AuditError or OSError."""
+    try:
+        return _examine(directory, checkpoint, chain, read_whole)
+    except PackedError as exc:
+        raise AuditError("audit_corrupt", f"`{exc.filename}` {exc.strerror}") from exc
+
+
+def _examine(directory: Path, checkpoint: Checkpoint | None, chain: EpochChain | None, read_whole: int) -> _Examined:
     segments = list_segments(directory)
     dropped: list[Segment] = []
     while segments and not starts_with_record(segments[-1]):
@@ -224,7 +232,7 @@ def _walk(scan: _Scan, segments: list[Segment], seal: Seal | None, skipped: int 
             # It was lost and sealed, and the segment that would have said so was never begun.
             stop = seal.size
         end = scan.segment(index, segment, stop)
-        if segment is not segments[-1] and end != (stop if stop is not None else segment.path.stat().st_size):
+        if segment is not segments[-1] and end != (stop if stop is not None else stored_size(segment.path)):
             raise AuditError("audit_corrupt", f"`{segment.path}` does not end with a complete line")
     return end
 
@@ -260,6 +268,9 @@ def _drop(segment: Segment, files: Files) -> dict[str, Json] | None:
 
 def _cut(segment: Segment, end: int, files: Files) -> dict[str, Json] | None:
     """Move what follows the last complete line aside, and make what stays durable before it is built upon."""
+    if segment.path.suffix == PACKED:
+        # It was sealed, and made durable, before it was compressed.
+        return None
     with segment.path.open("rb") as file:
         file.seek(end)
         torn = file.read()

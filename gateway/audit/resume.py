@@ -24,6 +24,7 @@ from gateway.audit.epochs import EpochChain, require_time
 from gateway.audit.errors import NoteError
 from gateway.audit.merkle import Tree
 from gateway.audit.note import strict_b64
+from gateway.audit.packed import PACKED
 from gateway.audit.record import Json
 from gateway.audit.seal import open_seal, seal_path
 from gateway.audit.segments import Segment
@@ -79,7 +80,7 @@ def find(
 
     `signed`: size of the newest head that is known, with which the records that are read have to be compared.
     """
-    sizes = [segment.path.stat().st_size for segment in segments]
+    sizes = [_size(segment.path) for segment in segments]
     for index in range(len(segments) - 1, 0, -1):
         path = directory / DIRECTORY / f"{segments[index].first:016d}"
         if segments[index].first > signed or sum(sizes) <= read_whole or not path.is_file():
@@ -89,6 +90,14 @@ def find(
             _require_sealed(chain, segments[: index + 1], sizes, resume.tree)
             return index, resume
     return None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a segment's file; of a compressed one more than any, as it is part of a large log."""
+    with suppress(FileNotFoundError):  # it is compressed just now
+        if path.suffix != PACKED:
+            return path.stat().st_size
+    return 1 << 60
 
 
 def open_resume(note: bytes, chain: EpochChain) -> Resume:

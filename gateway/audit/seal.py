@@ -51,7 +51,7 @@ class Seal:
 
 def seal_path(segment: Path) -> Path:
     """Where the seal of a segment file lies."""
-    return segment.with_suffix(".seal")
+    return segment.with_name(segment.name.partition(".")[0] + ".seal")
 
 
 def open_seal(note: bytes, chain: EpochChain) -> tuple[Seal, Epoch]:

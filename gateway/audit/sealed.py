@@ -12,7 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from gateway.audit.epochs import EpochChain
-from gateway.audit.errors import NoteError
+from gateway.audit.errors import NoteError, PackedError
+from gateway.audit.packed import PACKED, open_stored
 from gateway.audit.report import DoesNotHold, Exit, Finding
 from gateway.audit.seal import Seal, open_seal, seal_path
 from gateway.audit.segments import Segment
@@ -25,6 +26,26 @@ def read_seal(segment: Segment) -> bytes | None:
     with suppress(FileNotFoundError):
         return seal_path(segment.path).read_bytes()
     return None
+
+
+def require_packed(chain: EpochChain, segment: Segment, note: bytes | None, size: int) -> None:
+    """That a compressed segment, if it is one, is what its seal says, before a line of it is looked at.
+
+    `size`: records before it. A segment under another number is for the caller to judge.
+    """
+    if segment.path.suffix != PACKED or segment.first != size:
+        return
+    try:
+        if note is None:
+            raise NoteError("no seal beside it")
+        seal, _ = open_seal(note, chain)
+        if _digest(segment.path, seal.size) != seal.digest:
+            raise NoteError("other bytes than its seal is over")
+    except (NoteError, PackedError) as exc:
+        found = str(exc.strerror) if isinstance(exc, PackedError) else str(exc)
+        expected = "a compressed segment that holds what its seal is over"
+        name = f"seg/{segment.path.name}"
+        raise DoesNotHold(Finding(Exit.ALTERED, "packed", name, expected, found, seq=size)) from exc
 
 
 def check_seal(
@@ -53,7 +74,7 @@ def check_seal(
 def _digest(path: Path, end: int) -> bytes:
     """SHA-256 over the first `end` bytes."""
     digest = sha256()
-    with path.open("rb", buffering=0) as file:
+    with open_stored(path) as file:
         while end > 0 and (block := file.read(min(_BLOCK, end))):
             digest.update(block)
             end -= len(block)

@@ -1,7 +1,8 @@
 """Names and lines of the segment files, for everyone who reads them: recovery, verification, and the commands.
 
-A segment is `seg/<sequence number of its first record, 16 digits>.jsonl`. Reading is by stored bytes and in order;
-memory stays at one line. Files beside the segments (`.torn`, `.void`) hold bytes that were never part of the log.
+A segment is `seg/<sequence number of its first record, 16 digits>.jsonl`, or the same with `.zst` behind it if it was
+compressed (packed.py): where both are there, the first one counts. Reading is by stored bytes and in order; memory
+stays at one line. Files beside the segments (`.torn`, `.void`) hold bytes that were never part of the log.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from pathlib import Path
+from typing import cast
 
+from gateway.audit.errors import PackedError
+from gateway.audit.packed import open_stored
 from gateway.audit.record import MAX_BYTES
 
-_NAME = re.compile(r"([0-9]{16})\.jsonl")
+_NAME = re.compile(r"([0-9]{16})\.jsonl(\.zst)?")
 LONGEST = MAX_BYTES + 1
 """A stored line with its newline."""
 
@@ -50,17 +55,17 @@ def aside_path(segment: Path, kind: str) -> Path:
 
 def list_segments(directory: Path) -> list[Segment]:
     """All segments in order of their names."""
-    found = []
+    found: dict[int, Path] = {}
     for path in (directory / "seg").iterdir():
         match = _NAME.fullmatch(path.name)
-        if match is not None:
-            found.append(Segment(int(match[1]), path))
-    return sorted(found, key=lambda segment: segment.first)
+        if match is not None and (not match[2] or int(match[1]) not in found):
+            found[int(match[1])] = path
+    return [Segment(first, found[first]) for first in sorted(found)]
 
 
 def raw_lines(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """Lines with their newlines. A last line without one, or one that is too long, comes as it is."""
-    with path.open("rb", buffering=1 << 20) as file:
+    with BufferedReader(cast("RawIOBase", open_stored(path)), 1 << 20) as file:
         file.seek(start)
         offset = start
         while stop is None or offset < stop:
@@ -91,11 +96,11 @@ def claimed_end(segment: Segment, segments: list[Segment]) -> int | None:
 
 def continues_of(segment: Segment) -> Continues | None:
     """What the first record says about the segment before. The record itself is checked where it is read."""
-    with segment.path.open("rb") as file:
-        # Not by raw_lines, whose buffer is for reading on.
-        first = file.readline(LONGEST + 1)
     try:
+        with BufferedReader(cast("RawIOBase", open_stored(segment.path))) as file:
+            # Not by raw_lines, whose buffer is for reading on.
+            first = file.readline(LONGEST + 1)
         claim = json.loads(first).get("continues")
         return Continues(int(claim["first"]), int(claim["offset"]))
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError, PackedError):
         return None

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import NoteError
+from gateway.audit.packed import open_stored
 from gateway.audit.record import Json
 from gateway.audit.seal import open_seal, seal_path
 from gateway.audit.segments import Segment, list_segments
@@ -63,7 +64,7 @@ def _problem(segment: Segment, chain: EpochChain) -> str:
 def _read(path: Path, size: int) -> tuple[bytes, int]:
     """Digest of the first bytes of a file, and how many lines they are. Lets other threads run in between."""
     digest, lines = sha256(), 0
-    with path.open("rb", buffering=0) as file:
+    with open_stored(path) as file:
         while size > 0 and (piece := file.read(min(size, _PIECE))):
             digest.update(piece)
             lines += piece.count(b"\n")

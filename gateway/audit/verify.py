@@ -16,23 +16,25 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.audit.announced import or_missing_certificate
 from gateway.audit.birth import NAME, open_birth
 from gateway.audit.checkpoints import HISTORY
 from gateway.audit.chunk import Chunk, Moment, Problem, check_chunk, check_order
 from gateway.audit.epochs import EpochChain, load_chain
-from gateway.audit.errors import EpochError, NoteError, TrustError
+from gateway.audit.errors import EpochError, NoteError, PackedError, TrustError
 from gateway.audit.evidence import Evidence, Given
 from gateway.audit.heads import SignedHeads
 from gateway.audit.merkle import Tree
 from gateway.audit.note import VerifierKey, parse_vkey
+from gateway.audit.packed import stored_size
 from gateway.audit.recover import NO_LEAF
 from gateway.audit.report import DoesNotHold, Exit, Finding, Report
-from gateway.audit.sealed import check_seal, read_seal
+from gateway.audit.sealed import check_seal, read_seal, require_packed
 from gateway.audit.segments import Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.story import Story
 
@@ -89,7 +91,7 @@ class _Verification:
                 self._walk(jobs, stack, chain)
                 self._check_end()
             except DoesNotHold as stop:
-                report.finding = stop.finding
+                report.finding = or_missing_certificate(self._directory, stop.finding)
         report.records = self._tree.size
         report.root = b64encode(self._tree.root()).decode()
         if hasattr(self, "_story"):
@@ -123,6 +125,7 @@ class _Verification:
         for index, start, chunk in _checked(tasks, self._key.name, jobs, stack):
             segment = segments[index]
             if start == 0:
+                require_packed(chain, segment, self._seals[index], self._tree.size)
                 self._enter(segment, segments[index - 1] if index else None, chunk)
             self._fold(segment, chunk)
             if start + self._chunk_bytes >= ends[index]:
@@ -138,12 +141,19 @@ class _Verification:
         for index, segment in enumerate(segments):
             claim = claimed_end(segment, segments[index:])
             self._seals[index] = read_seal(segment)
-            ends[index] = segment.path.stat().st_size
+            ends[index] = self._size(segment)
             if claim is not None:
                 ends[index] = min(ends[index], claim)
                 self._claims[index] = claim
             for start in range(0, max(1, ends[index]), self._chunk_bytes):
                 yield _Task(index, segment.path, start, min(start + self._chunk_bytes, ends[index]))
+
+    @staticmethod
+    def _size(segment: Segment) -> int:
+        """Bytes of the segment; none of a compressed one that cannot be read, which is told when its turn comes."""
+        with suppress(PackedError):
+            return stored_size(segment.path)
+        return 0
 
     def _enter(self, segment: Segment, before: Segment | None, chunk: Chunk) -> None:
         name, size = _name(segment), self._tree.size

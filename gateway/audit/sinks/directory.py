@@ -17,6 +17,7 @@ from gateway.audit.checkpoints import HISTORY, NEWEST, last_note
 from gateway.audit.errors import AuditUnavailable, SegmentLost
 from gateway.audit.files import Files, make_directories, write_all, write_new_file
 from gateway.audit.merkle import leaf_hash
+from gateway.audit.packed import stored_size
 from gateway.audit.segments import Segment, list_segments, raw_lines, segment_path, starts_with_record
 from gateway.audit.sinks.errors import SinkConflict, SinkError, SinkFull
 from gateway.audit.sinks.local import HISTORIES, LocalLog
@@ -71,7 +72,7 @@ class DirectorySink:
         ours = local.segments()
         last = copies.pop()
         expected = {first: size for first, size in ours.items() if first < last.first}
-        if {copy.first: copy.path.stat().st_size for copy in copies} != expected or last.first not in ours:
+        if {copy.first: stored_size(copy.path) for copy in copies} != expected or last.first not in ours:
             raise SinkConflict("sink_changed", f"`{self._path}` has other segments than the log, or of other sizes")
         return _compare_lines(last, segment_path(local.directory, last.first), ours[last.first])
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.audit.checkpoints import HISTORY, last_note
 from gateway.audit.merkle import leaf_hash
+from gateway.audit.packed import open_stored, stored_size
 from gateway.audit.recover import NO_LEAF
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines, segment_path
 from gateway.audit.sinks.errors import SinkConflict
@@ -60,12 +61,9 @@ class LocalLog:
 
     def _stored(self, at: Position, most_bytes: int) -> list[bytes]:
         """Whole lines of a segment, without their newlines, durable or not; at least one if there is one."""
-        descriptor = os.open(segment_path(self.directory, at.segment), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            left = os.fstat(descriptor).st_size - at.offset
-            data = os.pread(descriptor, max(0, min(left, max(most_bytes, LONGEST))), at.offset)
-        finally:
-            os.close(descriptor)
+        with open_stored(segment_path(self.directory, at.segment)) as file:
+            file.seek(at.offset)
+            data = file.read(max(most_bytes, LONGEST))
         return data.split(b"\n")[:-1]
 
     def before(self, at: Position, size: int) -> bytes:
@@ -75,9 +73,8 @@ class LocalLog:
             return file.read(at.offset - start)
 
     def _segment_after(self, first: int) -> int | None:
-        name = segment_path(self.directory, first).name
-        later = [found for found in os.listdir(self.directory / "seg") if found > name and found.endswith(".jsonl")]
-        return int(min(later).removesuffix(".jsonl")) if later else None
+        names = (name for name in os.listdir(self.directory / "seg") if name.endswith((".jsonl", ".jsonl.zst")))
+        return min((number for name in names if (number := int(name.partition(".")[0])) > first), default=None)
 
     def newest_segment(self) -> Position:
         """Where the newest segment begins, for a sink that does not want what was before."""
@@ -94,7 +91,7 @@ class LocalLog:
     @staticmethod
     def _size(segment: Segment, segments: list[Segment]) -> int:
         claimed = claimed_end(segment, segments)
-        return claimed if claimed is not None else segment.path.stat().st_size
+        return claimed if claimed is not None else stored_size(segment.path)
 
     def small_files(self) -> list[str]:
         """Names of the files that are written once: `LOG`, keys, seals."""

@@ -26,6 +26,11 @@ from tests.gateway.audit.harness import (
 DAY = 86_400 * 10**9
 
 
+def later() -> FixedClock:
+    """The clock of a start long after."""
+    return FixedClock(1_900_000_000 * 10**9, boot=5)
+
+
 def grown(path: Path, days: int = 3) -> Opened:
     """A log of one segment each day, all written since one start, with an exchange open from the first on."""
     clock = FixedClock()
@@ -52,7 +57,7 @@ def skipped(path: Path, read_whole: int = 0) -> int:
 
 
 def restart(path: Path) -> None:
-    log = opened(path, clock=FixedClock(1_900_000_000 * 10**9, boot=5), read_whole=0)
+    log = opened(path, clock=later(), read_whole=0)
     log.writer.sign_head()
     log.writer.seal_segment()
     log.close()
@@ -76,7 +81,7 @@ def test_start_says_the_same_whether_it_reads_all_or_not(tmp_path: Path) -> None
     logs = []
     for name, whole in (("quick", 0), ("whole", 1 << 40)):
         grown(tmp_path / name).close()
-        log = opened(tmp_path / name, clock=FixedClock(1_900_000_000 * 10**9, boot=5), read_whole=whole)
+        log = opened(tmp_path / name, clock=later(), read_whole=whole)
         log.close()
         logs.append(lines_in(tmp_path / name))
     assert logs[0] == logs[1]
