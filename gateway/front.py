@@ -189,7 +189,8 @@ async def serve(
         def draining() -> None:
             health.draining = True
 
-        await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s)
+        share = None if lead is None else lead.share
+        await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s, share)
         if lead is not None:
             await lead.close(config.drain_s + _WORKERS_S)
 

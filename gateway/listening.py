@@ -13,12 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 
 from gateway.edge import Edge
 from gateway.http_protocol import BoundedHttpProtocol
+from gateway.turns import Turns
 
 _LAST_RECORDS_S: Final = 3.0
 
@@ -49,11 +50,30 @@ class Stop:
             self._told.set()
 
 
+class Share:
+    """How many connections this process has of a socket that others accept from, too."""
+
+    def __init__(self, least: Callable[[], int]) -> None:
+        """`least`: how many the process has that has the fewest, as far as it is known."""
+        self.least = least
+        self.connections: Callable[[], int] = lambda: 0
+
+    def ahead(self) -> int:
+        return self.connections() - self.least()
+
+
 async def listen(
-    listeners: Sequence[tuple[Edge, socket.socket]], stop: Stop, draining: Callable[[], None], drain_s: float
+    listeners: Sequence[tuple[Edge, socket.socket]],
+    stop: Stop,
+    draining: Callable[[], None],
+    drain_s: float,
+    share: Share | None = None,
 ) -> None:
-    """Serve until told to stop, and until what had begun has ended. `draining` is called when nothing new may begin."""
-    servers = [Server(settings(app, drain_s)) for app, _ in listeners]
+    """Serve until told to stop, and until what had begun has ended. `draining` is called when nothing new may begin.
+
+    With a `share` the first socket is one that other processes accept from, too.
+    """
+    servers = [Server(settings(app, drain_s), None if number else share) for number, (app, _) in enumerate(listeners)]
 
     async def when_told() -> None:
         await stop.wait()
@@ -79,6 +99,21 @@ def set_aside_start() -> None:
 
 class Server(uvicorn.Server):
     """uvicorn without its own signal handling: two servers may share a loop, and one place stops both."""
+
+    def __init__(self, config: uvicorn.Config, share: Share | None = None) -> None:
+        super().__init__(config)
+        self._share = share
+        if share is not None:
+            share.connections = lambda: len(self.server_state.connections)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._share is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        made = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        turns = [Turns(sock, lambda: BoundedHttpProtocol(**made), self._share.ahead) for sock in sockets]
+        self.servers = cast(list[Any], turns)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

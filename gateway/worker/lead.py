@@ -27,6 +27,7 @@ from gateway.config import Config
 from gateway.errors import BadRequest, ConfigError, Unavailable
 from gateway.health import Probe
 from gateway.jsonstrict import Json
+from gateway.listening import Share
 from gateway.worker.line import Line
 from gateway.worker.session import Office, Session
 from gateway.worker.shelf import Shelf
@@ -81,6 +82,7 @@ class Lead:
         self._telling: asyncio.Task[None] | None = None
         self._models: dict[str, bool] = {}
         """Those that came (True) or went while the gateway runs."""
+        self.share = Share(self._least)
         self._closing, self._rest = False, asyncio.Event()
 
     async def listen(self, path: Path) -> None:
@@ -94,11 +96,15 @@ class Lead:
         async def run() -> None:
             while True:
                 checks: dict[str, Json] = {**state()}
+                least = min(self.share.connections(), self._least())
                 for session in self._joined:
-                    self._tell(session, Kind.STATE, {"checks": checks})
+                    self._tell(session, Kind.STATE, {"checks": checks, "least": least})
                 await asyncio.sleep(STATE_EVERY_S)
 
         self._telling = asyncio.get_running_loop().create_task(run())
+
+    def _least(self) -> int:
+        return min((session.connections for session in self._joined), default=0)
 
     def probes(self) -> dict[str, Probe]:
         """One for each worker that there should be."""

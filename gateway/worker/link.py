@@ -50,6 +50,8 @@ class Link:
         self.checks: dict[str, str] = {}
         """How the lead is doing, as it said last."""
         self._parted = False
+        self.least = 0
+        """Connections of the process that has the fewest."""
         self.parting = False
         """The lead ends: nothing may begin."""
 
@@ -114,9 +116,9 @@ class Link:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _FAREWELL_S)
 
-    def tell_state(self, *, is_ready: bool) -> None:
+    def tell_state(self, *, is_ready: bool, connections: int) -> None:
         if self._joined is not None:
-            self._joined.tell(Kind.WELL, {"ready": is_ready})
+            self._joined.tell(Kind.WELL, {"ready": is_ready, "connections": connections})
 
     def began(self, line: Line) -> None:
         """Nothing begins before the lead has said what it works by."""
@@ -133,6 +135,7 @@ class Link:
     def told(self, kind: Kind, body: Body) -> None:
         if kind is Kind.STATE and isinstance(checks := body["checks"], dict):
             self.checks = {name: str(said) for name, said in checks.items()}
+            self.least = int(str(body["least"]))
         elif kind is Kind.MODEL:
             self._model(str(body["model"]), body["served"] is True)
         elif kind is Kind.FAREWELL:

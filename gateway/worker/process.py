@@ -23,7 +23,7 @@ from gateway import logs
 from gateway.app import Gate, make_app
 from gateway.auth import KeyRing
 from gateway.health import Health
-from gateway.listening import Stop, listen, set_aside_start
+from gateway.listening import Share, Stop, listen, set_aside_start
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.secret import digest_key
@@ -58,13 +58,14 @@ async def serve(api: socket.socket, lead: Path, number: int) -> None:
             return
         gate = _gate(site, link, policies, metrics)
         _in_background(stack, gate.health.watch())
-        _in_background(stack, _tell_state(link, gate.health))
+        share = Share(lambda: link.least)
+        _in_background(stack, _tell_state(link, gate.health, share))
         set_aside_start()
 
         def draining() -> None:
             gate.health.draining = True
 
-        await listen([(make_app(gate), api)], stop, draining, site.config.drain_s)
+        await listen([(make_app(gate), api)], stop, draining, site.config.drain_s, share)
         await link.part()
 
 
@@ -105,9 +106,9 @@ async def _joined(link: Link, stop: Stop) -> bool:
     return not stop.is_told
 
 
-async def _tell_state(link: Link, health: Health) -> None:
+async def _tell_state(link: Link, health: Health, share: Share) -> None:
     while True:
-        link.tell_state(is_ready=health.own_ready)
+        link.tell_state(is_ready=health.own_ready, connections=share.connections())
         await asyncio.sleep(STATE_EVERY_S)
 
 

@@ -78,6 +78,8 @@ class Session:
         self.number = 0
         self.is_ready = False
         """As the worker last said."""
+        self.connections = 0
+        """The same."""
         self.last_counts: Body = {}
         self.line: Line | None = None
         self._worker: Json = {}
@@ -276,7 +278,7 @@ class Session:
             task.cancel()
 
     def _well(self, body: Body) -> None:
-        self.is_ready = body["ready"] is True
+        self.is_ready, self.connections = body["ready"] is True, _number(body["connections"])
 
     def _part(self, body: Body) -> None:
         self.last_counts = body

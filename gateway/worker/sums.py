@@ -17,8 +17,8 @@ from gateway.worker.wire import Body
 
 _BEGINNING: Final = "_created"
 _SIZES: Final = frozenset({"gauge"})
-_LEAST: Final = frozenset({"gatehouse_ready"})
-"""Of which the whole is as good as its worst."""
+_LEADS: Final = frozenset({"gatehouse_ready"})
+"""What the lead says counts: it knows how its workers are."""
 _MOST_GONE: Final = 128
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -85,8 +85,7 @@ def _added(families: Iterable[Metric]) -> list[Metric]:
             if known is None:
                 values[key] = value
             else:
-                is_least = name.endswith(_BEGINNING) or name in _LEAST
-                values[key] = min(known, value) if is_least else known + value
+                values[key] = min(known, value) if name.endswith(_BEGINNING) else known + value
     return [_filled(family, values) for family, values in sums.values()]
 
 
@@ -100,6 +99,8 @@ def _families(body: Body) -> list[Metric]:
     """As `counts` wrote them. Raises TypeError or ValueError."""
     found: list[Metric] = []
     for name, told, kind, samples in cast(list[tuple[str, str, str, list[Any]]], body.get("families", [])):
+        if name in _LEADS:
+            continue
         family = Metric(name, told, kind)
         for sample, labels, value in samples:
             family.add_sample(sample, labels, float(value))

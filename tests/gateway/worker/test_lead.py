@@ -26,19 +26,23 @@ async def test_a_worker_counts_when_it_has_joined_and_said_that_it_is_well(tmp_p
         assert await probe(lead, 1) == "worker_away"
         async with working(made) as worker:
             assert await probe(lead, 1) == "worker_not_ready"
-            worker.link.tell_state(is_ready=True)
+            worker.link.tell_state(is_ready=True, connections=5)
             await asyncio.sleep(0.02)
             assert (await probe(lead, 1), await probe(lead, 2)) == ("ok", "worker_away")
-            worker.link.tell_state(is_ready=False)
+            worker.link.tell_state(is_ready=False, connections=5)
             await asyncio.sleep(0.02)
             assert await probe(lead, 1) == "worker_not_ready"
         await asyncio.sleep(0.02)
         assert await probe(lead, 1) == "worker_away"
 
 
-async def test_workers_hear_how_the_lead_is_doing(tmp_path: Path) -> None:
+async def test_workers_hear_how_the_lead_is_doing_and_who_has_the_fewest_connections(tmp_path: Path) -> None:
     async with house(tmp_path) as (made, lead), working(made) as worker:
+        worker.link.tell_state(is_ready=True, connections=5)
+        lead.share.connections = lambda: 9
+        await eventually(lambda: lead.share.ahead() == 4)
         lead.tell(lambda: {"audit": "audit_no_space"})
+        await eventually(lambda: worker.link.least == 5)
         await eventually(lambda: worker.link.checks == {"audit": "audit_no_space"})
 
 

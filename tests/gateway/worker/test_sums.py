@@ -48,10 +48,10 @@ def test_counters_buckets_and_gauges_are_added_up() -> None:
     assert seen["gatehouse_ready"] == 1
 
 
-def test_one_process_that_is_not_ready_is_a_gateway_that_is_not() -> None:
-    worker = asked("allow", 1)
-    worker.ready.set(0)
-    assert samples(Sums(asked("allow", 1).registry).exposition([carried(worker)]))["gatehouse_ready"] == 0
+def test_whether_all_are_ready_is_for_the_lead_to_say() -> None:
+    lead, worker = asked("allow", 1), asked("allow", 1)
+    lead.ready.set(0)
+    assert samples(Sums(lead.registry).exposition([carried(worker)]))["gatehouse_ready"] == 0
 
 
 def test_the_beginning_of_a_counter_is_the_earliest() -> None:
