@@ -32,6 +32,9 @@ from guards.verdict import NO_CONTEXT, Context, Part, Scope, Verdict
 
 TEXTS: Final = Path(__file__).parents[1] / "guards" / "starter" / "train" / "texts"
 HAND_WRITTEN: Final = Path(__file__).parent / "quality" / "identifiers.jsonl"
+SECOND: Final = HAND_WRITTEN.with_name("identifiers_2.jsonl")
+UNSEEN: Final = HAND_WRITTEN.with_name("identifiers_unseen.jsonl")
+"""Written after the patterns; nothing was changed for them."""
 SECRETS: Final = HAND_WRITTEN.with_name("secrets.jsonl")
 ORDINARY: Final = ("hazard_safe", "injection_benign", "ordinary_languages", "ordinary_tasks")
 LENGTHS: Final = (20, 40, 80, 200, 100_000)
@@ -124,18 +127,18 @@ def entities(texts: Sequence[Ordinary]) -> Iterator[tuple[object, ...]]:
 def hand_written() -> Iterator[tuple[object, ...]]:
     """As people type: abbreviated, in a form, dictated. One identifier each; some can be found by nobody's pattern."""
     guard = rule("entities")
-    rows = [
-        Sample(row["text"], row["label"], row["value"]) for row in map(json.loads, HAND_WRITTEN.open(encoding="utf-8"))
-    ]
-    whole, partly, missed = 0, 0, Counter[str]()
-    for row in rows:
-        spans = spans_of(guard, row.text).spans
-        own = [row.text[span.start : span.end] for span in spans if span.label == row.label]
-        whole += (is_whole := any(row.value in value for value in own))
-        partly += any(_overlap(row, value) for value in own)
-        missed.update(() if is_whole else (row.label,))
-    told = ", ".join(f"{label} {count}" for label, count in sorted(missed.items()))
-    yield len(rows), share(whole, len(rows)), share(partly, len(rows)), told
+    for file in (HAND_WRITTEN, SECOND, UNSEEN):
+        read = map(json.loads, file.open(encoding="utf-8"))
+        rows = [Sample(row["text"], row["label"], row["value"]) for row in read]
+        whole, partly, missed = 0, 0, Counter[str]()
+        for row in rows:
+            spans = spans_of(guard, row.text).spans
+            own = [row.text[span.start : span.end] for span in spans if span.label == row.label]
+            whole += (is_whole := any(row.value in value for value in own))
+            partly += any(_overlap(row, value) for value in own)
+            missed.update(() if is_whole else (row.label,))
+        told = ", ".join(f"{label} {count}" for label, count in sorted(missed.items()))
+        yield file.stem, len(rows), share(whole, len(rows)), share(partly, len(rows)), told
 
 
 def secrets() -> Iterator[tuple[object, ...]]:
@@ -316,7 +319,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(texts)} ordinary texts, {sum(len(text.text) for text in texts)} characters")
     head = ["entity", "texts", "found whole", "found in part", "precision", "ordinary texts with one"]
     table("entities", head, entities(texts))
-    table("entities, written by hand", ["texts", "found whole", "found in part", "not found whole"], hand_written())
+    head = ["file", "texts", "found whole", "found in part", "not found whole"]
+    table("entities, written by hand", head, hand_written())
     table("secrets, written by hand", ["texts", "found", "texts without one", "false alarms"], secrets())
     table("exfiltration", ["address of", "ways", "found", "which are wrong"], exfiltration())
     table("language", ["characters", "texts", "right", "unknown", "right and another", "wrong"], language(texts))

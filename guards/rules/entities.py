@@ -21,7 +21,8 @@ from guards.errors import GuardSetupError
 from guards.options import Options
 from guards.rules import checksums
 from guards.rules.base import RuleGuard, compile_re2, matches, occurs
-from guards.rules.entity_shapes import AFTER, CONFIGURABLE, LABELS, LOCALES, NEAR, SHAPES, UNFINDABLE, Shape
+from guards.rules.entity_shape import Shape
+from guards.rules.entity_shapes import AFTER, CONFIGURABLE, LABELS, LOCALES, NEAR, SHAPES, UNFINDABLE
 from guards.rules.reach import longest, reach
 from guards.rules.regex import bounded_pattern
 from guards.verdict import Span

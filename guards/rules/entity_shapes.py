@@ -11,35 +11,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from guards.rules import checksums
+from guards.rules.entity_addresses import ADDRESSES
+from guards.rules.entity_shape import Shape, told_by
 
 NEAR: Final = 48
 AFTER: Final = 20
 LOCALES: Final = ("de-DE", "en-GB", "en-IN", "en-US", "es-ES", "es-US", "fr-FR")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One way in which an entity is written."""
-
-    label: str
-    pattern: str
-    """In RE2's syntax; what it matches is the entity."""
-    check: Callable[[str], bool] | None = None
-    near: str = ""
-    """A pattern of words, one of which has to be near; empty: the form says enough."""
-    locales: tuple[str, ...] = ()
-    """Where it is used; empty: everywhere."""
-    needs: str = ""
-    """A character without which a text holds none; empty: a digit."""
-
-
-def _words(*words: str) -> str:
-    """Any of these, in any case. That they stand alone is seen by the reader: `\\b` of RE2 knows ASCII only."""
-    return "(?i)" + "|".join(words)
 
 
 def _is_ip(text: str) -> bool:
@@ -58,7 +38,7 @@ def _has_digits(least: int, most: int) -> Callable[[str], bool]:
 
 
 def _is_phone(text: str) -> bool:
-    digits = checksums.plain(text)
+    digits = checksums.plain(_EXTENDED.split(text)[0])
     return 7 <= len(digits) <= 15 and len(set(digits)) > 2
 
 
@@ -74,24 +54,36 @@ def _is_dvla(text: str) -> bool:
     return digits.isdecimal() and int(digits[1:3]) % 50 in range(1, 13) and int(digits[3:5]) in range(1, 32)
 
 
+def _is_spoken_email(text: str) -> bool:
+    """`look at the dot com` is no address."""
+    told = re.fullmatch(r"[^@]*\S at ([a-z0-9-]+)(?: dot [a-z0-9-]+)+", text.lower())
+    return told is not None and told[1] not in _ARTICLES
+
+
+_ARTICLES = frozenset(("a", "an", "any", "each", "my", "our", "some", "that", "the", "their", "this", "which", "your"))
+_EXTENDED = re.compile(r"(?i)[,;]? ?(?:e?xt|x|durchwahl|poste)")
+_EXTENSION = r"(?:,? ?(?i:ext|extn|extension|x|durchwahl|poste)\.? ?\d{1,6}\b)?"
+_TOP = "(?i:com|org|net|edu|gov|io|co|info|us|uk|de|es|fr|it|mx|in|eu|example|test)"
 _MONTHS = (
     "jan(?:uary|uar|vier)?|feb(?:ruary|ruar|rero)?|f[ée]v(?:rier)?|mar(?:ch|s|zo)?|m[äa]rz|apr(?:il)?|avr(?:il)?|abril"
     "|mayo?|mai|june?|juni?o?|juin|july?|juli?o?|juillet|aug(?:ust)?|ao[uû]t|agosto|sept?(?:ember|embre|iembre)?"
     "|o[ck]t(?:ober|obre|ubre)?|nov(?:ember|embre|iembre)?|de[cz](?:ember)?|d[ée]cembre|dic(?:iembre)?|enero"
+    "|gen(?:naio)?|febbraio|aprile|mag(?:gio)?|giu(?:gno)?|lug(?:lio)?|set(?:tembre)?|ott(?:obre)?|dicembre"
 )
 _DATE = (
     r"(?:(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[-/. ](?:0?[1-9]|[12]\d|3[01])[-/. ](?:(?:19|20)\d\d|\d\d)"
     r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-    r"|(?i:(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|er|\.)?,?[ -](?:of |de )?"
-    rf"(?:{_MONTHS})\.?,?[ -](?:de |del )?)(?:19|20)\d\d"
-    rf"|(?i:(?:{_MONTHS})\.? (?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? )(?:19|20)\d\d)"
+    r"|(?i:(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|er|\.)?,?[ -]?(?:of |de )?"
+    rf"(?:{_MONTHS})\.?,?[ -]?(?:de |del )?)(?:(?:19|20)\d\d|['’]\d\d\b)"
+    rf"|(?i:(?:{_MONTHS})\.? (?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? )(?:(?:19|20)\d\d|['’]\d\d\b))"
 )
-_BIRTH = _words(
+_BIRTH = told_by(
     r"d\.?o\.?b\.?",
     "born(?: on| in)?",
-    "(?:date|day|time) of birth",
+    "(?:date|day|time)[ _-]?of[ _-]?birth",
     "birth ?-?_?(?:day|date)",
+    r"nat[oa](?: il)?",
     r"b\. ",
     "geboren(?: am)?",
     r"geb\.?",
@@ -102,7 +94,7 @@ _BIRTH = _words(
     r"nacid[oa](?: el)?",
     r"naci[óo](?: el)?",
 )
-_PHONE_WORDS = _words(
+_PHONE_WORDS = told_by(
     r"tel(?:ephone|efon|éfono|efono|\.)?",
     "t[ée]l[ée]phone",
     "phones?",
@@ -110,7 +102,10 @@ _PHONE_WORDS = _words(
     "mobile",
     "cell(?: ?phone)?",
     "ring",
-    "text me",
+    "te?xt me",
+    "txt",
+    "erreichbar(?: unter)?",
+    "ruf(?:en)?(?: sie)?(?: mich)? an",
     "sms",
     "fax",
     "whatsapp",
@@ -135,21 +130,6 @@ _PHONE_WORDS = _words(
 )
 _LETTERS = r"\x{c0}-\x{1fff}\x{3040}-\x{d7ff}"
 """Outside ASCII, without punctuation: as ranges, because classes by name make a pattern too large."""
-_NAME = r"[A-Z][A-Za-z'’.-]{0,20}"
-_US_STREET = (
-    "(?i:street|st|avenue|ave?|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|circle|cir|place|pl|terrace|ter"
-    "|way|parkway|pkwy|highway|hwy|square|sq|trail|trl|loop|alley|route|rte|plaza)"
-)
-_UK_STREET = (
-    "(?i:street|st|road|rd|avenue|ave|lane|close|drive|crescent|gardens|grove|place|terrace"
-    "|way|court|square|row|mews|hill|park)"
-)
-_POSTCODE = r"(?:[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2})"
-_UNIT = r"(?:,? (?i:apt|apartment|unit|suite|ste|floor|fl|flat|#)\.? ?#?[A-Za-z0-9-]{1,6})?"
-_STATE = (
-    "(?:A[LKZR]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]"
-    "|P[AR]|RI|S[CD]|T[NX]|UT|V[AIT]|W[AIVY])"
-)
 _VALUE = r"\b[A-Za-z]{0,4}[-/]?\d[A-Za-z0-9]{0,13}(?:[-/][A-Za-z0-9]{1,8}){0,2}\b"
 _DATED = re.compile(
     r"\d{4}[-/](?:0?[1-9]|1[0-2])[-/](?:0?[1-9]|[12]\d|3[01])"
@@ -164,6 +144,24 @@ SHAPES: Final = (
         needs="@",
     ),
     Shape(
+        "email",
+        rf"[A-Za-z0-9._%+-]{{1,64}} @ ?(?:[A-Za-z0-9-]{{1,63}}\.){{1,4}}{_TOP}\b",
+        needs="@",
+    ),
+    Shape(
+        "email",
+        r"(?i)\b[a-z0-9_%+.-]{1,64} ?[\[({] ?at ?[\])}] ?[a-z0-9-]{1,63}"
+        r"(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[a-z0-9-]{1,63}|\.[a-z0-9-]{1,63}| dot [a-z0-9-]{1,63}){1,4}\b",
+        needs="t",
+    ),
+    Shape(
+        "email",
+        r"(?i)\b[a-z0-9_-]{1,40}(?:(?: (?:dot|underscore|dash) |[._-])[a-z0-9_-]{1,40}){0,3} at [a-z0-9-]{2,40}"
+        rf"(?: dot [a-z0-9-]{{2,40}}){{0,2}} dot {_TOP}\b",
+        _is_spoken_email,
+        needs=" ",
+    ),
+    Shape(
         "url",
         r"(?i)\b(?:https?://|ftps?://|wss?://|www\.)[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]}]",
         needs=".",
@@ -173,9 +171,10 @@ SHAPES: Final = (
     Shape("credit_card", r"\b[2-6](?:[ .\x{a0}-]?\d){12,18}\b", _is_card),
     Shape("iban", r"\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}", None),
     Shape("phone", r"(?:\+|\b00)[1-9](?:[ ().\x{a0}/-]{0,3}\d){6,14}\b", _is_phone),
+    Shape("phone", rf"\+[1-9](?:[ ().-]{{0,2}}\d){{6,14}}\b{_EXTENSION}", _is_phone),
     Shape(
         "phone",
-        r"(?:\(\s?[2-9]\d\d\s?\) ?|\b(?:1[-. ])?[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}\b",
+        rf"(?:\(\s?[2-9]\d\d\s?\) ?|\b(?:1[-. ])?[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{{4}}\b{_EXTENSION}",
         _is_phone,
         locales=("en-US", "es-US"),
     ),
@@ -188,15 +187,24 @@ SHAPES: Final = (
         "ssn",
         r"\b\d{9}\b",
         checksums.ssn,
-        _words(r"s\.?s\.?n\.?", "soc(?:ial)?(?: security)?", "seguro social", "soc sec"),
+        told_by(r"s\.?s\.?n\.?", "soc(?:ial)?(?: security)?", "seguro social", "soc sec"),
         ("en-US", "es-US"),
+    ),
+    Shape(
+        "ssn",
+        r"\b\d{4}\b",
+        near=told_by(
+            r"last (?:four|4)(?: digits)?(?: of)?(?: (?:my|your|the|his|her|their))? (?:ssn|social(?: security)?)",
+            r"[úu]ltimos (?:cuatro|4)(?: d[íi]gitos)?(?: de)?(?: (?:mi|su|tu))? seguro social",
+        ),
+        locales=("en-US", "es-US"),
     ),
     Shape("dob", rf"\b{_DATE}\b", near=_BIRTH),
     Shape(
         "mrn",
         _VALUE,
         _has_digits(4, 12),
-        _words(
+        told_by(
             "m\\.?r\\.?n\\.?",
             "med(?:ical)?\\.? rec(?:ord)?s?",
             "patient(?: id| number| no\\.?| #)",
@@ -207,13 +215,16 @@ SHAPES: Final = (
             "historia cl[íi]nica",
             "patienten(?:nummer|-id|akte)",
             "num[ée]ro (?:de )?(?:patient|dossier)",
+            "expediente(?: cl[íi]nico)?(?: n[úu]m(?:ero|\\.)?| no\\.?)?",
+            "pt\\.? ?(?:id|no\\.?|#)",
         ),
     ),
+    Shape("mrn", r"\b[A-Z]{1,3}-\d{4,9}\b", _has_digits(4, 12), told_by("pt\\.?", "pat\\.?", "paciente")),
     Shape(
         "insurance_id",
         _VALUE,
         _has_digits(4, 14),
-        _words(
+        told_by(
             "(?:member|subscriber|policy|insurance|plan|group|beneficiary|medicaid|medicare|claim)"
             "(?: ?(?:id|number|no\\.?|#|identifier))+",
             "health (?:plan|insurance)",
@@ -225,6 +236,24 @@ SHAPES: Final = (
         ),
     ),
     Shape(
+        "insurance_id",
+        r"\b[A-Z]{1,4}-?\d{6,12}(?:-\d{1,3})?[A-Z]?\b|\b[A-Z]{1,4}-\d{3,6}-\d{3,8}\b"
+        r"|\b\d{8,9}[A-Z]\b|\b[A-Z]\d{4} \d{5}\b|\b\d{2,4}-\d{2,4}-\d{2,5}-\d{1,3}\b",
+        _has_digits(6, 14),
+        told_by(
+            "polic(?:y|ies)",
+            "subscribers?",
+            "insured",
+            "insurance",
+            "coverage",
+            "aetna|anthem|bcbs|blue (?:cross|shield)|cigna|humana|kaiser|molina|tricare|uhc|united ?health(?:care)?",
+            "medi-cal|medicaid|medicare",
+            "seguro m[ée]dico",
+            "aseguradora",
+            "p[óo]liza",
+        ),
+    ),
+    Shape(
         "insurance_id",  # Medicare beneficiary identifier
         r"\b[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9]\d-?[AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9]\d-?[AC-HJKMNP-RT-Y]{2}\d{2}\b",
         locales=("en-US", "es-US"),
@@ -233,26 +262,27 @@ SHAPES: Final = (
         "passport",
         r"\b[A-Z]{0,3}\d{6,9}\b|\b[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}\b|\b\d{2}[A-Z]{2}\d{5}\b",
         _has_digits(3, 9),
-        _words("passports?", "pasaporte", "passeport", "reisepass(?:nummer)?", "pass(?:-nr\\.?|nummer)"),
+        told_by("passports?", "pasaporte", "passeport", "reisepass(?:nummer)?", "pass(?:-nr\\.?|nummer)"),
     ),
     Shape(
         "driver_licence",
         r"\b(?:[A-Z]{1,5}[- ]?)?\d(?:[- ]?[A-Z0-9]){4,16}\b",
         _has_digits(4, 17),
-        _words(
+        told_by(
             "driv(?:er|ing)(?:['’]?s)? ?lic(?:en[cs]es?)?",
             "d\\.?l\\.?(?: ?#| number| no\\.?)",
+            "[a-z]{2} d\\.?l\\.?",
             "licen[cs]e (?:number|no\\.?|#)",
             "f[üu]hrerschein(?:nummer|-?nr\\.?)?",
             "permis de conduire",
-            "(?:licencia|permiso|carn[ée]t?) de conducir",
+            "(?:licencia|permiso|carn[ée]t?) de (?:conducir|manejar)",
         ),
     ),
     Shape("driver_licence", r"\b[A-Z]{1,5}9{0,4}\d{6}[A-Z9]{2}\d[A-Z]{2}\b", _is_dvla, locales=("en-GB",)),
-    Shape("uk_nhs", r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b", checksums.uk_nhs, _words("nhs"), ("en-GB",)),
+    Shape("uk_nhs", r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b", checksums.uk_nhs, told_by("nhs"), ("en-GB",)),
     Shape(
         "uk_nino",
-        r"(?i)\b[abceghj-prstw-z][abceghj-nprstw-z] ?\d\d ?\d\d ?\d\d ?[a-d]\b",
+        r"(?i)\b(?:[abceghj-prstw-z][abceghj-nprstw-z]|qq) ?\d\d ?\d\d ?\d\d ?[a-d]\b",
         lambda text: checksums.plain(text)[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ"),
         locales=("en-GB",),
     ),
@@ -261,7 +291,7 @@ SHAPES: Final = (
         "de_tax_id",
         r"\b\d{11}\b",
         checksums.de_tax_id,
-        _words(
+        told_by(
             "steuer(?:liche)?[- ]?(?:id(?:entifikationsnummer|nr\\.?)?|identifikationsnummer|nummer)",
             "idnr\\.?",
             "tin",
@@ -283,22 +313,22 @@ SHAPES: Final = (
     ),
     Shape("in_aadhaar", r"\b[2-9]\d{3}[ -]\d{4}[ -]\d{4}\b", checksums.in_aadhaar, locales=("en-IN",)),
     Shape(
-        "in_aadhaar", r"\b[2-9]\d{11}\b", checksums.in_aadhaar, _words("aadh?aa?r", "uid(?:ai)?", "आधार"), ("en-IN",)
+        "in_aadhaar", r"\b[2-9]\d{11}\b", checksums.in_aadhaar, told_by("aadh?aa?r", "uid(?:ai)?", "आधार"), ("en-IN",)
     ),
     Shape("in_pan", r"\b[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z]\b", locales=("en-IN",)),
-    Shape("us_npi", r"\b[12]\d{9}\b", checksums.us_npi, _words("npi", "provider identifier"), ("en-US", "es-US")),
+    Shape("us_npi", r"\b[12]\d{9}\b", checksums.us_npi, told_by("npi", "provider identifier"), ("en-US", "es-US")),
     Shape(
         "us_routing",
         r"\b\d{9}\b",
         checksums.us_routing,
-        _words("routing", "aba", "rtn"),
+        told_by("routing", "aba", "rtn"),
         ("en-US", "es-US"),
     ),
     Shape(
         "bank_account",
         r"\b\d(?:[ -]?\d){5,16}\b",
         None,
-        _words(
+        told_by(
             "(?:bank |checking |savings )?(?:account|acct\\.?|a/c)",
             "konto(?:nummer|-nr\\.?)?",
             "num[ée]ro de compte",
@@ -306,58 +336,7 @@ SHAPES: Final = (
             "sort code",
         ),
     ),
-    Shape(
-        "address",
-        r"\b\d{1,6}[A-Z]?,? (?:[NSEW]{1,2}\.? |(?:North|South|East|West) )?"
-        rf"(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,4}}"
-        rf"{_US_STREET}\b\.?{_UNIT}(?:,? (?:{_NAME} ){{0,2}}{_NAME},? {_STATE}\b(?: \d{{5}}(?:-\d{{4}})?\b)?)?",
-        locales=("en-US", "es-US"),
-    ),
-    Shape(
-        "address",
-        r"\b\d{1,6} (?i:(?:state |county |old )?(?:highway|hwy|route|rte|road)) \d{1,4}\b",
-        locales=("en-US", "es-US"),
-    ),
-    Shape(
-        "address",
-        r"(?:[A-ZÄÖÜ][\pL.-]{1,20} ){1,3}(?:Straße|Strasse|Str\.|Allee|Platz|Weg|Ring|Damm|Ufer|Gasse|Chaussee|Markt)"
-        r" \d{1,4} ?[a-z]?\b(?:,? \d{5} [A-ZÄÖÜ][a-zäöüß-]+)?",
-        locales=("de-DE",),
-    ),
-    Shape("address", r"(?i)\bp\.?\s?o\.? box \d{1,8}\b", locales=("en-US", "es-US", "en-GB")),
-    Shape(
-        "address",
-        rf"\b(?:(?i:flat|apt\.?|apartment|unit) \w{{1,4}},? )?\d{{1,4}}[A-Za-z]?,? (?:{_NAME} ){{1,4}}{_UK_STREET}\b"
-        rf"(?:,? [A-Z][a-z'-]{{1,20}}){{0,4}}(?:,? {_POSTCODE})?",
-        locales=("en-GB",),
-    ),
-    Shape(
-        "address",
-        rf"\b{_POSTCODE}\b",
-        near=_words("address", "post ?code", "lives? (?:at|in)", "street", "road", "deliver(?:y|ed)?(?: to)?"),
-        locales=("en-GB",),
-    ),
-    Shape(
-        "address",
-        r"[A-ZÄÖÜ][a-zäöüß-]{1,30}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|damm|ufer) \d{1,4} ?[a-z]?\b"
-        r"(?:,? \d{5} [A-ZÄÖÜ][a-zäöüß-]+)?",
-        locales=("de-DE",),
-    ),
-    Shape(
-        "address",
-        r"(?i:\b(?:calle|c/|avenida|avda?\.?|plaza|paseo|carrera|camino)) ?(?:(?i:de|del|la|las|los|el) ){0,3}"
-        r"[A-ZÁÉÍÓÚÑ][\pL]{1,20}(?: (?:(?i:de|del|la|y) ){0,2}[A-ZÁÉÍÓÚÑ][\pL]{1,20}){0,3},? "
-        r"(?i:n\.?[ºo°]? ?|núm\.? ?)?\d{1,4}"
-        r"(?:,? \d{5} [A-ZÁÉÍÓÚÑ][\pL]+)?",
-        locales=("es-ES", "es-US"),
-    ),
-    Shape(
-        "address",
-        r"\b\d{1,4}(?: ?(?i:bis|ter))?,? (?i:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|all[ée]e|quai|route) "
-        r"(?:(?i:de|du|des|la|le|les) |(?i:de l'|d'|l')){0,3}[\pL][\pL'’-]{1,20}(?: [A-ZÀ-Ý][\pL'’-]{1,20}){0,3}"
-        r"(?:,? \d{5} [A-ZÀ-Ý][\pL-]+)?",
-        locales=("fr-FR",),
-    ),
+    *ADDRESSES,
 )
 LABELS: Final = tuple(dict.fromkeys(shape.label for shape in SHAPES))
 CONFIGURABLE: Final = ("mrn", "insurance_id", "bank_account", "driver_licence", "passport")

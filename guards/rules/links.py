@@ -39,7 +39,11 @@ _KINDS: Final = (
     ),
     ("html", r"(?i)http-equiv\s*=[^>]{0,80}url\s*=\s*[\"']?([^\s\"'>]+)"),
     ("css", r"(?i)(?:url\(|@import)\s*[\"']?([^\s\"')]+)"),
-    ("bare", r"(?i)\b(?:https?|wss?|ftps?)\s?:[/\\]{1,4}[^\s<>\"'`)]*"),
+    (
+        "bare",
+        r"(?i)\b(?:https?|wss?|ftps?)\s?:(?:[/\\]{1,4}[^\s<>\"'`)]*|(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b[^\s<>\"'`)]*)"
+        r"|\bwww\.(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b[^\s<>\"'`)]*",
+    ),
 )
 """In this order of claim: one address that two ways of writing share belongs to the first. The second image is one
 whose beginning is not in the text: in a stream it may have left long ago, so what is not known to be a link is none."""
@@ -78,7 +82,9 @@ def links(text: str) -> Iterator[Link]:
             seen.add(start)
             way = "srcset" if "srcset" in match.group()[:16].lower() else kind
             for address in addresses(text[start:end], way):
-                yield Link(start, end, kind, address)
+                # GitHub's Markdown, and what follows it, makes a link of a name that begins so.
+                full = f"http://{address}" if kind == "bare" and address[:4].lower() == "www." else address
+                yield Link(start, end, kind, full)
     for match in matches(_SCRIPT, text):
         if match.start() not in seen:
             yield Link(match.start(), match.end(), "script", _BLANK.sub("", match.group()).replace(" ", ""))

@@ -23,7 +23,7 @@ class SecretsGuard(RuleGuard):
     """`find` selects among LABELS; `cloud_key` and `api_key` stand for groups of them."""
 
     def __init__(self, find: Iterable[str] = LABELS) -> None:
-        super().__init__("secrets", 2)
+        super().__init__("secrets", 3)
         wanted = {label for name in find for label in GROUPS.get(name, (name,))}
         if unknown := sorted(wanted - set(LABELS)):
             known = ", ".join((*LABELS, *GROUPS))

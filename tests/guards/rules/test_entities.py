@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guards.errors import GuardSetupError
 from guards.rules.base import MAX_SPANS, matches
@@ -169,3 +171,51 @@ def test_twice_a_hostile_text_has_twice_the_candidates_and_is_read_whole(unit: s
     few, many = (candidates(guard, unit * (length // len(unit))) for length in (50_000, 100_000))
     assert many <= 2.01 * few + 64
     assert len(guard.judge_now([Part(Scope.USER, "/messages/0/content", "user", unit * 20_000)])[0].spans) <= MAX_SPANS
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rosa at example dot com", ["rosa at example dot com"]),
+        ("rosa dot m at mail dot example dot co dot uk ok", ["rosa dot m at mail dot example dot co dot uk"]),
+        ("jsmith AT clinic DOT org (no spam)", ["jsmith AT clinic DOT org"]),
+        ("rosa[at]example[dot]org", ["rosa[at]example[dot]org"]),
+        ("tom (at) example (dot) org", ["tom (at) example (dot) org"]),
+        ("mail rosa @ example.com", ["rosa @ example.com"]),
+        ("look at the dot com boom", []),
+        ("at home dot com", []),
+        ("lunch @ St.James", []),
+    ],
+)
+def test_addresses_that_are_spelled_out(text: str, found: list[str]) -> None:
+    guard = EntitiesGuard(["email"])
+    assert [text[span.start : span.end] for span in guard.spans(text)] == found
+
+
+@given(st.text(alphabet="at dot.com@[]()ab1 -'’", max_size=60))
+def test_no_text_makes_it_fail(text: str) -> None:
+    list(EntitiesGuard().spans(text))
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "text"),
+    [
+        ("phone", "+1 (212) 555-0187 ext. 44", "line +1 (212) 555-0187 ext. 44, mornings"),
+        ("phone", "305.555.0144 x207", "305.555.0144 x207 is my desk"),
+        ("dob", "14MAR1985", "DOB: 14MAR1985"),
+        ("dob", "Mar 14 '85", "birthday: Mar 14 '85"),
+        ("dob", "3-14-85", "dateOfBirth=3-14-85"),
+        ("dob", "4 luglio 1976", "nata il 4 luglio 1976 a Roma"),
+        ("ssn", "5462", "the last 4 of his SSN are 5462"),
+        ("mrn", "482913", "expediente 482913 del paciente"),
+        ("mrn", "P-33871", "see pt. P-33871 in room 2"),
+        ("insurance_id", "H12345678-01", "my Humana card says H12345678-01"),
+        ("insurance_id", "POL-7781203", "policy POL-7781203 lapsed"),
+        ("insurance_id", "884-22-1097-0", "número de póliza 884-22-1097-0"),
+        ("driver_licence", "Y1234567", "mi licencia de manejar es Y1234567"),
+        ("uk_nino", "QQ123456C", "NI QQ123456C on the form"),
+    ],
+)
+def test_forms_that_hand_written_texts_showed(label: str, value: str, text: str) -> None:
+    found = [(span.label, text[span.start : span.end]) for span in EntitiesGuard().spans(text)]
+    assert (label, value) in found

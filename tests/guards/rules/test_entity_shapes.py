@@ -7,7 +7,8 @@ import math
 import pytest
 
 from guards.rules.base import compile_re2
-from guards.rules.entity_shapes import CONFIGURABLE, LABELS, LOCALES, SHAPES, UNFINDABLE, Shape
+from guards.rules.entity_shape import Shape
+from guards.rules.entity_shapes import CONFIGURABLE, LABELS, LOCALES, SHAPES, UNFINDABLE
 from guards.rules.reach import longest, reach
 
 

@@ -94,3 +94,44 @@ def test_what_cannot_be_looked_for_is_refused(find: list[str]) -> None:
 def test_hostile_text_is_read_whole(unit: str) -> None:
     text = unit * (100_000 // len(unit)) + " https://evil.test"
     assert any(text[span.end - 9 : span.end] == "evil.test" for span in GUARD.spans(text))
+
+
+DATA = "q7Kx2mVb9Lw4Tz8Rn3Hd6Jc1Yp5Sg0Fa"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://a.example.com/{DATA}/{DATA}",
+        f"https://a.example.com/x?a={DATA[:16]}&b={DATA[:16]}&c={DATA[:16]}",
+        f"https://a.example.com/x#{DATA}.{DATA}",
+        f"https://{DATA.lower()}.{DATA.lower()}.example.com/x.png",
+        f"https://{'.'.join(DATA[at : at + 6].lower() for at in range(0, 30, 6))}.k2x9q7w4z1.example.com/",
+        "https://a.example.com/?q=mysecretpasswordishunterandthekeyislongerthanthat",
+        "https://a.example.com/?q=" + "%73%65%63%72%65%74" * 3,
+        "https://a.example.com/?q=4e2a9f0b7c6d5e1f8a3b2c4d6e7f9a0b1c2d3e4f",
+    ],
+)
+def test_what_an_allowed_host_is_sent_in_any_part_of_the_address(address: str) -> None:
+    guard = ExfiltrationGuard(["*.example.com"])
+    assert {span.label for span in guard.spans(f"![x]({address})")} == {"data"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a.example.com/blog/2026/11/how-to-configure-your-new-router-for-use-at-home-and-abroad",
+        "https://a.example.com/orders/550e8400-e29b-41d4-a716-446655440000",
+        "https://docs.api.eu-west-1.example.com/reference/get_user_by_id?page=12&sort=created_at#section-3",
+        "https://a.example.com/search?q=what%20is%20the%20weather%20like%20in%20the%20north%20of%20spain",
+        "https://a.example.com/HelloWorld/ReadMe.md?utm_source=newsletter&utm_campaign=autumn_2026",
+    ],
+)
+def test_an_address_of_words_and_numbers_carries_nothing(address: str) -> None:
+    assert list(ExfiltrationGuard(["*.example.com"]).spans(f"[x]({address})")) == []
+
+
+@pytest.mark.parametrize("text", ["see https:evil.test/x now", "see www.evil.test/x now", "see WWW.evil.test now"])
+def test_what_a_browser_or_a_renderer_completes_is_an_address(text: str) -> None:
+    assert [span.label for span in ExfiltrationGuard(["example.com"]).spans(text)] == ["bare"]
+    assert list(ExfiltrationGuard(["evil.test", "www.evil.test"]).spans(text)) == []

@@ -23,6 +23,7 @@ def b64(data: bytes) -> str:
 JWT = ".".join([b64(b'{"alg":"HS256","typ":"JWT"}'), b64(b'{"sub":"1"}'), "c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"])
 RANDOM = "aB3dE5fG7hI9jK1lM2nO4pQ6rS8tU0vW2xY4zA6bC8dE0fG2hI4jK6lM8nO0pQ2rS4tU6vW8xY0zA2bC4dE6fG8h"
 BODY = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"] * 3)
+HEX = "9f8e7d6c5b4a39281706" * 4
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\nAbc=\n-----END RSA PRIVATE KEY-----"
 
 
@@ -50,6 +51,27 @@ PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\nAbc=\n-----END RSA PRIVATE KEY-
         ("huggingface_token", f"hf_{RANDOM[:34]}"),
         ("package_token", f"npm_{RANDOM[:36]}"),
         ("sendgrid_key", f"SG.{RANDOM[:22]}.{RANDOM[:43]}"),
+        ("private_key", f"Private-Lines: 8\n{BODY}"),
+        ("private_key", f"AGE-SECRET-KEY-1{RANDOM[:58].upper()}"),
+        ("aws_key", "AKIAQGEGRPXXNMJZLVWD"),
+        ("aws_key", f"ABSK{(RANDOM * 2)[:109]}="),
+        ("gcp_key", f"AQ.{RANDOM[:50]}"),
+        ("azure_key", f"SharedAccessKey={RANDOM[:43]}="),
+        ("azure_key", f"{RANDOM[:76]}AZDO{RANDOM[:4]}"),
+        ("gitlab_token", f"glpat-{RANDOM[:27]}.01.{RANDOM[:9].lower()}"),
+        ("anthropic_key", f"sk-ant-admin01-{RANDOM[:95]}"),
+        ("openai_key", f"sk-svcacct-{RANDOM[:70]}T3BlbkFJ{RANDOM[:70]}"),
+        ("huggingface_token", f"api_org_{RANDOM[:34]}"),
+        ("package_token", f"pypi-AgENdGVzdC5weXBpLm9yZw{RANDOM[:90]}"),
+        ("package_token", f"dckr_pat_{RANDOM[:27]}"),
+        ("package_token", f"rubygems_{HEX[:48]}"),
+        ("service_token", f"gsk_{RANDOM[:52]}"),
+        ("service_token", f"sk-or-v1-{HEX[:64]}"),
+        ("service_token", f"1234567890:AA{RANDOM[:33]}"),
+        ("service_token", f"dop_v1_{HEX[:64]}"),
+        ("service_token", f"hvs.{RANDOM[:90]}"),
+        ("service_token", f"glsa_{RANDOM[:32]}_{HEX[:8]}"),
+        ("service_token", f"shpat_{HEX[:32]}"),
     ],
 )
 def test_credentials_with_a_shape_are_found_whole_and_named(label: str, secret: str) -> None:
@@ -73,6 +95,12 @@ def test_credentials_with_a_shape_are_found_whole_and_named(label: str, secret: 
         ),
         ("passwd := `l0ngEnough`", "l0ngEnough"),
         ("pw: Winter2026!", "Winter2026!"),
+        ("mysql -u root -pkV9#mLq2 shop", "kV9#mLq2"),
+        ("my password is hunter2", "hunter2"),
+        ("Das Passwort lautet Ux92kLmQ", "Ux92kLmQ"),
+        ('passphrase = "correct horse battery staple"', "correct horse battery staple"),
+        ("login admin / Qx7!vB2nLp", "Qx7!vB2nLp"),
+        ('<add key="DbPassword" value="s3cr3t-9Kd!"/>', "s3cr3t-9Kd!"),
         ("WLAN-Passwort: Ux92kLmQ", "Ux92kLmQ"),
         ("contraseña: TnR7-pQw2-LmX9", "TnR7-pQw2-LmX9"),
         ("signing_key: 9f8e7d6c5b4a39281706Xy", "9f8e7d6c5b4a39281706Xy"),
