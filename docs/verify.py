@@ -165,6 +165,16 @@ class Log:
             require(good, "epoch_certificate", where, "another epoch, a key that was, or a time that does not follow")
             self.keys.append(key)
 
+    def blamed(self, failed):
+        """What nobody known has signed may be by the key of an epoch that records announce, whose certificate is gone."""
+        unsigned, last = failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "packed", "seal")], 0
+        for path in self.directory.glob("seg/*.jsonl*") if unsigned and self.epoch >= 0 else ():
+            with suppress(*UNSOUND, Failed), self.stored(path) as file:
+                for record in (json.loads(file.readline(LINE + 2)), json.loads(file.readline(LINE + 2))):
+                    last = max(last, record["key"]["epoch"] if record["type"] == "key.epoch" else 0)
+        gone = unsigned and self.epoch >= 0 and last >= len(self.keys)
+        return Failed(INCOMPLETE, "epoch_missing", f"keys/{last:08}.vkey", "no certificate of it") if gone else failed
+
     def history(self, data, newest):
         """Every signed head of checkpoints.log, in order; text, an empty line, signatures, an empty line."""
         old, start, number = None, 0, 1
@@ -303,7 +313,7 @@ def verify(directory, vkey, *kept):
         proved += (log.adopts or "").replace("\nadopts", "; before it came the log")
         found = {"exit": HELD, "proved": proved, "signed": log.head.size, "root": log.root(), "open": [*log.open]}
     except Failed as exc:
-        found = dict(zip(("exit", "code", "where", "problem"), exc.args, strict=True))
+        found = dict(zip(("exit", "code", "where", "problem"), log.blamed(exc).args, strict=True))
     return found | {"records": log.size}
 
 

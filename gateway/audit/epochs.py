@@ -136,8 +136,9 @@ def _read(directory: Path, log_key: VerifierKey) -> Iterable[Epoch]:
             raise EpochError("epoch_missing", told, f"the certificate before is of epoch {expected - 1}")
         try:
             epoch = open_certificate(path.read_bytes(), number, log_key, before)
-        except NoteError as exc:
-            raise EpochError("epoch_certificate", told, str(exc)) from exc
+        except (NoteError, IsADirectoryError) as exc:
+            problem = str(exc) if isinstance(exc, NoteError) else "a directory lies in its place"
+            raise EpochError("epoch_certificate", told, problem) from exc
         if epoch.key.key_id in ids:
             raise EpochError("epoch_certificate", told, "its key has the id of an earlier one")
         ids.add(epoch.key.key_id)

@@ -150,7 +150,9 @@ def test_epoch_taken_out_of_the_chain_is_found(copy: Path) -> None:
     certificate_path(copy / "log", 1).unlink()
     assert code_of(copy) == (Exit.INCOMPLETE, "epoch_missing")
     certificate_path(copy / "log", 2).unlink()
-    assert code_of(copy) == (Exit.ALTERED, "checkpoint"), "a head is signed by a key that nothing certifies"
+    assert code_of(copy) == (Exit.INCOMPLETE, "epoch_missing"), "the records announce an epoch that nothing certifies"
+    certificate_path(copy / "log", 0).unlink()
+    assert code_of(copy) == (Exit.INCOMPLETE, "epoch_missing")
 
 
 def test_swapped_certificates_are_found(copy: Path) -> None:
