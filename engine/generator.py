@@ -20,6 +20,7 @@ from engine.errors import BadRequest, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
+from engine.mapped import MappedFiles
 from engine.matrix import DTYPES, LAYS
 from engine.pages import KV_PRECISIONS, block_bytes
 from engine.runner import ModelRunner, Run
@@ -32,6 +33,8 @@ from engine.vision.look import Look
 from engine.weights import load_weights
 
 DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
+AS_STORED = ("fp32", "bf16")
+"""Precisions that need no form of weights other than the file's."""
 FIXED_PIECE = 64
 """Tokens of a piece of a prompt in deterministic mode: every score then comes from the same shapes."""
 
@@ -47,6 +50,10 @@ class Options:
     is_deterministic: bool = False
     kv_precision: str = "auto"
     """How keys and values are kept: as the layers compute, or `int8`."""
+    offload: str = ""
+    """`experts`: routed experts stay in their file."""
+    resident_bytes: int = 0
+    """How much of them may be in memory; zero: as much as the system has room for."""
 
     def __post_init__(self) -> None:
         if self.precision not in DTYPES:
@@ -55,6 +62,9 @@ class Options:
         if self.kv_precision not in KV_PRECISIONS:
             told = f"keys and values are kept as {' or '.join(KV_PRECISIONS)}, not as `{self.kv_precision}`"
             raise ModelRefused("precision_unsupported", told)
+        if self.offload and self.precision not in AS_STORED:
+            told = f"experts that stay in their file run in {' or '.join(AS_STORED)}, not in `{self.precision}`"
+            raise ModelRefused("offload_unsupported", told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,10 @@ def load_generator(directory: Path, options: Options) -> Generator:
     chat = _chat_format(config, tokenizer)
     dtype = DTYPES[options.precision]
     eyes = load_eyes(directory, config, tokenizer, dtype)
-    weights = load_weights(directory, config, dtype, LAYS[options.precision])
+    if options.offload and not any(layer.is_moe for layer in config.layers):
+        raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
+    mapped = MappedFiles(options.resident_bytes) if options.offload else None
+    weights = load_weights(directory, config, dtype, LAYS[options.precision], mapped)
     runner = ModelRunner(config, weights, eyes.features if eyes is not None else None)
     capacity = capacity_for(config, options.kv_bytes, dtype, options.kv_precision)
     grain = FIXED_PIECE if options.is_deterministic else 1

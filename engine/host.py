@@ -36,7 +36,14 @@ PRECISIONS = {
     "generate": ("auto", "fp32", "bf16", "int8", "int4"),
 }
 KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8")}
-TYPED = (("deterministic", bool), ("kv_bytes", int), ("kv_precision", str), ("adapters", dict))
+TYPED = (
+    ("deterministic", bool),
+    ("kv_bytes", int),
+    ("kv_precision", str),
+    ("offload", str),
+    ("resident_bytes", int),
+    ("adapters", dict),
+)
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
 
@@ -55,6 +62,10 @@ class ModelSpec:
     or more where 8192 positions need more."""
     kv_precision: str = "auto"
     """How keys and values are kept: as the layers compute, or `int8`."""
+    offload: str = ""
+    """`experts`: routed experts stay in their file, mapped, and are read when a token comes to them."""
+    resident_bytes: int = 0
+    """How much of them may be in memory at once; zero: as much as the system has room for."""
     role: str = "chat"
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False
@@ -75,6 +86,11 @@ class ModelSpec:
             expected = " or ".join(KV_PRECISIONS[self.task])
             told = f"model `{self.name}`: kv_precision is `{self.kv_precision}`, expected {expected}"
             raise ModelRefused("usage", told)
+        if self.offload not in ("", "experts") or (self.offload and self.task != "generate"):
+            told = f"model `{self.name}`: offload is `{self.offload}`, expected `experts`, of a model that generates"
+            raise ModelRefused("usage", told)
+        if self.resident_bytes < 0 or (self.resident_bytes and not self.offload):
+            raise ModelRefused("usage", f"model `{self.name}`: resident_bytes is for experts that are offloaded")
         if self.adapters and self.task != "generate":
             raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")
 
@@ -289,7 +305,9 @@ def _load_spec(spec: ModelSpec, digest: str) -> Served:
         from engine.generator import Options, load_generator
 
         precision = "fp32" if spec.precision == "auto" else spec.precision
-        options = Options(spec.kv_bytes, precision, spec.deterministic, spec.kv_precision)
+        options = Options(
+            spec.kv_bytes, precision, spec.deterministic, spec.kv_precision, spec.offload, spec.resident_bytes
+        )
         return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier
 

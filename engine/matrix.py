@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.mapped import Mapped
 from engine.reduced import packs
 
 GROUP = 32
@@ -106,7 +107,7 @@ def _grid(grouped_ogn: Tensor, most_og: Tensor) -> tuple[Tensor, Tensor]:
     return step_og, fits_og
 
 
-Matrix: TypeAlias = Tensor | Laid | Int8 | Int4
+Matrix: TypeAlias = Tensor | Laid | Int8 | Int4 | Mapped
 Lay: TypeAlias = Callable[[Tensor], Matrix]
 
 

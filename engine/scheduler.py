@@ -137,6 +137,11 @@ class GenerateLane:
         """Give it room, if need be that of lower classes."""
         while len(self._running) >= self._max_running or (slot := self._slot_for(ticket)) is None:
             lower = [one for one in self._running if one.rank[:2] > ticket.rank[:2]]
+            if not self._running:
+                # Its size was checked when it came; whatever holds the room, waiting for it could last for ever.
+                self._waiting.remove(ticket)
+                ticket.unit.fail(_no_room())
+                return True
             if not lower or self.is_deterministic:
                 return False
             self._yield(lower[-1])
@@ -193,8 +198,7 @@ class GenerateLane:
         # Of one class those that have not yielded yet: the others got all the room they need, and are to keep it.
         victim = max(self._running, key=lambda one: (one.rank[:2], not one.is_firm, one.number))
         if len(self._running) == 1:
-            # Its size was checked when it came; whatever holds the room, waiting for it could last for ever.
-            victim.unit.fail(MemoryExhausted("out_of_memory", "there was not enough room for keys and values"))
+            victim.unit.fail(_no_room())
             self.leave(victim, keeps=False)
         else:
             self._yield(victim)
@@ -232,6 +236,10 @@ class GenerateLane:
         ]
         most = max(alike, default=0)
         return most >= block and most - self.cache.known(ids, limit, under) >= block
+
+
+def _no_room() -> MemoryExhausted:
+    return MemoryExhausted("out_of_memory", "there was not enough room for keys and values")
 
 
 def _rank(ticket: Ticket) -> tuple[bool, int, int]:

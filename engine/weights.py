@@ -23,6 +23,7 @@ from torch import Tensor
 from engine import stored
 from engine.errors import ModelRefused
 from engine.manifest import check_header
+from engine.mapped import MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
 from engine.shape import LayerConfig, ModelConfig
 
@@ -76,8 +77,9 @@ class Weights:
 class Shards:
     """The safetensors files of one directory as one mapping. Remembers what was read, to name what was not."""
 
-    def __init__(self, directory: Path, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self, directory: Path, dtype: torch.dtype, mapped: MappedFiles | None = None) -> None:
+        """`mapped`: where routed experts stay in their files."""
+        self._dtype, self.mapped = dtype, mapped
         self._files: dict[Path, Any] = {}
         self._where = _locate(directory)
         self._used: set[str] = set()
@@ -111,6 +113,14 @@ class Shards:
             raise ModelRefused("weights_mismatch", told)
         return tensor.to(self._dtype)
 
+    def in_file(self, name: str, *shape: int) -> Sequence[Matrix]:
+        """The matrices of a stack, left where they are. ModelRefused where they would have to be unpacked."""
+        if self.mapped is None or not self.has(name) or any(self.has(name + end) for end in ("_scale", "_scale_inv")):
+            told = "experts can stay in the file only where they are joined and stored without scales"
+            raise ModelRefused("offload_unsupported", told)
+        self._used.add(name)
+        return self.mapped.experts(self._where[name], name, *shape)
+
     def refuse_unused(self) -> None:
         unused = set(self._where) - self._used
         rest = sorted(name for name in unused if not name.startswith(UNSERVED) and not name.endswith(UNUSED))
@@ -123,10 +133,19 @@ class Shards:
         return self._files[path]
 
 
-def load_weights(directory: Path, config: ModelConfig, dtype: torch.dtype = torch.float32, lay: Lay = plain) -> Weights:
-    """Read everything, or refuse and say what differs. `lay` gives the projections of layers their form."""
+def load_weights(
+    directory: Path,
+    config: ModelConfig,
+    dtype: torch.dtype = torch.float32,
+    lay: Lay = plain,
+    mapped: MappedFiles | None = None,
+) -> Weights:
+    """Read everything, or refuse and say what differs. `lay` gives the projections of layers their form.
+
+    With `mapped`, routed experts are not read: they stay in their files, in the form that they have there.
+    """
     base, D, factors = config.prefix + "model.", config.hidden, config.multipliers
-    with Shards(directory, dtype) as shards:
+    with Shards(directory, dtype, mapped) as shards:
         embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
         layers = tuple(
             _layer(shards, f"{base}layers.{index}.", config, layer, lay) for index, layer in enumerate(config.layers)
@@ -187,7 +206,10 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, factor: f
 def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
-    if stored.is_stored(shards, joined + "gate_up_proj"):
+    if shards.mapped is not None:
+        gate_up: Sequence[Matrix] | Tensor = shards.in_file(joined + "gate_up_proj", E, D, 2 * F)
+        down: Sequence[Matrix] | Tensor = shards.in_file(joined + "down_proj", E, F, D)
+    elif stored.is_stored(shards, joined + "gate_up_proj"):
         # Checkpoints hold joined experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
         gate_up = _each(shards.take(joined + "gate_up_proj", E, D, 2 * F).transpose(1, 2), lay)
         down = _each(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), lay)

@@ -45,7 +45,7 @@ class Engine:
 
     async def idle(self) -> bool:
         for _ in range(200):
-            if self.loop.pending == 0 and self.lane.reserved == 0:
+            if self.loop.pending == self.lane.reserved == self.lane.cache.held == 0:
                 return True
             await asyncio.sleep(0.01)
         return False
@@ -107,5 +107,6 @@ async def test_a_loop_that_stops_tells_its_callers() -> None:
     with pytest.raises(Unavailable):
         async for _ in events:
             pass
+    assert (engine.lane.pending, engine.lane.cache.held) == (0, 0)
     with pytest.raises(Unavailable):
         await calls.classify(engine.loop, engine.judge, [[1]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,33 @@ def test_a_generating_model_runs_in_four_bits(tmp_path: Path) -> None:
     host = loaded(ModelSpec("g", tmp_path, "generate", "int4"))
     try:
         assert host.generator("g").precision == "int4"
+    finally:
+        host.stop(5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kv_precision": "fp4"},
+        {"offload": "everything"},
+        {"resident_bytes": 1},
+        {"offload": "experts", "resident_bytes": -1},
+        {"offload": "experts", "task": "classify"},
+        {"kv_precision": "int8", "task": "classify"},
+    ],
+)
+def test_senseless_options_of_memory_are_wrong_usage(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelRefused) as caught:
+        ModelSpec(**{"name": "g", "path": Path("x"), "task": "generate", **changes})
+    assert caught.value.code == "usage"
+
+
+def test_experts_in_their_file_and_keys_in_eight_bits_answer(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    options: dict[str, Any] = {"kv_precision": "int8", "offload": "experts", "resident_bytes": 4096}
+    host = loaded(*parse_specs(json.dumps([{"name": "g", "path": str(tmp_path), "task": "generate", **options}])))
+    try:
+        assert host.generator("g").max_model_len == 256
     finally:
         host.stop(5)
 

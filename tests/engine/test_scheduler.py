@@ -234,6 +234,26 @@ def test_nobody_yields_for_ever_to_those_above() -> None:
     bench.drain()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_room_that_never_comes_is_an_error_and_no_wait_for_ever(begun: bool) -> None:
+    """Something holds blocks that is no sequence; a size that was promised is not there."""
+    bench = Bench(capacity=12)
+    _, heard = bench.add(1, max_tokens=10)
+    if begun:
+        bench.step()
+        bench.lane.cache.trim(bench.lane._running[0].slot)
+    lost = bench.lane.cache.reserve(9 if begun else 12)
+    assert lost is not None
+    while bench.step():
+        pass
+    assert isinstance(heard.end, StepFailed)
+    assert heard.end.code == "out_of_memory"
+    bench.lane.cache.release(lost)
+    _, later = bench.add(1)
+    bench.drain()
+    assert later.end == Finished(Reason.LENGTH, 3)
+
+
 def test_who_yielded_once_does_not_yield_again_to_its_equals() -> None:
     bench = Bench(capacity=24)
     bench.add(0, max_tokens=20)
