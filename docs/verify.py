@@ -166,7 +166,7 @@ class Log:
             self.keys.append(key)
 
     def blamed(self, failed):
-        """What nobody known has signed may be by the key of an epoch that records announce, whose certificate is gone."""
+        """What nobody known has signed may be by the key of an announced epoch, whose certificate is gone."""
         unsigned, last = failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "packed", "seal")], 0
         for path in self.directory.glob("seg/*.jsonl*") if unsigned and self.epoch >= 0 else ():
             with suppress(*UNSOUND, Failed), self.stored(path) as file:
