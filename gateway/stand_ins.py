@@ -159,7 +159,11 @@ class Server:
         self._said = said
 
     async def place(self, model: str, engine: str = "") -> Place:
-        return Place(self, model)
+        if not self._said.classes:
+            return Place(self, model)
+        classes = dict(self._said.classes)
+        class_ = classes.get(engine) or classes.get(model) or self._said.class_
+        return Place(self, model, engine or f"of {class_}", class_)
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         self.bodies.append(loads(body, max_depth=_DEPTH))

@@ -47,6 +47,8 @@ class Upstream:
     """What comes before the text, on the channel for it."""
     class_: str = "local"
     """What kind of place the model server is."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """(model or engine, what kind of place that is), for what rules send elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class FakeReader:
         return section.require("sinks_up", integer(0, MOST_SINKS), 0) if section else None
 
     def _upstream(self, entry: Entry) -> Upstream:
-        known = ("text", "chunks", "reasoning", "tool_calls", "class")
+        known = ("text", "chunks", "reasoning", "tool_calls", "class", "classes")
         section = Section.open(entry.value, "`upstream`", self.problems, known)
         if section is None:
             return Upstream()
@@ -119,14 +121,21 @@ class FakeReader:
         elif not any(key in section for key in known):
             self.problems.add(
                 section.place,
-                "`upstream` says nothing, expected `text`, `chunks`, `reasoning`, `tool_calls` or `class`",
+                "`upstream` says nothing, expected `text`, `chunks`, `reasoning`, `tool_calls`, `class` or `classes`",
             )
         nothing: tuple[tuple[str, str], ...] = ()
         calls = section.get("tool_calls", list_of(_call, least=1, may_repeat=True), nothing)
         said = () if calls else Upstream().chunks
         whole = (section.get("text", text, ""),) if "text" in section else said
         chunks = section.get("chunks", list_of(text, least=1, may_repeat=True), whole)
-        return Upstream(chunks, calls, section.get("reasoning", text, ""), section.get("class", text, "local"))
+        reasoning, class_ = section.get("reasoning", text, ""), section.get("class", text, "local")
+        return Upstream(chunks, calls, reasoning, class_, self._classes(section.node("classes")))
+
+    def _classes(self, node: Node | None) -> tuple[tuple[str, str], ...]:
+        """`{big: external}`."""
+        found = table(node, "`classes`", self.problems) if node else None
+        read = [(entry.key, text(entry.value, f"`{entry.key[:40]}`", self.problems)) for entry in _entries(found)]
+        return tuple((name, class_) for name, class_ in read if class_)
 
     def _detector(self, entry: Entry, declared: Declared) -> list[Fake]:
         """By scope (`{output: {…}}`), or for every scope at once."""
@@ -189,6 +198,10 @@ class FakeReader:
 
 def _alone(entry: Entry) -> Node:
     return Table(entry.place, (entry,))
+
+
+def _entries(found: Table | None) -> tuple[Entry, ...]:
+    return tuple(found.entries) if found else ()
 
 
 def _call(node: Node, what: str, problems: Problems) -> tuple[str, str] | None:

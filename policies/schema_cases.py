@@ -29,7 +29,7 @@ def case_form() -> dict[str, Schema]:
     chunks: Schema = {"type": "array", "minItems": 1, "items": TEXT}
     call: Schema = {"type": "object", "additionalProperties": True, "minProperties": 1, "maxProperties": 1}
     calls: dict[str, Schema] = {"tool_calls": {"type": "array", "minItems": 1, "items": call}, "class": TEXT}
-    calls["reasoning"] = TEXT
+    calls |= {"reasoning": TEXT, "classes": {"type": "object", "additionalProperties": TEXT}}
     upstream: Schema = {"anyOf": [keys({"text": TEXT, **calls}), keys({"chunks": chunks, **calls})]}
     by_scope: Schema = keys(dict.fromkeys(map(str, Scope), ref("fake"))) | {"minProperties": 1}
     vote: Schema = keys({"by": TEXT, "vote": one_of(("approve", "deny"))}, ("by", "vote"))

@@ -156,3 +156,11 @@ async def test_a_case_notices_what_is_kept_that_must_not_be() -> None:
     policy = parse_policy(text.encode(), "p")
     [case] = [case for case in policy.cases if case.expect.audit_never_holds]
     assert (await Rehearsal(policy).run(case)).differences == ("the audit holds item 1 of `audit_never_holds`",)
+
+
+ROUTED = load_policy(Path(__file__).parent / "rehearsals" / "routed.yaml")
+
+
+@pytest.mark.parametrize("case", ROUTED.cases, ids=lambda case: case.name)
+async def test_what_is_sent_elsewhere_is_decided_for_where_it_goes(case: Case) -> None:
+    assert (await Rehearsal(ROUTED).run(case)).differences == ()

@@ -123,7 +123,7 @@ def test_texts_of_cases_are_in_no_repr_and_in_no_message() -> None:
         ),
         (
             "{name: n, send: {messages: [{user: u}]}, fake: {upstream: {}}, expect: {action: allow}}",
-            "`upstream` says nothing, expected `text`, `chunks`, `reasoning`, `tool_calls` or `class`",
+            "`upstream` says nothing, expected `text`, `chunks`, `reasoning`, `tool_calls`, `class` or `classes`",
         ),
         ("x", "test is `x`, expected a mapping"),
     ],

@@ -34,6 +34,11 @@ def test_the_log_has_so_many_places_and_it_is_such_a_day() -> None:
     assert faked("{clock: 1971-01-01}").at == 365 * 86_400 + 12 * 3_600
 
 
+def test_places_that_rules_send_to_have_a_class() -> None:
+    said = faked("{upstream: {class: ward, classes: {big: external, cloud: partner}}}").upstream
+    assert (said.class_, said.classes) == ("ward", (("big", "external"), ("cloud", "partner")))
+
+
 @pytest.mark.parametrize(
     ("said", "problem"),
     [
@@ -44,6 +49,7 @@ def test_the_log_has_so_many_places_and_it_is_such_a_day() -> None:
         ("{creds: {spans: [{text: a}]}}", "item of `spans` has no `entity`"),
         ("{creds: {spans: [{text: a, entity: jwt}], error: timeout}}", "`spans` stand alone"),
         ("{audit: {sinks_up: 2, sinks: 1}}", "unknown key `sinks` in `audit`"),
+        ("{upstream: {classes: external}}", "`classes` is `external`, expected a mapping"),
         ("{audit: 1}", "`audit` is `1`, expected a mapping"),
     ],
 )
