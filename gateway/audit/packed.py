@@ -12,9 +12,11 @@ it that make no difference to what comes out (a reserved bit of a frame's header
 from __future__ import annotations
 
 import io
+import os
 import re
 from bisect import bisect_right
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
@@ -29,6 +31,7 @@ PACKED: Final = ".zst"
 FRAME: Final = 1024 * 1024
 """Bytes that one frame holds."""
 _LEVEL: Final = 6
+_MOST_KNOWN: Final = 16
 _MOST_OF_FRAME: Final = FRAME + FRAME // 64
 """More than a frame that cannot be compressed at all takes."""
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -63,23 +66,49 @@ def packed_path(path: Path) -> Path:
     return path if path.suffix == PACKED else path.with_name(path.name + PACKED)
 
 
+@dataclass(slots=True)
+class _Frames:
+    """Where the frames of a file are, kept for whoever reads it next, with what the last one that was read holds."""
+
+    places: list[tuple[int, int]]
+    """Place and length of each."""
+    starts: list[int]
+    """Where in the segment each begins, and the last one ends."""
+    held: tuple[int, bytes] = (-1, b"")
+
+
+_known: dict[tuple[int, ...], _Frames] = {}
+"""By all that tells one file from another, or from itself after a change."""
+
+
 class PackedFile(io.RawIOBase):
     """The bytes that went into a compressed segment. For one thread."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path = path
-        self._at, self._held, self._data = 0, -1, b""
+        self._path, self._at = path, 0
         self._file = path.open("rb")
         try:
-            self._frames, self._starts = self._walk(_sealed_size(path))
+            self._frames = self._look(_sealed_size(path))
+        # Whoever gets no file cannot close it, whatever the reason.
         except BaseException:
             self._file.close()
             raise
-        self.size = self._starts[-1]
+        self.size = self._frames.starts[-1]
 
-    def _walk(self, expected: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """Place and length of each frame, and where in the segment each begins and the last one ends."""
+    def _look(self, expected: int) -> _Frames:
+        state = os.fstat(self._file.fileno())
+        key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns, expected)
+        frames = _known.get(key)
+        if frames is None:
+            frames = self._walk(expected)
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[key] = frames
+        return frames
+
+    def _walk(self, expected: int) -> _Frames:
+        """Find the frames. PackedError if they do not say that they hold so many bytes together."""
         frames: list[tuple[int, int]] = []
         starts, at, end = [0], 0, self._file.seek(0, io.SEEK_END)
         while at < end:
@@ -91,7 +120,7 @@ class PackedFile(io.RawIOBase):
                 break
         if at != end or starts[-1] != expected:
             raise PackedError(self._path, f"does not hold the {expected} bytes of its seal")
-        return frames, starts
+        return _Frames(frames, starts)
 
     def _frame_at(self, at: int) -> tuple[int, int]:
         """Length of the frame that begins there, and how much it holds."""
@@ -133,7 +162,7 @@ class PackedFile(io.RawIOBase):
         done = 0
         while done < len(view) and self._at < self.size:
             index = self._index()
-            begin = self._at - self._starts[index]
+            begin = self._at - self._frames.starts[index]
             piece = self._frame(index)[begin : begin + len(view) - done]
             view[done : done + len(piece)] = piece
             done += len(piece)
@@ -141,22 +170,24 @@ class PackedFile(io.RawIOBase):
         return done
 
     def _index(self) -> int:
-        return bisect_right(self._starts, self._at) - 1
+        return bisect_right(self._frames.starts, self._at) - 1
 
     def _frame(self, index: int) -> bytes:
-        """What a frame holds; the last one asked for is kept."""
-        if index != self._held:
-            at, length = self._frames[index]
+        """What a frame holds."""
+        frames = self._frames
+        held, data = frames.held
+        if held != index:
+            at, length = frames.places[index]
             self._file.seek(at)
-            holds = self._starts[index + 1] - self._starts[index]
+            holds = frames.starts[index + 1] - frames.starts[index]
             try:
                 data = zstandard.ZstdDecompressor().decompress(self._file.read(length), allow_extra_data=False)
             except zstandard.ZstdError as exc:
                 raise PackedError(self._path, "has a frame that cannot be decompressed") from exc
             if len(data) != holds:
                 raise PackedError(self._path, "has a frame that holds something else than it says")
-            self._held, self._data = index, data
-        return self._data
+            frames.held = index, data
+        return data
 
     def close(self) -> None:
         self._file.close()
