@@ -34,11 +34,12 @@ from gateway.ledger import RECEIPT, Ledger
 from gateway.logs import log_bug
 from gateway.metrics import Metrics
 from gateway.moderations import moderate, read_inputs
+from gateway.picture_process import PictureProcess
+from gateway.pictures import read_chat
 from gateway.pipeline import InForce, Pipeline
 from gateway.records import Book
 from gateway.render import error_body
 from gateway.transcript import Keeper, NothingKept
-from gateway.wire import parse_chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Gate:
     metrics: Metrics
     keeper: Keeper = field(default_factory=NothingKept)
     """Of text, where a policy has it kept."""
+    pictures: PictureProcess = field(default_factory=PictureProcess)
+    """Unpacks those of requests; started when the first one comes."""
 
 
 class _Call:
@@ -175,7 +178,7 @@ async def _chat(call: _Call) -> Response:
     in_force = call.in_force()
     body = await read_body(call.request, in_force.policy.limits.body)
     call.bytes_in = len(body)
-    request = parse_chat(body, in_force.policy.limits)
+    request = await read_chat(body, in_force.policy.limits, call.gate.pictures)
     exchange = call.exchange(in_force)
     exchange = replace(exchange, subject=await call.gate.keeper.subject(exchange.caller.tenant, request.person))
     conversation = Conversation(call.gate.pipeline, call.ledger, exchange, in_force, request, call.end)

@@ -328,7 +328,18 @@ def request_fields(request: ChatRequest, upstream_body: bytes, canonical: bytes,
     return {
         "http": {"bytes_in": request.bytes_in, "stream": request.stream},
         **digest_field(key, in_canon_hmac=keyed_digest(key, canonical), up_req_hmac=sent),
+        **_images(request.parts, key),
     }
+
+
+def _images(parts: Sequence[Part], key: bytes) -> Record:
+    """Which pictures were judged and sent, by digests of their `data:` URLs."""
+    rows: list[Json] = [
+        {"part": part.path, "bytes": part.bytes, "hmac": keyed_digest(key, part.picture.encode())}
+        for part in parts
+        if part.picture
+    ]
+    return {"images": _first(rows, LIST_BYTES), "images_n": len(rows)} if rows else {}
 
 
 def refusal(exchange_id: str, caller: Caller | None, route: str, code: str, status: int, bytes_in: int) -> Record:

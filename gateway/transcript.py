@@ -67,8 +67,13 @@ class Transcript:
 
 
 def parts_json(parts: Iterable[Part]) -> list[Json]:
-    """Text as guards saw it, with its places."""
-    return [{"path": part.path, "scope": str(part.scope), "role": part.role, "text": part.text} for part in parts]
+    """Text and pictures as guards saw them, with their places."""
+    return [_part_row(part) for part in parts]
+
+
+def _part_row(part: Part) -> dict[str, Json]:
+    row: dict[str, Json] = {"path": part.path, "scope": str(part.scope), "role": part.role, "text": part.text}
+    return row | ({"picture": part.picture} if part.picture else {})
 
 
 def _row(one: Released) -> dict[str, Json] | None:

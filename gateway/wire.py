@@ -63,6 +63,7 @@ _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
 """Values of unavailable fields that ask for nothing, which SDKs send as defaults."""
 _MOST_CHOICES: Final = 128
 _DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
+_PICTURES: Final = ("image_url", "video_url")
 
 
 def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
@@ -154,7 +155,7 @@ class _ChatReader:
         if self._chars > self.limits.input_tokens * CHARS_PER_TOKEN:
             told = f"the request holds more than {self.limits.input_tokens} tokens of {CHARS_PER_TOKEN} characters"
             raise BadRequest("limit_input_tokens", told)
-        if text or scope is Scope.IMAGE:
+        if text:
             self.parts.append(Part(scope, path, role, text, tool=tool))
 
     # --- messages ---
@@ -276,8 +277,11 @@ class _ChatReader:
             fields.wrong(where, f"a list of at most {self.limits.messages} content parts")
         pieces = joined([self._piece(item, f"{where}[{i}]", role) for i, item in enumerate(value)])
         for i, piece in enumerate(pieces):
-            if piece["type"] == "image_url":
-                self._part(Scope.IMAGE, f"{path}/{i}/image_url/url", role, "")
+            if piece["type"] in _PICTURES:
+                kind = str(piece["type"])
+                shown = piece[kind]
+                assert isinstance(shown, dict)
+                self.parts.append(Part(Scope.IMAGE, f"{path}/{i}/{kind}/url", role, "", picture=str(shown["url"])))
             else:
                 self._part(scope, f"{path}/{i}/{piece['type']}", role, str(piece[str(piece["type"])]))
         return list(pieces)
@@ -288,23 +292,24 @@ class _ChatReader:
             piece = fields.known_keys(value, where, {"type": None, kind: None})
             text = fields.text(piece.get(kind), f"{where}.{kind}")
             return {"type": kind, kind: text}
-        if kind == "image_url" and role == "user":
-            return self._image(value, where)
+        if kind in _PICTURES and role == "user":
+            return self._picture(value, str(kind), where)
         raise BadRequest("unsupported_content", f"`{where}.type` is not a content type that can be judged here", where)
 
-    def _image(self, value: Json, where: str) -> dict[str, Json]:
+    def _picture(self, value: Json, kind: str, where: str) -> dict[str, Json]:
+        """A picture, or a file that moves; gateway/pictures.py packs both anew before they are judged."""
         self._images += 1
         if self._images > self.limits.images:
             raise BadRequest("limit_images", f"the policy admits {self.limits.images} images in a request", where)
-        piece = fields.known_keys(value, where, {"type": None, "image_url": None})
-        image = fields.known_keys(piece.get("image_url"), f"{where}.image_url", {"url": None, "detail": None})
-        url = fields.text(image.get("url"), f"{where}.image_url.url")
+        piece = fields.known_keys(value, where, {"type": None, kind: None})
+        image = fields.known_keys(piece.get(kind), f"{where}.{kind}", {"url": None, "detail": None})
+        url = fields.text(image.get("url"), f"{where}.{kind}.url")
         if not _DATA_URL.fullmatch(url):
-            fields.wrong(f"{where}.image_url.url", "a `data:` URL of a PNG, JPEG, WebP or GIF; nothing is fetched")
+            fields.wrong(f"{where}.{kind}.url", "a `data:` URL of a PNG, JPEG, WebP or GIF; nothing is fetched")
         out: dict[str, Json] = {"url": url}
         if "detail" in image:
-            out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.image_url.detail")
-        return {"type": "image_url", "image_url": out}
+            out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.{kind}.detail")
+        return {"type": kind, kind: out}
 
     # --- tools and formats ---
 

@@ -12,7 +12,7 @@ def joined(pieces: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
     """Neighbouring texts as one, in lines. A model reads them without a seam, so what is judged must have none."""
     joined: list[dict[str, Json]] = []
     for kind, same in groupby(pieces, lambda piece: str(piece["type"])):
-        if kind == "image_url":
+        if kind in ("image_url", "video_url"):
             joined.extend(same)
         else:
             joined.append({"type": kind, kind: "\n".join(str(piece[kind]) for piece in same)})

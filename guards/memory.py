@@ -191,6 +191,9 @@ Reads = Callable[[Part, Context], Iterable[str]]
 def everything(part: Part, context: Context) -> Iterable[str]:
     """For guards that judge in the light of the conversation."""
     yield from (part.scope, part.role, part.preceding, part.text)
+    if part.picture:
+        own = context.own(part)
+        yield from (part.picture, own.text if own is not None else "")
     for turn in context.history(part):
         yield from (turn.role, turn.text)
 

@@ -48,11 +48,13 @@ class Part:
     the whole conversation read both; all others read `text`, which overlaps what was judged."""
     tool: str = ""
     """The tool that a part of a call names or gives arguments to, or whose result it is."""
+    picture: str = field(default="", repr=False)
+    """Of a part in the scope `image`: the `data:` URL, which holds the same bytes as the request that is sent."""
 
     @property
     def bytes(self) -> int:
-        """Size in UTF-8, the unit of the coverage record."""
-        return len(self.text.encode())
+        """Size in UTF-8, the unit of the coverage record; of a picture, of its file."""
+        return len(self.text.encode()) + (len(self.picture.partition(",")[2].rstrip("=")) * 3 // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Context:
         turns = tuple(_turn(path, found) for path, found in by_path.items())
         schemas = tuple((part.path, part.text) for part in parts if part.scope is Scope.TOOL_SCHEMA)
         return cls(turns, tenant, schemas)
+
+    def own(self, part: Part) -> Turn | None:
+        """The message that the part is of."""
+        message = _MESSAGE.match(part.path)
+        return next((turn for turn in self.turns if message and turn.path == f"/messages/{message[1]}"), None)
 
     def history(self, part: Part) -> tuple[Turn, ...]:
         """What was said before the part: earlier messages for one of the request, all of them for one of an answer."""

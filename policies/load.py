@@ -37,7 +37,7 @@ from policies.read_actions import read_templates
 from policies.read_detectors import NAME, read_detectors
 from policies.read_reviews import OnError, read_on_error, read_uncovered
 from policies.read_rules import RuleReader
-from policies.settings import STREAM_MODES, Amount, Limits, StreamSpec
+from policies.settings import MOST_IMAGES, STREAM_MODES, Amount, Limits, StreamSpec
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 from policies.yaml_strict import Node, Scalar, Table, parse
 
@@ -235,7 +235,7 @@ def _read_limits(defaults: Section) -> Limits:
         body=section.get("body", size_bytes(1024, 64 * 1024**2), usual.body),
         depth=section.get("depth", integer(4, 256), usual.depth),
         messages=section.get("messages", integer(1, 10_000), usual.messages),
-        images=section.get("images", integer(0, 0), usual.images),
+        images=section.get("images", integer(0, MOST_IMAGES), usual.images),
         tools=section.get("tools", integer(0, 1_000), usual.tools),
         input_chars=section.get("input_chars", integer(1, 10_000_000), usual.input_chars),
         output_chars=section.get("output_chars", integer(1, 10_000_000), usual.output_chars),

@@ -53,7 +53,7 @@ from policies.schema_forms import (
     whole,
 )
 from policies.schema_reviews import ON_ERROR, review_form
-from policies.settings import STREAM_MODES, Limits
+from policies.settings import MOST_IMAGES, STREAM_MODES, Limits
 from policies.vocabulary import KNOWN_GUARDS, GuardFacts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -143,7 +143,7 @@ def _defaults() -> dict[str, Schema]:
 _LIMITS: Mapping[str, tuple[int, int]] = {
     "depth": (4, 256),
     "messages": (1, 10_000),
-    "images": (0, 0),
+    "images": (0, MOST_IMAGES),
     "tools": (0, 1_000),
     "input_chars": (1, 10_000_000),
     "output_chars": (1, 10_000_000),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 STREAM_MODES = ("buffer", "window", "shadow_only")
 """The strictest first."""
+MOST_IMAGES = 32
+"""In a request: the digest of each stands in its record."""
 CHARS_PER_TOKEN = 4
 """What a token counts for in sizes. The gateway has no tokenizer of the upstream's."""
 

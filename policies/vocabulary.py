@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from guards.profiles.generative import GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import ModelProfile
 from guards.rules import known
@@ -74,7 +75,9 @@ def _own(kind: RuleKind) -> GuardFacts:
 
 def facts_of(profile: ModelProfile, options: Mapping[str, object] = MappingProxyType({})) -> GuardFacts:
     """What a policy may say of a guard with this profile."""
-    return GuardFacts(is_model=True, categories=tuple(profile.categories), profile=profile, options=options)
+    scopes = frozenset(Scope) if isinstance(profile, GenerativeProfile) and profile.sees else TEXT_SCOPES
+    categories = tuple(profile.categories)
+    return GuardFacts(is_model=True, categories=categories, scopes=scopes, profile=profile, options=options)
 
 
 KNOWN_GUARDS: Final[Mapping[str, GuardFacts]] = MappingProxyType(

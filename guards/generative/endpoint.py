@@ -17,6 +17,7 @@ import httpx
 
 from guards.asking import ask, bad, check_source
 from guards.errors import GuardError
+from guards.generative.pictured import Shown
 
 Json: TypeAlias = Any
 """A parsed JSON value: looked at before use."""
@@ -51,9 +52,9 @@ class CompletionsEndpoint:
     """Whether it is a model host of ours, which keeps the beginnings of different salts apart."""
 
     async def next_tokens(
-        self, prompts: Sequence[Sequence[int]], wanted: Sequence[int], salt: str = ""
+        self, prompts: Sequence[Sequence[int]], wanted: Sequence[int], salt: str = "", shown: Shown | None = None
     ) -> list[dict[int, float]]:
-        """For each prompt, the probabilities of the wanted tokens, or GuardError.
+        """For each prompt, the probabilities of the wanted tokens, or GuardError. All of them show the same picture.
 
         What the server remembers of prompts is only used for those of the same salt, so that how fast an answer comes
         tells nothing about what others have asked.
@@ -66,25 +67,31 @@ class CompletionsEndpoint:
                 question["logprob_token_ids"] = list(wanted)
             if self.is_ours and salt:
                 question["cache_salt"] = salt
-            choices = await self._choices(batch, question, TOP + len(wanted) + 1)
+            choices = await self._choices(batch, question, TOP + len(wanted) + 1, shown)
             rows += [self._probabilities(choice, index, wanted) for index, choice in enumerate(choices)]
         return rows
 
-    async def texts(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[str]:
+    async def texts(self, prompts: Sequence[Sequence[int]], max_tokens: int, shown: Shown | None = None) -> list[str]:
         """For each prompt, what the model writes, or GuardError."""
         written: list[str] = []
         for low in range(0, len(prompts), MAX_PROMPTS):
             batch = prompts[low : low + MAX_PROMPTS]
-            choices = await self._choices(batch, {"max_tokens": max_tokens}, max_tokens)
+            choices = await self._choices(batch, {"max_tokens": max_tokens}, max_tokens, shown)
             written += [self._text(choice, index) for index, choice in enumerate(choices)]
         return written
 
-    async def _choices(self, prompts: Sequence[Sequence[int]], question: dict[str, object], tokens: int) -> list[Json]:
+    async def _choices(
+        self, prompts: Sequence[Sequence[int]], question: dict[str, object], tokens: int, shown: Shown | None
+    ) -> list[Json]:
         message = {"model": self.model, "prompt": [list(ids) for ids in prompts], "temperature": 0, **question}
+        if shown is not None:
+            if not self.is_ours:
+                raise self._bad("pictures are judged in the local model host only")
+            message["images"] = [{"at": shown.at, "url": shown.url}]
         limit = _BYTES + len(prompts) * (_BYTES_PER_ROW + tokens * _BYTES_PER_TOKEN)
         answer = await ask(self.guard, self.client, f"{self.url}/completions", message, limit)
         check_source(self.guard, answer, self.model, self.weights, required=self.weights_required)
-        self._check_usage(answer.get("usage"), sum(map(len, prompts)))
+        self._check_usage(answer.get("usage"), prompts, shown is not None)
         choices = answer.get("choices")
         if not isinstance(choices, list) or len(choices) != len(prompts):
             raise self._bad(f"the answer has not {len(prompts)} choices")
@@ -93,9 +100,11 @@ class CompletionsEndpoint:
                 raise self._bad(f"choice {index} is not at its index")
         return choices
 
-    def _check_usage(self, usage: Json, sent: int) -> None:
-        read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        if type(read) is not int or read != sent:
+    def _check_usage(self, usage: Json, prompts: Sequence[Sequence[int]], has_picture: bool) -> None:
+        """A picture is as many tokens more in each prompt; how many, the model host knows."""
+        read, sent = usage.get("prompt_tokens") if isinstance(usage, dict) else None, sum(map(len, prompts))
+        more = read - sent if type(read) is int else -1
+        if not (more > 0 and more % len(prompts) == 0 if has_picture else more == 0):
             raise self._bad(f"the server does not say that it read the {sent} tokens it was sent")
 
     def _probabilities(self, choice: Json, index: int, wanted: Sequence[int]) -> dict[int, float]:

@@ -21,9 +21,11 @@ from guards.errors import ErrorKind, GuardError
 from guards.generative.answer import NotAnAnswer, parse_answer
 from guards.generative.categories import CodeTrie, Reading
 from guards.generative.checkpoint import read_checkpoint, template_digest
+from guards.generative.conversation import Side
 from guards.generative.endpoint import CompletionsEndpoint
 from guards.generative.loading import Loaded, load
 from guards.generative.options import GuardOptions, Hears, Mode, read_options
+from guards.generative.pictured import Shown
 from guards.generative.prompts import CONVERSATION, Asked, Prompt
 from guards.generative.scoring import likeliest, score
 from guards.generative.tokens import Ids
@@ -56,14 +58,12 @@ class GenerativeGuard:
         options: GuardOptions,
     ) -> None:
         self.identity, self.notes = identity, loaded.notes
-        self._prompter, self._trees = loaded.prompter, loaded.trees
+        self._prompter, self._pictures, self._trees = loaded.prompter, loaded.pictures, loaded.trees
         self._trie: CodeTrie | None = loaded.trie
         self._endpoint, self._options = endpoint, options
         self._codes = tuple(sorted(options.selection.codes))
 
     async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
-        if any(part.scope is Scope.IMAGE for part in parts):
-            raise GuardError(self.identity.use, ErrorKind.BAD_ANSWER, "this guard reads text and was given an image")
         asked = await self._asked(parts, context)
         prompts = list(dict.fromkeys(prompt for one in asked for prompt in one.prompts))
         by_prompt = dict(zip(prompts, await self._judged(prompts, _salt(context.tenant)), strict=True))
@@ -77,24 +77,30 @@ class GenerativeGuard:
         return await asyncio.to_thread(lambda: [self._asked_of(part, context) for part in parts])
 
     def _asked_of(self, part: Part, context: Context) -> Asked:
-        asked = self._prompter.asked(part, context)
+        asked = self._shown(part, context) if part.scope is Scope.IMAGE else self._prompter.asked(part, context)
         if self._options.context is Hears.CONVERSATION:
             return asked
         return replace(asked, prompts=tuple(prompt for prompt in asked.prompts if prompt.view != CONVERSATION))
 
-    async def _judged(self, prompts: Sequence[Prompt], salt: str) -> list[Judged]:
-        if not prompts:
-            return []
-        rows = list(dict.fromkeys((prompt.ids, prompt.side) for prompt in prompts))
-        work = self._written if self._options.mode is Mode.GENERATE else self._scored
-        found = dict(zip(rows, await work(rows, salt), strict=True))
-        return [found[prompt.ids, prompt.side] for prompt in prompts]
+    def _shown(self, part: Part, context: Context) -> Asked:
+        prompts = self._pictures.asked(part, context)
+        return Asked(tuple(Prompt(ids, Side.USER, view, shown=shown) for ids, shown, view in prompts), 1)
 
-    async def _scored(self, rows: Sequence[tuple[Ids, int]], salt: str) -> list[Judged]:
+    async def _judged(self, prompts: Sequence[Prompt], salt: str) -> list[Judged]:
+        found: dict[tuple[Ids, int, Shown | None], Judged] = {}
+        work = self._written if self._options.mode is Mode.GENERATE else self._scored
+        # All texts in one call, each picture in its own.
+        for shown in dict.fromkeys(prompt.shown for prompt in prompts):
+            rows = list(dict.fromkeys((one.ids, one.side) for one in prompts if one.shown == shown))
+            judged = await work(rows, salt, shown)
+            found |= {(ids, side, shown): one for (ids, side), one in zip(rows, judged, strict=True)}
+        return [found[prompt.ids, prompt.side, prompt.shown] for prompt in prompts]
+
+    async def _scored(self, rows: Sequence[tuple[Ids, int]], salt: str, shown: Shown | None) -> list[Judged]:
         guard, floor = self.identity.use, self._options.mass_floor
         asked = [[ids + node.ids for node in self._trees[side].nodes] for ids, side in rows]
         wanted = sorted({token for _, side in rows for token in self._trees[side].wanted})
-        answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted, salt))
+        answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted, salt, shown))
         found = [[next(answers) for _ in some] for some in asked]
         scores = [score(guard, self._trees[side], told, floor) for (_, side), told in zip(rows, found, strict=True)]
         readings: dict[int, Reading] = {}
@@ -102,19 +108,20 @@ class GenerativeGuard:
             for i, ((ids, side), told) in enumerate(zip(rows, found, strict=True)):
                 if scores[i] >= self._options.categories_from:
                     readings[i] = Reading(guard, self._trie, ids + likeliest(self._trees[side], told), floor)
-            await self._read(list(readings.values()), self._trie.wanted, salt)
+            await self._read(list(readings.values()), self._trie.wanted, salt, shown)
         return [Judged(value, readings[i].found if i in readings else {}) for i, value in enumerate(scores)]
 
-    async def _read(self, readings: Sequence[Reading], wanted: Sequence[int], salt: str) -> None:
+    async def _read(self, readings: Sequence[Reading], wanted: Sequence[int], salt: str, shown: Shown | None) -> None:
         """All lists one code further, in one call, until all are read."""
         while readings := [reading for reading in readings if not reading.is_done]:
             asked = [reading.prompts() for reading in readings]
-            answers = iter(await self._endpoint.next_tokens([ids for some in asked for ids in some], wanted, salt))
+            prompts = [ids for some in asked for ids in some]
+            answers = iter(await self._endpoint.next_tokens(prompts, wanted, salt, shown))
             for reading, some in zip(readings, asked, strict=True):
                 reading.take([next(answers) for _ in some])
 
-    async def _written(self, rows: Sequence[tuple[Ids, int]], _salt: str) -> list[Judged]:
-        texts = await self._endpoint.texts([ids for ids, _ in rows], ANSWER_TOKENS)
+    async def _written(self, rows: Sequence[tuple[Ids, int]], _salt: str, shown: Shown | None) -> list[Judged]:
+        texts = await self._endpoint.texts([ids for ids, _ in rows], ANSWER_TOKENS, shown)
         judged = []
         for text in texts:
             try:

@@ -16,7 +16,8 @@ from guards.generative.categories import CodeTrie, trie_of
 from guards.generative.checkpoint import Checkpoint
 from guards.generative.judge import judge_messages
 from guards.generative.options import GuardOptions
-from guards.generative.prompts import Prompter, Subject
+from guards.generative.pictured import PicturePrompter
+from guards.generative.prompts import RESERVE, Prompter, Subject
 from guards.generative.scoring import AnswerTree, tree_of
 from guards.generative.selection import BEGIN, END
 from guards.generative.template import PROBE, GuardTemplate, Shape
@@ -34,6 +35,7 @@ class Loaded:
     """What judging needs, all of it tried out."""
 
     prompter: Prompter
+    pictures: PicturePrompter
     trees: tuple[AnswerTree, AnswerTree]
     """For a judged user's message, and a judged agent's."""
     trie: CodeTrie | None
@@ -57,12 +59,13 @@ def load(profile: GenerativeProfile, files: Checkpoint, options: GuardOptions) -
         template.check(subject.code, subject.variables)
     window = min(options.window, files.positions or options.window)
     prompter = Prompter(profile, template, tokenizer, subjects, window, options.max_windows)
+    pictures = PicturePrompter(profile, template, tokenizer, window - RESERVE)
     trees = tuple(_tree(profile, template, prompter, tokenizer, subjects[0], turns) for turns in (1, 2))
     ends = tokenizer.known(profile.ends) | frozenset(files.ends)
     # Of all codes, not of the chosen ones: a model that names one it was not asked about must not be read as if it
     # had named another.
     trie = trie_of(guard, profile.answer, tokenizer, selection.all_codes, ends)
-    return Loaded(prompter, (trees[0], trees[1]), trie, _notes(profile, template.shape(1, subjects[0].code)))
+    return Loaded(prompter, pictures, (trees[0], trees[1]), trie, _notes(profile, template.shape(1, subjects[0].code)))
 
 
 def _tree(

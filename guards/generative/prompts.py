@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.generative.conversation import Texts, alone, judged_text, latest, turns_before, without_oldest
+from guards.generative.pictured import Shown
 from guards.generative.sanitise import Sanitiser
 from guards.generative.template import GuardTemplate
 from guards.generative.tokens import GuardTokenizer, Ids, Stretches
@@ -51,6 +52,8 @@ class Prompt:
     side: int
     view: str
     subject: str = ""
+    shown: Shown | None = None
+    """The picture that it judges."""
 
 
 @dataclass(frozen=True, slots=True)

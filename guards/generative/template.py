@@ -80,17 +80,29 @@ class GuardTemplate:
             self._template = _environment().from_string(source)
         except jinja2.TemplateError as exc:
             raise GuardSetupError(guard, f"the template cannot be read: {exc}") from exc
-        self._shapes: dict[tuple[int, str], Shape] = {}
+        self._shapes: dict[tuple[int, str, bool], Shape] = {}
 
-    def shape(self, turns: int, key: str = "", variables: Mapping[str, object] | None = None) -> Shape:
-        """For so many turns, a user first. `key` names the variables, for those that ask one thing a prompt."""
-        found = self._shapes.get((turns, key))
+    def shape(
+        self, turns: int, key: str = "", variables: Mapping[str, object] | None = None, has_picture: bool = False
+    ) -> Shape:
+        """For so many turns, a user first. `key` names the variables, for those that ask one thing a prompt.
+
+        `has_picture`: the last message begins with a picture.
+        """
+        found = self._shapes.get((turns, key, has_picture))
         if found is None:
-            found = self._cut(turns, variables or {})
+            found = self._cut(turns, variables or {}, has_picture)
             if len(self._shapes) >= MAX_SHAPES:
                 self._shapes.clear()  # not one by one: several threads may be here
-            self._shapes[turns, key] = found
+            self._shapes[turns, key, has_picture] = found
         return found
+
+    def marks(self, mark: str) -> int:
+        """How often the template writes this for a picture."""
+        if self._content is not Content.PARTS:
+            return 0
+        plain, pictured = (self._rendered(["x"], {}, has_picture) for has_picture in (False, True))
+        return pictured.count(mark) - plain.count(mark)
 
     def check(self, key: str = "", variables: Mapping[str, object] | None = None) -> None:
         """What is put together here is what Jinja would make of the texts themselves."""
@@ -100,10 +112,10 @@ class GuardTemplate:
             if ours != self._rendered(texts, variables or {}):
                 raise GuardSetupError(self._guard, "the template does more with a text than copy it")
 
-    def _cut(self, turns: int, variables: Mapping[str, object]) -> Shape:
+    def _cut(self, turns: int, variables: Mapping[str, object], has_picture: bool) -> Shape:
         marks = [f"\ue000{i}\ue001" for i in range(turns)]
         trims = self._trims(marks[:2], variables)
-        pieces = _MARK.split(self._rendered(marks, variables))
+        pieces = _MARK.split(self._rendered(marks, variables, has_picture))
         literals, slots = pieces[::2], [int(number) for number in pieces[1::2]]
         if missing := sorted(set(range(turns)) - set(slots)):
             which = "the judged message" if missing[-1] == turns - 1 else f"message {missing[0] + 1} of {turns}"
@@ -119,8 +131,10 @@ class GuardTemplate:
             raise GuardSetupError(self._guard, "the template strips some texts and not others")
         return False
 
-    def _rendered(self, texts: Sequence[str], variables: Mapping[str, object]) -> str:
+    def _rendered(self, texts: Sequence[str], variables: Mapping[str, object], has_picture: bool = False) -> str:
         messages = [{"role": role, "content": self._typed(text)} for role, text in self._messages(texts, variables)]
+        if has_picture:
+            messages[-1]["content"] = [{"type": "image"}, {"type": "text", "text": texts[-1]}]
         try:
             prompt = self._template.render(
                 messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._names, **variables

@@ -99,6 +99,8 @@ class GenerativeProfile:
     is_judge: bool = False
     """A chat model that was not trained as a guard: it is told the policy and shown the conversation, see
     guards/generative/judge.py."""
+    sees: bool = False
+    """It judges pictures, too, where its checkpoint's template has a place for them."""
     rewritable: bool = False
     """The categories stand in a block `<BEGIN UNSAFE CONTENT CATEGORIES>`, so they can be chosen."""
     skeleton: str = ""

@@ -1,4 +1,4 @@
-"""Llama Guard 4 12B, for text: S1 to S14. Pictures are not judged here; a part that is one is an error.
+"""Llama Guard 4 12B: S1 to S14 of texts, and of pictures where the local model host runs it.
 
 Its published config has no attention chunk size; whoever runs it has to attend in full, see docs/guards.md.
 """
@@ -14,7 +14,7 @@ _CARD = "Llama Guard 4 model card"
 
 LLAMA_GUARD_4 = GenerativeProfile(
     use="llama_guard_4",
-    title="Llama Guard 4 12B (text only)",
+    title="Llama Guard 4 12B",
     architecture="Llama4ForConditionalGeneration",
     names=HAZARDS,
     answer=ANSWER,
@@ -24,6 +24,7 @@ LLAMA_GUARD_4 = GenerativeProfile(
     content=Content.PARTS,
     bos="<|begin_of_text|>",
     ends=LLAMA4_ENDS,
+    sees=True,
     rewritable=True,
     skeleton=llama4_skeleton(),
     figures=(

@@ -7,6 +7,7 @@ after `S`. Which of them is likelier is random and depends on everything before,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,17 @@ def tiny_guard(directory: Path, seed: int = 4) -> Any:
         eos_token_id=tokenizer.token_to_id("<|eot_id|>"),
     )
     model = LlamaForCausalLM(config).eval()
-    _teach(model, tokenizer)
+    teach(model, tokenizer)
     model.save_pretrained(directory)
     write_manifest(directory)
     return model
 
 
-def _teach(model: Any, tokenizer: Tokenizer) -> None:
-    directions = torch.linalg.qr(torch.randn(64, len(FOLLOWS)))[0].T
+def teach(model: Any, tokenizer: Tokenizer, follows: Sequence[tuple[Sequence[str], Sequence[str]]] = FOLLOWS) -> None:
+    """The words that may follow each other, written into a model of 64 dimensions."""
+    directions = torch.linalg.qr(torch.randn(64, len(follows)))[0].T
     with torch.no_grad():
-        for direction, (words, following) in zip(directions, FOLLOWS, strict=True):
+        for direction, (words, following) in zip(directions, follows, strict=True):
             model.model.embed_tokens.weight[[_id(tokenizer, word) for word in words]] += 9 * direction
             model.lm_head.weight[[_id(tokenizer, word) for word in following]] += 2.5 * direction
 

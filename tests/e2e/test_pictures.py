@@ -1,0 +1,209 @@
+"""An SDK shows pictures to an engine that sees, past guards that see: judged, let pass by name, or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from PIL import Image
+
+from engine import manifest
+from tests.e2e.conftest import KEY, Gateway, free_port, running, write_config
+from tests.engine.host_process import HostProcess
+from tests.engine.vision import seeing
+from tests.gateway.pictures import GIF, JPEG, encoded, encoded_png, moving_gif, shown, url
+from tests.guards.generative.seeing_guard import USE, seeing_guard
+
+HEAD = """\
+gatehouse: policy/v1
+name: NAME
+version: 1.0.0
+owner: tests@gatehouse.example
+defaults: {stream: {mode: buffer}, limits: {images: 4}}
+"""
+PASS = "  - {id: pass, on: [system, user, history, output, reasoning], do: allow}\n"
+JUDGED = """\
+detectors:
+  strict: {use: llama_guard_4, threshold: 0.000001, timeout: 30s}
+  lax: {use: llama_guard_4, threshold: 1, timeout: 30s}
+rules:
+  - id: strict
+    on: [image]
+    when: {all: [{model: strict}, {strict: {score: {gte: 0.000001}}}]}
+    do: {block: {code: unsafe_picture}}
+  - {id: lax, on: [image], when: {lax: {score: {gte: 1}}}, do: {block: {code: unsafe_picture}}}
+"""
+TEXTS = """\
+detectors: {hidden: {use: unicode, find: [tags]}}
+rules:
+  - {id: hidden, on: [user], when: {hidden: {count: {gte: 1}}}, do: {block: {code: forged_markup}}}
+"""
+POLICIES = {
+    "judged": HEAD + JUDGED + PASS,
+    "named": HEAD + TEXTS + "  - {id: pictures-pass, on: [image], do: allow}\n" + PASS,
+    "closed": HEAD + TEXTS + PASS,
+}
+
+
+class Relay:
+    """A port that leads to a model host's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.port, self._path = free_port(), path
+        self._sockets = [socket.create_server(("127.0.0.1", self.port))]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._sockets[0].accept()
+                host = socket.socket(socket.AF_UNIX)
+                self._sockets += [client, host]
+                host.connect(str(self._path))
+                for source, sink in ((client, host), (host, client)):
+                    self._threads.append(threading.Thread(target=self._copy, args=(source, sink), daemon=True))
+                    self._threads[-1].start()
+
+    @staticmethod
+    def _copy(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        for one in self._sockets:
+            one.close()
+
+
+def digest(tenant: str) -> str:
+    return hashlib.sha256(f"{KEY}-{tenant}".encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway; what is allowed depends on whose key it is."""
+    directory, models = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("models")
+    seeing.llama4(models / "eyes")
+    seeing_guard(models / "guard")
+    (models / "guard" / manifest.NAME).unlink()
+    manifest.write(models / "guard", USE, "Apache-2.0", USE)
+    host = HostProcess(
+        tmp_path_factory.mktemp("h"), [{"name": "eyes", "path": str(models / "eyes"), "task": "generate"}]
+    )
+    relay = Relay(host.socket)
+    try:
+        host.wait_until(200)
+        for name, policy in POLICIES.items():
+            (directory / f"{name}.yaml").write_text(policy.replace("NAME", name))
+        served = "{eyes: eyes, strict: eyes}"
+        engine = f"{{url: 'http://127.0.0.1:{relay.port}/v1', models: {served}}}"
+        config = write_config(directory, policy="judged.yaml", engine=engine)
+        keys = ", ".join(f"{{id: {one}, tenant: {one}, app: a, sha256: {digest(one)}}}" for one in POLICIES)
+        lines = [f"keys: [{keys}]" if line.startswith("keys:") else line for line in config.read_text().splitlines()]
+        bound = ", ".join(f"{{policy: {one}.yaml, tenant: {one}}}" for one in ("named", "closed"))
+        more = [f"policies: [{bound}]", f"guards: {{{USE}: {{path: '{models / 'guard'}'}}}}"]
+        config.write_text("\n".join([*lines, *more, ""]))
+        with running(directory, config) as gateway:
+            yield gateway
+    finally:
+        relay.close()
+        host.close()
+
+
+def asked(site: Gateway, tenant: str, *parts: Any, model: str = "eyes") -> openai.types.chat.ChatCompletion:
+    content = [{"type": "text", "text": "what is this?"}, *parts]
+    with openai.OpenAI(base_url=site.api + "/v1", api_key=f"{KEY}-{tenant}", max_retries=0, timeout=60) as sdk:
+        answer = sdk.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": content}],
+            max_tokens=4,  # type: ignore[misc, list-item]
+        )
+    assert isinstance(answer, openai.types.chat.ChatCompletion)
+    return answer
+
+
+def refused(site: Gateway, tenant: str, *parts: Any, model: str = "eyes") -> dict[str, Any]:
+    with pytest.raises(openai.BadRequestError) as caught:
+        asked(site, tenant, *parts, model=model)
+    assert isinstance(caught.value.body, dict)
+    return caught.value.body
+
+
+def last_record(site: Gateway, type_: str) -> dict[str, Any]:
+    lines = [line for path in sorted(site.audit_dir.rglob("*.jsonl")) for line in path.read_text().splitlines()]
+    return [record for record in map(json.loads, lines) if record["type"] == type_][-1]
+
+
+def test_a_named_rule_lets_a_picture_pass_and_the_log_says_so(site: Gateway) -> None:
+    picture = shown(encoded(seeing.noise(40, 24), "PNG"))
+    answer = asked(site, "named", picture)
+    assert answer.usage is not None
+    small = asked(site, "named", shown(encoded(seeing.noise(40, 24), "PNG"), detail="low"))
+    assert small.usage is not None
+    assert answer.usage.prompt_tokens - small.usage.prompt_tokens == 6 * (seeing.PATCHES + 1)
+    record = last_record(site, "request.admit")
+    assert record["coverage"]["scopes"]["image"] == 1
+    assert record["coverage"]["parts_exempt"] >= 1
+    (row,) = record["images"]
+    assert (row["part"], row["bytes"] > 100) == ("/messages/0/content/1/image_url/url", True)
+    logged = b"".join(path.read_bytes() for path in site.audit_dir.rglob("*") if path.is_file())
+    assert picture["image_url"]["url"][60:100].encode() not in logged
+
+
+def test_without_a_rule_a_picture_is_refused(site: Gateway) -> None:
+    error = refused(site, "closed", shown(encoded_png(20, 20)))
+    assert error["code"] == "content_filter"
+    assert error["gatehouse"]["code"] == "uncovered_part"
+    assert last_record(site, "request.refuse")["coverage"]["uncovered_n"] == 1
+    assert asked(site, "closed").choices
+
+
+def test_a_guard_that_sees_decides(site: Gateway) -> None:
+    pictures = [shown(encoded(seeing.noise(30, 20, seed), "PNG")) for seed in (1, 2)]
+    assert asked(site, "judged", *pictures).choices
+    guards = {guard["name"]: guard for guard in last_record(site, "request.admit")["guards"]}
+    scores = {row["score_ppm"] for row in guards["lax"]["rows"]}
+    assert guards["lax"]["parts"] == 2
+    assert len(scores) == 2, "two pictures, two scores"
+    assert refused(site, "judged", *pictures, model="strict")["gatehouse"]["code"] == "unsafe_picture"
+
+
+def test_a_video_is_judged_frame_by_frame(site: Gateway) -> None:
+    video = {"type": "video_url", "video_url": {"url": url(moving_gif(25), GIF)}}
+    assert asked(site, "judged", video).choices
+    assert last_record(site, "request.admit")["coverage"]["scopes"]["image"] == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        (shown(encoded(Image.new("RGB", (90, 90)), "JPEG")[:300], JPEG), "image_broken"),
+        (shown(encoded_png(65, 1)), "image_size"),
+        (shown(encoded_png(8, 8), JPEG), "image_type"),
+        ({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}, "invalid_value"),
+    ],
+)
+def test_a_bad_picture_is_refused_by_its_field_and_recorded(site: Gateway, part: dict[str, Any], code: str) -> None:
+    error = refused(site, "named", part)
+    assert (error["code"], error["param"]) == (code, "messages[0].content[1].image_url.url")
+    assert last_record(site, "request.refuse")["err"]["code"] == code
+    assert asked(site, "named").choices
+
+
+def test_more_pictures_than_the_policy_admits(site: Gateway) -> None:
+    assert refused(site, "named", *[shown(encoded_png(8, 8))] * 5)["code"] == "limit_images"
