@@ -93,6 +93,8 @@ def as_json(explained: Explanation) -> dict[str, Json]:
             "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
             "errors": [{"detector": name, "kind": str(kind)} for name, kind in decision.errors],
             "uncovered": list(decision.uncovered),
+            "hanging": list(decision.hanging),
+            "opened": [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened],
         },
         "undecided": list(explained.unasked),
         "parts": [_part_json(part) for part in explained.parts],

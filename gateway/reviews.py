@@ -160,9 +160,9 @@ class ReviewDesk:
         await log.append(_record(held, "review.open", {"quorum": held.ballot.quorum, "timeout_s": timeout_s}))
         self._held[held.id] = held
 
-    def rows(self) -> list[dict[str, Json]]:
-        """What waits, the oldest first."""
-        return [held.row() for held in self._held.values()]
+    def rows(self, name: str | None = None) -> list[dict[str, Json]]:
+        """What waits, the oldest first; for one person, what they may vote on."""
+        return [held.row() for held in self._held.values() if name is None or held.ballot.may_vote(name)]
 
     def readable(self, review_id: str, name: str) -> Held:
         """One of those that this person is asked about. Raises NotFound, or Forbidden for somebody else's."""

@@ -95,7 +95,7 @@ def merged(own: Table, parents: Iterable[Table], problems: Problems) -> Table:
         mine = entries.get(key)
         found = [entry for other in others for entry in other.entries if entry.key == key]
         if key == "defaults":
-            value: Node | None = _tables(mine, found, problems, depth=2)
+            value: Node | None = _without_idle_risk(mine, _tables(mine, found, problems, depth=2))
         elif key in _BY_KEY:
             value = _tables(mine, found, problems, depth=1)
         else:
@@ -104,6 +104,18 @@ def merged(own: Table, parents: Iterable[Table], problems: Problems) -> Table:
         if value is not None and first is not None:
             entries[key] = Entry(key, first.place, value)
     return Table(own.place, tuple(entries.values()))
+
+
+def _without_idle_risk(own: Entry | None, merged: Node | None) -> Node | None:
+    """What a parent had open and the policy closes needs nobody to accept it any more."""
+    if not isinstance(merged, Table) or any(
+        entry.key == "accept_risk" for entry in (_entries(own.value) if own else ())
+    ):
+        return merged
+    said = {entry.key: entry.value.text for entry in merged.entries if isinstance(entry.value, Scalar)}
+    if said.get("on_error") == "open" or said.get("uncovered") == "allow":
+        return merged
+    return Table(merged.place, tuple(entry for entry in merged.entries if entry.key != "accept_risk"))
 
 
 def _tables(own: Entry | None, parents: list[Entry], problems: Problems, depth: int) -> Node | None:

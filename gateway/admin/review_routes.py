@@ -30,7 +30,8 @@ def review_routes(desk: Desk, reviews: ReviewDesk) -> list[Route]:
 
 def _list(reviews: ReviewDesk) -> Handler:
     async def run(call: AdminCall) -> Response:
-        return call.json({"reviews": list[Json](reviews.rows())})
+        is_operator = Role.OPERATOR in call.operator.roles
+        return call.json({"reviews": list[Json](reviews.rows(None if is_operator else call.operator.name))})
 
     return run
 

@@ -24,10 +24,12 @@ from gateway.records import Records
 from tests.doubles import MemoryLog
 
 VERA, PAUL, ODA = "gh_vera-the-auditor-0001", "gh_paul-privacy-officer-0002", "gh_oda-the-operator-0003"
+RITA = "gh_rita-the-reviewer-0004"
 PEOPLE = {
     VERA: Operator("vera", frozenset({Role.AUDITOR})),
     PAUL: Operator("paul", frozenset({Role.PRIVACY_OFFICER})),
     ODA: Operator("oda", frozenset({Role.OPERATOR})),
+    RITA: Operator("rita", frozenset({Role.REVIEWER}), frozenset({"payments"})),
 }
 
 

@@ -190,3 +190,16 @@ def test_a_parent_that_is_not_pinned_is_refused(tmp_path: Path, more: str, probl
     with pytest.raises(PolicyErrors) as error:
         load_policy(tmp_path / "p.yaml")
     assert any(found.problem.startswith(problem) for found in error.value.problems)
+
+
+def test_a_policy_may_close_what_its_parent_had_open(tmp_path: Path) -> None:
+    risk = "accept_risk: {by: ciso, ticket: R-1, until: 2026-12-31}"
+    base = BASE.replace("defaults: {", f"defaults: {{on_error: open, uncovered: allow, {risk}, ")
+    closed = clinic(tmp_path, "defaults: {on_error: closed, uncovered: deny}\n", base)
+    assert (closed.on_error, closed.risk, closed.uncovered) == ("closed", None, None)
+    half = clinic(tmp_path, "defaults: {on_error: review}\n", base)
+    assert (half.on_error, half.risk) == ("review", None)
+    assert half.uncovered is not None
+    assert "weaker than `baseline`: policy `uncovered`" in str(
+        problems(tmp_path, f"defaults: {{uncovered: allow, {risk}}}\n")
+    )

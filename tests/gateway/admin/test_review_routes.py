@@ -14,18 +14,20 @@ import pytest
 from gateway import cli
 from gateway.admin.client import AdminError
 from gateway.admin.review_routes import review_routes
+from gateway.queues import Queues
 from gateway.reviews import ReviewDesk
+from policies.ballots import Members
 from tests.doubles import MemoryAudit
 from tests.gateway.admin.test_client import configuration
-from tests.gateway.live_admin import ODA, VERA, LiveAdmin
+from tests.gateway.live_admin import ODA, PEOPLE, RITA, VERA, LiveAdmin
 from tests.gateway.test_reviews import DECISION, EXCHANGE, PART
 
 
 class Held:
     """An exchange that waits in a loop of its own, as a client's would."""
 
-    def __init__(self) -> None:
-        self.desk, self.audit = ReviewDesk(), MemoryAudit()
+    def __init__(self, members: Members | None = None) -> None:
+        self.desk, self.audit = ReviewDesk(members=members), MemoryAudit()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
@@ -116,3 +118,30 @@ def test_the_command_lists_shows_and_denies(
     assert "--- /messages/0/content (user)\npay ACME 900\n" in said
     assert f"{row['id']}: denied; oda denied\n" in said
     assert cli.main(["review", "approve", "gone", *config]) == 2
+
+
+@pytest.mark.parametrize(("queue", "reads"), [("payments", {RITA}), ("other", {ODA})])
+def test_a_queue_is_for_those_who_name_it(queue: str, reads: set[str]) -> None:
+    """`payments` is rita's; a queue that nobody names would be the operator's."""
+    people = Queues(PEOPLE.values()).members
+    held = Held(lambda name: people(queue if name == "payments" else name))
+    try:
+        with LiveAdmin(lambda desk: review_routes(desk, held.desk)) as live:
+            [row] = waiting(live)
+            path = f"/admin/reviews/{row['id']}"
+            assert bool(live.client(RITA).get("/admin/reviews")["reviews"]) is (RITA in reads)
+            for key in (RITA, ODA):
+                if key in reads:
+                    assert live.client(key).get(path)["parts"]
+                    assert live.client(key).post(f"{path}/vote", {"vote": "approve"})["why"] == "1 of 2"
+                    continue
+                with pytest.raises(AdminError) as refused:
+                    live.client(key).get(path)
+                assert refused.value.code == "queue_of_others"
+                with pytest.raises(AdminError) as uncounted:
+                    live.client(key).post(f"{path}/vote", {"vote": "approve"})
+                assert uncounted.value.code == "vote_refused"
+            kinds = [record["type"] for record in live.records]
+            assert sorted(kinds) == ["auth.fail", "review.read", "review.vote"], "who was turned away is on record"
+    finally:
+        held.stop()
