@@ -50,6 +50,8 @@ def serving(specs: Sequence[Mapping[str, object]], threads: int, log: Path | Non
             yield Serving(socket, process.pid)
         finally:
             stop(process)
+            if process.stdin is not None:
+                process.stdin.close()
             if errors:
                 errors.close()
 
