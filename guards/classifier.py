@@ -54,7 +54,7 @@ class Classifier:
 
     def __init__(self, files: ModelFiles, endpoint: ClassifyEndpoint, options: ClassifierOptions = DEFAULTS) -> None:
         profile = files.profile
-        self.identity = GuardIdentity(profile.use, f"{profile.use}/2", files.digest)
+        self.identity = GuardIdentity(profile.use, f"{profile.use}/3", files.digest)
         self.thresholds = files.thresholds
         self._profile, self._endpoint, self._options = profile, endpoint, options
         self._window = content_window(profile, options)

@@ -1,4 +1,5 @@
-"""The text as a careful reader would type it: nothing invisible, and full-width, mathematical and joined letters plain.
+"""The text as a careful reader would type it: nothing invisible; full-width, mathematical and joined letters plain, and
+digits of a script that the text does not write in.
 
 Invisible characters go where no script needs them: joiners stay in Persian, Indic and emoji sequences, tag characters
 in the three flags that are made of them, selectors on pictures. Then NFKC, in pieces between which normal forms never
@@ -12,7 +13,7 @@ import unicodedata
 
 from guards.rules.base import CHUNK
 from guards.rules.unicode import JOINING
-from guards.views.folded import IGNORABLE
+from guards.views.folded import IGNORABLE, plain_digits
 from guards.views.mapped import Edits, Mapped
 
 PICTURES = "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
@@ -69,8 +70,8 @@ def normalised(base: Mapped) -> Mapped | None:
     if base.text.isascii():
         return None
     shown = _shown(base)
-    plain = _compatible(shown or base)
-    return plain or shown
+    plain = _compatible(shown or base) or shown
+    return _digits(plain or base) or plain
 
 
 def _shown(base: Mapped) -> Mapped | None:
@@ -78,6 +79,18 @@ def _shown(base: Mapped) -> Mapped | None:
     for match in _HIDDEN.finditer(base.text):
         if match["flag"] is None:
             edits.replace(*match.span(), "")
+    return edits.done()
+
+
+def _digits(base: Mapped) -> Mapped | None:
+    """Digits of a script of which the text has no letter: whoever writes Arabic or Hindi has digits of their own."""
+    if plain_digits(base.text) == base.text:
+        return None
+    written = {ord(char) >> 8 for char in set(base.text) if char > "\x7f" and char.isalpha()}
+    edits = Edits(base)
+    for at, char in enumerate(base.text):
+        if char > "\x7f" and char.isdecimal() and ord(char) >> 8 not in written:
+            edits.replace(at, at + 1, str(unicodedata.decimal(char)))
     return edits.done()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guards.rules.base import CHUNK
+from guards.views.folded import plain_digits
 from guards.views.mapped import Mapped
 from guards.views.normalised import normalised
 
@@ -53,6 +54,9 @@ def test_hidden_words_become_plain(hidden: str) -> None:
         "今天天气很好，我们去公园。",
         "ทำรายงาน ຄຳ ㅋㅋㅋ ｶﾀｶﾅ ① № 5 m² 20 ℃",
         "It’s “quoted” … 5½ km™ — really\u00a0so",
+        "رقمي هو ٠٥٠١٢٣٤٥٦٧ من فضلك",
+        "मेरा नंबर ९८७६५४३२१० है",
+        "شماره ۰۹۱۲۳۴۵۶۷۸۹ است",
     ],
 )
 def test_what_people_write_stays_as_it_is(text: str) -> None:
@@ -64,13 +68,23 @@ def test_what_people_write_stays_as_it_is(text: str) -> None:
 def test_pieces_are_normalised_as_the_whole_would_be(text: str) -> None:
     found = normalised(Mapped(text))
 
-    assert found is None or found.text == unicodedata.normalize("NFKC", text)
+    assert found is None or found.text == plain_digits(unicodedata.normalize("NFKC", text))
 
 
 def test_long_text_is_normalised_in_pieces_with_the_same_result() -> None:
     text = "e\u0301 ﬁ " * CHUNK
 
     assert text_of(text) == unicodedata.normalize("NFKC", text)
+
+
+@pytest.mark.parametrize("hidden", ["h٤ck 1٢3", "h𝟜ck १٢३", "h４ck ①\u200b２３".replace("①", "１"), "h𞥔ck 123"])
+def test_digits_of_a_script_that_the_text_does_not_write_in_become_plain(hidden: str) -> None:
+    view = normalised(Mapped(hidden))
+
+    assert view
+    assert view.text == "h4ck 123"
+    assert view.raw(1, 2) == (1, 2)
+    assert view.raw(5, 8) == (5, len(hidden))
 
 
 def test_a_letter_and_its_mark_map_back_to_both() -> None:
