@@ -11,7 +11,7 @@ import pytest
 from gateway.rehearsal import Rehearsal
 from policies.cases import Case
 from policies.load import load_policy, parse_policy
-from policies.model import Mode
+from policies.model import Mode, Policy
 
 LIBRARY = Path(__file__).parents[2] / "policies" / "library"
 SMALL = """
@@ -164,3 +164,28 @@ ROUTED = load_policy(Path(__file__).parent / "rehearsals" / "routed.yaml")
 @pytest.mark.parametrize("case", ROUTED.cases, ids=lambda case: case.name)
 async def test_what_is_sent_elsewhere_is_decided_for_where_it_goes(case: Case) -> None:
     assert (await Rehearsal(ROUTED).run(case)).differences == ()
+
+
+LOOSENED = [load_policy(Path(__file__).parent / "rehearsals" / f"{name}.yaml") for name in ("asked", "afterwards")]
+
+
+@pytest.mark.parametrize(("policy", "case"), [(one, case) for one in LOOSENED for case in one.cases])
+async def test_what_a_policy_loosens_comes_out_as_it_says(policy: Policy, case: Case) -> None:
+    assert (await Rehearsal(policy).run(case)).differences == ()
+
+
+async def test_each_of_these_cases_can_fail() -> None:
+    """With the opposite of what it loosens, some case of each notices."""
+    folder = Path(__file__).parent / "rehearsals"
+    for name, said, other in (
+        ("asked", "on_timeout: allow, accept_risk: {by: ciso, ticket: RISK-4, until: 2026-12-31}", "on_timeout: block"),
+        ("asked", ", dialect: openai_refusal", ""),
+        ("asked", ", on_error: review", ""),
+        ("asked", "sinks: {require: 2}", "sinks: {require: 1}"),
+        ("afterwards", "mode: shadow_only", "mode: buffer"),
+    ):
+        text = (folder / f"{name}.yaml").read_text()
+        assert said in text
+        policy = parse_policy(text.replace(said, other).encode(), "p")
+        found = [await Rehearsal(policy).run(case) for case in policy.cases]
+        assert any(not one.passed for one in found), said
