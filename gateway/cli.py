@@ -21,18 +21,18 @@ from gateway.audit.keys import trust_path
 from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
 from gateway.bundles.errors import BundleError
-from gateway.config import load_config
+from gateway.config import Config, load_config
 from gateway.content_commands import add_content_commands
 from gateway.errors import ConfigError
 from gateway.evaluate_commands import add_evaluate_commands
 from gateway.guard_settings import facts
 from gateway.models_commands import add_models_commands
 from gateway.policy_commands import add_policy_commands
+from gateway.policy_source import Found
 from gateway.review_commands import add_review_commands
 from gateway.size_command import add_size_command
 from gateway.witness_command import add_witness_command
 from policies.errors import FileErrors
-from policies.load import load_policy
 
 CANNOT_WORK = 2
 CUT_OFF = 128 + signal.SIGPIPE
@@ -115,18 +115,29 @@ def _serve(args: argparse.Namespace) -> int:
     logs.set_up("supervisor")
     try:
         config = load_config(args.config, args.state)
-        found = config.policy.source(config.approvers, config.state).first(facts(config.guards))
-        bound = [load_policy(binding.path, facts(config.guards)) for binding in config.bindings]
-        return asyncio.run(Supervisor(config, found.policy, bound=bound).run())
+        found = _found(config)
+        tested = [one.admitted.bundle.digest for one in found if one.admitted is not None]
+        return asyncio.run(Supervisor(config, [one.policy for one in found], tested=tested).run())
     except FileErrors as exc:
         print(f"{exc}\n{exc.count} problem{'s' if exc.count != 1 else ''}; nothing was started", file=sys.stderr)
     except ConfigError as exc:
         print(f"gatehouse: {exc.code}: {exc.message}", file=sys.stderr)
-    except BundleError as exc:
-        print(f"gatehouse: {exc.code}: `{config.policy.path}`: {exc}", file=sys.stderr)
     except OSError as exc:
         print(f"gatehouse: config_unreadable: `{exc.filename or args.config}`: {exc.strerror}", file=sys.stderr)
     return CANNOT_WORK
+
+
+def _found(config: Config) -> list[Found]:
+    """The policies to start with: the one for everybody first. Bundles are tested here, and not again by the front."""
+    sources = [(config.policy.path, config.policy.source(config.approvers, config.state))]
+    sources += [(one.settings.path, one.source(config.approvers, config.state)) for one in config.bindings]
+    found: list[Found] = []
+    for path, source in sources:
+        try:
+            found.append(source.first(facts(config.guards)))
+        except BundleError as exc:
+            raise ConfigError(exc.code, f"`{path}`: {exc}") from exc
+    return found
 
 
 def _add_key(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

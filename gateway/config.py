@@ -187,7 +187,7 @@ class _Reader:
             operators=read_operators(top.node("operators"), self.problems),
             approvers=approvers,
             policy=read_policy(top, self.path.parent, approvers),
-            bindings=read_bindings(top.node("policies"), self.path.parent, self.problems),
+            bindings=read_bindings(top.node("policies"), self.path.parent, approvers, self.problems),
             engines=read_engines(top, self.path.parent, self.problems),
             guards=read_guards(top.node("guards"), self.path, self.problems),
             state=at,

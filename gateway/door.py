@@ -48,7 +48,7 @@ class OwnDoor:
         admission: Admission,
         records: Book,
         in_force: Callable[[Caller, str], InForce],
-        bound: Callable[[Caller], InForce | None] = lambda _caller: None,
+        bound: Callable[[Caller, str], InForce | None] = lambda _caller, _exchange: None,
     ) -> None:
         """`in_force` is the policy for everybody, `bound` the one for this caller alone; None: there is none."""
         self.records, self._admission, self._in_force, self._bound = records, admission, in_force, bound
@@ -59,7 +59,7 @@ class OwnDoor:
 
     def policy_for(self, caller: Caller, exchange_id: str) -> InForce:
         """The one at this moment."""
-        return self._bound(caller) or self._in_force(caller, exchange_id)
+        return self._bound(caller, exchange_id) or self._in_force(caller, exchange_id)
 
     def left(self, caller: Caller) -> None:
         self._admission.leave(caller.key_id)

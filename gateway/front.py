@@ -53,7 +53,6 @@ from gateway.pipeline import Pipeline
 from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
-from gateway.policy_source import FileSource
 from gateway.reach import open_reach
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
@@ -89,9 +88,17 @@ def audit_settings(config: Config) -> AuditSettings:
 
 
 async def serve(
-    config: Config, api: socket.socket, admin: socket.socket, host_socket: str, leading: Leading | None = None
+    config: Config,
+    api: socket.socket,
+    admin: socket.socket,
+    host_socket: str,
+    leading: Leading | None = None,
+    tested: frozenset[str] = frozenset(),
 ) -> None:
-    """Run until SIGTERM or SIGINT. Raises AuditError or FileErrors when it cannot start."""
+    """Run until SIGTERM or SIGINT. Raises AuditError or FileErrors when it cannot start.
+
+    `tested` are digests of bundles whose tests passed already.
+    """
     metrics, shelf = Metrics(), Shelf()
     _make_state(config.state)
     audit = AuditLog.open(audit_settings(config))
@@ -110,7 +117,7 @@ async def serve(
         )
         place = shelf.place()
         policy = PolicyInForce(
-            config.policy.source(config.approvers, config.state),
+            config.policy.source(config.approvers, config.state, tested),
             config.guards,
             sources,
             records,
@@ -124,15 +131,26 @@ async def serve(
         place.in_use = policy.in_use
 
         def make_bound(binding: Binding) -> PolicyInForce:
-            source, kept, place = FileSource(binding.path), keeping.classes, shelf.place()
-            asked = (source, config.guards, sources, records, metrics)
-            share = place.offer if leading else None
-            held = PolicyInForce(*asked, copies=copies, classes=kept, is_bound=True, around=reach.around, share=share)
+            place = shelf.place()
+            held = PolicyInForce(
+                binding.source(config.approvers, config.state, tested),
+                config.guards,
+                sources,
+                records,
+                metrics,
+                copies=copies,
+                classes=keeping.classes,
+                tenants=_tenants(config, binding),
+                binding=binding.name,
+                around=reach.around,
+                share=place.offer if leading else None,
+            )
             place.in_use = held.in_use
             return held
 
         await policy.load_first()
-        bound = Bound((binding, make_bound(binding)) for binding in config.bindings)
+        held = [(binding, make_bound(binding)) for binding in config.bindings]
+        bound = Bound(held)
         await bound.load_first()
         reviews = ReviewDesk(members=reach.around.queues.members)
         admission = Admission(config.concurrency, anchoring.trouble)
@@ -152,7 +170,7 @@ async def serve(
         )
         gate = Gate(
             keys=KeyRing(config.keys),
-            door=OwnDoor(admission, records, policy.for_exchange, bound.current),
+            door=OwnDoor(admission, records, policy.for_exchange, bound.for_exchange),
             pipeline=Pipeline(engines, digest_key(config.key_dir), keeping.keeper, reviews),
             upstream=engines,
             records=records,
@@ -168,12 +186,16 @@ async def serve(
             bound.reload_soon()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_all)
-        if config.policy.watch:
-            watching_policy = asyncio.create_task(_follow(policy, config.policy.path))
-            stack.callback(watching_policy.cancel)
+        for one, settings in ((policy, config.policy), *((one, binding.settings) for binding, one in held)):
+            if settings.watch:
+                stack.callback(asyncio.create_task(_follow(one, settings.path)).cancel)
         set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
-        routes = [*admin_routes(desk), *policy_routes(desk, policy), *audit_routes(desk, LogReader(config.audit_dir))]
+        routes = [
+            *admin_routes(desk),
+            *policy_routes(desk, policy, held),
+            *audit_routes(desk, LogReader(config.audit_dir)),
+        ]
         routes += review_routes(desk, reviews)
         if engines.local and reach.host is not None:
             models = engines if lead is None else EverybodysModels(engines, lead)
@@ -202,10 +224,11 @@ def _make_state(directory: Path) -> None:
         raise ConfigError("state_unwritable", f"`{directory}` cannot be made: {exc.strerror}") from exc
 
 
-def _tenants(config: Config) -> frozenset[str]:
-    """Those for whom the policy for everybody decides at least sometimes."""
+def _tenants(config: Config, own: Binding | None = None) -> frozenset[str]:
+    """Those for whom the policy of this binding, or the one for everybody, decides at least sometimes."""
     callers = [entry.caller for entry in config.keys]
-    return frozenset(one.tenant for one in callers if not any(binding.holds_for(one) for binding in config.bindings))
+    held = [(one, next((binding for binding in config.bindings if binding.holds_for(one)), None)) for one in callers]
+    return frozenset(one.tenant for one, binding in held if binding is own)
 
 
 async def _follow(policy: PolicyInForce, path: Path) -> None:
@@ -231,6 +254,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host-socket", default="", help="empty: there is no model host")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer on the API socket")
     parser.add_argument("--lead-socket", type=Path, help="where the others reach this one")
+    parser.add_argument("--tested", action="append", default=[], help="digest of a bundle whose tests passed already")
     args = parser.parse_args(argv)
     logs.set_up("front")
     sys.setswitchinterval(_SWITCH_S)
@@ -238,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
         config = _config(args.config, args.state)
         api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)
         leading = Leading(args.lead_socket, args.workers) if args.lead_socket else None
-        uvloop.run(serve(config, api, admin, args.host_socket, leading))
+        uvloop.run(serve(config, api, admin, args.host_socket, leading, frozenset(args.tested)))
     except (AuditError, ConfigError) as exc:
         print(f"gatehouse: {exc.code}: {exc}", file=sys.stderr)
         return CANNOT_WORK

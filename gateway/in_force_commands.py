@@ -11,6 +11,7 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from gateway.admin.client import AdminError, add_client_options, client_of, guarded
 from gateway.jsonstrict import dumps
@@ -47,6 +48,9 @@ def add_in_force_commands(commands: argparse._SubParsersAction[argparse.Argument
     )
     runs = ((active, _active), (_add_activate(commands), _activate), (back, _roll_back), (reload, _reload))
     for parser, run in runs:
+        parser.add_argument(
+            "--binding", metavar="NAME", help="of an entry of `policies` (default: the policy for everybody)"
+        )
         add_client_options(parser)
         parser.set_defaults(run=guarded(run))
 
@@ -76,7 +80,8 @@ def _add_activate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _active(arguments: argparse.Namespace) -> int:
-    return _print(arguments, client_of(arguments).get("/admin/policy"))
+    asked = f"?binding={quote(arguments.binding)}" if arguments.binding else ""
+    return _print(arguments, client_of(arguments).get(f"/admin/policy{asked}"))
 
 
 def _activate(arguments: argparse.Namespace) -> int:
@@ -86,16 +91,21 @@ def _activate(arguments: argparse.Namespace) -> int:
     body: dict[str, Any] = {"bundle": b64encode(arguments.bundle.read_bytes()).decode()}
     if arguments.trial is not None:
         body["trial"] = {"share": arguments.trial, **terms}
-    return _print(arguments, client_of(arguments).post("/admin/policy/activate", body))
+    return _print(arguments, _post(arguments, "activate", body))
 
 
 def _roll_back(arguments: argparse.Namespace) -> int:
     wanted = ({"to": arguments.to} if arguments.to else {}) | ({"trial": True} if arguments.trial else {})
-    return _print(arguments, client_of(arguments).post("/admin/policy/rollback", wanted))
+    return _print(arguments, _post(arguments, "rollback", wanted))
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    return _print(arguments, client_of(arguments).post("/admin/policy/reload", {}))
+    return _print(arguments, _post(arguments, "reload", {}))
+
+
+def _post(arguments: argparse.Namespace, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    own = {"binding": arguments.binding} if arguments.binding else {}
+    return client_of(arguments).post(f"/admin/policy/{what}", body | own)
 
 
 def _print(arguments: argparse.Namespace, said: dict[str, Any]) -> int:
@@ -110,10 +120,17 @@ def _print(arguments: argparse.Namespace, said: dict[str, Any]) -> int:
 
 
 def _lines(said: dict[str, Any]) -> list[str]:
-    lines = _one("in force", said)
+    lines = _one(f"in force for {said['binding']}" if "binding" in said else "in force", said)
     if "trial" in said:
         lines += _trial(said["trial"])
-    return lines + [f"before: {digest}" for digest in reversed(said.get("history", []))]
+    lines += [f"before: {digest}" for digest in reversed(said.get("history", []))]
+    return lines + [_bound_line(one) for one in said.get("bindings", [])]
+
+
+def _bound_line(one: dict[str, Any]) -> str:
+    whom = [f"{what} {', '.join(one[key])}" for what, key in (("tenant", "tenants"), ("app", "apps")) if one[key]]
+    policy = one["policy"]
+    return f"bound as {one['name']}: {policy['name']} {policy['version']}, for {' and '.join(whom)}"
 
 
 def _one(title: str, said: dict[str, Any]) -> list[str]:

@@ -40,9 +40,17 @@ class Metrics:
             "gatehouse_audit_records", "Records made durable by this process.", registry=self.registry
         )
         self.ready = Gauge("gatehouse_ready", "1 when /readyz answers 200.", registry=self.registry)
-        self.reloads = Counter("gatehouse_policy_reloads", "Policy reloads.", ("outcome",), registry=self.registry)
+        self.reloads = Counter(
+            "gatehouse_policy_reloads",
+            "Policy reloads; `binding` is empty for the policy for everybody.",
+            ("outcome", "binding"),
+            registry=self.registry,
+        )
         self.trials = Counter(
-            "gatehouse_policy_trials", "Trials of policies, begun and ended.", ("outcome",), registry=self.registry
+            "gatehouse_policy_trials",
+            "Trials of policies, begun and ended.",
+            ("outcome", "binding"),
+            registry=self.registry,
         )
         self.auth_suppressed = Counter(
             "gatehouse_auth_records_suppressed", "Failed log-ins beyond the recorded rate.", registry=self.registry

@@ -22,9 +22,9 @@ from gateway.guard_settings import Guards
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
+from gateway.policy_bindings import BoundLog, Log
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import BundleSource, Found, PolicySource
-from gateway.records import Records
 from gateway.surroundings import Surroundings
 from gateway.trial import End, Terms, Trial
 from gateway.trial_life import TrialLife
@@ -49,27 +49,31 @@ class PolicyInForce:
         source: PolicySource,
         guards: Guards,
         sources: Mapping[str, ModelSource],
-        records: Records,
+        records: Log,
         metrics: Metrics,
         *,
         copies: Path | None = None,
         classes: Container[str] = (),
         tenants: Collection[str] = (),
-        is_bound: bool = False,
+        binding: str = "",
         around: Surroundings | None = None,
         share: Share | None = None,
     ) -> None:
-        """`tenants`: for whom this policy decides; a trial draws from them. `share` returns when other processes are
+        """`tenants`: for whom this policy decides; a trial draws from them. `binding`: its name, if it is not the one
+        for everybody; what is recorded and counted names it. `share` returns when other processes are
         ready for a policy, or raises why it may not come into force. For what is not named see PolicyBuilder."""
-        self._source, self._records, self._metrics = source, records, metrics
+        self._source, self._records, self._metrics = source, BoundLog(records, binding), metrics
+        self.binding, self._log = binding, log.bind(binding=binding) if binding else log
         self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes, around), tenants
         self._share = share or _nobody_else
         self._in_force: InForce | None = None
         self._found: Found | None = None
         self._reloading: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
-        self._trials = TrialLife(records, metrics, self._turn, lambda: self.current().policy, self._promote)
-        if not is_bound:  # detectors of two policies may have one name; the metrics show those of the policy for all
+        self._trials = TrialLife(
+            self._records, metrics, self._turn, lambda: self.current().policy, self._promote, binding
+        )
+        if not binding:  # detectors of two policies may have one name; the metrics show those of the policy for all
             metrics.watch_memories(self._memory_counts)
 
     def current(self) -> InForce:
@@ -122,7 +126,7 @@ class PolicyInForce:
             raise ConfigError("config_unreadable", f"`{exc.filename}`: {exc.strerror}") from exc
         self._builder.started_with(built.policy)
         for passed_over in found.passed_over:
-            log.error("policy_rejected", problems=str(passed_over), in_force=built.policy.digest)
+            self._log.error("policy_rejected", problems=str(passed_over), in_force=built.policy.digest)
             await self._records.append(_rejected(passed_over))
         await self._adopt(found, built)
         if isinstance(self._source, BundleSource):
@@ -141,7 +145,7 @@ class PolicyInForce:
         except _REFUSALS:
             return
         except GatewayError as exc:
-            log.error("policy_not_recorded", code=exc.code, in_force=self.current().policy.digest)
+            self._log.error("policy_not_recorded", code=exc.code, in_force=self.current().policy.digest)
 
     async def reload_told(self, who: Mapping[str, Json]) -> Found:
         """As `reload`, for somebody who waits. Raises GatewayError."""
@@ -212,17 +216,17 @@ class PolicyInForce:
                 built = await asyncio.to_thread(self._builder.built, found)
                 await self._share(found)
             except _REFUSALS as exc:
-                self._metrics.reloads.labels("rejected").inc()
-                log.error("policy_rejected", problems=str(exc), in_force=self.current().policy.digest)
+                self._metrics.reloads.labels("rejected", self.binding).inc()
+                self._log.error("policy_rejected", problems=str(exc), in_force=self.current().policy.digest)
                 await self._reject(exc, who)
                 raise
             try:
                 await (use or self._adopt)(found, built, who)
             except GatewayError:
-                self._metrics.reloads.labels("rejected").inc()
+                self._metrics.reloads.labels("rejected", self.binding).inc()
                 raise
             if use is None:
-                self._metrics.reloads.labels("loaded").inc()
+                self._metrics.reloads.labels("loaded", self.binding).inc()
         return found
 
     async def _adopt(self, found: Found, built: InForce, who: Mapping[str, Json] | None = None) -> None:
@@ -236,7 +240,7 @@ class PolicyInForce:
         await asyncio.to_thread(self._source.adopted, found)
         if trial is not None and trial.found is not found:
             await self._trials.ended(trial, End.REPLACED, who)
-        log.info("policy_loaded", policy=policy.name, version=policy.version, digest=policy.digest)
+        self._log.info("policy_loaded", policy=policy.name, version=policy.version, digest=policy.digest)
 
     def _check_trial(self, found: Found, terms: Terms) -> None:
         if self._trials.running is not None:
@@ -252,13 +256,13 @@ class PolicyInForce:
         await asyncio.to_thread(self._bundles().check_life, trial.found)
         told: dict[str, Json] = {"trial": {"state": "promoted", **trial.fields(), **trial.counts.fields()}}
         await self._adopt(trial.found, trial.candidate, trial.who | told)
-        self._metrics.reloads.labels("loaded").inc()
+        self._metrics.reloads.labels("loaded", self.binding).inc()
 
     async def _reject(self, exc: Exception, who: Mapping[str, Json]) -> None:
         try:
             await self._records.append(_rejected(exc) | dict(who))
         except GatewayError as unavailable:
-            log.error("policy_rejection_not_recorded", code=unavailable.code)
+            self._log.error("policy_rejection_not_recorded", code=unavailable.code)
 
 
 async def _nobody_else(_found: Found) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,12 @@ class PolicySettings:
     watch: bool = True
     """Whether a change of the file is a reload."""
 
-    def source(self, approvers: Approvers, state: Path) -> PolicySource:
-        """What finds the policy. `approvers` and `state` matter to bundles only."""
+    def source(self, approvers: Approvers, state: Path, tested: Container[str] = ()) -> PolicySource:
+        """What finds the policy. The others matter to bundles only; for `tested` see BundleSource."""
         if not self.is_bundle:
             return FileSource(self.path)
         approval = Approval(tuple(approvers.values()), self.approvals, self.approvals_to_weaken)
-        return BundleSource(self.path, BundleStore(state / BUNDLES), approval)
+        return BundleSource(self.path, BundleStore(state / BUNDLES), approval, tested=tested)
 
 
 def read_policy(top: Section, folder: Path, approvers: Mapping[str, object]) -> PolicySettings:

@@ -8,7 +8,7 @@ with signed bundles the last good one stands in for a file that has gone bad mea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -105,10 +105,16 @@ class BundleSource:
     """A bundle file and the store of those that were in force."""
 
     def __init__(
-        self, file: Path, store: BundleStore, approval: Approval, clock: Callable[[], float] = time.time
+        self,
+        file: Path,
+        store: BundleStore,
+        approval: Approval,
+        clock: Callable[[], float] = time.time,
+        tested: Container[str] = (),
     ) -> None:
+        """`tested`: digests of bundles whose tests passed here already; others are tested before they are believed."""
         self.approval = approval
-        self._file, self._store, self._clock = file, store, clock
+        self._file, self._store, self._clock, self._tested = file, store, clock, tested
 
     def first(self, known: Known) -> Found:
         """The newest of the file and the last that was in force, of those that may be."""
@@ -194,5 +200,5 @@ class BundleSource:
         *,
         is_rollback: bool = False,
     ) -> Found:
-        admitted = admit(bundle, self._store, self.approval, known, in_force, self._clock())
+        admitted = admit(bundle, self._store, self.approval, known, in_force, self._clock(), self._tested)
         return Found(admitted.policy, bundle.contents[POLICY], admitted, is_rollback, passed_over)

@@ -87,11 +87,15 @@ class Supervisor:
     """Owns the sockets, the socket directory and the children."""
 
     def __init__(
-        self, config: Config, policy: Policy, programs: Programs | None = None, bound: Sequence[Policy] = ()
+        self,
+        config: Config,
+        policies: Sequence[Policy],
+        programs: Programs | None = None,
+        tested: Sequence[str] = (),
     ) -> None:
-        """`bound` are the policies for some callers."""
-        self._config, self._programs = config, programs or Programs()
-        self._guards = needed_by_all(config.guards, (policy, *bound))
+        """`tested`: digests of bundles that passed their tests just now; the front does not test them again."""
+        self._config, self._programs, self._tested = config, programs or Programs(), tested
+        self._guards = needed_by_all(config.guards, policies)
         self._stopping = asyncio.Event()
         self._status = 0
 
@@ -144,6 +148,7 @@ class Supervisor:
         argv = [*self._programs.front, "--config", str(self._config.file)]
         argv += ["--state", str(self._config.state), "--host-socket", host_socket]
         argv += ["--api-fd", str(api.fileno()), "--admin-fd", str(admin.fileno())]
+        argv += [f"--tested={digest}" for digest in self._tested]
         if self._config.workers > 1:
             argv += ["--workers", str(self._config.workers), "--lead-socket", lead_socket]
         return _Child("front", argv, (api.fileno(), admin.fileno()))

@@ -17,8 +17,8 @@ from gateway.entries import Record, policy_identity
 from gateway.errors import GatewayError
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
+from gateway.policy_bindings import Log
 from gateway.policy_source import BundleSource
-from gateway.records import Records
 from gateway.trial import End, Trial
 from policies.model import Policy
 
@@ -30,17 +30,18 @@ class TrialLife:
 
     def __init__(
         self,
-        records: Records,
+        records: Log,
         metrics: Metrics,
         turn: asyncio.Lock,
         in_force: Callable[[], Policy],
         promote: Callable[[Trial], Awaitable[None]],
+        binding: str = "",
     ) -> None:
         """`turn` is held by whoever changes the policy in force, and by the callers of what is said to be in turn."""
         self.running: Trial | None = None
         self._source: BundleSource | None = None
         self._records, self._metrics, self._turn = records, metrics, turn
-        self._in_force, self._promote = in_force, promote
+        self._in_force, self._promote, self._binding = in_force, promote, binding
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,7 +60,7 @@ class TrialLife:
         self._source, self.running = source, trial
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(trial.terms.duration_s, lambda: self._start(self._time_is_over(trial)))
-        self._metrics.trials.labels("begun").inc()
+        self._metrics.trials.labels("begun", self._binding).inc()
         log.info("policy_on_trial", policy=policy.name, version=policy.version, digest=policy.digest)
 
     def withdraw(self, trial: Trial, end: End) -> None:
@@ -80,7 +81,7 @@ class TrialLife:
 
     async def ended(self, trial: Trial, end: End, who: Mapping[str, Json] | None = None) -> None:
         """In turn, after `taken`: tell everybody. What cannot be told changes nothing."""
-        self._metrics.trials.labels(str(end)).inc()
+        self._metrics.trials.labels(str(end), self._binding).inc()
         counts = trial.counts
         policy = trial.candidate.policy
         numbers = {"exchanges": counts.exchanges, "flips": counts.flips, "errors": counts.errors}
@@ -97,7 +98,7 @@ class TrialLife:
         """At a start: a trial that ran when the gateway stopped is over."""
         digest = (await asyncio.to_thread(source.state)).trial
         if digest:
-            self._metrics.trials.labels(str(End.RESTART)).inc()
+            self._metrics.trials.labels(str(End.RESTART), self._binding).inc()
             log.warning("policy_withdrawn", why=str(End.RESTART), bundle=digest)
             await self._append(End.RESTART, {"bundle": {"digest": digest}})
             await asyncio.to_thread(source.off_trial)
@@ -127,7 +128,7 @@ class TrialLife:
                 if self.taken(trial):
                     await self.ended(trial, End.REFUSED)
                 return
-            self._metrics.trials.labels("promoted").inc()
+            self._metrics.trials.labels("promoted", self._binding).inc()
             log.info("policy_promoted", digest=trial.candidate.policy.digest, exchanges=trial.counts.exchanges)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

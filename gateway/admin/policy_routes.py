@@ -7,18 +7,20 @@ for the operator who brings it.
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway import fields
-from gateway.admin.desk import AdminCall, Desk, Handler
+from gateway.admin.desk import AdminCall, Desk
 from gateway.bundles.bundle import MAX_BYTES
 from gateway.entries import policy_identity
-from gateway.errors import BadRequest, Conflict
+from gateway.errors import BadRequest, Conflict, NotFound
 from gateway.jsonstrict import Json
 from gateway.operators import Role
+from gateway.policy_bindings import Binding
 from gateway.policy_in_force import PolicyInForce
 from gateway.trial import LONGEST_S, By, Terms
 from guards.verdict import PPM
@@ -29,37 +31,53 @@ _READERS: Final = (Role.AUDITOR, Role.POLICY_AUTHOR, Role.POLICY_APPROVER, Role.
 _CHANGERS: Final = (Role.POLICY_APPROVER, Role.OPERATOR)
 
 
-def policy_routes(desk: Desk, policy: PolicyInForce) -> list[Route]:
+def policy_routes(
+    desk: Desk, policy: PolicyInForce, bound: Sequence[tuple[Binding, PolicyInForce]] = ()
+) -> list[Route]:
     """Reading is for everybody who works with policies, changing for approvers and operators."""
+    shelf = _Policies(policy, bound)
     return [
-        desk.route("/admin/policy", "GET", _READERS, _show(policy)),
-        desk.route("/admin/policy/reload", "POST", _CHANGERS, _reload(policy)),
-        desk.route("/admin/policy/activate", "POST", _CHANGERS, _activate(policy)),
-        desk.route("/admin/policy/rollback", "POST", _CHANGERS, _roll_back(policy)),
+        desk.route("/admin/policy", "GET", _READERS, shelf.show),
+        desk.route("/admin/policy/reload", "POST", _CHANGERS, shelf.reload),
+        desk.route("/admin/policy/activate", "POST", _CHANGERS, shelf.activate),
+        desk.route("/admin/policy/rollback", "POST", _CHANGERS, shelf.roll_back),
     ]
 
 
-def _show(policy: PolicyInForce) -> Handler:
-    async def show(call: AdminCall) -> Response:
+class _Policies:
+    """The policy for everybody, and those that are bound to some callers, by name."""
+
+    def __init__(self, policy: PolicyInForce, bound: Sequence[tuple[Binding, PolicyInForce]]) -> None:
+        self._everybodys, self._bound = policy, bound
+
+    def _called(self, name: Json) -> PolicyInForce:
+        """The one of this binding; of none: the one for everybody. Raises NotFound."""
+        if name is None:
+            return self._everybodys
+        wanted = fields.text(name, "binding")
+        for binding, policy in self._bound:
+            if binding.name == wanted:
+                return policy
+        raise NotFound("unknown_binding", "no entry of `policies` has this name")
+
+    async def show(self, call: AdminCall) -> Response:
+        policy = self._called(call.request.query_params.get("binding"))
         said = _said(policy) | {"history": list[Json](policy.history())}
-        await call.records.append(call.record("audit.read") | {"query": {"policy": True}})
+        if not policy.binding and self._bound:
+            said["bindings"] = [_bound(binding, one) for binding, one in self._bound]
+        asked: dict[str, Json] = {"policy": True} | ({"binding": policy.binding} if policy.binding else {})
+        await call.records.append(call.record("audit.read") | {"query": asked})
         return call.json(said)
 
-    return show
-
-
-def _reload(policy: PolicyInForce) -> Handler:
-    async def reload(call: AdminCall) -> Response:
-        await call.body({})
+    async def reload(self, call: AdminCall) -> Response:
+        body = await call.body({"binding": None})
+        policy = self._called(body.get("binding"))
         await policy.reload_told(_who(call))
         return call.json(_said(policy))
 
-    return reload
-
-
-def _activate(policy: PolicyInForce) -> Handler:
-    async def activate(call: AdminCall) -> Response:
-        body = await call.body({"bundle": None, "trial": None}, limit=_MAX_BODY)
+    async def activate(self, call: AdminCall) -> Response:
+        body = await call.body({"bundle": None, "trial": None, "binding": None}, limit=_MAX_BODY)
+        policy = self._called(body.get("binding"))
         terms = _terms(body["trial"]) if "trial" in body else None
         try:
             data = b64decode(fields.text(body.get("bundle"), "bundle"), validate=True)
@@ -71,12 +89,9 @@ def _activate(policy: PolicyInForce) -> Handler:
             await policy.try_out(data, terms, _who(call))
         return call.json(_said(policy))
 
-    return activate
-
-
-def _roll_back(policy: PolicyInForce) -> Handler:
-    async def roll_back(call: AdminCall) -> Response:
-        body = await call.body({"to": None, "trial": None})
+    async def roll_back(self, call: AdminCall) -> Response:
+        body = await call.body({"to": None, "trial": None, "binding": None})
+        policy = self._called(body.get("binding"))
         digest = fields.text(body["to"], "to") if "to" in body else None
         only_trial = fields.boolean(body.get("trial", False), "trial")
         was_trial = digest is None and await policy.end_trial(_who(call))
@@ -86,7 +101,11 @@ def _roll_back(policy: PolicyInForce) -> Handler:
             await policy.roll_back(digest, _who(call))
         return call.json(_said(policy))
 
-    return roll_back
+
+def _bound(binding: Binding, policy: PolicyInForce) -> Json:
+    """One of several, in short."""
+    whom: dict[str, Json] = {"tenants": list[Json](sorted(binding.tenants)), "apps": list[Json](sorted(binding.apps))}
+    return {"name": binding.name, **whom, "policy": policy_identity(policy.found.policy)}
 
 
 def _who(call: AdminCall) -> dict[str, Json]:
@@ -118,4 +137,5 @@ def _terms(value: Json) -> Terms:
 def _said(policy: PolicyInForce) -> dict[str, Json]:
     found, trial = policy.found, policy.trial
     said: dict[str, Json] = {"policy": policy_identity(found.policy), **found.record_fields()}
+    said |= {"binding": policy.binding} if policy.binding else {}
     return said | ({"trial": trial.as_json()} if trial is not None else {})

@@ -6,7 +6,7 @@ person alone can tighten, never loosen. Every check is made on the bytes that ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from gateway.audit.note import VerifierKey
@@ -15,7 +15,7 @@ from gateway.bundles.errors import BundleError
 from gateway.bundles.manifest import POLICY
 from gateway.bundles.store import BundleStore
 from gateway.evaluate.errors import EvaluationError
-from gateway.evaluate.rules import evaluated
+from gateway.evaluate.rules import evaluated, needs_models
 from gateway.rehearsal import failing
 from policies.diff import diff
 from policies.errors import PolicyErrors
@@ -79,24 +79,31 @@ def admit(
     known: Mapping[str, GuardFacts],
     in_force: Policy | None,
     now_s: float,
+    tested: Container[str] = (),
 ) -> Admitted:
-    """Keep, load and test the bundle; takes its time. Raises BundleError, or OSError if it cannot be kept."""
+    """Keep, load and test the bundle; takes its time. Raises BundleError, or OSError if it cannot be kept.
+
+    `tested` are digests of bundles that passed their tests here already, in this start of the gateway.
+    """
     signers = check_life(bundle, approval, now_s)
     store.keep(bundle)
     policy = _loaded(bundle, store, known)
     is_weaker = in_force is not None and diff(in_force, policy).is_weaker
     if is_weaker and len(signers) < approval.needed_to_weaken:
         raise BundleError("bundle_unsigned", _too_few(signers, approval.needed_to_weaken, " that weakens the policy"))
-    failed = failing(policy)
-    if failed:
-        raise BundleError("bundle_tests", f"{len(failed)} of {len(policy.cases)} tests of the policy fail")
-    return Admitted(bundle, policy, signers, is_weaker, *_held(policy))
+    if bundle.digest not in tested:
+        _test(policy)
+    not_run = sum(needs_models(policy, entry) for entry in policy.evals)
+    return Admitted(bundle, policy, signers, is_weaker, len(policy.evals) - not_run, not_run)
 
 
-def _held(policy: Policy) -> tuple[int, int]:
-    """(evaluations that hold, evaluations that need a model and were not run). Raises BundleError."""
+def _test(policy: Policy) -> None:
+    """Its tests, and its evaluations that need no model. Raises BundleError."""
+    failing_cases = failing(policy)
+    if failing_cases:
+        raise BundleError("bundle_tests", f"{len(failing_cases)} of {len(policy.cases)} tests of the policy fail")
     try:
-        outcomes, not_run = evaluated(policy)
+        outcomes, _ = evaluated(policy)
     except EvaluationError as exc:
         raise BundleError("bundle_eval", str(exc)) from exc
     failed = [one for one in outcomes if one.problems]
@@ -104,7 +111,6 @@ def _held(policy: Policy) -> tuple[int, int]:
         first = failed[0]
         told = f"{len(failed)} of {len(outcomes)} evaluations of the policy do not hold; rule `{first.asked.rule}`"
         raise BundleError("bundle_eval", f"{told} on `{first.asked.corpus.path}`: {'; '.join(first.problems)}")
-    return len(outcomes), not_run
 
 
 def _loaded(bundle: Bundle, store: BundleStore, known: Mapping[str, GuardFacts]) -> Policy:

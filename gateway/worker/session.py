@@ -223,13 +223,12 @@ class Session:
 
     def _decided_by(self, caller: Caller, exchange: str) -> Body:
         """Which policy decides it. From here on it is decided by no other."""
-        bound, policy = self._office.bound.current(caller), self._office.policy
-        if bound is not None:
-            return {"policy": key_of(bound.policy), "bound": True}
+        bound = self._office.bound.holder(caller)
+        policy, said = (self._office.policy, Body()) if bound is None else (bound, {"bound": True})
         trial = policy.drawn(caller, exchange)
         if trial is None:
-            return {"policy": key_of(policy.current().policy)}
-        return {"policy": key_of(trial.candidate.policy), "trial": trial.id, "stable": key_of(trial.stable)}
+            return said | {"policy": key_of(policy.current().policy)}
+        return said | {"policy": key_of(trial.candidate.policy), "trial": trial.id, "stable": key_of(trial.stable)}
 
     def _leave(self, body: Body) -> None:
         key_id = self._entered.pop(str(body["id"]), None)
@@ -242,8 +241,9 @@ class Session:
             self._hall.rested()
 
     def _note(self, body: Body) -> None:
-        trial, was = self._office.policy.trial, body["was"]
-        if trial is None or trial.id != body["trial"]:
+        trials, was = (self._office.policy.trial, *self._office.bound.trials()), body["was"]
+        trial = next((one for one in trials if one is not None and one.id == body["trial"]), None)
+        if trial is None:
             return
         now, kind = Outcome(_number(body["now"])), (str(body["from"]), str(body["to"]))
         trial.note(None if was is None else Outcome(_number(was)), now, kind, bool(body["error"]))

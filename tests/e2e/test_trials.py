@@ -99,7 +99,7 @@ def test_too_many_flips_withdraw_a_candidate_and_nothing_of_it_remains(
     assert {gateway.chat("forbidden").status_code for _ in range(20)} == {400}
     status, said = asked("active")
     assert (status, "trial" in said, said["history"]) == (0, False, [])
-    assert metric(gateway, 'gatehouse_policy_trials_total{outcome="flips"}') == 1
+    assert metric(gateway, 'gatehouse_policy_trials_total{binding="",outcome="flips"}') == 1
     assert "policy_withdrawn" in gateway.log()
     status, told = asked("rollback", "--trial")
     assert (status, "no_trial" in told) == (2, True)

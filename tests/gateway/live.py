@@ -121,7 +121,7 @@ class Live:
                 Admission(Concurrency(total=64, per_key=48)),
                 records,
                 in_force=lambda _caller, _id: self.in_force,
-                bound=lambda caller: self.bound.get(caller.tenant),
+                bound=lambda caller, _exchange: self.bound.get(caller.tenant),
             ),
             pipeline=Pipeline(self.server, b"k" * 32),
             upstream=self.server,  # type: ignore[arg-type] # a double

@@ -312,7 +312,7 @@ def test_policies_for_some_and_what_is_said_of_keys_and_servers(file: Path) -> N
         ("app: chat,", "app: chat, claims: {desk: branch}, may_claim: [purpose],"),
     )
     [binding] = config.bindings
-    assert (binding.path.name, binding.tenants) == ("policy.yaml", {"bank"})
+    assert (binding.settings.path.name, binding.tenants) == ("policy.yaml", {"bank"})
     [key] = config.keys
     assert (key.caller.claims, key.caller.may_claim) == ({"desk": "branch"}, {"purpose"})
     assert config.engines[0].class_ == "external"

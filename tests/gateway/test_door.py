@@ -40,7 +40,7 @@ async def test_a_policy_for_some_callers_comes_before_the_one_for_everybody() ->
         Admission(Concurrency()),
         RECORDS,
         for_all,
-        lambda caller: banks if caller.tenant == "bank" else None,
+        lambda caller, _exchange: banks if caller.tenant == "bank" else None,
     )
     assert (await door.enter(BOB, "x1")).in_force() is banks
     assert (await door.enter(ANN, "x2")).in_force() is everybodys

@@ -34,6 +34,19 @@ def test_a_policy_of_a_file_has_no_bundle() -> None:
     assert _lines({"policy": POLICY}) == ["in force: house 2", "  sha256:aa"]
 
 
+def test_policies_for_some_callers_are_listed_and_told_apart() -> None:
+    bound = {"name": "wards", "tenants": ["a", "b"], "apps": ["chat"], "policy": POLICY}
+    assert (
+        _lines({"policy": POLICY, "bindings": [bound]})[-1] == "bound as wards: house 2, for tenant a, b and app chat"
+    )
+    assert _lines({"policy": POLICY, "binding": "wards"})[0] == "in force for wards: house 2"
+
+
+def test_evaluations_are_told_with_those_that_were_not_run() -> None:
+    told = _lines({"policy": POLICY, "bundle": BUNDLE | {"evals": {"held": 2, "not_run": 1}}})
+    assert told[-1] == "  evaluations that hold: 2; 1 not run, they need a model"
+
+
 def test_a_trial_is_told_with_its_bounds_and_counts() -> None:
     assert _lines({"policy": POLICY, "bundle": BUNDLE, "trial": TRIAL, "history": ["sha256:1", "sha256:2"]}) == [
         "in force: house 2",

@@ -33,7 +33,7 @@ def test_no_metric_has_a_label_that_a_caller_could_choose() -> None:
     """A label with free values is a way to fill the scraper's disk, and to write text into it."""
     metrics = Metrics()
     names = {label for metric in vars(metrics).values() for label in getattr(metric, "_labelnames", ())}
-    assert names <= {"route", "outcome", "code", "detector", "kind"}
+    assert names <= {"route", "outcome", "code", "detector", "kind", "binding"}, "bindings are named by the operator"
 
 
 def test_what_the_guards_remember_is_asked_for_at_each_scrape() -> None:

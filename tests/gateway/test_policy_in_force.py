@@ -64,7 +64,12 @@ class Site:
         return [record["type"] for record in self.log.records]
 
     def reloads(self, outcome: str) -> float:
-        return self.metrics.registry.get_sample_value("gatehouse_policy_reloads_total", {"outcome": outcome}) or 0
+        return (
+            self.metrics.registry.get_sample_value(
+                "gatehouse_policy_reloads_total", {"outcome": outcome, "binding": ""}
+            )
+            or 0
+        )
 
 
 @pytest.fixture

@@ -159,3 +159,16 @@ def test_a_bundle_on_trial_is_marked_and_checked_again_before_it_is_in_force(sit
     site.now -= 10
     assert refused(site.reload) == "bundle_older", "the file does not bring it back"
     assert (site.source.state().trial, counter_of(site.bring(signed(2, STRICTER, NOW + 10)))) == ("", 2)
+
+
+def test_a_bundle_that_was_tested_at_this_start_is_not_tested_again_and_any_other_is(tmp_path: Path) -> None:
+    """What skipping looks like: one whose tests fail is taken for tested. Only its own digest is."""
+    failing = signed(1, POLICY.replace(b"{action: block, rule: no-words}", b"{action: allow}"))
+    (tmp_path / "policy.bundle").write_bytes(failing.data())
+    approval, store = Approval(APPROVERS), BundleStore(tmp_path / "store")
+    for tested, code in (((failing.digest,), ""), ((signed(1).digest,), "bundle_tests"), ((), "bundle_tests")):
+        source = BundleSource(tmp_path / "policy.bundle", store, approval, lambda: float(NOW), tested)
+        if code:
+            assert refused(lambda source=source: source.first(KNOWN_GUARDS)) == code  # type: ignore[misc]
+        else:
+            assert source.first(KNOWN_GUARDS).policy.name == "house"

@@ -87,7 +87,7 @@ class Site:
         program = [sys.executable, "-S", "-c", CHILD]
         return Supervisor(
             replace(self.config, **config),
-            parse_policy(self.policy.encode(), "policy.yaml", facts(self.config.guards)),
+            [parse_policy(self.policy.encode(), "policy.yaml", facts(self.config.guards))],
             Programs(*((*program, name, str(self.lives_at)) for name in ("host", "front", "worker"))),
         )
 
@@ -304,7 +304,7 @@ async def test_a_child_that_once_ran_may_fail_and_is_retried(tmp_path: Path) -> 
 async def test_a_program_that_is_not_there_is_retried_and_the_stop_still_works(tmp_path: Path) -> None:
     site = Site(tmp_path)
     programs = Programs(front=(str(tmp_path / "missing"),))
-    supervisor = Supervisor(site.config, parse_policy(BY_RULES.encode(), "policy.yaml"), programs)
+    supervisor = Supervisor(site.config, [parse_policy(BY_RULES.encode(), "policy.yaml")], programs)
     task = asyncio.create_task(supervisor.run())
     await asyncio.sleep(0.7)
     assert not task.done()

@@ -67,7 +67,10 @@ class Site:
         return [record for record in self.log.records if record["type"] == kind]
 
     def trials(self, outcome: str) -> float:
-        return self.metrics.registry.get_sample_value("gatehouse_policy_trials_total", {"outcome": outcome}) or 0
+        return (
+            self.metrics.registry.get_sample_value("gatehouse_policy_trials_total", {"outcome": outcome, "binding": ""})
+            or 0
+        )
 
 
 @pytest.fixture
