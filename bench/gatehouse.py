@@ -21,6 +21,7 @@ engine: {engine}
 state: var
 origin: bench/1
 drain: 3s
+workers: {workers}
 """
 
 
@@ -34,11 +35,11 @@ class Serving:
 
 
 @contextmanager
-def serving(directory: Path, policy: Path, engine: str, core: int | None = None) -> Iterator[Serving]:
+def serving(directory: Path, policy: Path, engine: str, core: int | None = None, workers: int = 1) -> Iterator[Serving]:
     """`engine` is the YAML value of that name. The audit log goes below `directory`, which decides what fsync costs."""
     api, admin = free_port(), free_port()
     config = directory / "gatehouse.yaml"
-    config.write_text(_CONFIG.format(api=api, admin=admin, key=KEY, policy=policy, engine=engine))
+    config.write_text(_CONFIG.format(api=api, admin=admin, key=KEY, policy=policy, engine=engine, workers=workers))
     argv = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
     ready = f"http://127.0.0.1:{admin}/readyz"
     with started(argv, directory, ready, env={"PYTHONPATH": str(ROOT)}, core=core) as pid:

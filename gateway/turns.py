@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import structlog
 
-STEP_S: Final = 0.001
-LONGEST_S: Final = 0.02
+STEP_S: Final = 0.002
+LONGEST_S: Final = 0.03
 _TROUBLE_S: Final = 0.1
 """Until the next try when the system gives no connection: it has no descriptor left, for instance."""
 log = structlog.get_logger()

@@ -25,7 +25,7 @@ import structlog
 from gateway.admin.adapter_routes import Models
 from gateway.config import Config
 from gateway.errors import BadRequest, ConfigError, Unavailable
-from gateway.health import Probe
+from gateway.health import NOT_PROBED, Probe
 from gateway.jsonstrict import Json
 from gateway.listening import Share
 from gateway.worker.line import Line
@@ -35,6 +35,8 @@ from gateway.worker.sums import Sums
 from gateway.worker.wire import Body, Kind
 
 STATE_EVERY_S: Final = 1.0
+START_S: Final = 30.0
+"""How long workers may take to come before it is news that they do not."""
 SILENT_S: Final = 5.0
 """After so long without a word a process counts as away."""
 _LAST_WORDS_S: Final = 3.0
@@ -80,6 +82,7 @@ class Lead:
         self._work: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._began, self._were_ready = time.monotonic(), set[int]()
         self._models: dict[str, bool] = {}
         """Those that came (True) or went while the gateway runs."""
         self.share = Share(self._least)
@@ -112,6 +115,15 @@ class Lead:
 
     def _probe(self, number: int) -> Probe:
         async def probe() -> None:
+            try:
+                look()
+                self._were_ready.add(number)
+            except Unavailable as exc:
+                if number in self._were_ready or time.monotonic() > self._began + START_S:
+                    raise
+                raise Unavailable(NOT_PROBED, "a worker has not come yet") from exc
+
+        def look() -> None:
             session = self._sessions.get(number)
             if session is None or session not in self._joined or session.line is None:
                 raise Unavailable("worker_away", "a worker is not there")

@@ -103,7 +103,7 @@ async def test_after_the_close_nothing_is_taken(ahead: int) -> None:
     one: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as listener, taking(listener, one, lambda: ahead) as turns:
         [client] = await connections(listener, 1)
-        await asyncio.sleep(0.001 if ahead else 0)
+        await asyncio.sleep(0.002 if ahead else 0)
         turns.close()
         await turns.wait_closed()
         before = len(one)
