@@ -114,7 +114,7 @@ class GenerateRequest:
 
     @property
     def positions(self) -> int:
-        """Room that has to be reserved: the last token drawn is never fed back, so it needs none."""
+        """The most room it may need: the last token drawn is never fed back, so it needs none."""
         return len(self.prompt) + max(0, self.max_tokens - 1)
 
     @property

@@ -34,7 +34,7 @@ MAX_BIASES, MAX_BIAS = 1024, 100.0
 MAX_MESSAGES, MAX_TOOLS = 2048, 128
 DEFAULT_COMPLETION_TOKENS = 16
 DEFAULT_CHAT_TOKENS = 1024
-"""Unless the caller says otherwise and the model has less room: an answer reserves what it may need."""
+"""Unless the caller says otherwise and the model has less room: an answer may keep what it may need from others."""
 DEADLINE_S = 600.0
 SEED_LIMIT = 2**63 - 1
 LABELS = ("model", "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier")

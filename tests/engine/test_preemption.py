@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as ListOf
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from engine.adapters import Adapter, load_adapter
 from engine.constraint import Constraints
+from engine.errors import RequestError
 from engine.events import Drawn, Finished, GenerateRequest, Grown, Sampling
 from engine.grammar import of_regex
 from engine.kv_cache import KvCache
+from engine.memory import enough_memory
+from engine.runner import Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from tests.engine import adapting
@@ -45,6 +50,19 @@ def requests(adapter: Adapter | None) -> list[GenerateRequest]:
     ]
 
 
+class Starved:
+    """A real model on a machine whose allocator, asked in earnest, has nothing for steps of more than some tokens."""
+
+    def __init__(self, runner: Runner, holds: int) -> None:
+        self._runner, self._holds = runner, holds
+
+    def step(self, runs: ListOf[Run]) -> Tensor:
+        tokens = sum(len(run.ids) for run in runs)
+        with enough_memory("there was not enough memory for this step"):
+            torch.empty(2**50 if tokens > self._holds else tokens)
+        return self._runner.step(runs)
+
+
 def told(heard: Heard) -> tuple[str, list[Drawn], Finished]:
     end = heard.end
     assert isinstance(end, Finished)
@@ -53,10 +71,10 @@ def told(heard: Heard) -> tuple[str, list[Drawn], Finished]:
 
 
 def answers(
-    pair: Pair, asked: list[GenerateRequest], capacity: int, kept_as: str = "auto"
-) -> tuple[list[tuple[str, list[Drawn], Finished]], GenerateLane]:
-    cache = KvCache(pair.config, capacity, kept_as=kept_as)
-    lane = GenerateLane(pair.runner, cache, 10_000, step_tokens=24)
+    pair: Pair, asked: list[GenerateRequest], capacity: int, holds: int = 1000
+) -> tuple[list[Heard], GenerateLane]:
+    cache = KvCache(pair.config, capacity)
+    lane = GenerateLane(Starved(pair.runner, holds), cache, 10_000, step_tokens=24)
     heard = [Heard() for _ in asked]
     lane.add([Sequence(one, tokenizer(), STOP_IDS, ear) for one, ear in zip(asked, heard, strict=True)])
     with torch.inference_mode():
@@ -64,7 +82,7 @@ def answers(
             work.run()
             assert cache.held <= cache.blocks
     assert (lane.pending, lane.reserved, cache.held) == (0, 0, 0)
-    return [told(one) for one in heard], lane
+    return heard, lane
 
 
 def test_answers_that_yield_are_those_that_never_did(pair: Pair, tmp_path: Path) -> None:
@@ -76,7 +94,7 @@ def test_answers_that_yield_are_those_that_never_did(pair: Pair, tmp_path: Path)
 
     assert calm.counters.preempted == 0
     assert pressed.counters.preempted >= 2
-    for (text, tokens, end), (text_0, tokens_0, end_0) in zip(found, expected, strict=True):
+    for (text, tokens, end), (text_0, tokens_0, end_0) in zip(map(told, found), map(told, expected), strict=True):
         assert text == text_0
         assert [one.token for one in tokens] == [one.token for one in tokens_0]
         assert (end.reason, end.generated) == (end_0.reason, end_0.generated)
@@ -94,9 +112,26 @@ def test_the_scores_of_an_answer_that_yielded_are_those_of_full_passes(pair: Pai
     found, lane = answers(pair, asked, capacity)
 
     assert lane.counters.preempted >= 1
-    for request, (_, tokens, _) in zip(asked, found, strict=True):
+    for request, (_, tokens, _) in zip(asked, map(told, found), strict=True):
         ids = [*request.prompt, *(one.token for one in tokens)]
         rows = pair.full(ids).log_softmax(-1)
         for at, one in enumerate(tokens, len(request.prompt)):
             assert one.logprob is not None
             assert abs(float(rows[at - 1, one.token]) - one.logprob) < 1e-4
+
+
+def test_memory_that_is_short_takes_what_does_not_fit_and_leaves_the_others_their_answers(pair: Pair) -> None:
+    asked = requests(None)
+    expected, _ = answers(pair, asked, PLENTY)
+    found, lane = answers(pair, asked, PLENTY, holds=9)
+
+    lost = [heard.end for heard in found if not isinstance(heard.end, Finished)]
+    assert all(isinstance(one, RequestError) and one.code == "out_of_memory" for one in lost)
+    assert lost
+    # A prompt of many tokens may come through in pieces that happen to be small; a short one always does.
+    for heard, one in zip(found, asked, strict=True):
+        assert len(one.prompt) > 9 or isinstance(heard.end, Finished)
+    assert lane.counters.failed_steps == len(lost)
+    for heard, calm in zip(found, expected, strict=True):
+        if isinstance(heard.end, Finished):
+            assert told(heard)[0] == told(calm)[0]
