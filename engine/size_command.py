@@ -18,12 +18,15 @@ from engine.errors import ModelRefused
 from engine.published import PUBLISHED
 from engine.shape import ModelConfig
 from engine.size import KV_BYTES, PRECISIONS, Plan, active, kv_of, parameters, weight_bytes
+from engine.vision.canvas import grid_for
 
 FITS, DOES_NOT_FIT, UNREADABLE = 0, 1, 2
 MIB, GB = 1024**2, 1e9
 CARDS: Final = {"h100": 81_559 * MIB, "h200": 143_771 * MIB}
 """What the driver of an "80 GB" and a "141 GB" card shows."""
 LENGTHS: Final = (8192, 131_072, 1_048_576, 10_485_760)
+PICTURES: Final = ((336, 336), (640, 480), (1280, 720), (1920, 1080), (1344, 1344))
+"""The last is the most that one can take."""
 LOCAL: Final = ("fp32", "bf16", "int8", "int4")
 """Precisions in which the model host runs generating models."""
 
@@ -109,6 +112,7 @@ def _as_json(
         "workspace_bytes": int(args.workspace * GB),
         "kv": {"kept_as": args.kv, "full_bytes": plans[0].kv.full_bytes, "chunked_bytes": plans[0].kv.chunked_bytes}
         | {"chunk": plans[0].kv.chunk},
+        "images": _images(config),
         "context": context,
         "sequences": args.sequences,
         "plans": [_plan_as_json(config, plan, context, args.sequences) for plan in plans],
@@ -126,6 +130,13 @@ def _plan_as_json(config: ModelConfig, plan: Plan, context: int, sequences: int)
             "longest": _longest(config, plan, sequences, hybrid),
         }
     return told
+
+
+def _images(config: ModelConfig) -> dict[str, int]:
+    """Tokens of a picture, by its size in pixels; none for a model that reads only."""
+    if (vision := config.vision) is None:
+        return {}
+    return {f"{w}x{h}": grid_for(w, h, vision.side).tokens(vision.tokens) for w, h in PICTURES}
 
 
 def _longest(config: ModelConfig, plan: Plan, sequences: int, hybrid: bool) -> int:
@@ -150,6 +161,8 @@ def _as_text(
         yield f"sequences: of {context:,} positions; longest: positions of each of {args.sequences}"
     yield ""
     yield from _keys_and_values(plans[0], args.kv)
+    if pictures := _images(config):
+        yield "tokens of a picture: " + ", ".join(f"{size} {tokens:,}" for size, tokens in pictures.items())
     if len(plans) == 1:
         yield ""
         yield from _verdict(config, plans[0], context, args.sequences)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ WAITING: Final = 32
 UNPACK_S: Final = 15.0
 START_S: Final = 30.0
 _LINE: Final = 64 * 1024
+_PASSED_ON: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class PictureProcess:
             try:
                 async with asyncio.timeout(START_S):
                     self._process = await asyncio.create_subprocess_exec(
-                        *self._program, stdin=pipe, stdout=pipe, limit=_LINE
+                        *self._program, stdin=pipe, stdout=pipe, limit=_LINE, env=_environment()
                     )
             except (OSError, TimeoutError) as exc:
                 raise Unavailable("images_unavailable", "images cannot be unpacked now") from exc
@@ -108,6 +110,11 @@ class PictureProcess:
         ending = asyncio.ensure_future(process.communicate())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs to find its programs. Keys may stand in the rest."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 async def _exchange(

@@ -26,10 +26,10 @@ MAX_RATIO: Final = 64
 MAX_SCANS: Final = 64
 """Of a JPEG. Each is a pass over the whole picture and may be a few bytes long, so the file's size bounds nothing."""
 _SCAN: Final = b"\xff\xda"
-_FORMATS: Final[Mapping[str, str]] = MappingProxyType(
+FORMATS: Final[Mapping[str, str]] = MappingProxyType(
     {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF"}
 )
-KINDS: Final = tuple(_FORMATS)
+KINDS: Final = tuple(FORMATS)
 
 # Past twice this Pillow refuses by itself; what lies between is refused below, so its warning says nothing new.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -81,7 +81,7 @@ def opened(data: bytes, claimed: str) -> Iterator[Image.Image]:
     if kind == "image/jpeg" and data.count(_SCAN) > MAX_SCANS:
         raise NoPicture("image_broken", f"the image is a JPEG of more than {MAX_SCANS} scans")
     try:
-        with Image.open(io.BytesIO(data), formats=(_FORMATS[kind],)) as image:
+        with Image.open(io.BytesIO(data), formats=(FORMATS[kind],)) as image:
             check_size(*image.size)
             yield image
     except NoPicture:

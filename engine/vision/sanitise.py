@@ -3,8 +3,9 @@
 Whoever passes pictures on starts it and gives it one after the other on stdin: a line `TYPE LENGTH still|moving`, then
 base64 of that length. On stdout comes a line of JSON, `{"pictures": [{"kind", "length", "width", "height", "at"}]}` or
 `{"code", "problem"}`, then the base64 of each. What comes out shows the same and holds nothing else of the file; it is
-no larger than a model looks at closely. A picture that moves becomes its frames. The process has a limit on its memory,
-opens no file and no connection; whoever started it limits its time. It ends when stdin does.
+no larger than a model looks at closely. A picture that moves becomes its frames. Before the first one the process gives
+up what it could do besides: it can open no file and no connection, write to none, start no other process, and has a
+limit on its memory. Whoever started it limits its time. It ends when stdin does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from engine.vision.frames import frames
-from engine.vision.picture import MAX_BYTES, NoPicture, decode
+from engine.vision.picture import FORMATS, MAX_BYTES, NoPicture, decode
 
 MAX_SENT_PIXELS = 2048 * 2048
 """More than any canvas shows; a larger picture is made smaller."""
@@ -28,6 +29,7 @@ MAX_PNG_BYTES = 4 * 1024 * 1024
 """A picture that takes more without loss is packed with a little."""
 MEMORY = 2 * 1024**3
 QUALITY = 95
+ORIENTATION = 0x0112
 Packed = tuple[dict[str, object], bytes]
 
 
@@ -89,8 +91,32 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         sink.flush()
 
 
-def main() -> None:
+def confine() -> None:
+    """Nothing but arithmetic on what comes in, for good: a hole in a decoder leads nowhere."""
+    _warm_up()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Stdin, stdout and stderr are there; a fourth descriptor there cannot be.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+
+
+def _warm_up() -> None:
+    """Whatever is loaded when it is first used is loaded now: afterwards no file can be opened."""
+    Image.init()
+    still = Image.new("RGBA", (2, 2))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for media, kind in FORMATS.items():
+        buffer = io.BytesIO()
+        still.convert("RGB").save(buffer, kind, exif=exif)
+        for is_moving in (False, True):
+            clean(media, base64.b64encode(buffer.getvalue()), is_moving)
+
+
+def main() -> None:
+    confine()
     serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -29,6 +29,15 @@ def test_scout_in_four_bits_leaves_a_card_room_for_some_conversations(capsys: py
     assert plan["hybrid"]["longest"] > 3 * plan["all_layers"]["longest"]
 
 
+def test_pictures_take_tokens_of_the_context(capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = told(capsys, "--model", "scout", "--gpu", "h100")
+    assert found["images"] == {"336x336": 147, "640x480": 727, "1280x720": 1887, "1920x1080": 2322, "1344x1344": 2467}
+    _, found = told(capsys, "--model", "llama-guard-3-8b", "--gpu", "h100")
+    assert found["images"] == {}
+    main(["--model", "llama-guard-4", "--gpu", "h100"])
+    assert "tokens of a picture: 336x336 147, 640x480 727" in capsys.readouterr().out
+
+
 def test_a_million_positions_fit_only_where_chunked_layers_keep_one_chunk(capsys: pytest.CaptureFixture[str]) -> None:
     status, found = told(
         capsys, "--model", "scout", "--gpu", "h200", "--precision", "int4", "--context", "1048576"

@@ -87,6 +87,52 @@ def test_more_than_may_be_asked_ends_it() -> None:
         serve(io.BytesIO(f"image/png {2 * MAX_BYTES} still\n".encode()), io.BytesIO())
 
 
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "open('/etc/passwd')",
+        "__import__('socket').socket()",
+        "__import__('os').pipe()",
+        "__import__('resource').setrlimit(7, (99, 99)) or open('/etc/passwd')",
+    ],
+)
+def test_whoever_gets_in_through_a_decoder_gets_nowhere(attempt: str) -> None:
+    program = f"""
+from engine.vision import sanitise
+import socket, resource, os
+sanitise.confine()
+if os.geteuid() == 0 and 'setrlimit' in {attempt!r}:
+    raise OSError('a limit that only root lifts')
+{attempt}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, timeout=30)
+    assert done.returncode == 1
+    assert b"OSError" in done.stderr or b"ValueError" in done.stderr, done.stderr
+
+
+def test_confined_it_still_unpacks_everything() -> None:
+    transparent = Image.new("RGBA", (9, 9), (1, 2, 3, 4))
+    wide = Image.new("I;16", (9, 9), 40_000)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    turned, second = noise(9, 9), {"save_all": True, "append_images": [noise(9, 9)]}
+    files = [
+        (encoded(transparent), "image/png"),
+        (encoded(wide), "image/png"),
+        (encoded(turned, "JPEG", progressive=True, exif=exif), "image/jpeg"),
+        (encoded(turned, "MPO", **second), "image/jpeg"),
+        (encoded(Image.new("CMYK", (9, 9)), "JPEG"), "image/jpeg"),
+        (encoded(transparent, "WEBP"), "image/webp"),
+        (encoded(turned.convert("P"), "GIF", transparency=3), "image/gif"),
+    ]
+    asks = b"".join(asked(data, kind) for data, kind in files) + asked(moving(12, 500), "image/gif", "moving")
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.vision.sanitise"], input=asks, capture_output=True, cwd=ROOT, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b'{"pictures"') == len(files) + 1
+
+
 def test_the_process_needs_no_model_library_and_ends_with_its_input() -> None:
     program = [sys.executable, "-X", "importtime", "-m", "engine.vision.sanitise"]
     done = subprocess.run(
