@@ -15,7 +15,7 @@ from typing import IO
 
 from gateway.audit.epoch_keys import EpochKeys
 from gateway.audit.epochs import EpochChain, SignedHead
-from gateway.audit.errors import AuditError, NoteError, unavailable
+from gateway.audit.errors import AuditError, AuditUnavailable, NoteError, unavailable
 from gateway.audit.files import Files, write_all, write_new_file
 from gateway.audit.head_store import Head, HeadStore
 from gateway.audit.note import Checkpoint
@@ -72,7 +72,12 @@ def newest_checkpoint(directory: Path, chain: EpochChain) -> SignedHead | None:
     if note:
         found.append(_opened(note, chain, directory / HISTORY))
     with suppress(FileNotFoundError):
-        found.append(_opened((directory / NEWEST).read_bytes(), chain, directory / NEWEST))
+        newest = (directory / NEWEST).read_bytes()
+        found.append(_opened(newest, chain, directory / NEWEST))
+        if newest + b"\n" not in history:
+            # No crash does that: the history is synced before the other file is replaced.
+            problem = f"`{directory / HISTORY}` lacks the head that `{NEWEST}` holds: it was cut or replaced"
+            raise AuditError("audit_corrupt", problem)
     return max(found, key=lambda signed: (signed.head.size, signed.head.time_ns), default=None)
 
 
@@ -91,14 +96,30 @@ class CheckpointFiles:
     ) -> None:
         self._files, self._directory, self._keys, self._store = files, directory, keys, store
         self._descriptor: int | None = None
+        self._size = 0
+        """Bytes of the history, while it is open."""
         self._time_ns = last.head.time_ns if last is not None else 0
 
     def time_ns(self, now_ns: int) -> int:
         """The time that a head would carry which is signed now. It never goes back, even if the clock did."""
         return max(now_ns, self._time_ns)
 
+    def require_untouched(self) -> None:
+        """Raise AuditUnavailable if the history is not what was written: heads already promised may be gone."""
+        if self._descriptor is None:
+            return
+        try:
+            held, named = self._files.state(self._descriptor), self._files.state_of_path(self._directory / HISTORY)
+        except OSError as exc:
+            raise unavailable(f"`{HISTORY}` is gone", exc) from exc
+        if (held.device, held.inode) != (named.device, named.inode):
+            raise AuditUnavailable(f"`{HISTORY}` was replaced by another file")
+        if held.size != self._size:
+            raise AuditUnavailable(f"`{HISTORY}` was changed: {held.size} bytes, expected {self._size}")
+
     def write(self, size: int, root: bytes, now_ns: int) -> None:
         """Sign and store the head, or raise AuditUnavailable."""
+        self.require_untouched()
         checkpoint = Checkpoint(self._keys.name, size, root, self.time_ns(now_ns))
         signer = self._keys.require(checkpoint.time_ns)
         # The second place first: a signature that it does not know could be denied by setting the log back.
@@ -110,6 +131,7 @@ class CheckpointFiles:
                 self._descriptor = self._open()
             write_all(self._files, self._descriptor, note + b"\n")
             self._files.datasync(self._descriptor)
+            self._size += len(note) + 1
             write_new_file(self._files, self._directory / NEWEST, note)
         except OSError as exc:
             self._reset()
@@ -130,6 +152,7 @@ class CheckpointFiles:
         except OSError:
             self._files.close(descriptor)
             raise
+        self._size = start + end
         return descriptor
 
     def close(self) -> None:

@@ -134,7 +134,9 @@ class BatchWriter:
             self._keys.erase_earlier()
 
     def require_key(self) -> None:
-        """EpochMissing if no head could be signed now, so that nothing is worth writing."""
+        """EpochMissing if no head could be signed now, so that nothing is worth writing; AuditUnavailable if what was
+        signed before is not there any more."""
+        self._checkpoints.require_untouched()
         time_ns = self._checkpoints.time_ns(self._clock.wall_ns())
         self._turn_epoch(time_ns, self._clock.mono_ns())
         self._keys.require(time_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,42 @@ def test_note_cut_short_anywhere_is_removed_and_the_history_goes_on(tmp_path: Pa
         writer.write(3, bytes(32), 3)
         writer.close()
         assert heads_in(tmp_path) == [1, 3]
+
+
+def test_a_history_that_somebody_touched_is_not_written_to(tmp_path: Path) -> None:
+    """Removed, cut, replaced or added to while it is open: heads already promised may be gone."""
+    for number, harm in enumerate((Path.unlink, _cut, _replace, _add)):
+        path = tmp_path / str(number)
+        path.mkdir()
+        writer = writer_in(path)
+        writer.write(1, bytes(32), 1)
+        writer.write(2, bytes(32), 2)
+        kept = (path / HISTORY).read_bytes()
+        harm(path / HISTORY)
+        for _ in range(2):
+            with pytest.raises(AuditUnavailable):
+                writer.write(3, bytes(32), 3)
+        writer.close()
+        if harm is not _replace and harm is not _add:
+            with pytest.raises(AuditError, match="cut or replaced"):
+                newest_in(path)
+        (path / HISTORY).write_bytes(kept)
+        assert newest_in(path) is not None
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 60)
+
+
+def _replace(path: Path) -> None:
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+def _add(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"x")
 
 
 @pytest.mark.parametrize("name", [HISTORY, NEWEST])
