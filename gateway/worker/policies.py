@@ -33,7 +33,7 @@ class Policies:
         """Known once the lead has said what the configuration is."""
         self._pairs: dict[str, InForce] = {}
         self._comparisons: dict[tuple[str, str], Comparison] = {}
-        """Of the trial that was asked for last; there is one at a time."""
+        """Of the trials that run."""
         self.everybodys = ""
         """Key of the policy that decided last for a caller without one of their own."""
         self._turn = asyncio.Lock()
@@ -47,7 +47,7 @@ class Policies:
         known = self._comparisons.get((candidate, stable))
         if known is None:
             known = Comparison(self._pairs[candidate].policy, self._pairs[stable].policy)
-            self._comparisons = {(candidate, stable): known}
+            self._comparisons[candidate, stable] = known
         return known
 
     async def take(self, body: Body) -> None:
@@ -59,6 +59,7 @@ class Policies:
             if key not in self._pairs:
                 texts = {name: b64decode(str(data)) for name, data in files.items()}
                 self._pairs[key] = await asyncio.to_thread(_built, self.builder, key, texts)
+            self._comparisons.clear()
             self._pairs = {known: pair for known, pair in self._pairs.items() if known in needed or known == key}
 
     def memory_counts(self) -> dict[str, dict[str, Counts]]:
