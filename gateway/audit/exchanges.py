@@ -83,8 +83,13 @@ class OpenLines:
         """What admitted each open exchange, and its last progress, if that is among the lines."""
 
     def take(self, line: bytes) -> None:
-        at = line.rfind(_TYPE)
-        kind = line[at + 8 : line.find(b'"', at + 8)].decode() if at >= 0 else ""
+        at = line.find(_TYPE)
+        if at < 0:
+            return
+        kind = line[at + 8 : line.find(b'"', at + 8)].decode()
+        if line.find(_TYPE, at + 1) >= 0:
+            # A field of some object is called so, too.
+            kind = str(orjson.loads(line).get("type"))
         if kind not in KINDS:
             return
         request = _request_in(line) if kind not in REVIEWS else _review_of(orjson.loads(line))

@@ -257,8 +257,7 @@ class BatchWriter:
         """The batch is durable: from here it is part of the log."""
         if not batch.leaves:
             return
-        for leaf in batch.leaves:
-            self._tree.push(leaf)
+        self._tree.extend(batch.leaves)
         for seq, record in batch.tracked:
             track(self._opened, record, seq)
         self._leaf = batch.leaves[-1]

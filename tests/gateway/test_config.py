@@ -70,7 +70,8 @@ def test_everything_in_a_good_file_arrives(file: Path) -> None:
 
 
 def test_the_audit_log_changes_its_key_daily_and_warns_at_a_quarter_of_the_disk(file: Path) -> None:
-    assert (loaded(file).epoch_s, loaded(file).low_space) == (86_400, 0.25)
+    assert (loaded(file).epoch_s, loaded(file).low_space, loaded(file).compress_s) == (86_400, 0.25, None)
+    assert loaded(file, ("drain: 3s", "audit: {compress: 168h}")).compress_s == 7 * 86_400
     other = loaded(file, ("drain: 3s", "audit: {epoch: 12h, low_space: 10%}"))
     assert (other.epoch_s, other.low_space) == (43_200, 0.1)
     for wrong, told in (("epoch: 2s", "60000ms"), ("low_space: 0.5", "`1%` to `99%`"), ("low_space: 100%", "`99%`")):

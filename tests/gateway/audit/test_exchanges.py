@@ -74,8 +74,8 @@ RECORDS = st.fixed_dictionaries(
     optional={
         "review": st.fixed_dictionaries({"id": st.sampled_from(["v", "w", 7])}),
         "tenant": st.just("t"),
-        "inner": st.just({"prev": "x", "req": "y"}),
-        "usage": st.just({"req": "z"}),
+        "inner": st.just({"prev": "x", "req": "y", "type": "response.x"}),
+        "usage": st.just({"req": "z", "type": "request.admit"}),
     },
 )
 
