@@ -223,7 +223,9 @@ class Comparison:
         """None: it would have asked something else."""
         if any(part.scope not in self._scopes for part in facts.parts):
             return None
-        return decide(self._stable, findings, facts)
+        # What leaves before it is judged is a matter of each policy's own mode.
+        released = facts.released and self._stable.stream.mode == "shadow_only"
+        return decide(self._stable, findings, replace(facts, released=released))
 
 
 def watched(candidate: InForce, comparison: Comparison, note: Note) -> InForce:

@@ -84,7 +84,7 @@ def only_allowed(sheet: Sheet) -> Iterator[Remarks]:
 
 def refused_scope(sheet: Sheet) -> Iterator[Remarks]:
     """Text of which every part is refused."""
-    for scope in sorted(TEXT_SCOPES):
+    for scope in sorted(TEXT_SCOPES) if sheet.policy.uncovered is None else ():
         if not sheet.policy.plan(scope).enforcing:
             told = f"no enforcing rule looks at `{scope}`, so every request or answer with it is refused"
             yield sheet.start, told, "cover it if it is meant to pass"

@@ -12,13 +12,13 @@ from gateway.entries import Exchange
 from gateway.exchange import Caller
 from gateway.policy_source import Found
 from gateway.steps import InForce
-from gateway.trial import LEAST, By, End, Terms, Trial
+from gateway.trial import LEAST, By, Comparison, End, Terms, Trial
 from guards.errors import ErrorKind
 from guards.panel import Panel
 from guards.verdict import PPM, Finding, Part, Scope, Verdict
 from policies.decide import decide
 from policies.load import parse_policy
-from policies.model import Action, Policy
+from policies.model import Action, Facts, Policy
 
 TEXT = """
 gatehouse: policy/v1
@@ -223,3 +223,23 @@ def test_the_counts_are_those_of_a_plain_count(exchanges: list[list[int | ErrorK
 def test_terms_that_mean_nothing_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Terms(**wrong)  # type: ignore[arg-type] # numbers by name
+
+
+def test_each_policy_is_compared_in_its_own_mode() -> None:
+    """A candidate that lets streams leave unjudged comes out otherwise than one that stops them."""
+    text = """
+gatehouse: policy/v1
+name: p
+version: "1"
+defaults: {stream: {mode: %s}}
+detectors: {harm: {use: starter_hazard, threshold: 0.5}}
+rules: [{id: out, on: [output], when: {harm: {unsafe: true}}, do: {block: {code: x}}}]
+"""
+    strict, loose = (parse_policy((text % mode).encode(), "p") for mode in ("buffer", "shadow_only"))
+    about = Part(Scope.OUTPUT, "/choices/0/message/content", "assistant", "words")
+    found = [Finding("harm", about, Verdict(PPM))]
+    facts = Facts((about,), "t", "a", "m", released=True)
+    assert decide(loose, found, facts).action is Action.ALLOW
+    stable = Comparison(loose, strict).compared(found, facts)
+    assert stable is not None
+    assert stable.action is Action.BLOCK

@@ -108,3 +108,11 @@ def test_rules_without_a_test_are_named_once_there_are_tests() -> None:
     more = also(f"on: [user], when: {{harm: {{unsafe: true}}}}, {BLOCK}")
     assert told(document(more, detectors=DETECTORS, tests=TESTS, watch=False)) == ["no test expects rule `more`"]
     assert told(document(GOOD, detectors=DETECTORS.splitlines()[0], watch=False)) == ["the policy has no tests"]
+
+
+def test_where_what_is_not_covered_passes_no_scope_is_said_to_be_refused() -> None:
+    risk = "accept_risk: {by: ciso, ticket: R-1, until: 2098-12-31}"
+    lax = document(GOOD.replace(", tool_schema", ""), defaults=f"defaults: {{uncovered: allow, {risk}}}\n")
+    found = {one.code for one in lint(lax.encode(), "p.yaml")}
+    assert "refused-scope" not in found
+    assert "uncovered-allowed" in found
