@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.content.settings import read_classes
+from gateway.engine_settings import read_engines
 from gateway.guard_settings import Guards, guards_in
 from gateway.operators import read_operators
 from gateway.queues import Queues
+from gateway.surroundings import nowhere
 from policies.errors import Problems
+from policies.fields import Section
 from policies.site import Site
 from policies.yaml_strict import Node, Table, parse
 
@@ -28,13 +31,29 @@ def site_of(config: Path | None, clock: Callable[[], float] = time.time) -> Site
         return Site(at)
     problems = Problems()
     top = parse(config.read_bytes(), str(config), problems)
-    return Site(at, _people(_value(top, "operators")), _classes(_value(top, "content")), _remote(guards_in(config)))
+    return Site(
+        at,
+        people=_people(_value(top, "operators")),
+        classes=_classes(_value(top, "content")),
+        nowhere=_nowhere(top, config),
+        remote=_remote(guards_in(config)),
+    )
 
 
 def _people(node: Node | None) -> Callable[[str], int] | None:
     problems = Problems()
     queues = Queues(entry.operator for entry in read_operators(node, problems))
     return None if node is None or len(problems) else lambda queue: len(queues.members(queue))
+
+
+def _nowhere(top: Node | None, config: Path) -> Callable[[str, str], str] | None:
+    """Not known where an engine cannot be read: it might be the one."""
+    problems, several = Problems(), _value(top, "engines")
+    keys = [entry.key for entry in top.entries] if isinstance(top, Table) else []
+    section = Section.open(top, "the configuration", problems, keys) if top is not None else None
+    engines = read_engines(section, config.parent, problems) if section else ()
+    whole = len(several.entries) if isinstance(several, Table) else 1
+    return None if len(engines) != whole else lambda model, engine: nowhere(engines, model, engine)
 
 
 def _classes(node: Node | None) -> Mapping[str, int]:

@@ -46,20 +46,22 @@ class Surroundings:
             told = f"the policy wants records in {policy.audit.sinks} places, and `audit.require` is {self.places}"
             raise ConfigError("places_too_few", told)
         for rule in policy.rules if self.engines else ():
-            if rule.do.model and (told := self._problem(rule.do.model, rule.do.engine)):
+            if rule.do.model and (told := nowhere(self.engines, rule.do.model, rule.do.engine)):
                 raise ConfigError("route_unknown", f"rule `{rule.id}` routes to {told}")
 
-    def _problem(self, model: str, engine: str) -> str:
-        asked = [one for one in self.engines if engine in ("", one.name)]
-        if not asked:
-            return f"the engine `{engine}`, expected one of {_list(one.name for one in self.engines)}"
-        if any(not one.models for one in asked):
-            return ""  # it serves whatever it lists when it is asked
-        known = {name for one in asked for name, _ in one.models}
-        # Adapters come and go while the gateway runs: of a local model only what is before the colon counts.
-        if model in known or any(one.local and model.split(":")[0] in known for one in asked):
-            return ""
-        return f"the model `{model}`, expected one of {_list(sorted(known))}"
+
+def nowhere(engines: Engines, model: str, engine: str) -> str:
+    """Why a route leads nowhere: the engine or the model, and which there are. Empty where it may lead somewhere."""
+    asked = [one for one in engines if engine in ("", one.name)]
+    if not asked:
+        return f"the engine `{engine}`, expected one of {_list(one.name for one in engines)}"
+    if any(not one.models for one in asked):
+        return ""  # it serves whatever it lists when it is asked
+    known = {name for one in asked for name, _ in one.models}
+    # Adapters come and go while the gateway runs: of a local model only what is before the colon counts.
+    if model in known or any(one.local and model.split(":")[0] in known for one in asked):
+        return ""
+    return f"the model `{model}`, expected one of {_list(sorted(known))}"
 
 
 def _list(names: Iterable[str]) -> str:

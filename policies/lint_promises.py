@@ -162,6 +162,15 @@ def quorum_too_high(sheet: Sheet) -> Iterator[Remarks]:
                 yield sheet.rule(rule, key), told, "name more reviewers under `operators`, or lower `quorum`"
 
 
+def no_such_route(sheet: Sheet) -> Iterator[Remarks]:
+    """The policy would not come into force there."""
+    nowhere = sheet.site.nowhere
+    for rule in sheet.acting() if nowhere else ():
+        if rule.do.model and nowhere is not None and (why := nowhere(rule.do.model, rule.do.engine)):
+            told = f"rule `{rule.id}` routes to {why}"
+            yield sheet.rule(rule, "do"), told, "name it under `engines`, or route to another"
+
+
 def no_negative_test(sheet: Sheet) -> Iterator[Remarks]:
     """Every test that says which rules decide expects this one: that it lets anything pass was never tried."""
     expected = [case.expect for case in sheet.policy.cases]
@@ -211,6 +220,7 @@ PROMISE_CHECKS: Final[Mapping[str, Callable[[Sheet], Iterator[Remarks]]]] = {
     "retention-floor": retention_floor,
     "auth-data-kept": auth_data_kept,
     "quorum-too-high": quorum_too_high,
+    "no-such-route": no_such_route,
     "no-negative-test": no_negative_test,
     "model-unpinned": model_unpinned,
     "unused-template": unused_template,

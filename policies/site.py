@@ -24,3 +24,5 @@ class Site:
     """Seconds for which text is kept, by retention class; 0 for those without an end."""
     remote: frozenset[str] = frozenset()
     """Names after `use:` of guards that a server runs, which says by itself which weights it has."""
+    nowhere: Callable[[str, str], str] | None = None
+    """Of the model and the engine of a route: why it leads nowhere; empty where it does not."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateway.cli import main
 from gateway.policy_site import site_of
 from tests.gateway.test_operators import DIGEST
@@ -49,3 +51,40 @@ def test_lint_says_what_this_gateway_cannot_keep(tmp_path: Path, capsys: object)
     for code in ("quorum-too-high", "retention-floor", "model-unpinned"):
         assert f": {code}: " in told, told
     assert "keeps text for 30 days, and `hipaa` wants 2190" in told
+
+
+ENGINES = """
+gatehouse: config/v1
+engines:
+  house: {starter: true}
+  cloud: {url: "https://llm.example/v1", models: {big: org/Big}, api_key_file: not-here}
+"""
+
+
+def test_where_a_route_leads(tmp_path: Path) -> None:
+    file = tmp_path / "gatehouse.yaml"
+    file.write_text(ENGINES)
+    nowhere = site_of(file).nowhere
+    assert nowhere is not None
+    assert (nowhere("big", ""), nowhere("big", "cloud"), nowhere("gatehouse-starter:new", "")) == ("", "", "")
+    assert nowhere("big", "house") == "the model `big`, expected one of `gatehouse-starter`"
+    assert nowhere("big", "clud") == "the engine `clud`, expected one of `house`, `cloud`"
+    for unknown in (ENGINES.replace("{starter: true}", "{starter: maybe}"), "gatehouse: config/v1\n"):
+        file.write_text(unknown)
+        assert site_of(file).nowhere is None
+
+
+def test_a_route_to_nowhere_is_told_before_the_policy_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, policy = tmp_path / "gatehouse.yaml", tmp_path / "p.yaml"
+    config.write_text(ENGINES)
+    policy.write_text(
+        "gatehouse: policy/v1\nname: p\nversion: '1'\ndetectors: {odd: {use: unicode}}\nrules:\n"
+        "  - {id: away, on: [user], when: {odd: {count: {gte: 1}}}, do: {route: {engine: clud, model: big}}}\n"
+        "  - {id: pass, on: [user, output], do: allow}\n"
+    )
+    assert main(["policy", "lint", str(policy), "--config", str(config)]) == 1
+    told = capsys.readouterr().out
+    assert "p.yaml:6:" in told
+    assert "no-such-route: rule `away` routes to the engine `clud`, expected one of `house`, `cloud`" in told

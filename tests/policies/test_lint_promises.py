@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policies.lint import lint
@@ -17,8 +19,13 @@ OUT = "- {id: out, on: [output], when: {harm: {unsafe: true}}, do: {block: {code
 WINDOW = "defaults: {stream: {mode: window, window: 64 tokens}}\n"
 TODAY, LATER = 1_790_000_000, 1_900_000_000
 SITE = Site(
-    TODAY, people=lambda queue: 1, classes={"short": 30 * 86_400, "long": 10**9}, remote=frozenset({"starter_hazard"})
+    TODAY,
+    people=lambda queue: 1,
+    classes={"short": 30 * 86_400, "long": 10**9},
+    remote=frozenset({"starter_hazard"}),
+    nowhere=lambda model, engine: "" if model == "big" else f"the model `{model}`",
 )
+ROUTE = "- {id: away, on: [user], when: {harm: {unsafe: true}}, do: {route: {model: %s}}}\n"
 
 
 def text(rules: str = IN % "", defaults: str = "", detectors: tuple[str, str] = ("", ""), tests: str = "") -> str:
@@ -54,6 +61,7 @@ FINDINGS = [
     ("auth-data-kept", text(defaults="regimes: [pci-dss]\n" + KEEPS % "long"), "audit", TODAY),
     ("quorum-too-high", text(IN % "" + review(", quorum: 2")), "queue", TODAY),
     ("quorum-too-high", text(IN % ", on_error: {review: {queue: q, quorum: 3}}"), "on_error", TODAY),
+    ("no-such-route", text(IN % "" + ROUTE % "bigg"), "id: away", TODAY),
     ("no-negative-test", text(tests=TEST % "block, rules: [in]"), "id: in", TODAY),
     ("model-unpinned", text(), "starter_hazard", TODAY),
     ("unused-template", text(defaults="templates: {sorry: No.}\n"), "templates", TODAY),
@@ -63,7 +71,7 @@ FINDINGS = [
 
 @pytest.mark.parametrize(("code", "policy", "at", "now"), FINDINGS, ids=lambda value: str(value)[:20])
 def test_a_finding_stands_at_its_line(code: str, policy: str, at: str, now: int) -> None:
-    site = Site(now, SITE.people, SITE.classes, SITE.remote)
+    site = replace(SITE, at=now)
     found = [one for one in lint(policy.encode(), "p.yaml", site=site) if one.code == code]
     assert found, [str(one) for one in lint(policy.encode(), "p.yaml", site=site)]
     assert all(one.fix and one.problem for one in found)
@@ -88,6 +96,7 @@ NO_FINDINGS = [
         TODAY,
     ),
     ("quorum-too-high", text(IN % "" + review("")), TODAY),
+    ("no-such-route", text(IN % "" + ROUTE % "big"), TODAY),
     ("no-negative-test", text(tests=TEST % "block, rules: [in]" + (TEST % "allow").replace("n,", "m,", 1)), TODAY),
     ("many-choices", text(defaults="defaults: {limits: {n: 4}}\n"), TODAY),
 ]
@@ -95,7 +104,7 @@ NO_FINDINGS = [
 
 @pytest.mark.parametrize(("code", "policy", "now"), NO_FINDINGS, ids=lambda value: str(value)[:20])
 def test_what_is_as_it_should_be_is_not_told(code: str, policy: str, now: int) -> None:
-    site = Site(now, SITE.people, SITE.classes, SITE.remote)
+    site = replace(SITE, at=now)
     assert [str(one) for one in lint(policy.encode(), "p.yaml", site=site) if one.code == code] == []
 
 
