@@ -18,6 +18,7 @@ from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.picture_process import NoPicture, Packed, PictureProcess
 from gateway.wire import parse_chat
+from gateway.wire_picture import PICTURES
 from guards.verdict import Scope
 from policies.settings import Limits
 
@@ -25,7 +26,6 @@ ALL_S: Final = 60.0
 """For all pictures of a request."""
 LARGE: Final = 512 * 1024
 """Bytes of a body that is read in a thread, so that others are not held up."""
-PICTURES: Final = ("image_url", "video_url")
 
 
 async def read_chat(body: bytes, limits: Limits, process: PictureProcess) -> ChatRequest:

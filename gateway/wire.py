@@ -8,7 +8,6 @@ completions, and vLLM's extra sampling parameters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -18,6 +17,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, loads, without_escapes
 from gateway.person import named_person
+from gateway.wire_picture import PICTURES, picture
 from gateway.wire_text import joined, schema_text
 from guards.verdict import Part, Scope
 from policies.settings import CHARS_PER_TOKEN, Limits
@@ -62,8 +62,6 @@ _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
 }
 """Values of unavailable fields that ask for nothing, which SDKs send as defaults."""
 _MOST_CHOICES: Final = 128
-_DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
-_PICTURES: Final = ("image_url", "video_url")
 
 
 def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
@@ -277,7 +275,7 @@ class _ChatReader:
             fields.wrong(where, f"a list of at most {self.limits.messages} content parts")
         pieces = joined([self._piece(item, f"{where}[{i}]", role) for i, item in enumerate(value)])
         for i, piece in enumerate(pieces):
-            if piece["type"] in _PICTURES:
+            if piece["type"] in PICTURES:
                 kind = str(piece["type"])
                 shown = piece[kind]
                 assert isinstance(shown, dict)
@@ -292,24 +290,15 @@ class _ChatReader:
             piece = fields.known_keys(value, where, {"type": None, kind: None})
             text = fields.text(piece.get(kind), f"{where}.{kind}")
             return {"type": kind, kind: text}
-        if kind in _PICTURES and role == "user":
+        if kind in PICTURES and role == "user":
             return self._picture(value, str(kind), where)
         raise BadRequest("unsupported_content", f"`{where}.type` is not a content type that can be judged here", where)
 
     def _picture(self, value: Json, kind: str, where: str) -> dict[str, Json]:
-        """A picture, or a file that moves; gateway/pictures.py packs both anew before they are judged."""
         self._images += 1
         if self._images > self.limits.images:
             raise BadRequest("limit_images", f"the policy admits {self.limits.images} images in a request", where)
-        piece = fields.known_keys(value, where, {"type": None, kind: None})
-        image = fields.known_keys(piece.get(kind), f"{where}.{kind}", {"url": None, "detail": None})
-        url = fields.text(image.get("url"), f"{where}.{kind}.url")
-        if not _DATA_URL.fullmatch(url):
-            fields.wrong(f"{where}.{kind}.url", "a `data:` URL of a PNG, JPEG, WebP or GIF; nothing is fetched")
-        out: dict[str, Json] = {"url": url}
-        if "detail" in image:
-            out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.{kind}.detail")
-        return {"type": kind, kind: out}
+        return picture(value, kind, where)
 
     # --- tools and formats ---
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from gateway.jsonstrict import Json, dumps
+from gateway.wire_picture import PICTURES
 
 
 def joined(pieces: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
     """Neighbouring texts as one, in lines. A model reads them without a seam, so what is judged must have none."""
     joined: list[dict[str, Json]] = []
     for kind, same in groupby(pieces, lambda piece: str(piece["type"])):
-        if kind in ("image_url", "video_url"):
+        if kind in PICTURES:
             joined.extend(same)
         else:
             joined.append({"type": kind, kind: "\n".join(str(piece[kind]) for piece in same)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.events import Finished, GenerateRequest, Sampling
 from engine.generator import Generator, Options, load_generator
+from engine.kv_cache import KvCache
 from engine.runner import Run
+from engine.scheduler import GenerateLane
 from engine.vision.eyes import Eyes
 from engine.vision.prompt import Placed
 from engine.vision.tiles import Picture, cut
 from tests.engine.model_cases import reserved
+from tests.engine.stand_ins import Heard
 from tests.engine.vision import seeing
 
 CLOSE = 2e-4
@@ -107,3 +112,44 @@ def test_a_guard_as_it_is_published_sees(tmp_path: Path) -> None:
     model = load_generator(tmp_path, ENOUGH)
     shown = Shown(model, "User: ", picture(64, 16), " is this safe?")
     torch.testing.assert_close(stepped(model, shown, [], [len(shown.ids)]), shown.full(oracle, []), atol=CLOSE, rtol=0)
+
+
+def answered(model: Generator, shown: list[Shown], capacity: int, grain: int = 1) -> tuple[list[str], GenerateLane]:
+    """What is said of several prompts at once, most probable tokens, with room for so many positions."""
+    cache = KvCache(model.shape, capacity, torch.float32, grain=grain)
+    lane = GenerateLane(model.lane._runner, cache, 1024, step_tokens=24)
+    heard = [Heard() for _ in shown]
+    for one, ear in zip(shown, heard, strict=True):
+        request = GenerateRequest(tuple(one.ids), 20, 1e9, Sampling(temperature=0), ignores_end=True)
+        request = replace(request, pictures=tuple(one.pictures))
+        lane.add([model.sequence(request, ear)])
+    while (work := lane.next(0)) is not None:
+        work.run()
+    assert (lane.pending, lane.reserved, cache.held) == (0, 0, 0)
+    assert all(isinstance(ear.end, Finished) for ear in heard)
+    return [ear.text for ear in heard], lane
+
+
+def test_answers_that_yield_or_come_alone_in_fixed_pieces_are_the_same(pair: tuple[Generator, Any]) -> None:
+    model, oracle = pair
+    shown = [Shown(model, f"look {seed}: ", picture(30, 30, seed), " what is it?") for seed in range(4)]
+    shown.append(Shown(model, "the quick brown fox asks what the gate does"))
+    plenty, _ = answered(model, shown, 2048)
+    little, lane = answered(model, shown, 72)
+    fixed, _ = answered(model, shown, 2048, grain=64)
+    assert plenty == little == fixed
+    assert lane.counters.preempted > 0
+    ids: list[int] = []
+    for _ in range(20):
+        ids.append(int(shown[0].full(oracle, ids)[-1].argmax()))
+    assert plenty[0] == model.tokenizer.text(ids)
+
+
+def test_few_bits_see_nearly_the_same(tmp_path: Path, pair: tuple[Generator, Any]) -> None:
+    oracle = seeing.llama4(tmp_path)
+    for precision, far in (("bf16", 0.1), ("int8", 0.2)):
+        model = load_generator(tmp_path, Options(kv_bytes=10_000_000, precision=precision))
+        shown = Shown(model, "look: ", picture(40, 24), " what?")
+        found = stepped(model, shown, [], [len(shown.ids)]).softmax(-1)
+        expected = shown.full(oracle, []).softmax(-1)
+        assert float((found - expected).abs().sum(-1).mean()) < 2 * far
