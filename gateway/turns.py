@@ -17,6 +17,7 @@ import structlog
 
 STEP_S: Final = 0.002
 LONGEST_S: Final = 0.03
+_AT_ONCE: Final = 8
 _TROUBLE_S: Final = 0.1
 """Until the next try when the system gives no connection: it has no descriptor left, for instance."""
 log = structlog.get_logger()
@@ -57,25 +58,30 @@ class Turns:
             self._take()
             return
         self._loop.remove_reader(self._listener.fileno())
-        self._timer = self._loop.call_later(delay, self._take_now)
+        self._timer = self._loop.call_later(delay, self._take_left)
 
-    def _take_now(self) -> None:
+    def _take_left(self) -> None:
+        """What nobody else has taken meanwhile, and perhaps nobody will: a process may be stopped."""
         self._wait()
-        self._take()
+        for _ in range(_AT_ONCE):
+            if not self._take():
+                return
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Whether there was one."""
         try:
             taken, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was first, or the client has gone
+            return False  # another process was first, or the client has gone
         except OSError as exc:
             log.error("connection_not_taken", problem=exc.strerror)
             self._loop.remove_reader(self._listener.fileno())
             self._timer = self._loop.call_later(_TROUBLE_S, self._wait)
-            return
+            return False
         taken.setblocking(False)
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._hand_on(self._loop.connect_accepted_socket(self._make, taken))
+        return True
 
     def _hand_on(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(work)

@@ -39,6 +39,7 @@ START_S: Final = 30.0
 """How long workers may take to come before it is news that they do not."""
 SILENT_S: Final = 5.0
 """After so long without a word a process counts as away."""
+_FRESH_S: Final = 2.5
 _LAST_WORDS_S: Final = 3.0
 log = structlog.get_logger()
 
@@ -107,7 +108,10 @@ class Lead:
         self._telling = asyncio.get_running_loop().create_task(run())
 
     def _least(self) -> int:
-        return min((session.connections for session in self._joined), default=0)
+        """Of workers that can take some."""
+        since = time.monotonic() - _FRESH_S
+        fresh = (one.connections for one in self._joined if one.line is not None and one.line.heard_at > since)
+        return min(fresh, default=self.share.connections())
 
     def probes(self) -> dict[str, Probe]:
         """One for each worker that there should be."""

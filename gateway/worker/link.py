@@ -25,6 +25,8 @@ from gateway.worker.wire import Body, Kind
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
+_NOBODY: Final = 1_000_000
+"""Connections of nobody: nothing is left to others that are not known to be there."""
 log = structlog.get_logger()
 
 
@@ -50,7 +52,7 @@ class Link:
         self.checks: dict[str, str] = {}
         """How the lead is doing, as it said last."""
         self._parted = False
-        self.least = 0
+        self.least = _NOBODY
         """Connections of the process that has the fewest."""
         self.parting = False
         """The lead ends: nothing may begin."""
@@ -143,7 +145,7 @@ class Link:
 
     def ended(self) -> None:
         self._joined = None
-        self.checks = {}
+        self.checks, self.least = {}, _NOBODY
         self._ended.set()
 
     async def _build(self, body: Body) -> Body:

@@ -62,7 +62,9 @@ class Site:
         text, file, state = b64decode(str(body["config"])), Path(str(body["file"])), Path(str(body["state"]))
         try:
             config = read_config(text, file, state)
-            reach = await open_reach(config, str(body["host_socket"]), self._stack)
+            async with AsyncExitStack() as opened:
+                reach = await open_reach(config, str(body["host_socket"]), opened)
+                self._stack.push_async_exit(opened.pop_all())
         except (FileErrors, ConfigError, OSError) as exc:
             log.error("configuration_unusable", problem=str(exc))
             raise Unavailable("configuration_unusable", "the configuration of the lead cannot be used here") from exc

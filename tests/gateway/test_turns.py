@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,8 +75,10 @@ async def test_whoever_is_left_takes_all() -> None:
         taking(same, two, lambda: 0) as gone,
     ):
         gone.close()
-        made = await connections(listener, 10)
-        await eventually(lambda: len(one) == 10)
+        made = await connections(listener, 40)
+        began = time.monotonic()
+        await eventually(lambda: len(one) == 40)
+        assert time.monotonic() - began < 1, "waiting for nobody costs each connection little"
         assert two == []
         for sock in made:
             sock.close()

@@ -45,6 +45,11 @@ async def test_workers_hear_how_the_lead_is_doing_and_who_has_the_fewest_connect
         worker.link.tell_state(is_ready=True, connections=5)
         lead.share.connections = lambda: 9
         await eventually(lambda: lead.share.ahead() == 4)
+        session = next(iter(lead._joined))
+        assert session.line is not None
+        session.line.heard_at -= 3
+        assert lead.share.ahead() == 0, "one that is stopped takes none"
+        session.line.heard_at += 3
         lead.tell(lambda: {"audit": "audit_no_space"})
         await eventually(lambda: worker.link.least == 5)
         await eventually(lambda: worker.link.checks == {"audit": "audit_no_space"})
