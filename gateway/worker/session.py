@@ -114,6 +114,8 @@ class Session:
         self.line = line
 
     def called(self, kind: Kind, body: Body) -> Answer:
+        if not self.number and kind is not Kind.HELLO:
+            raise ValueError(f"{kind.name} comes before HELLO")
         match kind:
             case Kind.APPEND:
                 return self._append(self._of_it(_record(body)))
@@ -145,7 +147,9 @@ class Session:
         """Have the worker build a policy. Raises GatewayError."""
         assert self.line is not None
         await self.line.call(Kind.POLICY, body, dict)
-        self._loaded.add(key)
+        needed = body["needed"]
+        assert isinstance(needed, list)
+        self._loaded = {key, *self._loaded.intersection(map(str, needed))}
 
     async def counts(self) -> Body:
         """What the worker has counted; what it said last, where it does not answer in time."""
@@ -284,9 +288,10 @@ class Session:
         self.last_counts = body
 
     def _hello(self, body: Body) -> Body:
-        self.number = _number(body["number"])
-        self._worker = {"number": self.number, "pid": self.process}
-        return self._hall.arrived(self, self.number, str(body["version"]))
+        number = _number(body["number"])
+        said = self._hall.arrived(self, number, str(body["version"]))
+        self.number, self._worker = number, {"number": number, "pid": self.process}
+        return said
 
     async def _join(self) -> Body:
         await self._hall.joined(self)

@@ -11,10 +11,12 @@ import pytest
 from gateway.admission import Concurrency
 from gateway.audit.errors import RecordError
 from gateway.entries import Exchange
-from gateway.errors import TooMany, Unavailable
+from gateway.errors import BadRequest, TooMany, Unavailable
+from gateway.jsonstrict import Json
 from gateway.reviews import Log
+from gateway.worker.line import Answer, Line
 from gateway.worker.remote import RemoteBook, RemoteReviewers
-from gateway.worker.wire import Kind
+from gateway.worker.wire import Body, Kind
 from guards.verdict import Part, Scope
 from policies.model import Action, Decision, Review
 from tests.doubles import eventually
@@ -177,6 +179,28 @@ async def test_a_review_whose_client_or_worker_is_gone_is_abandoned(tmp_path: Pa
         assert made.reviews.rows() == []
         closed = made.of("x1")[-1]
         assert (closed["type"], closed["review"]["outcome"]) == ("review.close", "abandoned")
+
+
+@pytest.mark.parametrize("hello", [{}, {"number": 0, "version": "x"}, {"number": 1, "version": "another"}])
+async def test_nothing_is_done_for_somebody_who_has_not_said_who_it_is(tmp_path: Path, hello: dict[str, Json]) -> None:
+    class End:
+        def began(self, line: Line) -> None: ...
+        def called(self, kind: Kind, body: Body) -> Answer:
+            raise ValueError
+
+        def told(self, kind: Kind, body: Body) -> None: ...
+        def ended(self) -> None: ...
+
+    async with house(tmp_path) as (made, _):
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_unix_connection(lambda: Line(End()), str(made.socket))
+        if hello:
+            with pytest.raises(BadRequest):
+                await line.call(Kind.HELLO, hello, dict)
+        with pytest.raises(Unavailable):
+            await line.call(Kind.ENTER, {"id": "x", "key": "k1", "tenant": "clinic", "app": "desk"}, dict)
+        assert not made.admission._open
+        assert not line.is_open
 
 
 async def test_what_no_worker_calls_ends_the_line(tmp_path: Path) -> None:
