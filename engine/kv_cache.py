@@ -43,7 +43,7 @@ class KvCache:
         self.layout = layout_of(config, block)
         self.blocks = capacity // block * self.layout.units
         self.pages = pages_of(config, self.layout, self.blocks, dtype, kept_as)
-        self._free, self._tree = FreeBlocks(self.blocks), PrefixTree(block)
+        self._free, self._tree = FreeBlocks(self.blocks), PrefixTree(block, grain)
         self._slots: set[int] = set()
         self.reserved = 0
         """Positions that running sequences may come to have. Zero when nothing runs."""
@@ -132,7 +132,7 @@ class KvCache:
         while (begin := len(slot.path) * self.block) + self.block <= shared:
             at = len(slot.path)
             row = slot.chunked[at] if at >= slot.chunked.first else None
-            node = self._tree.insert(_last(slot), tuple(ids[begin : begin + self.block]), slot.full[at], row)
+            node = self._tree.insert(_last(slot), self._tree.row(ids, begin), slot.full[at], row)
             self._tree.hold(node)
             slot.path.append(node)
             if row and node.chunked is row:

@@ -51,8 +51,9 @@ class Match:
 class PrefixTree:
     """Owned by one model's lane."""
 
-    def __init__(self, block_size: int) -> None:
-        self._size = block_size
+    def __init__(self, block_size: int, grain: int = 1) -> None:
+        """`grain`: positions that were computed in one piece, and are the same to the last bit only all together."""
+        self._size, self._grain = block_size, grain
         self._roots: dict[str, Node] = {}
         self._salts: dict[int, str] = {}
         self._unheld: OrderedDict[tuple[int, bool], Node] = OrderedDict()
@@ -71,13 +72,20 @@ class PrefixTree:
             self._salts[id(root)] = salt
         return self._roots[salt]
 
+    def row(self, ids: Sequence[int], at: int) -> tuple[int, ...]:
+        """What the row that begins at `at` is known by: its tokens, and those that follow in the same grain.
+
+        Where experts are routed to, a row's last bits depend on the tokens that were computed beside it.
+        """
+        return tuple(ids[at : max(at + self._size, (at // self._grain + 1) * self._grain)])
+
     def match(self, salt: str, ids: Sequence[int], limit: int) -> Match:
         """Never more than the first `limit` tokens."""
         if salt not in self._roots:
             return Match(())
         node, path, at = self._roots[salt], [], 0
         while at + self._size <= limit:
-            tokens = tuple(ids[at : at + self._size])
+            tokens = self.row(ids, at)
             child = node.children.get(tokens[0], {}).get(tokens)
             if child is None:
                 break

@@ -85,3 +85,12 @@ def test_salts_do_not_share_and_empty_ones_are_forgotten() -> None:
 
 def test_shared_length_counts_to_the_first_difference() -> None:
     assert (shared_length([1, 2, 3], [1, 2, 4]), shared_length([1], [1, 2]), shared_length([], [1])) == (2, 1, 0)
+
+
+def test_what_was_computed_in_one_piece_is_known_by_all_of_it() -> None:
+    tree, ids = PrefixTree(2, grain=4), [1, 2, 3, 4, 5, 6]
+    assert [tree.row(ids, at) for at in (0, 2, 4)] == [(1, 2, 3, 4), (3, 4), (5, 6)]
+    first = tree.insert(tree.root(""), tree.row(ids, 0), (0,), ())
+    tree.insert(first, tree.row(ids, 2), (1,), ())
+    assert len(tree.match("", ids, 6).path) == 2
+    assert tree.match("", [1, 2, 3, 9], 4).path == ()

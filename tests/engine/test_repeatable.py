@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.config import read_config
 from engine.generator import FIXED_PIECE
 from engine.kv_cache import KvCache
 from engine.runner import ModelRunner
 from engine.weights import load_weights
+from tests.engine import tiny
 from tests.engine.model_cases import Pair, prompt
 from tests.engine.scoring import Asked, Scorer, alone
 
@@ -79,6 +81,25 @@ def test_scores_are_equal_under_a_tiny_budget_too(pair: Pair) -> None:
 
     assert tiny.lane.cache.evicted > 0
     assert all(torch.equal(one, other) for one, other in zip(found, expected * 2, strict=True))
+
+
+@pytest.mark.parametrize("chunk", [16, 40, 100])
+def test_scores_are_equal_over_borders_of_chunks_too(chunk: int, tmp_path: Path) -> None:
+    """Pieces end at borders as well as at multiples of 64, wherever a prompt begins to be computed."""
+    directory = tiny.llama4(tmp_path, attention_chunk_size=chunk)
+    config = read_config(directory)
+    runner, policy = ModelRunner(config, load_weights(directory, config)), prompt(90, 1)
+    prompts = [[*policy, *prompt(length, length)] for length in (4, 60, 130, 61)] + [policy]
+
+    def cached(positions: int) -> Scorer:
+        return Scorer(runner, KvCache(config, positions, grain=FIXED_PIECE))
+
+    expected = [cached(1024).scores(ids)[0] for ids in prompts]
+    shared = cached(1024)
+    for one in (shared, shared, cached(224)):
+        found = one.scores(*reversed(prompts), at_once=False)[::-1]
+        assert all(torch.equal(score, other) for score, other in zip(found, expected, strict=True))
+    assert shared.lane.counters.reused_tokens >= 64 * len(prompts)
 
 
 def test_repeatable_scores_are_the_right_ones(pair: Pair) -> None:
