@@ -16,25 +16,28 @@ from policies.extending import PINNED
 from policies.yaml_strict import Listing, Node, Scalar, Table, parse
 
 
-def gathered(file: Path) -> dict[str, bytes]:
-    """Path below the policy's folder -> content. BundleError for a path that cannot be in a bundle; OSError."""
+def gathered(file: Path, own: str = POLICY) -> dict[str, bytes]:
+    """Path below the policy's folder -> content. BundleError for a path that cannot be in a bundle; OSError.
+
+    `own` is what the policy itself is called there.
+    """
     data = file.read_bytes()
-    contents = {POLICY: data}
+    contents = {own: data}
     trees = [parse(data, str(file), Problems())]
     for name in _corpora(trees[0]):
-        _add(contents, file, name)
+        _add(contents, file, name, own)
     while trees:
         tree = trees.pop()
         for name in _lists(tree):
-            _add(contents, file, name)
+            _add(contents, file, name, own)
         for name in _parents(tree):
-            if name == POLICY or name not in contents:
-                trees.append(parse(_add(contents, file, name), name, Problems()))
+            if name == own or name not in contents:
+                trees.append(parse(_add(contents, file, name, own), name, Problems()))
     return contents
 
 
-def _add(contents: dict[str, bytes], policy: Path, name: str) -> bytes:
-    if name in (POLICY, policy.name):
+def _add(contents: dict[str, bytes], policy: Path, name: str, own: str) -> bytes:
+    if name in (own, policy.name):
         raise BundleError("bundle_malformed", "a list, corpus or parent of the policy has the policy's own name")
     contents[name] = (policy.parent / name).read_bytes()
     return contents[name]

@@ -11,7 +11,8 @@ from base64 import b64decode
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gateway.bundles.manifest import POLICY
+import structlog
+
 from gateway.errors import ConfigError, Unavailable
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import Found
@@ -23,6 +24,8 @@ from guards.errors import GuardSetupError
 from guards.memory import Counts
 from policies.errors import FileErrors
 from policies.load import load_policy
+
+log = structlog.get_logger()
 
 
 class Policies:
@@ -58,7 +61,7 @@ class Policies:
         async with self._turn:
             if key not in self._pairs:
                 texts = {name: b64decode(str(data)) for name, data in files.items()}
-                self._pairs[key] = await asyncio.to_thread(_built, self.builder, key, texts)
+                self._pairs[key] = await asyncio.to_thread(_built, self.builder, key, str(body["policy"]), texts)
             self._comparisons.clear()
             self._pairs = {known: pair for known, pair in self._pairs.items() if known in needed or known == key}
 
@@ -68,16 +71,17 @@ class Policies:
         return {name: guard.counts() for name, guard in pair.panel.memories.items()} if pair else {}
 
 
-def _built(builder: PolicyBuilder, key: str, files: dict[str, bytes]) -> InForce:
+def _built(builder: PolicyBuilder, key: str, own: str, files: dict[str, bytes]) -> InForce:
     try:
         with TemporaryDirectory(prefix="gatehouse-policy-") as directory:
             for name, data in files.items():
                 path = Path(directory, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            policy = load_policy(Path(directory, POLICY), builder.known)
+            policy = load_policy(Path(directory, own), builder.known)
         if key_of(policy) != key:
             raise Unavailable("policy_differs", "the policy means something else here")
-        return builder.built(Found(policy, files[POLICY]))
+        return builder.built(Found(policy, files[own]))
     except (FileErrors, GuardSetupError, ConfigError, OSError) as exc:
+        log.error("policy_unusable", problem=str(exc))
         raise Unavailable("policy_unusable", type(exc).__name__) from exc

@@ -24,11 +24,13 @@ from gateway.jsonstrict import Json
 from gateway.policy_source import Found
 from gateway.steps import InForce
 from gateway.worker.errors import LineBrokenError
-from gateway.worker.wire import Body
+from gateway.worker.wire import LARGEST, Body, Kind
 from policies.model import Policy
 
 PATIENCE_S: Final = 30.0
 """Building a policy takes a second where its guards load word lists."""
+MOST_BYTES: Final = LARGEST[Kind.POLICY] * 3 // 4 - 1024 * 1024
+"""Of all files of a policy, before they are written in base64."""
 log = structlog.get_logger()
 
 
@@ -52,8 +54,8 @@ def key_of(policy: Policy) -> str:
 class Shelf:
     """All policies that an exchange may be decided by."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self, patience_s: float = PATIENCE_S, most_bytes: int = MOST_BYTES) -> None:
+        self._patience_s, self._most_bytes = patience_s, most_bytes
         self._bodies: dict[str, Body] = {}
         self._readers: set[Reader] = set()
         self._places: list[Place] = []
@@ -65,7 +67,7 @@ class Shelf:
 
     async def offer(self, found: Found) -> None:
         """See Place."""
-        key, body = key_of(found.policy), await asyncio.to_thread(_body, found)
+        key, body = key_of(found.policy), await asyncio.to_thread(_body, found, self._most_bytes)
         needed = {key}.union(*(place.needed() for place in self._places))
         self._bodies = {known: one for known, one in {**self._bodies, key: body}.items() if known in needed}
         said = await asyncio.gather(*(self._load(reader, key) for reader in self._readers))
@@ -123,11 +125,14 @@ class Place:
         return {self._offered, *(key_of(pair.policy) for pair in self.in_use())}
 
 
-def _body(found: Found) -> Body:
+def _body(found: Found, most: int) -> Body:
     """All files of the policy. OSError if they are not any more those it was read from."""
-    admitted = found.admitted
-    files = gathered(Path(found.policy.file)) if admitted is None else admitted.bundle.contents
-    if files[POLICY] != found.text:
+    admitted, file = found.admitted, Path(found.policy.file)
+    own = POLICY if admitted is not None else file.name
+    files = gathered(file, own) if admitted is None else admitted.bundle.contents
+    if sum(map(len, files.values())) > most:
+        raise OSError(errno.EFBIG, f"the policy and its lists are larger than {most} bytes")
+    if files[own] != found.text:
         raise OSError(errno.EAGAIN, "the policy was changed while it was being loaded")
     packed: dict[str, Json] = {name: b64encode(data).decode() for name, data in files.items()}
-    return {"key": key_of(found.policy), "files": packed}
+    return {"key": key_of(found.policy), "files": packed, "policy": own}

@@ -36,6 +36,12 @@ def test_a_list_with_the_policys_name_is_refused(tmp_path: Path) -> None:
         gathered(written(tmp_path, "house.yaml"))
 
 
+def test_a_policy_may_keep_its_name_and_then_another_file_have_that_of_a_bundles_policy(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("x: 1")
+    (tmp_path / "ward.yaml").write_text(f"extends: [policy@sha256:{'0' * 64}]")
+    assert sorted(gathered(tmp_path / "ward.yaml", "ward.yaml")) == ["policy.yaml", "ward.yaml"]
+
+
 def test_a_list_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         gathered(written(tmp_path, "gone.txt"))

@@ -86,6 +86,15 @@ async def test_a_file_that_changes_while_it_is_loaded_is_refused(tmp_path: Path)
         assert await version(worker, "a") == "1.0.0"
 
 
+async def test_files_that_no_message_can_hold_are_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as (made, _), working(made) as worker:
+        made.shelf._most_bytes = 100
+        made.write("2.0.0")
+        with pytest.raises(Conflict, match="larger than"):
+            await made.policy.reload_told({})
+        assert await version(worker, "a") == "1.0.0"
+
+
 async def test_the_files_of_a_policy_travel_with_it(tmp_path: Path) -> None:
     """What the lead has read counts, not what lies beside the policy when a worker begins."""
     import hashlib
