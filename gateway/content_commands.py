@@ -93,7 +93,10 @@ def _print(blob: dict[str, Any]) -> None:
         return
     value = blob["value"]
     for part in value.get("parts", ()):
-        print(f"[{part['scope']} {part['path']}] {_shown(part['text'])}")
+        shown = (
+            "a picture; `--json` has it as a `data:` URL, which a browser shows" if "picture" in part else part["text"]
+        )
+        print(f"[{part['scope']} {part['path']}] {_shown(shown)}")
     for row in value.get("released", ()):
         said = row["text"] if "text" in row else json.dumps(row["tool_calls"])
         print(f"[released {row['choice']}] {_shown(said)}")

@@ -58,6 +58,8 @@ def _show(arguments: argparse.Namespace) -> int:
     for part in held["parts"]:
         print(f"--- {part['part']} ({part['scope']})")
         print(*map(printable, part["text"].split("\n")), sep="\n")
+        if "picture" in part:
+            print("a picture; `--json` has it as a `data:` URL, which a browser shows")
     return 0
 
 

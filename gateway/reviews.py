@@ -20,6 +20,7 @@ from gateway.errors import Conflict, Forbidden, NotFound, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json
 from gateway.rewrite import kept_parts
+from gateway.transcript import picture_field
 from guards.verdict import Part
 from policies.ballots import Ballot, Members, State, at_its_end, waived
 from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Review
@@ -116,7 +117,8 @@ class Held:
     def shown(self) -> dict[str, Json]:
         """The same with what is to be judged."""
         parts: list[Json] = [
-            {"part": part.path, "scope": str(part.scope), "text": part.text} for part in self.matter.parts
+            {"part": part.path, "scope": str(part.scope), "text": part.text, **picture_field(part)}
+            for part in self.matter.parts
         ]
         return self.row() | {"parts": parts}
 

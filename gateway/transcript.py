@@ -73,7 +73,12 @@ def parts_json(parts: Iterable[Part]) -> list[Json]:
 
 def _part_row(part: Part) -> dict[str, Json]:
     row: dict[str, Json] = {"path": part.path, "scope": str(part.scope), "role": part.role, "text": part.text}
-    return row | ({"picture": part.picture} if part.picture else {})
+    return row | picture_field(part)
+
+
+def picture_field(part: Part) -> dict[str, Json]:
+    """The `data:` URL of a part that shows something, for people who are to see what guards saw."""
+    return {"picture": part.picture} if part.picture else {}
 
 
 def _row(one: Released) -> dict[str, Json] | None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,8 +12,7 @@ import pytest
 from PIL import Image
 
 from engine import manifest
-from tests.e2e.conftest import KEY, Gateway, free_port, running, write_config
-from tests.engine.host_process import HostProcess
+from tests.e2e.conftest import KEY, Gateway, running, write_config
 from tests.engine.vision import seeing
 from tests.gateway.pictures import GIF, JPEG, encoded, encoded_png, moving_gif, shown, url
 from tests.guards.generative.seeing_guard import USE, seeing_guard
@@ -32,14 +27,9 @@ defaults: {stream: {mode: buffer}, limits: {images: 4}}
 PASS = "  - {id: pass, on: [system, user, history, output, reasoning], do: allow}\n"
 JUDGED = """\
 detectors:
-  strict: {use: llama_guard_4, threshold: 0.000001, timeout: 30s}
-  lax: {use: llama_guard_4, threshold: 1, timeout: 30s}
+  harm: {use: llama_guard_4, threshold: THRESHOLD, timeout: 30s}
 rules:
-  - id: strict
-    on: [image]
-    when: {all: [{model: strict}, {strict: {score: {gte: 0.000001}}}]}
-    do: {block: {code: unsafe_picture}}
-  - {id: lax, on: [image], when: {lax: {score: {gte: 1}}}, do: {block: {code: unsafe_picture}}}
+  - {id: pictures, on: [image], when: {harm: {unsafe: true}}, do: {block: {code: unsafe_picture}}}
 """
 TEXTS = """\
 detectors: {hidden: {use: unicode, find: [tags]}}
@@ -47,47 +37,11 @@ rules:
   - {id: hidden, on: [user], when: {hidden: {count: {gte: 1}}}, do: {block: {code: forged_markup}}}
 """
 POLICIES = {
-    "judged": HEAD + JUDGED + PASS,
+    "judged": HEAD + JUDGED.replace("THRESHOLD", "1") + PASS,
+    "strict": HEAD + JUDGED.replace("THRESHOLD", "0.000001") + PASS,
     "named": HEAD + TEXTS + "  - {id: pictures-pass, on: [image], do: allow}\n" + PASS,
     "closed": HEAD + TEXTS + PASS,
 }
-
-
-class Relay:
-    """A port that leads to a model host's socket."""
-
-    def __init__(self, path: Path) -> None:
-        self.port, self._path = free_port(), path
-        self._sockets = [socket.create_server(("127.0.0.1", self.port))]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._sockets[0].accept()
-                host = socket.socket(socket.AF_UNIX)
-                self._sockets += [client, host]
-                host.connect(str(self._path))
-                for source, sink in ((client, host), (host, client)):
-                    self._threads.append(threading.Thread(target=self._copy, args=(source, sink), daemon=True))
-                    self._threads[-1].start()
-
-    @staticmethod
-    def _copy(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
-        for one in self._sockets:
-            one.close()
 
 
 def digest(tenant: str) -> str:
@@ -102,34 +56,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     seeing_guard(models / "guard")
     (models / "guard" / manifest.NAME).unlink()
     manifest.write(models / "guard", USE, "Apache-2.0", USE)
-    host = HostProcess(
-        tmp_path_factory.mktemp("h"), [{"name": "eyes", "path": str(models / "eyes"), "task": "generate"}]
-    )
-    relay = Relay(host.socket)
-    try:
-        host.wait_until(200)
-        for name, policy in POLICIES.items():
-            (directory / f"{name}.yaml").write_text(policy.replace("NAME", name))
-        served = "{eyes: eyes, strict: eyes}"
-        engine = f"{{url: 'http://127.0.0.1:{relay.port}/v1', models: {served}}}"
-        config = write_config(directory, policy="judged.yaml", engine=engine)
-        keys = ", ".join(f"{{id: {one}, tenant: {one}, app: a, sha256: {digest(one)}}}" for one in POLICIES)
-        lines = [f"keys: [{keys}]" if line.startswith("keys:") else line for line in config.read_text().splitlines()]
-        bound = ", ".join(f"{{policy: {one}.yaml, tenant: {one}}}" for one in ("named", "closed"))
-        more = [f"policies: [{bound}]", f"guards: {{{USE}: {{path: '{models / 'guard'}'}}}}"]
-        config.write_text("\n".join([*lines, *more, ""]))
-        with running(directory, config) as gateway:
-            yield gateway
-    finally:
-        relay.close()
-        host.close()
+    manifest.write(models / "eyes", "eyes", "Apache-2.0")
+    for name, policy in POLICIES.items():
+        (directory / f"{name}.yaml").write_text(policy.replace("NAME", name))
+    config = write_config(directory, policy="judged.yaml", engine=f"{{path: '{models / 'eyes'}'}}")
+    keys = ", ".join(f"{{id: {one}, tenant: {one}, app: a, sha256: {digest(one)}}}" for one in POLICIES)
+    lines = [f"keys: [{keys}]" if line.startswith("keys:") else line for line in config.read_text().splitlines()]
+    bound = ", ".join(f"{{policy: {one}.yaml, tenant: {one}}}" for one in ("strict", "named", "closed"))
+    more = [f"policies: [{bound}]", f"guards: {{{USE}: {{path: '{models / 'guard'}'}}}}"]
+    config.write_text("\n".join([*lines, *more, ""]))
+    with running(directory, config) as gateway:
+        yield gateway
 
 
-def asked(site: Gateway, tenant: str, *parts: Any, model: str = "eyes") -> openai.types.chat.ChatCompletion:
+def asked(site: Gateway, tenant: str, *parts: Any) -> openai.types.chat.ChatCompletion:
     content = [{"type": "text", "text": "what is this?"}, *parts]
     with openai.OpenAI(base_url=site.api + "/v1", api_key=f"{KEY}-{tenant}", max_retries=0, timeout=60) as sdk:
         answer = sdk.chat.completions.create(
-            model=model,
+            model="eyes",
             messages=[{"role": "user", "content": content}],
             max_tokens=4,  # type: ignore[misc, list-item]
         )
@@ -137,9 +81,9 @@ def asked(site: Gateway, tenant: str, *parts: Any, model: str = "eyes") -> opena
     return answer
 
 
-def refused(site: Gateway, tenant: str, *parts: Any, model: str = "eyes") -> dict[str, Any]:
+def refused(site: Gateway, tenant: str, *parts: Any) -> dict[str, Any]:
     with pytest.raises(openai.BadRequestError) as caught:
-        asked(site, tenant, *parts, model=model)
+        asked(site, tenant, *parts)
     assert isinstance(caught.value.body, dict)
     return caught.value.body
 
@@ -177,10 +121,10 @@ def test_a_guard_that_sees_decides(site: Gateway) -> None:
     pictures = [shown(encoded(seeing.noise(30, 20, seed), "PNG")) for seed in (1, 2)]
     assert asked(site, "judged", *pictures).choices
     guards = {guard["name"]: guard for guard in last_record(site, "request.admit")["guards"]}
-    scores = {row["score_ppm"] for row in guards["lax"]["rows"]}
-    assert guards["lax"]["parts"] == 2
+    scores = {row["score_ppm"] for row in guards["harm"]["rows"]}
+    assert guards["harm"]["parts"] == 2
     assert len(scores) == 2, "two pictures, two scores"
-    assert refused(site, "judged", *pictures, model="strict")["gatehouse"]["code"] == "unsafe_picture"
+    assert refused(site, "strict", *pictures)["gatehouse"]["code"] == "unsafe_picture"
 
 
 def test_a_video_is_judged_frame_by_frame(site: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -111,6 +112,19 @@ def test_coverage_says_what_a_rule_let_pass_unjudged() -> None:
     _, fields = record_of(both(text, Verdict(0)), [text, picture], decision)
     counts = {key: fields["coverage"][key] for key in ("parts", "parts_scanned", "parts_exempt", "bytes_exempt")}
     assert counts == {"parts": 2, "parts_scanned": 1, "parts_exempt": 1, "bytes_exempt": 0}
+
+
+def test_pictures_are_named_by_size_and_digest_only() -> None:
+    paths = [f"/messages/0/content/{at}/image_url/url" for at in range(32)]
+    parts = tuple(Part(Scope.IMAGE, path, "user", "", picture="data:image/png;base64,QUJDRA==") for path in paths)
+    request = ChatRequest("m", {}, parts, stream=False, include_usage=False, n=1, bytes_in=9)
+    fields = request_fields(request, b"sent", b"read", b"k" * 32)
+    rows = fields["images"]
+    assert isinstance(rows, list)
+    assert rows[0] == {"part": paths[0], "bytes": 4, "hmac": keyed_digest(b"k" * 32, parts[0].picture.encode())}
+    assert fields["images_n"] == 32 > len(rows) > 10
+    assert "QUJDRA" not in json.dumps(fields)
+    assert "images" not in request_fields(replace(request, parts=()), b"", b"", b"k" * 32)
 
 
 def test_redactions_are_counted_by_place_and_rule() -> None:

@@ -55,6 +55,18 @@ class Waiting:
         return await self.desk.vote(self.audit, RECORD, await self.id(), name, approve=approve)
 
 
+async def test_reviewers_see_the_picture_that_they_judge() -> None:
+    picture = Part(Scope.IMAGE, "/messages/0/content/1/image_url/url", "user", "", picture="data:image/png;base64,QUJD")
+    desk = ReviewDesk()
+    work = asyncio.ensure_future(desk.reviewed(MemoryAudit(), EXCHANGE, DECISION, [PART, picture], "person-7"))
+    await asyncio.sleep(0.01)
+    text, shown = desk.held(str(desk.rows()[0]["id"])).shown()["parts"]  # type: ignore[misc, union-attr]
+    assert "picture" not in text
+    assert shown["picture"] == picture.picture  # type: ignore[index, call-overload]
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
 async def test_two_who_approve_let_it_go_on_and_every_step_is_a_record() -> None:
     waiting = Waiting()
     assert await waiting.vote("ann") == {"id": await waiting.id(), "state": "pending", "why": "1 of 2"}

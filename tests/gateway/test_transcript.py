@@ -13,7 +13,8 @@ from gateway.errors import Unavailable
 from gateway.exchange import Caller, Channel, TextDelta, ToolDelta
 from gateway.jsonstrict import Json
 from gateway.pipeline import Pipeline
-from gateway.transcript import NothingKept
+from gateway.transcript import NothingKept, parts_json
+from guards.verdict import Part, Scope
 from tests.doubles import MemoryAudit
 from tests.gateway.test_pipeline import Bench, say
 
@@ -41,6 +42,14 @@ class KeptBench(Bench):
         super().__init__(tmp_path, *events, **more)
         self.keeper = ListKeeper(self.audit, fail_from)
         self.pipeline = Pipeline(self.server, b"k" * 32, self.keeper)
+
+
+def test_a_picture_is_kept_with_its_place_and_a_text_without_one() -> None:
+    text = Part(Scope.USER, "/messages/0/content/0/text", "user", "look")
+    picture = Part(Scope.IMAGE, "/messages/0/content/1/image_url/url", "user", "", picture="data:image/png;base64,QUJD")
+    said, shown = parts_json([text, picture])
+    assert said == {"path": text.path, "scope": "user", "role": "user", "text": "look"}
+    assert shown == {"path": picture.path, "scope": "image", "role": "user", "text": "", "picture": picture.picture}
 
 
 def spoken(bench: KeptBench) -> str:
