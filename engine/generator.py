@@ -22,7 +22,10 @@ from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
 from engine.mapped import MappedFiles
 from engine.matrix import DTYPES, LAYS
+from engine.model.decoder import ALONE
 from engine.pages import KV_PRECISIONS, block_bytes
+from engine.parallel.share import Share, divided
+from engine.parallel.team import Task, Team
 from engine.runner import ModelRunner, Run
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
@@ -55,7 +58,14 @@ class Options:
     resident_bytes: int = 0
     """How much of them may be in memory; zero: as much as the system has room for."""
 
+    processes: int = 1
+    """That share each layer between them."""
+
     def __post_init__(self) -> None:
+        if self.processes > 1 and self.offload:
+            raise ModelRefused("parallel_unsupported", "experts stay in their file only where one process has them")
+        if self.processes < 1:
+            raise ModelRefused("parallel_unsupported", f"`processes` is {self.processes}, expected at least 1")
         if self.precision not in DTYPES:
             told = f"a generating model runs in {' or '.join(DTYPES)}, not in `{self.precision}`"
             raise ModelRefused("precision_unsupported", told)
@@ -87,6 +97,8 @@ class Generator:
     eyes: Eyes | None = None
     """None: it reads only."""
     adapter: Adapter | None = None
+    team: Team | None = None
+    """The processes that have the other shares of it."""
 
     @property
     def chat(self) -> ChatFormat:
@@ -109,6 +121,8 @@ class Generator:
 
     def adapted(self, directory: Path) -> Generator:
         """The same model with an adapter, over the same lane. ModelRefused when the directory holds none for it."""
+        if self.team is not None:
+            raise ModelRefused("parallel_unsupported", "a model in several processes has no adapters in this version")
         return replace(self, adapter=load_adapter(directory, self.shape, self.dtype))
 
 
@@ -125,11 +139,14 @@ def load_generator(directory: Path, options: Options) -> Generator:
     if options.offload and not any(layer.is_moe for layer in config.layers):
         raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
     mapped = MappedFiles(options.resident_bytes) if options.offload else None
-    weights = load_weights(directory, config, dtype, LAYS[options.precision], mapped)
-    runner = ModelRunner(config, weights, eyes.features if eyes is not None else None)
-    capacity = capacity_for(config, options.kv_bytes, dtype, options.kv_precision)
+    part, team = divided(config, options.processes), _team(directory, options)
+    weights = load_weights(directory, config, dtype, LAYS[options.precision], mapped, Share(0, options.processes))
+    runner = ModelRunner(part, weights, eyes.features if eyes is not None else None, team or ALONE)
+    capacity = capacity_for(part, options.kv_bytes // options.processes, dtype, options.kv_precision)
     grain = FIXED_PIECE if options.is_deterministic else 1
-    cache = KvCache(config, capacity, dtype, grain=grain, kept_as=options.kv_precision)
+    cache = KvCache(part, capacity, dtype, grain=grain, kept_as=options.kv_precision)
+    if team is not None:
+        cache.pages.told = team.copied
     _warm_up(runner, cache)
     lane = GenerateLane(runner, cache, config.max_positions)
     stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
@@ -147,7 +164,16 @@ def load_generator(directory: Path, options: Options) -> Generator:
         dtype,
         constraints,
         eyes,
+        team=team,
     )
+
+
+def _team(directory: Path, options: Options) -> Team | None:
+    """The further processes."""
+    if options.processes == 1:
+        return None
+    kv_bytes, threads = options.kv_bytes // options.processes, torch.get_num_threads() // options.processes
+    return Team(Task(directory, options.processes, options.precision, kv_bytes, options.kv_precision, max(1, threads)))
 
 
 def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32, kept_as: str = "auto") -> int:

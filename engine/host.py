@@ -42,6 +42,7 @@ TYPED = (
     ("kv_precision", str),
     ("offload", str),
     ("resident_bytes", int),
+    ("processes", int),
     ("adapters", dict),
 )
 ENGINES = 2
@@ -66,6 +67,8 @@ class ModelSpec:
     """`experts`: routed experts stay in their file, mapped, and are read when a token comes to them."""
     resident_bytes: int = 0
     """How much of them may be in memory at once; zero: as much as the system has room for."""
+    processes: int = 1
+    """That share each layer of a generating model between them."""
     role: str = "chat"
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False
@@ -91,6 +94,9 @@ class ModelSpec:
             raise ModelRefused("usage", told)
         if self.resident_bytes < 0 or (self.resident_bytes and not self.offload):
             raise ModelRefused("usage", f"model `{self.name}`: resident_bytes is for experts that are offloaded")
+        if self.processes < 1 or (self.processes > 1 and self.task != "generate"):
+            told = f"model `{self.name}`: processes is {self.processes}, expected 1, or more of a model that generates"
+            raise ModelRefused("usage", told)
         if self.adapters and self.task != "generate":
             raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")
 
@@ -306,7 +312,13 @@ def _load_spec(spec: ModelSpec, digest: str) -> Served:
 
         precision = "fp32" if spec.precision == "auto" else spec.precision
         options = Options(
-            spec.kv_bytes, precision, spec.deterministic, spec.kv_precision, spec.offload, spec.resident_bytes
+            spec.kv_bytes,
+            precision,
+            spec.deterministic,
+            spec.kv_precision,
+            spec.offload,
+            spec.resident_bytes,
+            spec.processes,
         )
         return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier

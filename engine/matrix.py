@@ -25,6 +25,8 @@ GROUP = 32
 """Weights of four bits that share a scale."""
 FEW = 16
 """Up to so many tokens, eight-bit weights are read as they are; for more it is faster to widen them first."""
+LANE = 16
+"""Inputs that its kernel takes at once."""
 TINY = 1e-12
 SAMPLED = 64
 """Rows that tell whether weights were four bits before."""
@@ -55,7 +57,8 @@ class Int8:
         self._weight_oi = (wide_oi / self._scale_o.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
 
     def times(self, x_ti: Tensor) -> Tensor:
-        if x_ti.shape[0] <= FEW:
+        # torch 2.13 reads past the end of rows that are no multiple of LANE inputs, and may crash.
+        if x_ti.shape[0] <= FEW and x_ti.shape[1] % LANE == 0:
             found: Tensor = torch.ops.aten._weight_int8pack_mm(x_ti.contiguous(), self._weight_oi, self._scale_o)
             return found
         # Whole numbers up to 256 are exact in bf16.

@@ -9,6 +9,7 @@ Shapes: l layers of one block, k key-value heads, p positions of the whole memor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
@@ -32,6 +33,8 @@ class Pages:
         self.layout = layout
         shape = (layout.depth, config.kv_heads, blocks * layout.block, config.head_dim)
         self.keys_lkpd, self.values_lkpd = torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=dtype)
+        self.told: Callable[[int, int, int], None] = _nobody
+        """Hears of each copy before it is made: who keeps the keys of other heads at the same places."""
 
     def write(self, row: int, places: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> None:
         self.keys_lkpd[row][:, places] = k_tkd.transpose(0, 1)
@@ -43,6 +46,7 @@ class Pages:
 
     def copy(self, source: int, target: int, count: int) -> None:
         """`count` positions from one place to another, in all layers."""
+        self.told(source, target, count)
         for pool in self._pools():
             pool[:, :, target : target + count] = pool[:, :, source : source + count]
 
@@ -82,6 +86,10 @@ class Int8Pages(Pages):
     def _pools(self) -> tuple[Tensor, ...]:
         # As four dimensions like the others.
         return (*super()._pools(), self.key_scales_lkp[..., None], self.value_scales_lkp[..., None])
+
+
+def _nobody(_source: int, _target: int, _count: int) -> None:
+    """Nobody else keeps keys at these places."""
 
 
 def pages_of(config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype, kept_as: str) -> Pages:

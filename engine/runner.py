@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.adapters import Adapter
 from engine.memory import enough_memory
 from engine.model.attention import Piece
-from engine.model.decoder import forward
+from engine.model.decoder import ALONE, Company, forward
 from engine.model.low_rank import AdaptedLayer
 from engine.model.rope import frequencies
 from engine.shape import ModelConfig
@@ -53,9 +53,11 @@ class Runner(Protocol):
 class ModelRunner:
     """Runs steps of one set of weights."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, features: Features | None = None) -> None:
-        """`features`: what it sees with, if it does."""
-        self._config, self._weights, self._features = config, weights, features
+    def __init__(
+        self, config: ModelConfig, weights: Weights, features: Features | None = None, company: Company = ALONE
+    ) -> None:
+        """`features`: what it sees with, if it does; `company`: who has the other shares of its layers."""
+        self._config, self._weights, self._features, self._company = config, weights, features, company
         self._frequencies_r = frequencies(config)
 
     def step(self, runs: Sequence[Run]) -> Tensor:
@@ -80,6 +82,7 @@ class ModelRunner:
                 wanted_s,
                 _groups(laid),
                 self._seen(laid, pieces),
+                self._company,
             )
         for piece in pieces:
             piece.slot.filled = piece.end

@@ -25,6 +25,7 @@ from engine.errors import ModelRefused
 from engine.manifest import check_header
 from engine.mapped import MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
+from engine.parallel.share import WHOLE, Share
 from engine.shape import LayerConfig, ModelConfig
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
@@ -139,17 +140,17 @@ def load_weights(
     dtype: torch.dtype = torch.float32,
     lay: Lay = plain,
     mapped: MappedFiles | None = None,
+    share: Share = WHOLE,
 ) -> Weights:
     """Read everything, or refuse and say what differs. `lay` gives the projections of layers their form.
 
     With `mapped`, routed experts are not read: they stay in their files, in the form that they have there.
+    `config` is that of the whole model, also where only a `share` of each layer is kept.
     """
     base, D, factors = config.prefix + "model.", config.hidden, config.multipliers
     with Shards(directory, dtype, mapped) as shards:
         embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
-        layers = tuple(
-            _layer(shards, f"{base}layers.{index}.", config, layer, lay) for index, layer in enumerate(config.layers)
-        )
+        layers = _layers(shards, config, lay, share)
         norm = shards.take(base + "norm.weight", D)
         head = embedding if config.tied_head else shards.take(config.prefix + "lm_head.weight", config.vocabulary, D)
         shards.refuse_unused()
@@ -159,7 +160,20 @@ def load_weights(
     return Weights(_times(embedding, factors.embedding), layers, norm, wide_vD if is_shared else laid(wide_vD))
 
 
-def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, lay: Lay) -> Layer:
+def load_layers(directory: Path, config: ModelConfig, dtype: torch.dtype, lay: Lay, share: Share) -> tuple[Layer, ...]:
+    """The layers alone, for a process that has no more. Tensors that nothing calls for are not its business."""
+    with Shards(directory, dtype) as shards:
+        return _layers(shards, config, lay, share)
+
+
+def _layers(shards: Shards, config: ModelConfig, lay: Lay, share: Share) -> tuple[Layer, ...]:
+    base = config.prefix + "model.layers."
+    return tuple(
+        _layer(shards, f"{base}{index}.", config, layer, lay, share) for index, layer in enumerate(config.layers)
+    )
+
+
+def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, lay: Lay, share: Share) -> Layer:
     D, residual = config.hidden, config.multipliers.residual
     attention, d = name + "self_attn.", config.head_dim
     q = shards.take(attention + "q_proj.weight", config.heads * d, D)
@@ -174,15 +188,16 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, l
         q_norm, k_norm = (None if one is None else in_pairs(one, d) for one in (q_norm, k_norm))
     if config.multipliers.attention is not None:
         q = _times(q, config.multipliers.attention * d**0.5)
+    q, k, v, out = *(share.of(one, 0) for one in (q, k, v)), share.of(out, 1)
     forward = name + ("mlp." if config.is_dense_family else "feed_forward.")
     return Layer(
         input_norm=shards.take(name + "input_layernorm.weight", D),
         qkv=lay(torch.cat([q, k, v])),
         out=lay(_times(out, residual)),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
-        feed_forward=_moe(shards, forward, config, lay)
+        feed_forward=_moe(shards, forward, config, lay, share)
         if layer.is_moe
-        else _mlp(shards, forward, D, config.mlp_width, lay, residual),
+        else _mlp(shards, forward, D, config.mlp_width, lay, share, residual),
         q_norm=q_norm,
         k_norm=k_norm,
     )
@@ -197,13 +212,13 @@ def _times(tensor: Tensor, factor: float) -> Tensor:
     return tensor if factor == 1.0 else tensor * factor
 
 
-def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, factor: float = 1.0) -> Mlp:
-    gate, up = (shards.take(f"{name}{part}_proj.weight", width, hidden) for part in ("gate", "up"))
-    down = shards.take(name + "down_proj.weight", hidden, width)
+def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, share: Share, factor: float = 1.0) -> Mlp:
+    gate, up = (share.of(shards.take(f"{name}{part}_proj.weight", width, hidden), 0) for part in ("gate", "up"))
+    down = share.of(shards.take(name + "down_proj.weight", hidden, width), 1)
     return Mlp(gate_up=lay(torch.cat([gate, up])), down=lay(_times(down, factor)))
 
 
-def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
+def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
     if shards.mapped is not None:
@@ -211,15 +226,16 @@ def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay) -> Moe:
         down: Sequence[Matrix] | Tensor = shards.in_file(joined + "down_proj", E, F, D)
     elif stored.is_stored(shards, joined + "gate_up_proj"):
         # Checkpoints hold joined experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
-        gate_up = _each(shards.take(joined + "gate_up_proj", E, D, 2 * F).transpose(1, 2), lay)
-        down = _each(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), lay)
+        halves = shards.take(joined + "gate_up_proj", E, D, 2 * F).transpose(1, 2).chunk(2, dim=1)
+        gate_up = _each(torch.cat([share.of(half, 1) for half in halves], dim=1), lay)
+        down = _each(share.of(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), 2), lay)
     else:
-        gate_up, down = _single_experts(shards, joined, config, lay)
+        gate_up, down = _single_experts(shards, joined, config, lay, share)
     return Moe(
         router_eD=shards.take(name + "router.weight", E, D).float(),
         gate_up_egD=gate_up,
         down_eDf=down,
-        shared=_mlp(shards, name + "shared_expert.", D, F, lay),
+        shared=_mlp(shards, name + "shared_expert.", D, F, lay, share),
     )
 
 
@@ -228,10 +244,11 @@ def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
 
 
 def _single_experts(
-    shards: Shards, name: str, config: ModelConfig, lay: Lay
+    shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share
 ) -> tuple[Sequence[Matrix], Sequence[Matrix]]:
     """As compressors write them: they know linear layers only, and took the experts apart."""
-    experts = [_mlp(shards, f"{name}{e}.", config.hidden, config.expert_width, lay) for e in range(config.experts)]
+    sizes = (config.hidden, config.expert_width)
+    experts = [_mlp(shards, f"{name}{expert}.", *sizes, lay, share) for expert in range(config.experts)]
     return [one.gate_up for one in experts], [one.down for one in experts]
 
 

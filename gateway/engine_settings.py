@@ -24,10 +24,12 @@ STARTER_MODEL: Final = "gatehouse-starter"
 MOST: Final = 32
 """Engines. Each has a probe every second, and a place in every list of models."""
 _REMOTE: Final = ("api_key_file", "first_byte_timeout", "connect_timeout", "total_timeout", "models", "tokenizer")
-_LOCAL: Final = ("model", "precision", "kv", "kv_precision")
+_LOCAL: Final = ("model", "precision", "kv", "kv_precision", "offload", "resident", "processes")
 _WAYS: Final = ("starter", "path", "url")
 _KNOWN: Final = (*_WAYS, "class", "adapters", *_REMOTE, *_LOCAL)
 _PRECISIONS: Final = ("auto", "fp32", "bf16", "int8", "int4")
+_OFFLOADS: Final = ("experts",)
+MOST_PROCESSES: Final = 16
 _KV_PRECISIONS: Final = ("auto", "int8")
 _NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 _MODEL: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", "1 to 128 letters, digits and `_ . -`")
@@ -116,6 +118,9 @@ class _Reader:
             precision=section.get("precision", fields.choice(_PRECISIONS), "auto"),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             kv_precision=section.get("kv_precision", fields.choice(_KV_PRECISIONS), "auto"),
+            offload=section.get("offload", fields.choice(_OFFLOADS), ""),
+            resident_bytes=section.get("resident", fields.size_bytes(1024**2), 0),
+            processes=section.get("processes", fields.integer(1, MOST_PROCESSES), 1),
             adapters=self._adapters(section),
         )
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from policies.errors import Place, Problems
+
+_FORM: Final = ("precision", "kv_bytes", "kv_precision", "offload", "resident_bytes", "processes")
+"""What the model host calls by the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class LocalModel:
     kv_bytes: int = 0
     """Memory for keys and values; 0: as the model host has it."""
     kv_precision: str = "auto"
+    offload: str = ""
+    """`experts`: they stay in their file."""
+    resident_bytes: int = 0
+    """How much of them may be in memory; 0: as the system has room."""
+    processes: int = 1
+    """That share each layer between them."""
     adapters: tuple[tuple[str, Path], ...] = ()
     """(name, directory) of each that is served from the start."""
 
@@ -38,8 +48,8 @@ class LocalModel:
     def as_host_model(self) -> dict[str, object]:
         """What the model host is told of it; what is not said is as the host has it."""
         said: dict[str, object] = {"name": self.name, "path": str(self.path), "task": "generate"}
-        more = {"precision": self.precision, "kv_precision": self.kv_precision, "kv_bytes": self.kv_bytes}
-        said |= {key: value for key, value in more.items() if value not in ("auto", 0)}
+        usual = LocalModel(self.name, self.path)
+        said |= {key: value for key in _FORM if (value := getattr(self, key)) != getattr(usual, key)}
         if self.adapters:
             said["adapters"] = {name: str(path) for name, path in self.adapters}
         return said

@@ -9,7 +9,8 @@ i what all heads give out together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +26,29 @@ from engine.shape import LayerConfig, ModelConfig
 from engine.weights import Layer, Moe, Weights
 
 
+class Company(Protocol):
+    """The processes that have the other shares of the layers."""
+
+    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer]) -> None:
+        """Have them do the same layers with the same rows."""
+
+    def total(self, part_tD: Tensor) -> Tensor:
+        """The sum of everybody's part."""
+
+
+class Alone:
+    """Nobody has: one process has the whole model."""
+
+    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer]) -> None:
+        """There is nobody to tell."""
+
+    def total(self, part_tD: Tensor) -> Tensor:
+        return part_tD
+
+
+ALONE = Alone()
+
+
 def forward(
     config: ModelConfig,
     weights: Weights,
@@ -35,25 +59,44 @@ def forward(
     wanted_s: Tensor,
     adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
     seen: Iterable[tuple[int, Tensor]] = (),
+    company: Company = ALONE,
 ) -> Tensor:
     """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards.
 
     `adapters`: rows of the batch, and what is added to them in each layer.
     `seen`: rows that stand where there are patches of pictures, from which row of the batch on.
+    `company`: who has the other shares of the layers.
     """
     x_tD = weights.embedding_vD[ids_t]
     for row, rows_nD in seen:
         x_tD[row : row + len(rows_nD)] = rows_nD
-    angles_tr = angles(positions_t, frequencies_r)
     planned = attention.plans(pieces)
-    for index, (layer, parameters) in enumerate(zip(config.layers, weights.layers, strict=True)):
-        adapted = Adapted([(rows, layers[index]) for rows, layers in adapters]) if adapters else UNCHANGED
-        normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
-        x_tD = x_tD + _attention(config, layer, parameters, normed_tD, positions_t, angles_tr, planned[index], adapted)
-        normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
-        x_tD = x_tD + _feed_forward(config, parameters, normed_tD, adapted)
+    company.begin(x_tD, positions_t, planned)
+    x_tD = through(config, weights.layers, frequencies_r, x_tD, positions_t, planned, adapters, company.total)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
     return times(last_sD.float(), weights.head_vD)
+
+
+def through(
+    config: ModelConfig,
+    layers: Sequence[Layer],
+    frequencies_r: Tensor,
+    x_tD: Tensor,
+    positions_t: Tensor,
+    planned: Sequence[attention.Layer],
+    adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
+    total: Callable[[Tensor], Tensor] = ALONE.total,
+) -> Tensor:
+    """What all layers make of the rows; `total` is called twice for each layer, with this process's part of a sum."""
+    angles_tr = angles(positions_t, frequencies_r)
+    for index, (layer, parameters) in enumerate(zip(config.layers, layers, strict=True)):
+        adapted = Adapted([(rows, one[index]) for rows, one in adapters]) if adapters else UNCHANGED
+        normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
+        part_tD = _attention(config, layer, parameters, normed_tD, positions_t, angles_tr, planned[index], adapted)
+        x_tD = x_tD + total(part_tD)
+        normed_tD = rms_norm(x_tD, parameters.post_norm, config.norm_eps)
+        x_tD = x_tD + total(_feed_forward(config, parameters, normed_tD, adapted))
+    return x_tD
 
 
 def _attention(

@@ -25,7 +25,7 @@ def test_checkpoints_are_served_beside_one_another(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text(RULES_ONLY)
     house = "{path: scout, model: llama-4-scout, kv: 16MiB, kv_precision: int8}"
     config = write_config(tmp_path, policy="policy.yaml", engine="-")
-    engines = f"engines: {{house: {house}, rest: {{path: second, precision: int8, kv: 16MiB}}}}"
+    engines = f"engines: {{house: {house}, rest: {{path: second, precision: int8, kv: 16MiB, processes: 2}}}}"
     config.write_text(config.read_text().replace("engine: -", engines))
     with running(tmp_path, config) as gateway:
         client = OpenAI(base_url=f"{gateway.api}/v1", api_key=KEY, max_retries=0)

@@ -28,6 +28,15 @@ def test_the_product_is_close_to_that_of_fp32(precision: str, tokens: int) -> No
     assert (found.float() - expected).square().mean().sqrt() <= BOUNDS[precision] * expected.square().mean().sqrt()
 
 
+@pytest.mark.parametrize("inputs", [1, 8, 24, 40, 72])
+def test_eight_bits_of_rows_that_no_kernel_is_made_for(inputs: int) -> None:
+    """The kernel for few tokens reads beyond such rows: many small matrices, so that one lies at the end of a page."""
+    torch.manual_seed(inputs)
+    for _ in range(200):
+        x, weight = torch.randn(2, inputs).bfloat16(), torch.randn(24, inputs)
+        torch.testing.assert_close(Int8(weight).times(x).float(), x.float() @ weight.t(), atol=0.3, rtol=0.1)
+
+
 @pytest.mark.parametrize("form", [Int8, Int4])
 def test_no_weight_moves_by_more_than_half_a_step(form: type[Int8] | type[Int4]) -> None:
     """Read back one by one, through the product itself; bf16 scales add a little."""

@@ -64,11 +64,12 @@ def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
         "kv_precision": "int8",
         "adapters": {"ward": str(tmp_path / "w")},
     }
-    (engine,), told = read(tmp_path, "engine: {path: '/m x', model: llama-4, precision: int4, name: house}")
+    text = "engine: {path: '/m x', model: llama-4, precision: int4, name: house, processes: 2}"
+    (engine,), told = read(tmp_path, text)
     assert (told, engine.name, engine.models) == ([], "house", (("llama-4", "llama-4"),))
     assert engine.local is not None
     assert engine.local.as_host_model() == {
-        "name": "llama-4", "path": "/m x", "task": "generate", "precision": "int4"
+        "name": "llama-4", "path": "/m x", "task": "generate", "precision": "int4", "processes": 2
     }  # fmt: skip
 
 
@@ -87,6 +88,8 @@ def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
         ("engine: {path: m, precision: int2}", "`precision`"),
         ("engine: {path: m, kv: 1KiB}", "`kv`"),
         ("engine: {path: m, kv_precision: fp8}", "`kv_precision`"),
+        ("engine: {path: m, offload: layers}", "`offload`"),
+        ("engine: {path: m, processes: 0}", "`processes`"),
         ("engine: {path: 'a b'}", "`path` without `model`"),
         ("engine: {path: m, model: 'a:b'}", "`model`"),
         ("engine: {starter: true, precision: int8}", "`precision` has no meaning: the starter engine has its own"),

@@ -1,0 +1,113 @@
+"""Two real processes compute one model: the logits of one process alone, and no answer when one of them is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError, ModelRefused
+from engine.generator import Options, load_generator
+from engine.kv_cache import KvCache
+from engine.matrix import DTYPES, LAYS
+from engine.model.decoder import ALONE
+from engine.parallel.share import Share, divided
+from engine.parallel.team import Task, Team
+from engine.runner import ModelRunner, Run
+from engine.weights import load_weights
+from tests.engine.model_cases import Pair, prompt, reserved
+
+KV_BYTES = 4_000_000
+
+
+@contextmanager
+def team_of_two(directory: Path, precision: str = "fp32", kv: str = "auto") -> Iterator[Team]:
+    team = Team(Task(directory, 2, precision, KV_BYTES, kv))
+    try:
+        yield team
+    finally:
+        team.close()
+
+
+def computed(pair: Pair, directory: Path, team: Team | None, precision: str = "fp32") -> Tensor:
+    """A prompt over a border in pieces, a second sequence beside it, and one that takes over a part of the first."""
+    dtype, world = DTYPES[precision], 1 if team is None else 2
+    config = divided(pair.config, world)
+    weights = load_weights(directory, pair.config, dtype, LAYS[precision], share=Share(0, world))
+    runner = ModelRunner(config, weights, company=team or ALONE)
+    cache = KvCache(config, 512, dtype)
+    if team is not None:
+        cache.pages.told = team.copied
+    ids, other = prompt(60), prompt(21, seed=1)
+    one, two = reserved(cache, 60), reserved(cache, 21)
+    found = [runner.step([Run(one, ids[:33], [32]), Run(two, other[:20], [19])])]
+    found += [runner.step([Run(one, [token], [0]), Run(two, other[20:], [0] * (not at))][: 2 - bool(at)])
+              for at, token in enumerate(ids[33:])]  # fmt: skip
+    cache.release(one, ids)
+    third = cache.reserve(40, ids[:25], 25, keeps_all=True)
+    assert third is not None
+    assert third.taken_over == 25
+    found.append(runner.step([Run(third, ids[25:40], range(15))]))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("case", ["scout", "llama"])
+def test_two_processes_give_the_logits_of_one(tmp_path: Path, case: str) -> None:
+    pair = Pair(tmp_path, case)
+    alone = computed(pair, tmp_path, None)
+    with team_of_two(tmp_path) as team:
+        together = computed(pair, tmp_path, team)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+
+
+def test_fewer_bits_and_a_whole_answer(tmp_path: Path) -> None:
+    """Through the loader that the model host uses: int8 weights, keys in eight bits."""
+    Pair(tmp_path, "guard")
+    options = Options(kv_bytes=KV_BYTES, precision="int8", kv_precision="int8", processes=2)
+    generator = load_generator(tmp_path, options)
+    try:
+        with pytest.raises(ModelRefused, match="no adapters"):
+            generator.adapted(tmp_path)
+        assert (
+            generator.lane.max_model_len
+            == load_generator(
+                tmp_path, Options(kv_bytes=KV_BYTES, precision="int8", kv_precision="int8")
+            ).lane.max_model_len
+        )
+    finally:
+        assert generator.team is not None
+        generator.team.close()
+
+
+def test_a_lost_process_ends_all_steps(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, "llama")
+    with team_of_two(tmp_path) as team:
+        weights = load_weights(tmp_path, pair.config, share=Share(0, 2))
+        runner = ModelRunner(divided(pair.config, 2), weights, company=team)
+        slot = reserved(KvCache(divided(pair.config, 2), 64), 8)
+        runner.step([Run(slot, [9, 10], [1])])
+        os.kill(team.pids[0], signal.SIGKILL)
+        os.waitid(os.P_PID, team.pids[0], os.WEXITED | os.WNOWAIT)
+        with pytest.raises((RuntimeError, OSError)):
+            runner.step([Run(slot, [11], [0])])
+        with pytest.raises(EngineError, match="lost"):
+            runner.step([Run(slot, [11], [0])])
+
+
+def test_a_checkpoint_that_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    Pair(tmp_path, "llama_wide_heads")
+    with pytest.raises(ModelRefused, match="num_key_value_heads"):
+        load_generator(tmp_path, Options(kv_bytes=KV_BYTES, processes=2))
+
+
+def test_a_process_that_cannot_load_its_share_is_a_refusal(tmp_path: Path) -> None:
+    Pair(tmp_path, "llama")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises((ModelRefused, RuntimeError)):
+        Team(Task(tmp_path, 2, "fp32", KV_BYTES))
