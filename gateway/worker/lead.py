@@ -37,8 +37,6 @@ from gateway.worker.wire import Body, Kind
 STATE_EVERY_S: Final = 1.0
 START_S: Final = 30.0
 """How long workers may take to come before it is news that they do not."""
-SILENT_S: Final = 5.0
-"""After so long without a word a process counts as away."""
 _FRESH_S: Final = 2.5
 _LAST_WORDS_S: Final = 3.0
 log = structlog.get_logger()
@@ -131,7 +129,7 @@ class Lead:
             session = self._sessions.get(number)
             if session is None or session not in self._joined or session.line is None:
                 raise Unavailable("worker_away", "a worker is not there")
-            if time.monotonic() - session.line.heard_at > SILENT_S:
+            if session.line.is_silent:
                 raise Unavailable("worker_silent", "a worker says nothing")
             if not session.is_ready:
                 raise Unavailable("worker_not_ready", "a worker lacks something that an exchange needs")

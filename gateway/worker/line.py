@@ -27,6 +27,8 @@ from gateway.worker.wire import Body, Kind, Message, Reader, packed
 T = TypeVar("T")
 Answer = Body | Coroutine[Any, Any, Body]
 """To a call: at once, or when it is done."""
+SILENT_S: Final = 5.0
+"""After so long without a word a process counts as away. Each says something every second."""
 _CREDENTIALS: Final = struct.Struct("3i")
 _ERRORS: Final = {kind.__name__: kind for kind in (errors.TooMany, errors.BadRequest, errors.NotFound, Unavailable)}
 log = structlog.get_logger()
@@ -80,6 +82,11 @@ class Line(asyncio.Protocol):
             return await future
         finally:
             self._waiting.pop(number, None)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the other process is stopped, or hangs."""
+        return time.monotonic() - self.heard_at > SILENT_S
 
     def tell(self, kind: Kind, body: Body) -> None:
         """Say something that needs no answer. To nobody, when the line is cut."""

@@ -7,7 +7,6 @@ is a new line: the lead, or the start of its successor, has written the exchange
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -18,7 +17,6 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.worker.errors import LineBrokenError
-from gateway.worker.lead import SILENT_S
 from gateway.worker.line import Answer, Line
 from gateway.worker.wire import Body, Kind
 
@@ -66,7 +64,7 @@ class Link:
     def line(self) -> Line:
         """The one over which an exchange may begin. Raises LineBrokenError."""
         line = self.current()
-        if self.parting or time.monotonic() - line.heard_at > SILENT_S:
+        if self.parting or line.is_silent:
             raise LineBrokenError
         return line
 

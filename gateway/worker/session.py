@@ -146,6 +146,9 @@ class Session:
     async def load(self, key: str, body: Body) -> None:
         """Have the worker build a policy. Raises GatewayError."""
         assert self.line is not None
+        if self.line.is_silent:
+            log.error("worker_cut_off", worker=self.number, why="it says nothing")
+            self.cut_off()
         await self.line.call(Kind.POLICY, body, dict)
         needed = body["needed"]
         assert isinstance(needed, list)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Unavailable
-from gateway.worker import link as module
 from gateway.worker.errors import LineBrokenError
+from gateway.worker.line import SILENT_S
 from gateway.worker.remote import RemoteBook
 from tests.doubles import eventually
 from tests.gateway.worker.led import ANN, Worker, house, working
@@ -44,7 +44,7 @@ async def test_the_state_of_the_log_is_what_the_lead_said_last(tmp_path: Path) -
 async def test_a_lead_that_says_nothing_any_more_counts_as_gone(tmp_path: Path) -> None:
     """It may be stopped, and its socket open; clients are told, and do not wait."""
     async with house(tmp_path) as (made, _), working(made) as worker:
-        worker.link.current().heard_at -= module.SILENT_S + 1
+        worker.link.current().heard_at -= SILENT_S + 1
         with pytest.raises(Unavailable):
             await worker.door.enter(ANN, "x1")
         assert not worker.link.is_up

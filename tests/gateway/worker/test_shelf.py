@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Conflict, Unavailable
+from gateway.worker.line import SILENT_S
 from gateway.worker.shelf import key_of
 from gateway.worker.wire import Kind
 from tests.doubles import eventually
@@ -74,6 +75,19 @@ async def test_a_worker_that_does_not_answer_is_cut_off_and_lets_nobody_in(tmp_p
         assert await version(one, "a") == "2.0.0"
         with pytest.raises(Unavailable):
             await two.door.enter(ANN, "b")
+
+
+async def test_a_worker_that_is_stopped_holds_up_no_reload(tmp_path: Path) -> None:
+    async with house(tmp_path) as (made, lead), working(made) as worker:
+        worker._task.cancel()
+        session = lead._sessions[1]
+        assert session.line is not None
+        session.line.heard_at -= SILENT_S + 1
+        worker.link._policy = lambda _body: asyncio.sleep(60)
+        made.write("2.0.0")
+        await asyncio.wait_for(made.policy.reload_told({}), 1)
+        with pytest.raises(Unavailable):
+            await worker.door.enter(ANN, "b")
 
 
 async def test_a_file_that_changes_while_it_is_loaded_is_refused(tmp_path: Path) -> None:
