@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for file, drawing in MEASURED[name](Path(directory), args.longest):
                 if args.plots is not None:
                     args.plots.mkdir(parents=True, exist_ok=True)
-                    (args.plots / f"{file}.svg").write_text(drawing)
+                    (args.plots / f"engine-{file}.svg").write_text(drawing)
     return 0
 
 
