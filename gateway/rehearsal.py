@@ -28,6 +28,10 @@ from guards.verdict import Guard
 from policies.cases import Case, Fake, Faked, Message, Send
 from policies.model import Action, DetectorSpec, Policy
 
+_PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNoaGgAAAMEAYFL09IQAAAAAElFTkSuQmCC"
+)
+"""One grey pixel: guards that see are scripted in tests, so what it shows does not matter."""
 _KEY = b"rehearsal keys protect no content"
 _DEPTH = 64
 
@@ -165,5 +169,7 @@ def _tool(name: str, takes: str) -> Json:
 
 
 def _message(message: Message) -> Json:
+    if message.role == "image":
+        return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": _PICTURE}}]}
     body: dict[str, Json] = {"role": message.role, "content": message.text}
     return body | {"tool_call_id": "call-1"} if message.role == "tool" else body

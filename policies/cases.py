@@ -37,7 +37,8 @@ from policies.yaml_strict import Broken, Listing, Node
 
 __all__ = ["Case", "CaseReader", "Expect", "Fake", "Faked", "Message", "Send", "Upstream"]
 
-ROLES = ("system", "user", "assistant", "tool")
+ROLES = ("system", "user", "assistant", "tool", "image")
+"""An `image` is a user's message that shows one; its text says of what, to people."""
 ACTIONS = ("allow", "annotate", "flag", "redact", "replace", "route", "review", "block")
 DEFAULT_MODEL = "test-model"
 DEFAULT_CALLER = "test"

@@ -83,8 +83,9 @@ def only_allowed(sheet: Sheet) -> Iterator[Remarks]:
 
 
 def refused_scope(sheet: Sheet) -> Iterator[Remarks]:
-    """Text of which every part is refused."""
-    for scope in sorted(TEXT_SCOPES) if sheet.policy.uncovered is None else ():
+    """Parts of which every one is refused. Pictures count where some are admitted at all."""
+    scopes = [*sorted(TEXT_SCOPES), *([Scope.IMAGE] if sheet.policy.limits.images else [])]
+    for scope in scopes if sheet.policy.uncovered is None else ():
         if not sheet.policy.plan(scope).enforcing:
             told = f"no enforcing rule looks at `{scope}`, so every request or answer with it is refused"
             yield sheet.start, told, "cover it if it is meant to pass"

@@ -107,6 +107,34 @@ async def test_policies_of_the_library_pass_their_tests_and_every_rule_decides_i
     assert {rule.id for rule in policy.rules} - enforcing == tried
 
 
+PICTURES = """
+gatehouse: policy/v1
+name: pictures
+version: '1'
+defaults: {limits: {images: 1}}
+detectors: {harm: {use: llama_guard_4, threshold: 0.5}}
+rules:
+  - {id: seen, on: [image], when: {harm: {unsafe: true}}, do: {block: {code: unsafe_picture}}}
+  - {id: pass, on: [user, output], do: allow}
+tests:
+  - name: a bad one
+    send: {messages: [{user: look}, {image: something bad}]}
+    fake: {harm: {image: {unsafe: [S1]}}}
+    expect: {action: block, rules: [seen], code: unsafe_picture, upstream_calls: 0}
+  - name: a good one
+    send: {messages: [{image: a street}]}
+    expect: {action: allow, rules: [pass], upstream_sees: data:image/png, audit_never_holds: data:image/png}
+  - name: two are too many
+    send: {messages: [{image: a street}, {image: a street}]}
+    expect: {action: block, code: limit_images, upstream_calls: 0}
+"""
+
+
+async def test_cases_show_pictures() -> None:
+    policy = parse_policy(PICTURES.encode(), "p")
+    assert [(await Rehearsal(policy).run(case)).differences for case in policy.cases] == [(), (), ()]
+
+
 async def test_a_weakened_policy_fails_its_tests() -> None:
     """Each rule of the default policy taken away, or its threshold moved: some test notices."""
     text = (LIBRARY / "default.yaml").read_text().replace("min: 128 characters", "min: 8 characters")

@@ -110,6 +110,12 @@ def test_rules_without_a_test_are_named_once_there_are_tests() -> None:
     assert told(document(GOOD, detectors=DETECTORS.splitlines()[0], watch=False)) == ["the policy has no tests"]
 
 
+def test_pictures_that_are_admitted_have_to_be_looked_at() -> None:
+    for images, expected in ((0, set()), (2, {"refused-scope"})):
+        admitted = document(GOOD, defaults=f"defaults: {{limits: {{images: {images}}}}}\n")
+        assert {one.code for one in lint(admitted.encode(), "p.yaml")} & {"refused-scope"} == expected
+
+
 def test_where_what_is_not_covered_passes_no_scope_is_said_to_be_refused() -> None:
     risk = "accept_risk: {by: ciso, ticket: R-1, until: 2098-12-31}"
     lax = document(GOOD.replace(", tool_schema", ""), defaults=f"defaults: {{uncovered: allow, {risk}}}\n")
