@@ -23,7 +23,7 @@ from gateway.audit.clock import Clock, SystemClock
 from gateway.audit.epochs import Epoch
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, NoRoom, RecordError
 from gateway.audit.files import Files, OsFiles
-from gateway.audit.origin import open_origin
+from gateway.audit.origin import note_begun, open_origin
 from gateway.audit.record import Json, check_value
 from gateway.audit.reserve import Reserve
 from gateway.audit.settings import AuditSettings as AuditSettings
@@ -74,6 +74,7 @@ class AuditLog:
         try:
             sinks = Sinks.open(settings.sinks, settings.directory, settings.origin, files)
             writer = open_writer(settings, files, clock, origin)
+            note_begun(settings.key_path, settings.origin, files)
         except EpochMissing as exc:
             files.close(origin.lock)
             raise AuditError(exc.code, exc.problem) from exc

@@ -1,8 +1,9 @@
 """Opens the log directory: one process at a time, one name and one key for the whole life of the log.
 
 `LOG` is written once and signed. A directory that holds records but no readable `LOG` is refused, as is one that was
-written under another name or key: going on would join two histories that do not belong together. New logs are of
-version 2; one that was begun as version 1 stays what it is.
+written under another name or key: going on would join two histories that do not belong together. So is one without
+any record where the file beside the key says that this log was begun: a disk that is not mounted looks like that. New
+logs are of version 2; one that was begun as version 1 stays what it is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from gateway.audit.checkpoints import HISTORY, NEWEST
 from gateway.audit.clock import Clock
 from gateway.audit.epochs import DIRECTORY as CERTIFICATES
 from gateway.audit.errors import AuditError, NoteError
-from gateway.audit.files import Files, make_directories, write_all
-from gateway.audit.keys import create_signer, load_signer, load_trust_file
+from gateway.audit.files import Files, make_directories, write_all, write_new_file
+from gateway.audit.keys import create_signer, dashed, load_signer, load_trust_file
 from gateway.audit.note import Signer, VerifierKey
 
 VERSION = 2
@@ -70,6 +71,17 @@ def lock_log(directory: Path, files: Files) -> int:
     return lock
 
 
+def note_begun(key_path: Path, origin: str, files: Files) -> None:
+    """Keep in mind, beside the key, that the log of that name has records. Raises OSError."""
+    mark = _mark(key_path, origin)
+    if not mark.exists():
+        write_new_file(files, mark, f"{origin}\n".encode())
+
+
+def _mark(key_path: Path, origin: str) -> Path:
+    return key_path.with_name(f"{dashed(origin)}.begun")
+
+
 def _begin(
     directory: Path,
     note: bytes,
@@ -81,6 +93,9 @@ def _begin(
 ) -> tuple[Birth, Signer | None]:
     """Nothing was ever recorded here, so a LOG that a crash cut short can be written again."""
     origin, adopts = who
+    if (mark := _mark(key_path, origin)).exists():
+        told = f"`{directory}` has no record of `{origin}`, and `{mark}` says that it was begun"
+        raise AuditError("audit_rollback", f"{told}: bring the log back, or begin another under a new `origin`")
     signer, key = _log_key(key_path, origin, files)
     if key is None:
         signer = create_signer(key_path, origin, files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,17 @@ def test_settings_that_would_copy_the_key_with_the_log_are_refused(tmp_path: Pat
         AuditSettings(tmp_path, "a", tmp_path / "keys" / "audit.pem")
     with pytest.raises(ValueError, match="origin"):
         AuditSettings(tmp_path / "log", "a b", tmp_path / "audit.pem")
+
+
+async def test_a_log_whose_directory_is_gone_is_not_begun_again(tmp_path: Path) -> None:
+    await AuditLog.open(settings_in(tmp_path)).close()
+    (tmp_path / "log").rename(tmp_path / "elsewhere")
+    with pytest.raises(AuditError) as caught:
+        AuditLog.open(settings_in(tmp_path))
+    assert caught.value.code == "audit_rollback"
+    # What the refused start has made is an empty directory.
+    shutil.rmtree(tmp_path / "log")
+    (tmp_path / "elsewhere").rename(tmp_path / "log")
+    log = AuditLog.open(settings_in(tmp_path))
+    assert log.head[0] > 2
+    await log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gateway.audit.errors import AuditError, NoteError
 from gateway.audit.files import OsFiles
 from gateway.audit.keys import load_signer
 from gateway.audit.note import open_note
-from gateway.audit.origin import open_origin
+from gateway.audit.origin import note_begun, open_origin
 from tests.gateway.audit.harness import ORIGIN, FaultyFiles, FixedClock, nth, opened, small_log, trust_in
 
 
@@ -93,3 +94,16 @@ def test_note_of_another_format_is_refused(tmp_path: Path) -> None:
     signer = load_signer(tmp_path / "keys" / "audit.pem", ORIGIN, OsFiles())
     with pytest.raises(NoteError, match="gatehouse-audit-log/v2"):
         open_birth(signer.sign("gatehouse-audit-log/v9\n"), trust_in(tmp_path))
+
+
+def test_a_log_that_was_begun_and_is_gone_is_not_begun_again(tmp_path: Path) -> None:
+    """An empty mount point in its place, say: a second history under the same name would hide the first one."""
+    small_log(tmp_path)
+    note_begun(tmp_path / "keys" / "audit.pem", ORIGIN, OsFiles())
+    shutil.rmtree(tmp_path / "log")
+    for _ in range(2):
+        with pytest.raises(AuditError) as caught:
+            open_in(tmp_path)
+        assert (caught.value.code, "was begun" in str(caught.value)) == ("audit_rollback", True)
+    (tmp_path / "keys" / "audit.pem").unlink()
+    open_in(tmp_path, origin="tests/another")
