@@ -214,7 +214,8 @@ def test_a_trial_draws_from_tenants_that_the_policy_for_all_decides_for(tmp_path
     for number, (name, tenant, app) in enumerate(others):
         keys.append(f"{{id: {name}, tenant: {tenant}, app: {app}, sha256: '{number:064x}'}}")
     text = CONFIG.replace("[{id: demo, tenant: demo, key: gatehouse-demo-key}]", f"[{', '.join(keys)}]")
-    bound = "policies: [{policy: policy.yaml, tenant: bank}, {policy: policy.yaml, tenant: clinic, app: ward}]\n"
+    ward = "{policy: policy.yaml, name: ward, tenant: clinic, app: ward}"
+    bound = f"policies: [{{policy: policy.yaml, tenant: bank}}, {ward}]\n"
     (tmp_path / "policy.yaml").write_text(POLICY.replace("VERSION", "1.0.0"))
     (tmp_path / "gatehouse.yaml").write_text(text + bound)
     assert _tenants(load_config(tmp_path / "gatehouse.yaml")) == {"clinic", "school"}
