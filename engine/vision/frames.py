@@ -31,17 +31,15 @@ class Limits:
 USUAL: Final = Limits()
 
 
-def frames(data: bytes, claimed: str, limits: Limits = USUAL) -> list[tuple[float, Image.Image]]:
-    """(seconds from the beginning, picture). Raises NoPicture."""
+def frames(data: bytes, claimed: str, limits: Limits = USUAL) -> Iterator[tuple[float, Image.Image]]:
+    """(seconds from the beginning, picture), one at a time in memory. Raises NoPicture."""
     times = list(_times(data, claimed, limits))
     chosen = sampled(times)
-    shown: list[tuple[float, Image.Image]] = []
     with opened(data, claimed) as image:
         for at in chosen:
             image.seek(at)
             check_size(*image.size)
-            shown.append((times[at], as_seen(image)))
-    return shown
+            yield times[at], as_seen(image)
 
 
 def sampled(times: list[float]) -> list[int]:

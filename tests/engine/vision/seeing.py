@@ -76,8 +76,9 @@ def guard4(directory: Path, seed: int = 13) -> Any:
 
 def noise(width: int, height: int, seed: int = 1) -> Image.Image:
     """Every pixel of its own colour."""
-    pixels = torch.randint(0, 256, (height, width, 3), generator=torch.Generator().manual_seed(seed))
-    return Image.frombytes("RGB", (width, height), bytes(pixels.flatten().tolist()))
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
+    return Image.frombytes("RGB", (width, height), pixels.numpy().tobytes())
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -49,13 +49,13 @@ def test_known_sizes(size: tuple[int, int], canvas: tuple[int, int], tokens: int
 
 
 @given(SIZES, SIZES)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_the_canvas_is_that_of_the_published_processors(width: int, height: int) -> None:
     assert grid_for(width, height, 336) == slow(width, height)
 
 
 @given(SIZES, SIZES)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_picture_fits_undistorted_and_is_not_enlarged_beyond_a_tile(width: int, height: int) -> None:
     grid = grid_for(width, height, 336)
     across, down = fitted(width, height, grid, 336)
