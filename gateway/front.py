@@ -1,9 +1,10 @@
-"""The front worker: builds the Gate from a configuration and serves it on sockets it was given.
+"""The front: builds the Gate from a configuration and serves it on sockets it was given.
 
     python -m gateway.front --config FILE --state DIR --api-fd N --admin-fd N --host-socket PATH
 
 The supervisor owns the listening sockets, so they stay open, and clients wait instead of failing, while a killed front
-is replaced. Exit status 2 with one line on stderr means: this cannot work until a person changes something.
+is replaced. With `--workers N` it is asked by N - 1 further processes for all of which there is one (gateway/worker).
+Exit status 2 with one line on stderr means: this cannot work until a person changes something.
 """
 
 from __future__ import annotations
