@@ -126,8 +126,14 @@ class KvCache:
     def publish(self, slot: Slot, ids: Sequence[int], limit: int | None = None) -> None:
         """Let others take over what is filled: `ids` are its tokens, the first `limit` of which may be shared.
 
-        What chunked layers have of it before the last border is not held any longer.
+        What chunked layers have of it before the last border is not held any longer; the room of the next chunk is
+        taken at once, before somebody else takes what has just become free.
         """
+        self._publish(slot, ids, limit)
+        if self.layout.chunked and not slot.keeps_all and self._passed_border(slot) and slot.filled < slot.size:
+            self._extend(slot, slot.size)
+
+    def _publish(self, slot: Slot, ids: Sequence[int], limit: int | None) -> None:
         shared = min(slot.filled, len(ids) if limit is None else limit) // self.grain * self.grain
         while (begin := len(slot.path) * self.block) + self.block <= shared:
             at = len(slot.path)
@@ -137,8 +143,6 @@ class KvCache:
             slot.path.append(node)
             if row and node.chunked is row:
                 self._borrow(slot, at, node)
-        if self.layout.chunked and not slot.keeps_all:
-            self._pass_border(slot)
 
     def release(self, slot: Slot, ids: Sequence[int] = (), limit: int | None = None) -> None:
         """Give the room back; what was filled with `ids` stays known. Twice is an error of the caller."""
@@ -146,7 +150,7 @@ class KvCache:
             raise EngineError("a slot was released that is not reserved")
         self._slots.remove(id(slot))
         self.reserved -= slot.size
-        self.publish(slot, ids, limit)
+        self._publish(slot, ids, limit)
         kept = self._keep_tail(slot, ids, limit)
         own = [row for at, row in enumerate(slot.full.rows) if at >= len(slot.path) or slot.path[at].full != row]
         own += [row for at, row in enumerate(slot.chunked.rows, slot.chunked.first) if at not in slot.borrowed]
@@ -224,12 +228,16 @@ class KvCache:
             self._tree.let_go_chunked(node)
         self._tree.let_go(node)
 
-    def _pass_border(self, slot: Slot) -> None:
-        for at, row in slot.chunked.drop_before(max(slot.chunked.first, self.layout.border(slot.filled) // self.block)):
+    def _passed_border(self, slot: Slot) -> bool:
+        """Whether there was something to give back."""
+        first = max(slot.chunked.first, self.layout.border(slot.filled) // self.block)
+        dropped = slot.chunked.drop_before(first)
+        for at, row in dropped:
             if at in slot.borrowed:
                 self._tree.let_go_chunked(slot.borrowed.pop(at))
             else:
                 self._free.give(row)
+        return bool(dropped)
 
     def _evict(self) -> None:
         blocks = self._tree.evict()

@@ -11,7 +11,7 @@ from engine.events import Finished, GenerateRequest, Reason, Sampling
 from engine.kv_cache import KvCache
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
-from engine.unit import MAX_YIELDS, PATIENCE
+from engine.unit import MAX_YIELDS, PATIENCE, Ticket
 from tests.engine.stand_ins import Heard, LetterTokenizer, ScriptedRunner, small_config
 from tests.engine.test_kv_layout import mixed
 
@@ -286,6 +286,41 @@ def test_each_yields_a_bounded_number_of_times_and_all_are_answered(data: st.Dat
 
 
 KINDS = {"full": (1, 0), "hybrid": (1, 3), "chunked": (0, 2)}
+
+
+class Counting(GenerateLane):
+    """Remembers who yielded how often."""
+
+    most = 0
+
+    def _yield(self, ticket: Ticket) -> None:
+        super()._yield(ticket)
+        self.most = max(self.most, ticket.yields)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_over_borders_of_chunks_too_yields_are_bounded_and_all_are_answered(data: st.DataObject) -> None:
+    """With hardly more room than one text needs, and windows that come and go."""
+    config = mixed(*KINDS[data.draw(st.sampled_from(sorted(KINDS)))], chunk=8, max_positions=600)
+    cache = KvCache(config, data.draw(st.integers(16, 40)), block=4)
+    lane = Counting(ScriptedRunner(), cache, 600, max_running=4, step_tokens=7)
+    heard: list[tuple[int, Heard]] = []
+    for _ in range(data.draw(st.integers(1, 10))):
+        length, count = data.draw(st.integers(1, 14)), data.draw(st.integers(1, 20))
+        if length + count <= lane.max_model_len:
+            prompt, priority = (data.draw(st.integers(1, 2)),) * length, data.draw(st.integers(0, 1))
+            request = GenerateRequest(prompt, count, 1e9, Sampling(temperature=0), priority=priority)
+            heard.append((count, Heard()))
+            lane.add([Sequence(request, LetterTokenizer(), frozenset(), heard[-1][1])])
+        if data.draw(st.booleans()) and (work := lane.next(0)) is not None:
+            work.run()
+    while (work := lane.next(0)) is not None:
+        work.run()
+
+    assert (lane.pending, cache.held) == (0, 0)
+    assert [one.end for _, one in heard] == [Finished(Reason.LENGTH, count) for count, _ in heard]
+    assert lane.most <= MAX_YIELDS
 
 
 @settings(max_examples=90, deadline=None)
