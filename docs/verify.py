@@ -1,5 +1,5 @@
 """Verifies a Gatehouse audit log without Gatehouse: one file, Python 3.11 or later, and the package `cryptography`.
-Segments that were compressed are read through the program `zstd`.
+Compressed segments have to be unpacked first, in a copy: zstd -d LOG-DIRECTORY/seg/*.zst
 
     python verify.py LOG-DIRECTORY FILE.vkey [SIGNED-HEAD]...
 
@@ -17,9 +17,7 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from functools import reduce
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -96,8 +94,8 @@ def signed(note, keys, form, code, where, status=ALTERED):
 
 def parse(line):
     """The object of a line in canonical form; numbers that are no integers of 53 bits are read as texts: no match."""
-    taken = {"parse_float": str, "parse_constant": str}
-    record = json.loads(line, **taken, parse_int=lambda n: int(n) if len(n) < 18 and abs(int(n)) <= SAFE else n)
+    safe = lambda n: int(n) if len(n) < 18 and abs(int(n)) <= SAFE else n  # noqa: E731
+    record = json.loads(line, parse_float=str, parse_constant=str, parse_int=safe)
     again = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     if not isinstance(record, dict) or len(line) > LINE or again.encode() != line:
         raise ValueError("not an object in canonical form")
@@ -111,7 +109,7 @@ class Log:
         self.directory, self.size, self.peaks, self.leaf, self.before = directory, 0, [], bytes(32), None
         self.open, self.loaded, self.anchors, self.head, self.seen = {}, set(), set(), None, False
         # Size after the last record that explains a silence; whether the clock was set: heads do not follow it back.
-        self.broken, self.clock_set = 0, False
+        self.broken, self.clock_set, self.epoch = 0, False, -1
 
     def read(self, name):
         return path.read_bytes() if (path := self.directory / name).exists() else None
@@ -133,15 +131,16 @@ class Log:
         self.heads = self.history(history or b"", newest)
         self.next = next(self.heads, None)
         self.compare()
-        files = [path for end in (".zst", "") for path in self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl" + end)]
-        paths = [path for _, path in sorted({path.name[:16]: path for path in files}.items())]  # of two the plain one
+        paths = sorted(self.directory.glob("seg/" + "[0-9]" * 16 + ".jsonl"))
+        for path in self.directory.glob("seg/*.zst"):
+            require(path.with_suffix("").exists(), "packed", path.name, "unpack it first, in a copy: zstd -d", USAGE)
         for before, path, after in zip([None, *paths], paths, [*paths[1:], None], strict=False):
             self.segment(before and int(before.name[:16]), path, after)
         told = f"more than the {self.size} records were signed"
         require(not self.next, "rollback", "checkpoints.log", told, ROLLBACK)
         require(self.head, "checkpoint_missing", "checkpoints.log", "no signed head", INCOMPLETE)
-        require(self.seen or newest is None, "checkpoint", "checkpoint", "none of the notes in checkpoints.log")
-        require(self.seen, "checkpoint", "checkpoint", "there is no such file", INCOMPLETE)
+        status = INCOMPLETE if newest is None else ALTERED
+        require(self.seen, "checkpoint", "checkpoint", "not there, or none of the notes in checkpoints.log", status)
         for claim in self.claims[-1:]:
             raise Failed(ROLLBACK, claim.code, claim.where, told)
 
@@ -165,14 +164,14 @@ class Log:
             require(good, "epoch_certificate", where, "another epoch, a key that was, or a time that does not follow")
             self.keys.append(key)
 
-    def blamed(self, failed):
+    def blamed(self, failed, last=0):
         """What nobody known has signed may be by the key of an announced epoch, whose certificate is gone."""
-        unsigned, last = failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "packed", "seal")], 0
-        for path in self.directory.glob("seg/*.jsonl*") if unsigned and self.epoch >= 0 else ():
-            with suppress(*UNSOUND, Failed), self.stored(path) as file:
-                for record in (json.loads(file.readline(LINE + 2)), json.loads(file.readline(LINE + 2))):
-                    last = max(last, record["key"]["epoch"] if record["type"] == "key.epoch" else 0)
-        gone = unsigned and self.epoch >= 0 and last >= len(self.keys)
+        unsigned = self.epoch >= 0 and failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "seal")]
+        for path in self.directory.glob("seg/*.jsonl") if unsigned else ():
+            with suppress(*UNSOUND), path.open("rb") as file:
+                records = [json.loads(file.readline(LINE + 2)) for _ in range(2)]
+                last = max([last, *(record["key"]["epoch"] for record in records if record["type"] == "key.epoch")])
+        gone = unsigned and last >= len(self.keys)
         return Failed(INCOMPLETE, "epoch_missing", f"keys/{last:08}.vkey", "no certificate of it") if gone else failed
 
     def history(self, data, newest):
@@ -191,11 +190,11 @@ class Log:
         code, status = ("segment_missing", INCOMPLETE) if first > self.size else ("segment_name", ALTERED)
         require(first == self.size, code, where, f"expected a segment that starts with record {self.size}", status)
         seal = self.read(f"seg/{first:016}.seal")
-        with suppress(ValueError, KeyError, TypeError, RecursionError, Failed), self.stored(following or path) as file:
+        with suppress(ValueError, KeyError, TypeError, RecursionError), (following or path).open("rb") as file:
             claim = json.loads(file.readline(LINE + 2))["continues"]  # the record is checked when its turn comes
             end = int(claim["offset"]) if following and claim["first"] == first else None
         number, offset, raw, digest = 0, 0, b"", sha256()
-        with self.stored(path) as file:
+        with path.open("rb", buffering=1 << 20) as file:
             while end is None or offset < end:
                 raw = file.readline(LINE + 2)
                 if not raw.endswith(b"\n") and len(raw) <= LINE + 1:
@@ -210,18 +209,6 @@ class Log:
             held = [first, self.size - 1, self.root(), offset, b64encode(digest.digest()).decode()]
             said = held if seal is None else signed(seal, self.keys, SEAL, "seal", where).said
             require(said == held, "seal", where, "the seal is of something else")
-
-    def stored(self, path):
-        """A segment, opened. One that was compressed has to be what its seal is over before a line of it is read."""
-        if path.suffix != ".zst":
-            return path.open("rb", buffering=1 << 20)
-        where, seal = f"seg/{path.name}", self.read(f"seg/{path.name[:16]}.seal")
-        *_, size, digest = signed(seal, self.keys, SEAL, "packed", where).said
-        with sound("unreadable", where, USAGE), Popen(["zstd", "-dcq", path], stdout=PIPE, stderr=DEVNULL) as zstd:
-            data = zstd.stdout.read(size + 1)
-        good = zstd.returncode == 0 and b64encode(sha256(data).digest()).decode() == digest
-        require(good, "packed", where, "not what its seal is over")
-        return BytesIO(data)
 
     def line(self, line, where, number, previous):
         with sound("form", where):
@@ -294,10 +281,9 @@ class Log:
         if kind == "key.epoch" and self.epoch >= 0:
             said = json.dumps([key.get("epoch"), key.get("id")])
             [*later] = (k for k in self.keys if json.dumps([k.epoch, k.id.hex()]) == said and k.epoch > self.epoch)
-            in_time = later and ts in later[0].times
-            good = later and number <= 2 and (in_time or self.clock_set)
+            good = later and number <= 2 and (ts in later[0].times or self.clock_set)
             yield good, "epoch", "not a later epoch that is certified, or not where and when it may be"
-            self.epoch, self.clock_set = later[0].epoch, self.clock_set and not in_time
+            self.epoch, self.clock_set = later[0].epoch, self.clock_set and ts not in later[0].times
         if kind == "checkpoint.anchor":
             good = json.dumps([anchor.get(name) for name in ("name", "kind", "size")]) in self.anchors
             yield good, "anchor_missing", "no such line in anchors.log", INCOMPLETE
