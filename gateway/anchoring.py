@@ -52,17 +52,17 @@ class Anchoring:
 
     def start(self) -> None:
         """Begin. The threads do not keep the process alive."""
-        self._tiles.start()
+        self._tiles.upkeep.start()
         if self._compressor is not None:
-            self._compressor.start()
+            self._compressor.upkeep.start()
         self._anchors.start()
 
     async def stop(self) -> None:
         """After the log was closed: its last head is given away, too, if that takes no more than seconds."""
         await asyncio.to_thread(self._anchors.stop)
-        await asyncio.to_thread(self._tiles.stop)
+        await asyncio.to_thread(self._tiles.upkeep.stop)
         if self._compressor is not None:
-            await asyncio.to_thread(self._compressor.stop)
+            await asyncio.to_thread(self._compressor.upkeep.stop)
 
     def trouble(self) -> str | None:
         """Why no request may be admitted, or None."""

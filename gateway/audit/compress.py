@@ -9,7 +9,6 @@ what is there verifies, since the uncompressed file counts while both are there.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from gateway.audit.note import VerifierKey
 from gateway.audit.packed import FRAME, PACKED, open_stored, pack, packed_path
 from gateway.audit.seal import Seal, open_seal, seal_path
 from gateway.audit.segments import Segment, list_segments
+from gateway.audit.upkeep import Upkeep
 
 EVERY_S: Final = 600.0
 _REST_S: Final = 0.02
@@ -119,29 +119,14 @@ class Compressor:
     def __init__(self, directory: Path, key: VerifierKey, after_s: float, files: Files) -> None:
         self._directory, self._key, self._after_s, self._files = directory, key, after_s, files
         self._told: set[str] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit-compress", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, patience_s: float = 5.0) -> None:
-        """End soon. Blocks."""
-        self._stop.set()
-        self._thread.join(patience_s)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            with suppress(_Stopped):
-                self.turn()
-            self._stop.wait(EVERY_S)
+        self.upkeep = Upkeep("compress", self.turn, EVERY_S, _REST_S)
 
     def turn(self) -> None:
         """Compress what is old enough now."""
         before_ns = time.time_ns() - round(self._after_s * 10**9)
         try:
             chain = load_chain(self._directory, self._key)
-            for packed in compress_older(self._directory, chain, before_ns, self._files, self._pause):
+            for packed in compress_older(self._directory, chain, before_ns, self._files, self.upkeep.pause):
                 if not packed.problem:
                     log.info(
                         "segment_compressed", segment=packed.segment.path.name, before=packed.before, after=packed.after
@@ -156,11 +141,3 @@ class Compressor:
         if problem not in self._told:
             self._told.add(problem)
             log.warning("segment_not_compressed", problem=problem)
-
-    def _pause(self) -> None:
-        if self._stop.wait(_REST_S):
-            raise _Stopped
-
-
-class _Stopped(Exception):  # carries "stop" out of nested steps; nobody outside sees it
-    pass

@@ -7,7 +7,6 @@ other harm. When the records themselves do not make up the log's root, somebody 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import structlog
 
 from gateway.audit.errors import TileError
 from gateway.audit.tile_cache import check, rebuild, refresh
+from gateway.audit.upkeep import Upkeep
 
 log = structlog.get_logger()
 EVERY_S = 5.0
@@ -30,30 +30,11 @@ class TileKeeper:
 
     def __init__(self, directory: Path, head: Callable[[], tuple[int, bytes]], every_s: float = EVERY_S) -> None:
         """`head` gives size and root of what is durable, from any thread."""
-        self._directory, self._head, self._every_s = directory, head, every_s
+        self._directory, self._head = directory, head
         self._checked = False
         self._not_before = 0.0
         self._told = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit-tiles", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, patience_s: float = 5.0) -> None:
-        """End soon. Blocks."""
-        self._stop.set()
-        self._thread.join(patience_s)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s if self._checked else 0):
-            try:
-                self.turn()
-            except _Stopped:
-                return
-            # A bug here must not end the thread unseen; the log itself does not depend on it.
-            except Exception as exc:  # noqa: BLE001
-                log.error("tiles_crashed", error=type(exc).__name__)
+        self.upkeep = Upkeep("tiles", self.turn, every_s, _REST_S)
 
     def turn(self) -> None:
         """Bring the tiles up to the present head, whatever state they are in."""
@@ -61,8 +42,8 @@ class TileKeeper:
         is_first, self._checked = not self._checked, True
         try:
             if is_first:
-                check(self._directory, self._pause)
-            refresh(self._directory, size, root, self._pause)
+                check(self._directory, self.upkeep.pause)
+            refresh(self._directory, size, root, self.upkeep.pause)
             self._told = ""
         except TileError as exc:
             self._rebuild(size, root, str(exc))
@@ -73,7 +54,7 @@ class TileKeeper:
         if time.monotonic() < self._not_before:
             return
         try:
-            mended = rebuild(self._directory, size, root, self._pause)
+            mended = rebuild(self._directory, size, root, self.upkeep.pause)
         except TileError as exc:
             self._not_before = time.monotonic() + _AGAIN_S
             log.error("records_do_not_make_up_the_root", problem=str(exc), act="run `gatehouse audit verify`")
@@ -87,11 +68,3 @@ class TileKeeper:
         if problem != self._told:
             log.warning("tiles_not_written", problem=problem)
         self._told = problem
-
-    def _pause(self) -> None:
-        if self._stop.wait(_REST_S):
-            raise _Stopped
-
-
-class _Stopped(Exception):  # carries "stop" out of nested steps; nobody outside sees it
-    pass

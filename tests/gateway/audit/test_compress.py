@@ -114,12 +114,12 @@ def test_only_what_is_old_enough_is_compressed(tmp_path: Path) -> None:
 def test_gateway_compresses_beside_its_work(tmp_path: Path) -> None:
     log_in(tmp_path)
     compressor = Compressor(tmp_path / "log", trust_in(tmp_path), -1e9, OsFiles())
-    compressor.start()
+    compressor.upkeep.start()
     for _ in range(200):
         if names(tmp_path) == ["jsonl", *["jsonl.zst"] * 3]:
             break
         time.sleep(0.05)
-    compressor.stop()
+    compressor.upkeep.stop()
     assert verified(tmp_path).exit == 0
     assert names(tmp_path) == ["jsonl", *["jsonl.zst"] * 3]
 

@@ -78,20 +78,20 @@ def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
 def test_its_thread_works_and_ends(tmp_path: Path) -> None:
     log = log_in(tmp_path)
     keeper = keeper_of(tmp_path, log)
-    keeper.start()
+    keeper.upkeep.start()
     until = time.monotonic() + 10
     while not (tmp_path / "log/tile/built").exists():
         assert time.monotonic() < until
         time.sleep(0.01)
-    keeper.stop()
-    assert not keeper._thread.is_alive()
+    keeper.upkeep.stop()
+    assert not keeper.upkeep.is_alive
     log.close()
 
 
 def test_it_can_be_stopped_in_the_middle(tmp_path: Path) -> None:
     log = log_in(tmp_path, 330)
     keeper = keeper_of(tmp_path, log)
-    keeper.start()
-    keeper.stop()
-    assert not keeper._thread.is_alive()
+    keeper.upkeep.start()
+    keeper.upkeep.stop()
+    assert not keeper.upkeep.is_alive
     log.close()
