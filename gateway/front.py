@@ -21,6 +21,7 @@ from typing import Final
 
 import structlog
 import uvloop
+from starlette.routing import Route
 
 from gateway import logs
 from gateway.admin.adapter_routes import adapter_routes
@@ -41,7 +42,7 @@ from gateway.audit.record import MAX_BYTES
 from gateway.audit_metrics import AuditMetrics
 from gateway.auth import KeyRing
 from gateway.config import Config, load_config
-from gateway.content.office import open_keeping
+from gateway.content.office import Keeping, open_keeping
 from gateway.door import OwnDoor
 from gateway.errors import ConfigError
 from gateway.file_watch import changes
@@ -54,6 +55,7 @@ from gateway.pipeline import Pipeline
 from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
+from gateway.policy_source import PolicySource
 from gateway.reach import open_reach
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
@@ -111,46 +113,33 @@ async def serve(
         stack.push_async_callback(audit.close)
         anchoring.start()
         reach = await open_reach(config, host_socket, stack)
-        engines, sources = reach.engines, reach.sources
-        copies = config.state / POLICIES
+        engines = reach.engines
         keeping = await stack.enter_async_context(
             open_keeping(config.content, config.state, config.origin, records, config.approvers)
         )
-        place = shelf.place()
-        policy = PolicyInForce(
-            config.policy.source(config.approvers, config.state, tested),
-            config.guards,
-            sources,
-            records,
-            metrics,
-            copies=copies,
-            classes=keeping.classes,
-            tenants=_tenants(config),
-            around=reach.around,
-            share=place.offer if leading else None,
-        )
-        place.in_use = policy.in_use
 
-        def make_bound(binding: Binding) -> PolicyInForce:
+        def in_force(source: PolicySource, binding: Binding | None = None) -> PolicyInForce:
             place = shelf.place()
-            held = PolicyInForce(
-                binding.source(config.approvers, config.state, tested),
+            made = PolicyInForce(
+                source,
                 config.guards,
-                sources,
+                reach.sources,
                 records,
                 metrics,
-                copies=copies,
+                copies=config.state / POLICIES,
                 classes=keeping.classes,
                 tenants=_tenants(config, binding),
-                binding=binding.name,
+                binding=binding.name if binding is not None else "",
                 around=reach.around,
                 share=place.offer if leading else None,
             )
-            place.in_use = held.in_use
-            return held
+            place.in_use = made.in_use
+            return made
 
+        told = (config.approvers, config.state, tested)
+        policy = in_force(config.policy.source(*told))
         await policy.load_first()
-        held = [(binding, make_bound(binding)) for binding in config.bindings]
+        held = [(binding, in_force(binding.source(*told), binding)) for binding in config.bindings]
         bound = Bound(held)
         await bound.load_first()
         reviews = ReviewDesk(members=reach.around.queues.members)
@@ -166,7 +155,7 @@ async def serve(
             metrics,
             any_of=frozenset(engines.probes()),
             more=lambda: remote_probes(
-                needed_by_all(config.guards, (policy.current().policy, *bound.policies())), sources
+                needed_by_all(config.guards, (policy.current().policy, *bound.policies())), reach.sources
             ),
         )
         gate = Gate(
@@ -192,18 +181,11 @@ async def serve(
                 stack.callback(asyncio.create_task(_follow(one, settings.path)).cancel)
         set_aside_start()
         desk = Desk(OperatorRing(config.operators), records)
-        routes = [
-            *admin_routes(desk),
-            *policy_routes(desk, policy, held),
-            *audit_routes(desk, LogReader(config.audit_dir)),
-        ]
-        routes += review_routes(desk, reviews)
+        routes = [*admin_routes(desk), *policy_routes(desk, policy, held), *review_routes(desk, reviews)]
+        routes += _log_routes(desk, config, keeping)
         if engines.local and reach.host is not None:
             models = engines if lead is None else EverybodysModels(engines, lead)
             routes += adapter_routes(desk, reach.host, models, engines.local)
-        if keeping.office is not None:
-            routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
-            routes += erasure_routes(desk, keeping.office)
         apps = make_app(gate), make_admin_app(health, metrics, routes)
         if lead is not None and leading is not None:
             await lead.listen(leading.socket)
@@ -216,6 +198,15 @@ async def serve(
         await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s, share)
         if lead is not None:
             await lead.close(config.drain_s + _WORKERS_S)
+
+
+def _log_routes(desk: Desk, config: Config, keeping: Keeping) -> list[Route]:
+    """For who reads the log, and what is sealed beside it."""
+    routes = audit_routes(desk, LogReader(config.audit_dir))
+    if keeping.office is not None:
+        routes += content_routes(desk, keeping.office, config.audit_dir, digest_key(config.key_dir))
+        routes += erasure_routes(desk, keeping.office)
+    return routes
 
 
 def _make_state(directory: Path) -> None:
