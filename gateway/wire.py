@@ -330,7 +330,8 @@ class _ChatReader:
         choice = fields.known_keys(value, "tool_choice", {"type": None, "function": None})
         fields.one_of("function")(choice.get("type"), "tool_choice.type")
         function = fields.known_keys(choice.get("function"), "tool_choice.function", {"name": None})
-        if function.get("name") not in self._tool_names:
+        name = function.get("name")
+        if not isinstance(name, str) or name not in self._tool_names:
             fields.wrong("tool_choice.function.name", "the name of one of `tools`")
         return {"type": "function", "function": function}
 

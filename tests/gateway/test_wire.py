@@ -174,6 +174,8 @@ def test_identity_claims_are_accepted_and_stay_here(field: str) -> None:
         ("messages", [{"role": "user", "content": "x", "name": "not an identifier"}]),
         ("messages", [{"role": "tool", "content": "x"}]),
         ("tools", [{"type": "custom"}]), ("tool_choice", {"type": "function", "function": {"name": "absent"}}),
+        ("tool_choice", {"type": "function", "function": {"name": []}}),
+        ("tool_choice", {"type": "function", "function": {"name": {"a": 1}}}),
         ("response_format", {"type": "xml"}), ("stream_options", {"include_usage": True}),
     ],
 )  # fmt: skip
