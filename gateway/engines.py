@@ -74,8 +74,9 @@ class Engines:
                 raise unknown_model()
             return await self._upstreams[engine].place(model)
         for upstream in self._ordered:
-            known = upstream.remembered()
-            if known is not None and model in known:
+            # As of when that engine was last asked: one that is away now keeps its models, and no other place that
+            # lists the same name gets what was meant for it.
+            if model in upstream.listed and model in await upstream.models():
                 return await upstream.place(model)
         return await self._asked(model)
 

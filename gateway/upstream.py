@@ -60,8 +60,11 @@ class UpstreamSettings:
 class Upstream:
     """Asks one OpenAI-compatible server."""
 
-    def __init__(self, settings: UpstreamSettings, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: UpstreamSettings, client: httpx.AsyncClient, models_kept_s: float = _MODELS_KEPT_S
+    ) -> None:
         self.settings = settings
+        self._models_kept_s = models_kept_s
         self._client = client
         self._models: dict[str, str] = dict(settings.models)
         self._models_until = float("inf") if settings.models else 0.0
@@ -91,7 +94,7 @@ class Upstream:
 
     def _remember(self, listed: Iterable[str]) -> None:
         self._models = {name: name for name in listed}
-        self._models_until = time.monotonic() + _MODELS_KEPT_S
+        self._models_until = time.monotonic() + self._models_kept_s
 
     def serve(self, model: str) -> None:
         """One more model under its own name, of a server whose models are configured."""
@@ -117,6 +120,11 @@ class Upstream:
     def remembered(self) -> Mapping[str, str] | None:
         """As `models`, without asking; None where that would have to be asked."""
         return self._models if time.monotonic() < self._models_until else None
+
+    @property
+    def listed(self) -> Mapping[str, str]:
+        """As `remembered`, however long ago that was."""
+        return self._models
 
     async def _listed(self) -> list[str]:
         response = await self._send("GET", self._models_url, None)

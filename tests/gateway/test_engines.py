@@ -11,9 +11,10 @@ import pytest
 
 from gateway.engines import Engines
 from gateway.errors import GatewayError, NotFound, Unavailable
+from gateway.http_client import make_client
 from gateway.local_model import LocalModel
-from gateway.upstream import UpstreamSettings
-from tests.gateway.raw_server import RawServer, http
+from gateway.upstream import Upstream, UpstreamSettings
+from tests.gateway.raw_server import RESET, RawServer, http
 
 AWAY = "http://127.0.0.1:9/v1"
 
@@ -71,6 +72,28 @@ async def test_one_that_is_away_is_in_the_way_of_its_own_models_only(server: Raw
         with pytest.raises(Unavailable) as error:  # it may be the one that serves it
             await engines.place("other")
         assert error.value.code == "upstream_unreachable"
+
+
+async def test_models_of_one_that_is_away_go_nowhere_else(server: RawServer) -> None:
+    """Another engine that lists the same name gets nothing that was meant for the first, however old its list is."""
+    server.answers(models("both"))
+    async with AsyncExitStack() as stack:
+        gone = await stack.enter_async_context(RawServer())
+        gone.answers(models("both"))
+        client = await stack.enter_async_context(make_client())
+        house = Upstream(at(gone.url, "house"), client, models_kept_s=0.0)
+        cloud = Upstream(at(server.url, "cloud", class_="external"), client)
+        engines = Engines([house, cloud])
+        assert (await engines.place("both")).upstream == "house"
+        await cloud.probe()
+        assert (await engines.place("both")).upstream == "house"
+        gone.answers(models("other"))
+        assert (await engines.place("both")).upstream == "cloud", "the first one has it no more"
+        gone.answers(models("both"))
+        await house.probe()
+        gone.answers(RESET)
+        with pytest.raises(Unavailable):
+            await engines.place("both")
 
 
 async def test_no_list_without_any_engine() -> None:
