@@ -118,6 +118,6 @@ def test_an_edited_policy_makes_the_difference_after_a_signal(tmp_path: Path) ->
 
 def loaded(gateway: Gateway) -> float:
     text = httpx.get(gateway.admin + "/metrics").text
-    counts = [line.split()[-1] for line in text.splitlines() if 'reloads_total{outcome="loaded"}' in line]
+    counts = [line.split()[-1] for line in text.splitlines() if 'reloads_total{binding="",outcome="loaded"}' in line]
     time.sleep(0.05)
     return float(counts[0]) if counts else 0.0

@@ -12,7 +12,7 @@ import pytest
 from gateway import cli
 from gateway.admin.adapter_routes import adapter_routes
 from gateway.upstream import Upstream, UpstreamSettings
-from tests.gateway.admin.test_adapter_routes import Host
+from tests.gateway.admin.test_adapter_routes import BASE, Host
 from tests.gateway.admin.test_client import configuration
 from tests.gateway.live_admin import ODA, LiveAdmin
 
@@ -22,7 +22,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("GATEHOUSE_OPERATOR_KEY", ODA)
     client = httpx.AsyncClient(transport=Host([]))
     upstream = Upstream(UpstreamSettings("http://model-host/v1", models=(("a", "a"),)), client)
-    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream)) as live:
+    with LiveAdmin(lambda desk: adapter_routes(desk, client, upstream, [BASE])) as live:
         yield str(configuration(tmp_path, live.port))
 
 
