@@ -150,6 +150,7 @@ class ReviewDesk:
             await unbroken(self._open(log, held, int(matter.seconds)))
             state = await _decided(held, matter.seconds)
             state = at_its_end(wanted, self._clock()) if state is State.EXPIRED else state
+            state = await _last_vote(held) if state is State.WAIVED else state
             outcome = str(state)
         finally:
             if self._held.pop(held.id, None) is not None:
@@ -203,6 +204,12 @@ async def _decided(held: Held, seconds: float) -> State:
     except TimeoutError:
         return held.ballot.state if held.ballot.state is not State.PENDING else State.EXPIRED
     return held.ballot.state
+
+
+async def _last_vote(held: Held) -> State:
+    """What goes on since its time is up does not if somebody denied before that, whose vote is being recorded."""
+    async with held.voting:
+        return held.ballot.state if held.ballot.state is not State.PENDING else State.WAIVED
 
 
 async def _appended(log: Log, record: Record) -> None:

@@ -15,7 +15,7 @@ from gateway.reviews import ReviewDesk
 from guards.verdict import Part, Scope
 from policies.decide import decide
 from policies.load import parse_policy
-from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Facts, Redaction, Review
+from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Facts, Redaction, Review, Risk
 from tests.doubles import MemoryAudit
 
 POLICY = parse_policy(
@@ -139,6 +139,22 @@ async def test_a_vote_that_is_on_disk_too_late_is_told_so() -> None:
     with pytest.raises(Conflict):
         await waiting.desk.vote(waiting.audit, RECORD, name, "ann", approve=True)
     assert (await waiting.work).code == REVIEW_EXPIRED
+
+
+@pytest.mark.parametrize(("approve", "code"), [(False, REVIEW_DENIED), (True, None)])
+async def test_a_vote_in_time_counts_before_somebody_who_accepts_that_there_is_none(
+    approve: bool, code: str | None
+) -> None:
+    """It was cast before the time was up and is being recorded: what was denied does not go on for want of votes."""
+    [(rule, review)] = DECISION.reviews
+    loose = replace(review, quorum=1, timeout_ms=50, risk=Risk("tests", "R-1", 2**62))
+    waiting = Waiting(replace(DECISION, reviews=((rule, loose),)))
+    name = await waiting.id()
+    waiting.audit.slow_s = 0.1
+    assert (await waiting.desk.vote(waiting.audit, RECORD, name, "ann", approve=approve))["id"] == name
+    assert (await waiting.work).code == code
+    closed = waiting.audit.records[-1]["review"]
+    assert closed["outcome"] == ("approved" if approve else "denied")
 
 
 async def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
