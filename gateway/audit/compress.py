@@ -96,7 +96,8 @@ def _write(source: Path, target: Path, seal: Seal, files: Files, pause: Callable
                 left -= len(block)
                 write_all(files, descriptor, pack(block))
                 pause()
-        if left or digest.digest() != seal.digest or seal.first != int(source.name[:16]):
+            more = file.read(1)
+        if left or more or digest.digest() != seal.digest or seal.first != int(source.name[:16]):
             raise NoteError("other records or bytes")
         files.datasync(descriptor)
     finally:

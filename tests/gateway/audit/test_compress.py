@@ -136,6 +136,18 @@ def test_segment_that_is_not_what_its_seal_says_stays(tmp_path: Path) -> None:
     assert names(tmp_path) == ["jsonl"] * 4
 
 
+def test_segment_with_more_than_its_seal_says_stays(tmp_path: Path) -> None:
+    """What somebody added is evidence: compressing only what the seal speaks of would make it go away."""
+    log_in(tmp_path)
+    first = list_segments(tmp_path / "log")[0].path
+    with first.open("ab") as file:
+        file.write(b'{"added":"later"}\n')
+    held = first.read_bytes()
+    problems = [packed.problem for packed in compress(tmp_path)]
+    assert problems == ["it is not what its seal says: other records or bytes", "", ""]
+    assert first.read_bytes() == held
+
+
 def test_log_without_seals_is_left_as_it_is(tmp_path: Path) -> None:
     small_log(tmp_path, version=1)
     assert compress(tmp_path) == []
