@@ -214,7 +214,7 @@ class RuleReader:
             self.problems.add(place, problem)
         elif answers and self.stream.mode == "window":
             self._check_reach(rule, place)
-        elif answers and self.stream.mode == "shadow_only" and rule.mode is Mode.ENFORCE:
+        elif answers and self.stream.mode == "shadow_only" and rule.acts(None):
             problem = f"`redact` on `{answers[0]}` cannot be done once text has left, and the mode is `shadow_only`"
             self.problems.add(place, problem, "add `stream: {mode: buffer}` to the rule, or put it in shadow")
         if answers and (rule.mode is Mode.ENFORCE or rule.until) and self.stream.max_delay_ms:

@@ -196,3 +196,11 @@ def test_policy_without_rules_is_no_policy(rules: str) -> None:
 def test_an_exception_is_from_a_rule_that_is_there(rule: str, problem: str) -> None:
     others = "- {id: harm, on: [user], do: flag}\n- {id: other, on: [output], do: flag}\n"
     assert problems_of(f"{others}- {{id: r, on: [user], do: allow, {rule}}}")[0].startswith(problem)
+
+
+def test_what_has_left_cannot_be_redacted_from_a_day_on_either() -> None:
+    rule = f"- {{id: r, on: [output], {COUNT}, mode: %s, do: {{redact: {{as: x, before_audit: true}}}}}}"
+    late = "defaults: {stream: {mode: shadow_only}}\n"
+    for mode in ("enforce", "shadow, until: 2026-01-01"):
+        assert any("once text has left" in problem for problem in problems_of(rule % mode, defaults=late))
+    assert policy_of(rule % "shadow", defaults=late).rules
