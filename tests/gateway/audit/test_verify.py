@@ -1,8 +1,12 @@
-"""The verifier against an attacker who has the disk: whatever is changed is found, and named."""
+"""The verifier against an attacker who has the disk: whatever is changed is found, and named.
+
+Every third byte is changed; `GATEHOUSE_EVERY_BYTE=1` changes every single one.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -33,6 +37,8 @@ from tests.gateway.audit.harness import (
     trust_in,
     verified,
 )
+
+EVERY_BYTE = bool(os.environ.get("GATEHOUSE_EVERY_BYTE"))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,8 @@ def test_every_changed_byte_is_found(copy: Path) -> None:
         data = file.read_bytes()
         with file.open("r+b", buffering=0) as out:
             for at, byte in enumerate(data):
+                if at % 3 and not EVERY_BYTE:
+                    continue
                 out.seek(at)
                 out.write(bytes([byte ^ 1 << at % 8]))
                 report = verify(log, key)
