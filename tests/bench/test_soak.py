@@ -8,7 +8,7 @@ from collections import Counter
 from bench.soak import soak
 from bench.soak_work import KINDS, drawn_kind
 
-REQUESTS = 300
+REQUESTS = 120
 
 
 def test_nothing_is_left_behind_and_all_is_answered_as_it_should() -> None:
