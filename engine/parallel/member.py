@@ -7,10 +7,8 @@ ends. It answers nobody: what it has computed goes into sums. Exit status 2 says
 from __future__ import annotations
 
 import argparse
-import struct
 import sys
 from pathlib import Path
-from typing import IO
 
 import torch
 
@@ -22,7 +20,7 @@ from engine.matrix import DTYPES, LAYS
 from engine.model.decoder import through
 from engine.model.rope import frequencies
 from engine.pages import pages_of
-from engine.parallel.order import Copy, read_order
+from engine.parallel.order import Copy, next_order, read_order
 from engine.parallel.share import Share, divided
 from engine.parallel.team import Group
 from engine.weights import load_layers
@@ -70,18 +68,9 @@ def main() -> int:
         return REFUSED
     print("ready", flush=True)
     member.meet(Group(args.meeting, args.rank, args.world))
-    while (numbers := _read(sys.stdin.buffer)) is not None:
+    while (numbers := next_order(sys.stdin.buffer)) is not None:
         member.obey(numbers)
     return 0
-
-
-def _read(stream: IO[bytes]) -> tuple[int, ...] | None:
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    (count,) = struct.unpack("<q", head)
-    body = stream.read(8 * count)
-    return struct.unpack(f"<{count}q", body) if len(body) == 8 * count else None
 
 
 def _parser() -> argparse.ArgumentParser:

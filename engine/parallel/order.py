@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -84,3 +85,13 @@ def _tensor(rest: Iterator[int], count: int) -> Tensor:
 def packed(numbers: Sequence[int]) -> bytes:
     """With its length in front."""
     return _COUNT.pack(len(numbers)) + struct.pack(f"<{len(numbers)}q", *numbers)
+
+
+def next_order(stream: IO[bytes]) -> tuple[int, ...] | None:
+    """The numbers that `packed` has made into bytes; None at the end, or where one was cut off."""
+    head = stream.read(_COUNT.size)
+    if len(head) < _COUNT.size:
+        return None
+    (count,) = _COUNT.unpack(head)
+    body = stream.read(_COUNT.size * count)
+    return struct.unpack(f"<{count}q", body) if len(body) == _COUNT.size * count else None

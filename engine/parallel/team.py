@@ -3,7 +3,8 @@
 Orders go through each one's standard input, which nobody else can write to, and whose end tells it to go. Sums and the
 rows of a step go through gloo on the loopback interface, which has no keys: on a machine where other users could
 connect there, one process is what to run. If one is lost the sum fails, and so does every later step, until the model
-host gives up and is started again; a wait never lasts longer than PATIENCE.
+host gives up and is started again; a wait never lasts longer than PATIENCE. A step that this process did not bring to
+its end means the same: the others still wait for its sums.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from engine.parallel.order import copy_order, packed, step_order
 
 PATIENCE = timedelta(seconds=60)
 """For a sum: a process that takes longer is not coming back."""
+SUMS = 2
+"""Of each layer: of its attention, and of its feed-forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,13 @@ class Team:
         meeting = Path(self._place.name) / "meeting"
         self._members = [_started(task, rank, meeting) for rank in range(1, task.world)]
         self._is_whole = True
+        self._owed = 0
+        """Sums that the others still wait for."""
         try:
             for member in self._members:
                 _await_ready(member)
             self._group = Group(meeting, 0, task.world)
+        # Whoever gets no team cannot close it: no process stays behind, whatever the reason, which goes on.
         except BaseException:
             self.close()
             raise
@@ -92,10 +98,13 @@ class Team:
         self._tell(step_order(positions_t, planned))
         with self._together():
             self._group.share(x_tD.contiguous())
+        self._owed = SUMS * len(planned)
 
     def total(self, part_tD: Tensor) -> Tensor:
         with self._together():
-            return self._group.total(part_tD)
+            found = self._group.total(part_tD)
+        self._owed -= 1
+        return found
 
     def copied(self, source: int, target: int, count: int) -> None:
         """The same in their memories."""
@@ -119,6 +128,7 @@ class Team:
 
     def _tell(self, numbers: Sequence[int]) -> None:
         message = packed(numbers)
+        self._is_whole = self._is_whole and not self._owed
         with self._together():
             for member in self._members:
                 assert member.stdin is not None
@@ -132,6 +142,7 @@ class Team:
             raise EngineError("a process of this model is lost")
         try:
             yield
+        # Whatever it was, it goes on; this only keeps in mind that it happened.
         except BaseException:
             self._is_whole = False
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import torch
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.kv_cache import KvCache
 from engine.model.attention import Piece, plans
-from engine.parallel.order import Copy, Step, copy_order, packed, read_order, step_order
+from engine.parallel.order import Copy, Step, copy_order, next_order, packed, read_order, step_order
 from tests.engine.model_cases import reserved
 from tests.engine.stand_ins import small_config
 
@@ -55,3 +56,5 @@ def test_a_copy_arrives() -> None:
 def test_an_order_has_its_length_in_front() -> None:
     data = packed([5, -1])
     assert struct.unpack("<3q", data) == (2, 5, -1)
+    stream = BytesIO(data + packed([]) + data[:-1])
+    assert [next_order(stream) for _ in range(3)] == [(5, -1), (), None]

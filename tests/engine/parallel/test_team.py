@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_lost_process_ends_all_steps(tmp_path: Path) -> None:
             runner.step([Run(slot, [11], [0])])
         with pytest.raises(EngineError, match="lost"):
             runner.step([Run(slot, [11], [0])])
+
+
+def test_a_step_that_ended_in_its_middle_ends_all_steps(tmp_path: Path) -> None:
+    """The others still wait for its sums; the rows of another step are not what they expect."""
+    pair = Pair(tmp_path, "llama")
+    with team_of_two(tmp_path) as team:
+        config = divided(pair.config, 2)
+        weights = load_weights(tmp_path, pair.config, share=Share(0, 2))
+        broken = replace(weights, layers=(weights.layers[0], replace(weights.layers[1], out=torch.zeros(1, 1))))
+        slot = reserved(KvCache(config, 64), 8)
+        with pytest.raises(RuntimeError):
+            ModelRunner(config, broken, company=team).step([Run(slot, [9, 10], [1])])
+        with pytest.raises(EngineError, match="lost"):
+            ModelRunner(config, weights, company=team).step([Run(slot, [9, 10], [1])])
 
 
 def test_a_checkpoint_that_cannot_be_divided_is_refused_before_anything_starts(tmp_path: Path) -> None:
