@@ -11,6 +11,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{len(asked)} prompts")
     print("| precision | right | other verdict than fp32 | log-probability off: median | 99% | most |")
     print("|---|---|---|---|---|---|")
-    for precision, kept_as in (*((one, "auto") for one in LAYS), ("fp32", "int8"), ("bf16", "int8")):
+    for precision, kept_as in (*((one, "auto") for one in LAYS), *product(("fp32", "bf16"), ("int8", "fp8"))):
         found = exact if (precision, kept_as) == ("fp32", "auto") else _judged(precision, asked, kept_as)
         off = sorted(abs(one - other) for (_, one), (_, other) in zip(found, exact, strict=True))
         changed = sum(one != other for (one, _), (other, _) in zip(found, exact, strict=True))

@@ -52,7 +52,7 @@ class Options:
     precision: str = "fp32"
     is_deterministic: bool = False
     kv_precision: str = "auto"
-    """How keys and values are kept: as the layers compute, or `int8`."""
+    """How keys and values are kept: as the layers compute, `int8` or `fp8`."""
     offload: str = ""
     """`experts`: routed experts stay in their file."""
     resident_bytes: int = 0

@@ -35,7 +35,7 @@ PRECISIONS = {
     "classify": ("auto", "fp32", "bf16", "int8"),
     "generate": ("auto", "fp32", "bf16", "int8", "int4"),
 }
-KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8")}
+KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8", "fp8")}
 TYPED = (
     ("deterministic", bool),
     ("kv_bytes", int),
@@ -62,7 +62,7 @@ class ModelSpec:
     """Memory for keys and values of running answers and of kept beginnings; bounds the longest request. Zero: 1 GiB,
     or more where 8192 positions need more."""
     kv_precision: str = "auto"
-    """How keys and values are kept: as the layers compute, or `int8`."""
+    """How keys and values are kept: as the layers compute, `int8` or `fp8`."""
     offload: str = ""
     """`experts`: routed experts stay in their file, mapped, and are read when a token comes to them."""
     resident_bytes: int = 0

@@ -1,4 +1,4 @@
-"""The memory of keys and values: all blocks of one model, as they are or in eight bits.
+"""The memory of keys and values: all blocks of one model, as they are or in eight bits, whole numbers or floating.
 
 In eight bits each head of each position has a scale of its own, so what a position holds depends on nothing but
 itself: alone, in a batch or taken over, it is the same. Nothing is written before it is used, so memory is taken from
@@ -21,8 +21,6 @@ from engine.shape import ModelConfig
 Places: TypeAlias = slice | Tensor
 """Where positions lie: in a row, or one by one."""
 SCALE_DTYPE = torch.bfloat16
-KV_PRECISIONS = ("auto", "int8")
-"""As the layers compute, or in eight bits."""
 _TINY = 1e-8
 
 
@@ -54,11 +52,14 @@ class Pages:
         return self.keys_lkpd, self.values_lkpd
 
 
-class Int8Pages(Pages):
-    """Rounded to nearest, the largest of a head's numbers at 127."""
+class ScaledPages(Pages):
+    """In eight bits: the largest of a head's numbers becomes `most`."""
+
+    kept: torch.dtype
+    most: float
 
     def __init__(self, config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype) -> None:
-        super().__init__(config, layout, blocks, torch.int8)
+        super().__init__(config, layout, blocks, self.kept)
         self._dtype = dtype
         shape = (2, layout.depth, config.kv_heads, blocks * layout.block)
         self.key_scales_lkp, self.value_scales_lkp = torch.empty(shape, dtype=SCALE_DTYPE)
@@ -67,11 +68,11 @@ class Int8Pages(Pages):
         parts = ((k_tkd, self.keys_lkpd, self.key_scales_lkp), (v_tkd, self.values_lkpd, self.value_scales_lkp))
         for new_tkd, pool_lkpd, scales_lkp in parts:
             wide_ktd = new_tkd.transpose(0, 1).float()
-            scale_kt = (wide_ktd.abs().amax(dim=-1) / 127).clamp_min(_TINY).to(SCALE_DTYPE)
+            scale_kt = (wide_ktd.abs().amax(dim=-1) / self.most).clamp_min(_TINY).to(SCALE_DTYPE)
             # A scale that was rounded down cuts the largest number by less than half a step.
-            steps_ktd = (wide_ktd / scale_kt.float()[..., None]).round_().clamp_(-127, 127)
+            steps_ktd = (wide_ktd / scale_kt.float()[..., None]).clamp_(-self.most, self.most)
             # What is no number must not become one: the scale carries it.
-            pool_lkpd[row][:, places] = steps_ktd.nan_to_num_(0.0).to(torch.int8)
+            pool_lkpd[row][:, places] = self._rounded(steps_ktd.nan_to_num_(0.0)).to(self.kept)
             scales_lkp[row][:, places] = scale_kt
 
     def read(self, row: int, seen: Places) -> tuple[Tensor, Tensor]:
@@ -79,6 +80,10 @@ class Int8Pages(Pages):
         return self._wide(keys, self.key_scales_lkp[row][:, seen]), self._wide(
             values, self.value_scales_lkp[row][:, seen]
         )
+
+    def _rounded(self, steps_ktd: Tensor) -> Tensor:
+        """To what `kept` can hold, where its conversion would not do so by itself. The argument may be changed."""
+        return steps_ktd
 
     def _wide(self, steps_kpd: Tensor, scale_kp: Tensor) -> Tensor:
         return steps_kpd.to(self._dtype) * scale_kp[..., None].to(self._dtype)
@@ -88,16 +93,46 @@ class Int8Pages(Pages):
         return (*super()._pools(), self.key_scales_lkp[..., None], self.value_scales_lkp[..., None])
 
 
+class Int8Pages(ScaledPages):
+    """Whole numbers, rounded to nearest: equal steps up to a head's largest number."""
+
+    kept, most = torch.int8, 127.0
+
+    def _rounded(self, steps_ktd: Tensor) -> Tensor:
+        return steps_ktd.round_()
+
+
+class Fp8Pages(ScaledPages):
+    """Floating with four bits of mantissa, one of them implied: steps that shrink with the number."""
+
+    kept, most = torch.float8_e4m3fn, 448.0
+
+    def _wide(self, steps_kpd: Tensor, scale_kp: Tensor) -> Tensor:
+        """As the bits of float16 numbers of 2^-8 times the value: torch takes these one by one, which is far slower."""
+        half_kpd = steps_kpd.view(torch.int8).to(torch.int16).bitwise_left_shift_(7).bitwise_and_(_SIGN_AND_REST)
+        return half_kpd.view(torch.float16).to(self._dtype).mul_(scale_kp[..., None].to(self._dtype) * 2**8)
+
+
+_SIGN_AND_REST = -0x4080
+"""Bits 15 and 13 to 7 of sixteen: a number's sign, and the rest of it."""
+
+
 def _nobody(_source: int, _target: int, _count: int) -> None:
     """Nobody else keeps keys at these places."""
 
 
+_KINDS: dict[str, type[Pages]] = {"auto": Pages, "int8": Int8Pages, "fp8": Fp8Pages}
+KV_PRECISIONS = tuple(_KINDS)
+"""As the layers compute, or in eight bits."""
+
+
 def pages_of(config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype, kept_as: str) -> Pages:
     """`dtype` is what the layers compute in."""
-    return (Int8Pages if kept_as == "int8" else Pages)(config, layout, blocks, dtype)
+    return _KINDS[kept_as](config, layout, blocks, dtype)
 
 
 def block_bytes(config: ModelConfig, layout: Layout, dtype: torch.dtype, kept_as: str) -> int:
     """What one block takes."""
-    each = config.head_dim + SCALE_DTYPE.itemsize if kept_as == "int8" else config.head_dim * dtype.itemsize
+    is_scaled = issubclass(_KINDS[kept_as], ScaledPages)
+    each = config.head_dim + SCALE_DTYPE.itemsize if is_scaled else config.head_dim * dtype.itemsize
     return 2 * layout.depth * config.kv_heads * layout.block * each

@@ -32,9 +32,9 @@ _BYTES: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
 """Bytes of one parameter by kind; the empty kind is all others: embedding, head, router, norms and vision."""
 PRECISIONS: Final = tuple(_BYTES)
 KV_BYTES: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
-    {"fp32": (4, 0), "bf16": (2, 0), "fp8": (1, 0), "int8": (1, 2)}
+    {"fp32": (4, 0), "bf16": (2, 0), "fp8": (1, 2), "int8": (1, 2)}
 )
-"""Bytes of a number, and of the scale that each head of a position has beside them."""
+"""Bytes of a number, and of the scale that each head of a position has beside them, here as in this model host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,8 @@ def _as_text(
         yield from _verdict(config, plans[0], context, args.sequences)
     yield ""
     yield "the model host of this version computes on CPUs, keeps one chunk in chunked layers (hybrid), and runs"
-    yield f"{', '.join(LOCAL)} with keys and values in fp32, bf16 or int8; other plans are for a server that"
-    yield "`engine: url:` names"
+    yield f"{', '.join(LOCAL)} with keys and values in fp32, bf16, int8 or fp8; other plans are for a"
+    yield "server that `engine: url:` names"
 
 
 def _kinds(plan: Plan, counted: Mapping[str, int]) -> Iterator[str]:

@@ -32,7 +32,7 @@ def add_size_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     )
     size.add_argument("--gpu", required=True, metavar="h100|h200|GB", help="a card, or so many GB (10^9 bytes)")
     size.add_argument("--precision", help="of the weights: bf16, fp8, int8, int4, int4-experts, fp32; default: each")
-    size.add_argument("--kv", help="of keys and values: bf16 (default), fp8, fp32")
+    size.add_argument("--kv", help="of keys and values: bf16 (default), fp8, fp32, int8")
     size.add_argument("--context", metavar="N", help="positions of a sequence; default 8192")
     size.add_argument("--sequences", metavar="N", help="sequences at once; default 1")
     size.add_argument("--workspace", metavar="GB", help="kept for driver and activations; default 4")

@@ -39,7 +39,7 @@ def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> No
     per_position = 2 * 4 * 2 * 8 * 4
 
     # Two rows of 16 positions in all layers: the full layer gets five, because the chunked ones stay with one.
-    for kept_as, size in (("auto", 1), ("int8", (8 + 2) / (4 * 8))):
+    for kept_as, size in (("auto", 1), ("int8", (8 + 2) / (4 * 8)), ("fp8", (8 + 2) / (4 * 8))):
         kv_bytes = int(per_position * 32 * size)
         assert load_generator(tmp_path, Options(kv_bytes=kv_bytes, kv_precision=kept_as)).lane.max_model_len == 80
     assert capacity_for(small_config(), 16 * 16) == 16

@@ -69,8 +69,9 @@ def test_keys_and_values_of_scout(positions: int, whole: float, hybrid: float) -
     assert (kv.full_bytes, kv.full_bytes + kv.chunked_bytes, kv.chunk) == (48 * 1024, 192 * 1024, 8192)
     assert kv.bytes_for(positions, hybrid=False) / GB == pytest.approx(whole, abs=0.05)
     assert kv.bytes_for(positions, hybrid=True) / GB == pytest.approx(hybrid, abs=0.05)
-    half = kv_of(parse_config(PUBLISHED["scout"]), "fp8")
-    assert half.bytes_for(positions, hybrid=True) * 2 == kv.bytes_for(positions, hybrid=True)
+    for kept_as in ("int8", "fp8"):
+        half = kv_of(parse_config(PUBLISHED["scout"]), kept_as)
+        assert half.bytes_for(positions, hybrid=True) * 256 == kv.bytes_for(positions, hybrid=True) * (128 + 2)
 
 
 def test_a_checkpoint_holds_as_many_as_are_counted(tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ def test_a_directory_is_read_as_the_model_host_reads_it(tmp_path: Path, capsys: 
     assert found["plans"][0]["all_layers"]["longest"] == 256
 
 
-def test_keys_in_eight_bits_take_a_scale_for_each_head(capsys: pytest.CaptureFixture[str]) -> None:
-    _, found = told(capsys, "--model", "scout", "--gpu", "h200", "--kv", "int8")
+@pytest.mark.parametrize("kept_as", ["int8", "fp8"])
+def test_keys_in_eight_bits_take_a_scale_for_each_head(kept_as: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = told(capsys, "--model", "scout", "--gpu", "h200", "--kv", kept_as)
     assert found["kv"]["full_bytes"] == 12 * 2 * 8 * (128 + 2)
 
 

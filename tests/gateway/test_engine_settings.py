@@ -87,7 +87,7 @@ def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
         ("engine: {path: m, models: {a: b}}", "`models` has no meaning: the model host runs it"),
         ("engine: {path: m, precision: int2}", "`precision`"),
         ("engine: {path: m, kv: 1KiB}", "`kv`"),
-        ("engine: {path: m, kv_precision: fp8}", "`kv_precision`"),
+        ("engine: {path: m, kv_precision: fp4}", "`kv_precision`"),
         ("engine: {path: m, offload: layers}", "`offload`"),
         ("engine: {path: m, processes: 0}", "`processes`"),
         ("engine: {path: 'a b'}", "`path` without `model`"),
