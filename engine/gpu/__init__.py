@@ -1,0 +1,1 @@
+"""What the forward pass does otherwise on a graphics card: reduced weights, experts by group, and paged attention."""
