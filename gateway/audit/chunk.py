@@ -138,13 +138,13 @@ class _Rules:
 
     def check(self, block: bytes) -> Problem | None:
         """Check consecutive lines, each with its newline, and say what is wrong with the first that does not hold."""
-        chunk, hashed = self._chunk, block.replace(b"\n", b"\0")
+        chunk = self._chunk
         while chunk.end < len(block):
             line = block[chunk.end : block.index(b"\n", chunk.end)]
             if problem := self._read(line):
                 return problem
             chunk.leaves.append(leaf_hash(line))
-            chunk.end = self._follow(block, hashed, chunk.end + len(line) + 1)
+            chunk.end = self._follow(block, chunk.end + len(line) + 1)
         return None
 
     def _read(self, line: bytes) -> Problem | None:
@@ -160,11 +160,10 @@ class _Rules:
                 self._shapes.learn(line, record, PAIRED)
         return problem
 
-    def _follow(self, block: bytes, hashed: bytes, at: int) -> int:
+    def _follow(self, block: bytes, at: int) -> int:
         """Go on with lines that hold by their shapes; the offset of the first that has to be read.
 
-        One loop with few calls: this is where a verification spends its time. `hashed` has the zero byte of a leaf
-        before each line, where `block` has the newline of the line before.
+        One loop with few calls: this is where a verification spends its time.
         """
         chunk, before = self._chunk, self._chunk.last
         assert before is not None  # a line was read
@@ -179,21 +178,21 @@ class _Rules:
                     break
             else:
                 break
-            number, prev, ts, mono, boot = match.group(*shape.places)
+            number, prev, ts, mono, boot, request, policy = match.group(*shape.places)
             now = ts, mono, boot
             if prev != link or number != b"%d" % seq or (now != times and not _is_later(now, times)):
                 break
             if shape.exempt and not _adds_up(match, shape.exempt):
                 break
-            if shape.policy and match[shape.policy] not in cited:
-                digest = self._news(match[shape.policy], shape.kind)
+            if policy not in cited and shape.has_policy:
+                digest = self._news(policy, shape.kind)
             if shape.is_told or digest:
-                request = match[shape.request].decode() if shape.request else ""
+                id_ = request.decode() if shape.has_request else ""
                 content = orjson.loads(block[at:end])["content"] if shape.has_content else None
                 # Not by its name, which takes three times as long.
-                events.append(tuple.__new__(Event, (len(leaves), shape.kind, request, _NOTHING, digest, content)))
+                events.append(tuple.__new__(Event, (len(leaves), shape.kind, id_, _NOTHING, digest, content)))
                 digest = ""
-            leaf = sha256(hashed[at - 1 : end]).digest()
+            leaf = sha256(b"\0" + block[at:end]).digest()
             leaves.append(leaf)
             at, seq, times, link = end + 1, seq + 1, now, b2a_base64(leaf, newline=False)
         if seq > before.seq + 1:

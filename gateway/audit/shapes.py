@@ -61,9 +61,9 @@ class Shape:
     kind: str
     match: Callable[[bytes, int, int], re.Match[bytes] | None]
     places: tuple[int, ...]
-    """Of seq, prev, ts, mono, boot."""
-    request: int
-    policy: int
+    """Of seq, prev, ts, mono, boot, req and the policy's digest."""
+    has_request: bool
+    has_policy: bool
     exempt: tuple[tuple[int, int, int], ...]
     """Of a line of whose parts, or bytes, some are exempt: where all of them, the scanned and the exempt ones stand."""
     has_content: bool
@@ -125,9 +125,9 @@ def shape_of(line: bytes, record: dict[str, Json], paired: Container[str]) -> Sh
     at = {name: place for place, name in enumerate(names, 1)}
     exempt = tuple((at[unit], at[f"{unit}_scanned"], at[f"{unit}_exempt"]) for unit in _UNITS if f"{unit}_exempt" in at)
     has_content = record.get("content") is not None
-    places = tuple(at[name] for name in _ORDER)
+    places = tuple(at.get(name, at["seq"]) for name in (*_ORDER, "req", "compiled_digest"))
     told = has_content or kind in paired
-    return Shape(kind, match, places, at.get("req", 0), at.get("compiled_digest", 0), exempt, has_content, told)
+    return Shape(kind, match, places, "req" in at, "compiled_digest" in at, exempt, has_content, told)
 
 
 def _pattern(value: Json, path: tuple[str, ...], names: list[str]) -> bytes:

@@ -177,13 +177,12 @@ class _Verification:
         if chunk.first is not None:
             self._require(segment, check_order(self._last, self._leaf, chunk.first))
         base, count, problem = self._tree.size, len(chunk.leaves), chunk.problem
-        for event in chunk.events:
-            place, _, _, told, _, content = event
-            found = self._story.take(base + place, event, self._line + place + 1)
-            if found is None and (told or content is not None):
-                found = self._evidence.take(base + place, event)
+        for event in self._story.unusual(base, chunk.events):
+            found = self._story.take(base + event.place, event, self._line + event.place + 1)
+            if found is None and (event.told or event.content is not None):
+                found = self._evidence.take(base + event.place, event)
             if found is not None:
-                count, problem = place, found
+                count, problem = event.place, found
                 break
         self._grow(chunk.leaves[:count])
         self._line += count
