@@ -68,13 +68,14 @@ def packed_path(path: Path) -> Path:
 
 @dataclass(slots=True)
 class _Frames:
-    """Where the frames of a file are, kept for whoever reads it next, with what the last one that was read holds."""
+    """Where the frames of a file are, kept for whoever reads it next, with what those that were read last hold."""
 
     places: list[tuple[int, int]]
     """Place and length of each."""
     starts: list[int]
     """Where in the segment each begins, and the last one ends."""
-    held: tuple[int, bytes] = (-1, b"")
+    held: tuple[tuple[int, bytes], ...] = ()
+    """The last two, replaced whole: who reads in stretches goes back a little for each. For several threads."""
 
 
 _known: dict[tuple[int, ...], _Frames] = {}
@@ -163,7 +164,7 @@ class PackedFile(io.RawIOBase):
         while done < len(view) and self._at < self.size:
             index = self._index()
             begin = self._at - self._frames.starts[index]
-            piece = self._frame(index)[begin : begin + len(view) - done]
+            piece = memoryview(self._frame(index))[begin : begin + len(view) - done]
             view[done : done + len(piece)] = piece
             done += len(piece)
             self._at += len(piece)
@@ -175,8 +176,8 @@ class PackedFile(io.RawIOBase):
     def _frame(self, index: int) -> bytes:
         """What a frame holds."""
         frames = self._frames
-        held, data = frames.held
-        if held != index:
+        data = dict(frames.held).get(index)
+        if data is None:
             at, length = frames.places[index]
             self._file.seek(at)
             holds = frames.starts[index + 1] - frames.starts[index]
@@ -186,7 +187,7 @@ class PackedFile(io.RawIOBase):
                 raise PackedError(self._path, "has a frame that cannot be decompressed") from exc
             if len(data) != holds:
                 raise PackedError(self._path, "has a frame that holds something else than it says")
-            frames.held = index, data
+            frames.held = (*frames.held[-1:], (index, data))
         return data
 
     def close(self) -> None:

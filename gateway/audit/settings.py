@@ -27,7 +27,8 @@ class AuditSettings:
     epochs lie beside it, in `epochs`."""
     version: Mapping[str, Json] = field(default_factory=dict)
     """Which software writes, copied into every record as `inst`."""
-    segment_bytes: int = 256 * 1024 * 1024
+    segment_bytes: int = 128 * 1024 * 1024
+    """A start after a crash reads the newest segment: so much is about a second."""
     checkpoint_interval_s: float = 0.1
     idle_checkpoint_s: float = 60.0
     probe_interval_s: float = 1.0
