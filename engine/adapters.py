@@ -4,6 +4,8 @@ An adapter fits one base model: every tensor has to belong to a projection that 
 partner, and every module that the configuration names has to have its tensors. What is not computed here (routed
 experts, embeddings, head, norms, the part that sees pictures) is refused by name. What loading does to the rows
 of a base projection is done to the rows of its second matrix, so both add up as if they had been merged.
+Where processes share a model each keeps what adds to its own part of a projection: rows of the second matrix where
+outputs are divided, columns of the first where inputs are.
 A whole adapter or none: a ModelRefused says what is wrong, and nothing of it is kept.
 """
 
@@ -13,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +25,7 @@ from engine import manifest
 from engine.adapter_config import AdapterConfig, read_adapter_config
 from engine.errors import ModelRefused
 from engine.model.low_rank import AdaptedLayer, LowRank, Part, Place
+from engine.parallel.share import WHOLE, Share, divided
 from engine.shape import ModelConfig
 from engine.stored import FLOATS
 from engine.weights import in_pairs
@@ -30,10 +34,12 @@ FILE = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 MAX_BYTES = 2 * 1024**3
 """Of the file. Rank 32 on all projections of a model of 70 billion parameters is less than half of this in 16 bits."""
+_DIVIDES_OUTPUTS = (Place.QKV, Place.GATE_UP)
+"""The others divide what they read, and add up to a sum over all processes."""
 _TENSOR = re.compile(r"(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<side>[AB])\.weight")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Adapter:
     """What is added to each layer. Whoever runs with it holds it, so taking it away harms nobody."""
 
@@ -62,8 +68,15 @@ class _Projection:
         return int(self.columns.stop - self.columns.start)
 
 
-def load_adapter(directory: Path, config: ModelConfig, dtype: torch.dtype) -> Adapter:
-    """Verify and read. ModelRefused when it is no whole adapter of this model, ManifestProblem for a wrong byte."""
+_Placed: TypeAlias = tuple[slice, Tensor, Tensor]
+"""Columns of the joined multiplication, and both matrices."""
+
+
+def load_adapter(directory: Path, config: ModelConfig, dtype: torch.dtype, share: Share = WHOLE) -> Adapter:
+    """Verify and read; `config` is that of the whole model, also for a `share`.
+
+    ModelRefused when it is no whole adapter of this model, ManifestProblem for a wrong byte.
+    """
     path = directory / FILE
     if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
         raise ModelRefused("adapter_too_large", f"`{path}` has {size} bytes, expected at most {MAX_BYTES}")
@@ -72,7 +85,7 @@ def load_adapter(directory: Path, config: ModelConfig, dtype: torch.dtype) -> Ad
     tensors = _read(path, known)
     _refuse_unless_whole(stated, known, set(tensors))
     ranks = [stated.rank_of(module) for module in tensors]
-    return Adapter(digest, max(ranks, default=0), _layers(stated, known, tensors, len(config.layers), dtype))
+    return Adapter(digest, max(ranks, default=0), _layers(config, stated, tensors, dtype, share))
 
 
 def _projections(config: ModelConfig) -> dict[str, _Projection]:
@@ -151,23 +164,35 @@ def _refuse_unless_whole(stated: AdapterConfig, known: Mapping[str, _Projection]
 
 
 def _layers(
+    config: ModelConfig,
     stated: AdapterConfig,
-    known: Mapping[str, _Projection],
     tensors: Mapping[str, tuple[Tensor, Tensor]],
-    count: int,
     dtype: torch.dtype,
+    share: Share,
 ) -> tuple[AdaptedLayer, ...]:
-    joined: list[dict[Place, list[tuple[slice, Tensor, Tensor]]]] = [{} for _ in range(count)]
-    for module, (down_ri, up_or) in tensors.items():
-        projection, rank = known[module], stated.rank_of(module)
-        _check_shape(f"{module}.lora_A", down_ri, rank, projection.inputs)
-        _check_shape(f"{module}.lora_B", up_or, projection.outputs, rank)
-        if projection.head_dim:
-            up_or = in_pairs(up_or, projection.head_dim)
-        up_ro = (up_or * (stated.factor(module) * projection.factor)).T.contiguous()
-        mine = (projection.columns, down_ri.to(dtype), up_ro.to(dtype))
-        joined[projection.layer].setdefault(projection.place, []).append(mine)
-    return tuple({place: _joined(parts) for place, parts in layer.items()} for layer in joined)
+    known, mine = _projections(config), _projections(divided(config, share.world))
+    parts: list[dict[Place, list[_Placed]]] = [{} for _ in config.layers]
+    for module, pair in tensors.items():
+        projection = known[module]
+        down_ri, up_or = _share_of(share, projection.place, *_fitted(module, projection, stated, *pair))
+        placed = (mine[module].columns, down_ri.to(dtype), up_or.T.contiguous().to(dtype))
+        parts[projection.layer].setdefault(projection.place, []).append(placed)
+    return tuple({place: _joined(found) for place, found in layer.items()} for layer in parts)
+
+
+def _fitted(
+    module: str, projection: _Projection, stated: AdapterConfig, down_ri: Tensor, up_or: Tensor
+) -> tuple[Tensor, Tensor]:
+    """With factors multiplied in, and rows where those of the base model are."""
+    _check_shape(f"{module}.lora_A", down_ri, stated.rank_of(module), projection.inputs)
+    _check_shape(f"{module}.lora_B", up_or, projection.outputs, stated.rank_of(module))
+    if projection.head_dim:
+        up_or = in_pairs(up_or, projection.head_dim)
+    return down_ri, up_or * (stated.factor(module) * projection.factor)
+
+
+def _share_of(share: Share, place: Place, down_ri: Tensor, up_or: Tensor) -> tuple[Tensor, Tensor]:
+    return (down_ri, share.of(up_or, 0)) if place in _DIVIDES_OUTPUTS else (share.of(down_ri, 1), up_or)
 
 
 def _check_shape(name: str, tensor: Tensor, *expected: int) -> None:
@@ -176,11 +201,11 @@ def _check_shape(name: str, tensor: Tensor, *expected: int) -> None:
         raise ModelRefused("weights_mismatch", told)
 
 
-def _joined(parts: list[tuple[slice, Tensor, Tensor]]) -> LowRank:
+def _joined(parts: list[_Placed]) -> LowRank:
     return LowRank(torch.cat([down_ri for _, down_ri, _ in parts]), tuple(_placed(parts)))
 
 
-def _placed(parts: list[tuple[slice, Tensor, Tensor]]) -> Iterator[Part]:
+def _placed(parts: list[_Placed]) -> Iterator[Part]:
     begin = 0
     for columns, down_ri, up_ro in parts:
         end = begin + down_ri.shape[0]

@@ -62,8 +62,6 @@ class Options:
     """That share each layer between them."""
 
     def __post_init__(self) -> None:
-        if self.processes > 1 and self.offload:
-            raise ModelRefused("parallel_unsupported", "experts stay in their file only where one process has them")
         if self.processes < 1:
             raise ModelRefused("parallel_unsupported", f"`processes` is {self.processes}, expected at least 1")
         if self.precision not in DTYPES:
@@ -75,6 +73,11 @@ class Options:
         if self.offload and self.precision not in AS_STORED:
             told = f"experts that stay in their file run in {' or '.join(AS_STORED)}, not in `{self.precision}`"
             raise ModelRefused("offload_unsupported", told)
+
+    @property
+    def resident_bytes_each(self) -> int:
+        """For each process; zero stays without a bound."""
+        return -(-self.resident_bytes // self.processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,11 @@ class Generator:
 
     def adapted(self, directory: Path) -> Generator:
         """The same model with an adapter, over the same lane. ModelRefused when the directory holds none for it."""
-        if self.team is not None:
-            raise ModelRefused("parallel_unsupported", "a model in several processes has no adapters in this version")
-        return replace(self, adapter=load_adapter(directory, self.shape, self.dtype))
+        if self.team is None:
+            return replace(self, adapter=load_adapter(directory, self.shape, self.dtype))
+        adapter = load_adapter(directory, self.shape, self.dtype, share=Share(0, self.team.world))
+        self.team.add(adapter, directory.absolute())
+        return replace(self, adapter=adapter)
 
 
 def load_generator(directory: Path, options: Options) -> Generator:
@@ -138,7 +143,7 @@ def load_generator(directory: Path, options: Options) -> Generator:
     eyes = load_eyes(directory, config, tokenizer, dtype)
     if options.offload and not any(layer.is_moe for layer in config.layers):
         raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
-    mapped = MappedFiles(options.resident_bytes) if options.offload else None
+    mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
     part, team = divided(config, options.processes), _team(directory, options)
     weights = load_weights(directory, config, dtype, LAYS[options.precision], mapped, Share(0, options.processes))
     runner = ModelRunner(part, weights, eyes.features if eyes is not None else None, team or ALONE)
@@ -173,7 +178,18 @@ def _team(directory: Path, options: Options) -> Team | None:
     if options.processes == 1:
         return None
     kv_bytes, threads = options.kv_bytes // options.processes, torch.get_num_threads() // options.processes
-    return Team(Task(directory, options.processes, options.precision, kv_bytes, options.kv_precision, max(1, threads)))
+    return Team(
+        Task(
+            directory,
+            options.processes,
+            options.precision,
+            kv_bytes,
+            options.kv_precision,
+            max(1, threads),
+            options.offload,
+            options.resident_bytes_each,
+        )
+    )
 
 
 def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32, kept_as: str = "auto") -> int:

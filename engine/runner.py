@@ -19,7 +19,6 @@ from engine.adapters import Adapter
 from engine.memory import enough_memory
 from engine.model.attention import Piece
 from engine.model.decoder import ALONE, Company, forward
-from engine.model.low_rank import AdaptedLayer
 from engine.model.rope import frequencies
 from engine.shape import ModelConfig
 from engine.slot import Slot
@@ -103,12 +102,12 @@ def _laid(runs: Sequence[Run]) -> Sequence[Run]:
     return sorted(runs, key=lambda run: 0 if run.adapter is None else id(run.adapter))
 
 
-def _groups(laid: Sequence[Run]) -> list[tuple[slice, Sequence[AdaptedLayer]]]:
+def _groups(laid: Sequence[Run]) -> list[tuple[slice, Adapter]]:
     """Which rows of the batch have which adapter."""
-    groups: list[tuple[slice, Sequence[AdaptedLayer]]] = []
+    groups: list[tuple[slice, Adapter]] = []
     end = 0
     for adapter, alike in groupby(laid, key=lambda run: run.adapter):
         begin, end = end, end + sum(len(run.ids) for run in alike)
         if adapter is not None:
-            groups.append((slice(begin, end), adapter.layers))
+            groups.append((slice(begin, end), adapter))
     return groups

@@ -23,7 +23,7 @@ from torch import Tensor
 from engine import stored
 from engine.errors import ModelRefused
 from engine.manifest import check_header
-from engine.mapped import MappedFiles
+from engine.mapped import Cut, MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
 from engine.parallel.share import WHOLE, Share
 from engine.shape import LayerConfig, ModelConfig
@@ -114,13 +114,13 @@ class Shards:
             raise ModelRefused("weights_mismatch", told)
         return tensor.to(self._dtype)
 
-    def in_file(self, name: str, *shape: int) -> Sequence[Matrix]:
-        """The matrices of a stack, left where they are. ModelRefused where they would have to be unpacked."""
+    def in_file(self, name: str, *shape: int, cut: Cut) -> Sequence[Matrix]:
+        """What `cut` takes of each matrix of a stack, left there. ModelRefused where it would have to be unpacked."""
         if self.mapped is None or not self.has(name) or any(self.has(name + end) for end in ("_scale", "_scale_inv")):
             told = "experts can stay in the file only where they are joined and stored without scales"
             raise ModelRefused("offload_unsupported", told)
         self._used.add(name)
-        return self.mapped.experts(self._where[name], name, *shape)
+        return self.mapped.experts(self._where[name], name, *shape, cut=cut)
 
     def refuse_unused(self) -> None:
         unused = set(self._where) - self._used
@@ -160,9 +160,11 @@ def load_weights(
     return Weights(_times(embedding, factors.embedding), layers, norm, wide_vD if is_shared else laid(wide_vD))
 
 
-def load_layers(directory: Path, config: ModelConfig, dtype: torch.dtype, lay: Lay, share: Share) -> tuple[Layer, ...]:
+def load_layers(
+    directory: Path, config: ModelConfig, dtype: torch.dtype, lay: Lay, mapped: MappedFiles | None, share: Share
+) -> tuple[Layer, ...]:
     """The layers alone, for a process that has no more. Tensors that nothing calls for are not its business."""
-    with Shards(directory, dtype) as shards:
+    with Shards(directory, dtype, mapped) as shards:
         return _layers(shards, config, lay, share)
 
 
@@ -222,8 +224,10 @@ def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share)
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
     if shards.mapped is not None:
-        gate_up: Sequence[Matrix] | Tensor = shards.in_file(joined + "gate_up_proj", E, D, 2 * F)
-        down: Sequence[Matrix] | Tensor = shards.in_file(joined + "down_proj", E, F, D)
+        gate_up: Sequence[Matrix] | Tensor = shards.in_file(joined + "gate_up_proj", E, D, 2 * F, cut=share.of_halves)
+        down: Sequence[Matrix] | Tensor = shards.in_file(
+            joined + "down_proj", E, F, D, cut=lambda one_fD: [share.of(one_fD, 0)]
+        )
     elif stored.is_stored(shards, joined + "gate_up_proj"):
         # Checkpoints hold joined experts as [in, out]; `linear` wants [out, in], and is far faster on it in 16 bits.
         halves = shards.take(joined + "gate_up_proj", E, D, 2 * F).transpose(1, 2).chunk(2, dim=1)

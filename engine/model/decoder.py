@@ -10,7 +10,7 @@ i what all heads give out together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,18 +18,24 @@ from torch import Tensor
 from engine.matrix import times
 from engine.model import attention
 from engine.model.attention import Piece, attend
-from engine.model.low_rank import UNCHANGED, Adapted, AdaptedLayer, Place
+from engine.model.low_rank import UNCHANGED, Adapted, Place
 from engine.model.moe import mlp, moe
 from engine.model.norm import rms_norm, unit_rms
 from engine.model.rope import angles, rotate
 from engine.shape import LayerConfig, ModelConfig
 from engine.weights import Layer, Moe, Weights
 
+if TYPE_CHECKING:
+    from engine.adapters import Adapter
+
+Worn: TypeAlias = "Sequence[tuple[slice, Adapter]]"
+"""Rows of the batch, and which adapter they have."""
+
 
 class Company(Protocol):
     """The processes that have the other shares of the layers."""
 
-    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer]) -> None:
+    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer], adapters: Worn) -> None:
         """Have them do the same layers with the same rows."""
 
     def total(self, part_tD: Tensor) -> Tensor:
@@ -39,7 +45,7 @@ class Company(Protocol):
 class Alone:
     """Nobody has: one process has the whole model."""
 
-    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer]) -> None:
+    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[attention.Layer], adapters: Worn) -> None:
         """There is nobody to tell."""
 
     def total(self, part_tD: Tensor) -> Tensor:
@@ -57,13 +63,12 @@ def forward(
     positions_t: Tensor,
     pieces: list[Piece],
     wanted_s: Tensor,
-    adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
+    adapters: Worn = (),
     seen: Iterable[tuple[int, Tensor]] = (),
     company: Company = ALONE,
 ) -> Tensor:
     """Logits [s, v] of the wanted rows. The pieces' slots hold the new keys and values afterwards.
 
-    `adapters`: rows of the batch, and what is added to them in each layer.
     `seen`: rows that stand where there are patches of pictures, from which row of the batch on.
     `company`: who has the other shares of the layers.
     """
@@ -71,7 +76,7 @@ def forward(
     for row, rows_nD in seen:
         x_tD[row : row + len(rows_nD)] = rows_nD
     planned = attention.plans(pieces)
-    company.begin(x_tD, positions_t, planned)
+    company.begin(x_tD, positions_t, planned, adapters)
     x_tD = through(config, weights.layers, frequencies_r, x_tD, positions_t, planned, adapters, company.total)
     last_sD = rms_norm(x_tD[wanted_s], weights.norm, config.norm_eps)
     return times(last_sD.float(), weights.head_vD)
@@ -84,13 +89,13 @@ def through(
     x_tD: Tensor,
     positions_t: Tensor,
     planned: Sequence[attention.Layer],
-    adapters: Sequence[tuple[slice, Sequence[AdaptedLayer]]] = (),
+    adapters: Worn = (),
     total: Callable[[Tensor], Tensor] = ALONE.total,
 ) -> Tensor:
     """What all layers make of the rows; `total` is called twice for each layer, with this process's part of a sum."""
     angles_tr = angles(positions_t, frequencies_r)
     for index, (layer, parameters) in enumerate(zip(config.layers, layers, strict=True)):
-        adapted = Adapted([(rows, one[index]) for rows, one in adapters]) if adapters else UNCHANGED
+        adapted = Adapted([(rows, one.layers[index]) for rows, one in adapters]) if adapters else UNCHANGED
         normed_tD = rms_norm(x_tD, parameters.input_norm, config.norm_eps)
         part_tD = _attention(config, layer, parameters, normed_tD, positions_t, angles_tr, planned[index], adapted)
         x_tD = x_tD + total(part_tD)

@@ -1,15 +1,18 @@
 """What the first process tells the others before a step, as whole numbers.
 
-They have no sequences, no scheduler and no prompts: where the new keys go and which places each row sees is all that a
-layer needs to know, and that is what is sent. Of two layers that lie in the same blocks it is the same, and sent once.
+They have no sequences, no scheduler and no prompts: where the new keys go, which places each row sees and which adapter
+it has is all that a layer needs to know, and that is what is sent. Of two layers that lie in the same blocks it is the
+same, and sent once. Adapters have numbers; what belongs to one each process reads itself.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
+from typing import IO, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,7 +21,7 @@ from engine.kv_layout import Layout
 from engine.model.attention import Layer, Plan, Span
 from engine.pages import Pages, Places
 
-COPY, STEP = 0, 1
+COPY, STEP, ADD, FORGET = range(4)
 _ROW, _PLACES = 0, 1
 _COUNT = struct.Struct("<q")
 
@@ -38,14 +41,46 @@ class Step:
 
     positions_t: Tensor
     planned: Sequence[Layer]
+    adapters: Sequence[tuple[slice, int]] = ()
+    """Rows, and the number of their adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """An adapter is to be read: that of these bytes, and no other that has come to lie there since."""
+
+    number: int
+    digest: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nobody has the adapter any more."""
+
+    number: int
+
+
+Order: TypeAlias = Copy | Step | Add | Forget
 
 
 def copy_order(source: int, target: int, count: int) -> list[int]:
     return [COPY, source, target, count]
 
 
-def step_order(positions_t: Tensor, planned: Sequence[Layer]) -> list[int]:
-    numbers = [STEP, len(positions_t), *positions_t.tolist()]
+def add_order(number: int, digest: str, directory: Path) -> list[int]:
+    return [ADD, number, len(digest), *digest.encode(), *os.fsencode(directory)]
+
+
+def forget_order(number: int) -> list[int]:
+    return [FORGET, number]
+
+
+def step_order(positions_t: Tensor, planned: Sequence[Layer], adapters: Sequence[tuple[slice, int]] = ()) -> list[int]:
+    numbers = [STEP, len(adapters)]
+    for rows, number in adapters:
+        numbers += [rows.start, rows.stop, number]
+    numbers += [len(positions_t), *positions_t.tolist()]
     for plan in {id(layer.plan): layer.plan for layer in planned}.values():
         numbers += [*plan.writes_t.tolist(), len(plan.spans)]
         for span in plan.spans:
@@ -57,11 +92,21 @@ def step_order(positions_t: Tensor, planned: Sequence[Layer]) -> list[int]:
     return numbers
 
 
-def read_order(numbers: Sequence[int], layout: Layout, pages: Pages) -> Copy | Step:
-    """What `copy_order` or `step_order` has written; plans are about this process's own `pages`."""
-    rest = iter(numbers)
-    if next(rest) == COPY:
+def read_order(numbers: Sequence[int], layout: Layout, pages: Pages) -> Order:
+    """What one of the functions above has written; plans are about this process's own `pages`."""
+    kind, *rest = numbers
+    if kind == COPY:
         return Copy(*rest)
+    if kind == FORGET:
+        return Forget(*rest)
+    if kind == ADD:
+        number, length, *text = rest
+        return Add(number, bytes(text[:length]).decode(), Path(os.fsdecode(bytes(text[length:]))))
+    return _step(iter(rest), layout, pages)
+
+
+def _step(rest: Iterator[int], layout: Layout, pages: Pages) -> Step:
+    adapters = [(slice(next(rest), next(rest)), next(rest)) for _ in range(next(rest))]
     count = next(rest)
     positions_t = _tensor(rest, count)
     plans: dict[tuple[bool, int], Plan] = {}
@@ -69,7 +114,8 @@ def read_order(numbers: Sequence[int], layout: Layout, pages: Pages) -> Copy | S
         if (home.is_chunked, home.unit) not in plans:
             writes_t = _tensor(rest, count)
             plans[home.is_chunked, home.unit] = Plan(pages, writes_t, tuple(_span(rest) for _ in range(next(rest))))
-    return Step(positions_t, [Layer(plans[home.is_chunked, home.unit], home.row) for home in layout.homes])
+    planned = [Layer(plans[home.is_chunked, home.unit], home.row) for home in layout.homes]
+    return Step(positions_t, planned, adapters)
 
 
 def _span(rest: Iterator[int]) -> Span:

@@ -27,6 +27,10 @@ class Share:
         length = tensor.shape[axis] // self.world
         return tensor.narrow(axis, self.rank * length, length)
 
+    def of_halves(self, columns_of: Tensor) -> list[Tensor]:
+        """The part of each half of the columns: a gate and what it opens lie behind one another."""
+        return [columns_of] if self.world == 1 else [self.of(half, 1) for half in columns_of.chunk(2, dim=1)]
+
 
 WHOLE = Share()
 

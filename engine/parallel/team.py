@@ -1,6 +1,7 @@
 """The processes of one model, as the first of them sees it: told what a step is, then computing it together.
 
-Orders go through each one's standard input, which nobody else can write to, and whose end tells it to go. Sums and the
+Orders go through each one's standard input, which nobody else can write to, and whose end tells it to go. An adapter is
+theirs when each has said so, and until nobody here holds it any more. Sums and the
 rows of a step go through gloo on the loopback interface, which has no keys: on a machine where other users could
 connect there, one process is what to run. If one is lost the sum fails, and so does every later step, until the model
 host gives up and is started again; a wait never lasts longer than PATIENCE. A step that this process did not bring to
@@ -12,19 +13,26 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, finalize
 
 import torch.distributed as dist
 from torch import Tensor
 
 from engine.errors import EngineError, ModelRefused
 from engine.model.attention import Layer
-from engine.parallel.order import copy_order, packed, step_order
+from engine.parallel.order import add_order, copy_order, forget_order, packed, step_order
+
+if TYPE_CHECKING:
+    from engine.adapters import Adapter
 
 PATIENCE = timedelta(seconds=60)
 """For a sum: a process that takes longer is not coming back."""
@@ -43,6 +51,9 @@ class Task:
     """Memory for keys and values of each process."""
     kv_precision: str = "auto"
     threads: int = 1
+    offload: str = ""
+    resident_bytes: int = 0
+    """Of the experts that stay in their file, in each process."""
 
 
 class Group:
@@ -76,9 +87,13 @@ class Team:
         self._place = tempfile.TemporaryDirectory(prefix="gatehouse-team-")
         meeting = Path(self._place.name) / "meeting"
         self._members = [_started(task, rank, meeting) for rank in range(1, task.world)]
+        self.world = task.world
         self._is_whole = True
         self._owed = 0
         """Sums that the others still wait for."""
+        self._telling = threading.Lock()
+        self._adapters: WeakKeyDictionary[Adapter, int] = WeakKeyDictionary()
+        self._numbers, self._unheld = count(1), deque[int]()
         try:
             for member in self._members:
                 _await_ready(member)
@@ -93,9 +108,24 @@ class Team:
         """Of the further processes."""
         return [member.pid for member in self._members]
 
-    def begin(self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[Layer]) -> None:
+    def add(self, adapter: Adapter, directory: Path) -> None:
+        """Have them read it, too, one at a time, also beside a step. Who cannot is lost, and with it the team."""
+        number = next(self._numbers)
+        self._send(add_order(number, adapter.digest, directory))
+        with self._together():
+            for member in self._members:
+                _await_ready(member)
+        self._adapters[adapter] = number
+        # The last that holds it may be any thread in the middle of anything: what follows is said with the next step.
+        finalize(adapter, self._unheld.append, number).atexit = False
+
+    def begin(
+        self, x_tD: Tensor, positions_t: Tensor, planned: Sequence[Layer], adapters: Sequence[tuple[slice, Adapter]]
+    ) -> None:
         """Have them compute the layers of this step, too; each then calls `total` as often as this process."""
-        self._tell(step_order(positions_t, planned))
+        while self._unheld:
+            self._tell(forget_order(self._unheld.popleft()))
+        self._tell(step_order(positions_t, planned, [(rows, self._adapters[one]) for rows, one in adapters]))
         with self._together():
             self._group.share(x_tD.contiguous())
         self._owed = SUMS * len(planned)
@@ -127,9 +157,13 @@ class Team:
         self._place.cleanup()
 
     def _tell(self, numbers: Sequence[int]) -> None:
-        message = packed(numbers)
+        """Between two steps."""
         self._is_whole = self._is_whole and not self._owed
-        with self._together():
+        self._send(numbers)
+
+    def _send(self, numbers: Sequence[int]) -> None:
+        message = packed(numbers)
+        with self._telling, self._together():
             for member in self._members:
                 assert member.stdin is not None
                 member.stdin.write(message)
@@ -152,6 +186,7 @@ def _started(task: Task, rank: int, meeting: Path) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "engine.parallel.member", "--directory", str(task.directory), "--rank", str(rank)]
     argv += ["--world", str(task.world), "--meeting", str(meeting), "--precision", task.precision]
     argv += ["--kv-bytes", str(task.kv_bytes), "--kv-precision", task.kv_precision, "--threads", str(task.threads)]
+    argv += ["--offload", task.offload, "--resident-bytes", str(task.resident_bytes)]
     return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - no shell, our program
 
 

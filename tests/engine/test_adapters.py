@@ -13,6 +13,8 @@ from engine.adapters import FILE, MAX_BYTES, PREFIX, Adapter, load_adapter
 from engine.errors import ModelRefused
 from engine.kv_cache import KvCache
 from engine.matrix import DTYPES, LAYS
+from engine.model.low_rank import Adapted, Place
+from engine.parallel.share import Share
 from engine.runner import ModelRunner, Run
 from engine.weights import load_weights
 from tests.engine import adapting
@@ -218,3 +220,34 @@ def test_an_adapter_is_added_to_a_model_of_fewer_bits(precision: str, tmp_path: 
     found, plain = (runner.step([Run(reserved(cache, 40), ids, range(40), one)]) for one in (adapter, None))
 
     assert (found - expected).abs().mean() < 0.5 * (plain - expected).abs().mean()
+
+
+@pytest.mark.parametrize("case", ["llama", "granite", "scout"])
+def test_the_shares_of_several_processes_make_up_the_whole(case: str, tmp_path: Path) -> None:
+    pair = Pair(tmp_path, case)
+    directory = adapting.write(tmp_path / "adapter", pair.oracle)
+    whole = added(load_adapter(directory, pair.config, torch.float32))
+    parts = [added(load_adapter(directory, pair.config, torch.float32, share=Share(rank, 2))) for rank in (0, 1)]
+
+    for index, place in whole:
+        one, other = (part[index, place] for part in parts)
+        if place in (Place.OUT, Place.DOWN):
+            found = torch.cat([one, other])
+        else:
+            sizes = (4, 2, 2) if place is Place.QKV else (1, 1)
+            pieces = (
+                part.split([part.shape[1] * size // sum(sizes) for size in sizes], dim=1) for part in (one, other)
+            )
+            found = torch.cat([half for both in zip(*pieces, strict=True) for half in both], dim=1)
+        torch.testing.assert_close(found, whole[index, place], atol=1e-6, rtol=0)
+
+
+def added(adapter: Adapter) -> dict[tuple[int, Place], Tensor]:
+    """What each place adds, as the one matrix [inputs, outputs] that both thin ones stand for."""
+    found = {}
+    for index, layer in enumerate(adapter.layers):
+        for place, low in layer.items():
+            outputs = max(part.columns.stop for part in low.parts)
+            eye_ii = torch.eye(low.down_ri.shape[1])
+            found[index, place] = Adapted([(slice(None), layer)]).add(place, torch.zeros(len(eye_ii), outputs), eye_ii)
+    return found

@@ -12,7 +12,7 @@ from engine.parallel.member import REFUSED
 def run(directory: Path) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, "-m", "engine.parallel.member", "--directory", str(directory), "--rank", "1"]
     argv += ["--world", "2", "--meeting", str(directory / "meeting"), "--precision", "fp32", "--kv-bytes", "1000000"]
-    argv += ["--kv-precision", "auto", "--threads", "1"]
+    argv += ["--kv-precision", "auto", "--threads", "1", "--offload", "", "--resident-bytes", "0"]
     return subprocess.run(argv, input=b"", capture_output=True, timeout=60)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from io import BytesIO
+from pathlib import Path
 
 import torch
 from hypothesis import given
@@ -11,7 +13,19 @@ from hypothesis import strategies as st
 
 from engine.kv_cache import KvCache
 from engine.model.attention import Piece, plans
-from engine.parallel.order import Copy, Step, copy_order, next_order, packed, read_order, step_order
+from engine.parallel.order import (
+    Add,
+    Copy,
+    Forget,
+    Step,
+    add_order,
+    copy_order,
+    forget_order,
+    next_order,
+    packed,
+    read_order,
+    step_order,
+)  # fmt: skip
 from tests.engine.model_cases import reserved
 from tests.engine.stand_ins import small_config
 
@@ -31,9 +45,11 @@ def test_a_step_arrives_as_it_was_planned(counts: list[int], start: int, is_scat
     positions = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
     planned = plans(pieces)
 
-    order = read_order(step_order(positions, planned), cache.layout, cache.pages)
+    worn = [(slice(0, 1), 7), (slice(1, row), 2)][: start % 3]
+    order = read_order(step_order(positions, planned, worn), cache.layout, cache.pages)
 
     assert isinstance(order, Step)
+    assert order.adapters == worn
     assert torch.equal(order.positions_t, positions)
     assert len(order.planned) == len(planned)
     for found, meant in zip(order.planned, planned, strict=True):
@@ -51,6 +67,14 @@ def test_a_step_arrives_as_it_was_planned(counts: list[int], start: int, is_scat
 def test_a_copy_arrives() -> None:
     cache = KvCache(small_config(heads=4, kv_heads=2, head_dim=8), 40, block=4)
     assert read_order(copy_order(3, 7, 2), cache.layout, cache.pages) == Copy(3, 7, 2)
+
+
+def test_an_adapter_comes_and_goes_by_its_number() -> None:
+    cache = KvCache(small_config(heads=4, kv_heads=2, head_dim=8), 40, block=4)
+    directory = Path(os.fsdecode("/models/Käse ".encode() + b"\xff"))
+    found = read_order(add_order(3, "sha256:ab", directory), cache.layout, cache.pages)
+    assert found == Add(3, "sha256:ab", directory)
+    assert read_order(forget_order(3), cache.layout, cache.pages) == Forget(3)
 
 
 def test_an_order_has_its_length_in_front() -> None:

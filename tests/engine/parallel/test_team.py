@@ -13,36 +13,42 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.adapters import load_adapter
 from engine.errors import EngineError, ModelRefused
 from engine.generator import Options, load_generator
 from engine.kv_cache import KvCache
+from engine.mapped import MappedFiles
 from engine.matrix import DTYPES, LAYS
 from engine.model.decoder import ALONE
 from engine.parallel.share import Share, divided
 from engine.parallel.team import Task, Team
 from engine.runner import ModelRunner, Run
 from engine.weights import load_weights
+from tests.engine import adapting
 from tests.engine.model_cases import Pair, prompt, reserved
 
 KV_BYTES = 4_000_000
 
 
 @contextmanager
-def team_of_two(directory: Path, precision: str = "fp32", kv: str = "auto") -> Iterator[Team]:
-    team = Team(Task(directory, 2, precision, KV_BYTES, kv))
+def team_of_two(directory: Path, offload: str = "") -> Iterator[Team]:
+    team = Team(Task(directory, 2, "fp32", KV_BYTES, offload=offload, resident_bytes=1000))
     try:
         yield team
     finally:
         team.close()
 
 
-def computed(pair: Pair, directory: Path, team: Team | None, precision: str = "fp32") -> Tensor:
-    """A prompt over a border in pieces, a second sequence beside it, and one that takes over a part of the first."""
-    dtype, world = DTYPES[precision], 1 if team is None else 2
-    config = divided(pair.config, world)
-    weights = load_weights(directory, pair.config, dtype, LAYS[precision], share=Share(0, world))
+def computed(pair: Pair, directory: Path, adapters: list[Path], team: Team | None, offload: str) -> Tensor:
+    """A prompt over a border in pieces, a second sequence beside it, and one that takes over a part of the first.
+
+    Then adapters beside one another, and beside a row without one.
+    """
+    share = Share(0, 1 if team is None else 2)
+    config, mapped = divided(pair.config, share.world), MappedFiles(1000) if offload else None
+    weights = load_weights(directory, pair.config, DTYPES["fp32"], LAYS["fp32"], mapped, share)
     runner = ModelRunner(config, weights, company=team or ALONE)
-    cache = KvCache(config, 512, dtype)
+    cache = KvCache(config, 512)
     if team is not None:
         cache.pages.told = team.copied
     ids, other = prompt(60), prompt(21, seed=1)
@@ -55,32 +61,49 @@ def computed(pair: Pair, directory: Path, team: Team | None, precision: str = "f
     assert third is not None
     assert third.taken_over == 25
     found.append(runner.step([Run(third, ids[25:40], range(15))]))
+    loaded = [load_adapter(one, pair.config, torch.float32, share=share) for one in adapters]
+    if team is not None:
+        for adapter, place in zip(loaded, adapters, strict=True):
+            team.add(adapter, place)
+    for worn in ([loaded[0], None, loaded[1], loaded[0]], [loaded[1]]):
+        found.append(runner.step([Run(reserved(cache, 20), prompt(20, seed), range(20), one)
+                                  for seed, one in enumerate(worn)]))  # fmt: skip
     return torch.cat(found)
 
 
-@pytest.mark.parametrize("case", ["scout", "llama"])
-def test_two_processes_give_the_logits_of_one(tmp_path: Path, case: str) -> None:
-    pair = Pair(tmp_path, case)
-    alone = computed(pair, tmp_path, None)
-    with team_of_two(tmp_path) as team:
-        together = computed(pair, tmp_path, team)
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+@pytest.mark.parametrize(("case", "offload"), [("scout", ""), ("scout", "experts"), ("llama", "")])
+def test_two_processes_give_the_logits_of_one(tmp_path: Path, case: str, offload: str) -> None:
+    base, names = tmp_path / "base", ("all", "some")
+    pair = Pair(base, case)
+    adapters = [adapting.write(tmp_path / name, pair.oracle, adapting.ALL[at * 3 :], rank=4 + at, seed=at)
+                for at, name in enumerate(names)]  # fmt: skip
+    alone = computed(pair, base, adapters, None, offload)
+    with team_of_two(base, offload) as team:
+        for _ in range(2):
+            # The second time the adapters of the first are gone, and others are there.
+            together = computed(pair, base, adapters, team, offload)
+            torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+        was = load_adapter(adapters[0], pair.config, torch.float32, share=Share(0, 2))
+        adapting.write(adapters[0], pair.oracle, seed=9)
+        with pytest.raises(ModelRefused, match="ended before it was ready"):
+            team.add(was, adapters[0])
+        with pytest.raises(EngineError, match="lost"):
+            team.copied(0, 16, 1)
 
 
 def test_fewer_bits_and_a_whole_answer(tmp_path: Path) -> None:
     """Through the loader that the model host uses: int8 weights, keys in eight bits."""
-    Pair(tmp_path, "guard")
+    pair = Pair(tmp_path / "base", "guard")
+    adapter = adapting.write(tmp_path / "adapter", pair.oracle, prefix="language_model.")
     options = Options(kv_bytes=KV_BYTES, precision="int8", kv_precision="int8", processes=2)
-    generator = load_generator(tmp_path, options)
+    generator = load_generator(tmp_path / "base", options)
     try:
-        with pytest.raises(ModelRefused, match="no adapters"):
-            generator.adapted(tmp_path)
-        assert (
-            generator.lane.max_model_len
-            == load_generator(
-                tmp_path, Options(kv_bytes=KV_BYTES, precision="int8", kv_precision="int8")
-            ).lane.max_model_len
-        )
+        adapted, alone = generator.adapted(adapter), load_generator(tmp_path / "base", replace(options, processes=1))
+        assert adapted.adapter is not None
+        assert adapted.adapter.digest == load_adapter(adapter, pair.config, torch.float32).digest
+        assert generator.lane.max_model_len == alone.lane.max_model_len
+        with pytest.raises(ModelRefused):
+            generator.adapted(tmp_path / "base")
     finally:
         assert generator.team is not None
         generator.team.close()
