@@ -177,7 +177,7 @@ def verified(path: Path) -> Report:
 
 def verify_alone(path: Path, *kept: Path) -> dict[str, Any]:
     """docs/verify.py, in this process."""
-    return dict(_script()["verify"](path / "log", path / "keys" / "test-one-audit.vkey", *kept))
+    return dict(_script()["Log"](path / "log").verify(path / "keys" / "test-one-audit.vkey", *kept))
 
 
 def verify_alone_unpacked(path: Path) -> dict[str, Any] | None:

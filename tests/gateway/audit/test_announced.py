@@ -11,7 +11,7 @@ import pytest
 from gateway.audit.epochs import certificate_path
 from gateway.audit.report import Exit
 from tests.gateway.audit.forging import two_days
-from tests.gateway.audit.harness import verified
+from tests.gateway.audit.harness import segments_in, verified
 
 
 def verdict(path: Path) -> tuple[Exit, str, str]:
@@ -39,12 +39,20 @@ def test_the_last_certificate_is_missed(tmp_path: Path, harm: Callable[[Path], N
     assert verdict(tmp_path) == (Exit.INCOMPLETE, "epoch_missing", f"keys/{number:08d}.vkey")
 
 
+def test_it_is_missed_where_the_announcement_is_the_last_line_of_all(tmp_path: Path) -> None:
+    two_days(tmp_path)
+    last(tmp_path / "log")
+    newest = segments_in(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes().partition(b"\n")[0] + b"\n")
+    assert verdict(tmp_path) == (Exit.INCOMPLETE, "epoch_missing", "keys/00000001.vkey")
+
+
 def test_a_signature_that_is_wrong_stays_one(tmp_path: Path) -> None:
     two_days(tmp_path)
     file = tmp_path / "log" / "checkpoint"
     file.write_bytes(file.read_bytes().replace(b"\n5\n", b"\n4\n"))
     assert verdict(tmp_path) == (Exit.ALTERED, "checkpoint", "checkpoint")
-    first = sorted((tmp_path / "log" / "seg").glob("*.jsonl"))[0]
+    first = segments_in(tmp_path)[0]
     for data in (b"", b"not json\n[]\n", b'{"type":"key.epoch","key":{"epoch":true}}\n'):
         first.write_bytes(data)
         assert verdict(tmp_path)[1] == "checkpoint"

@@ -72,6 +72,10 @@ def test_the_script_needs_the_standard_library_and_cryptography_alone() -> None:
     assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names | {"cryptography"}
 
 
+def test_the_script_is_short_enough_to_be_read() -> None:
+    assert len(SCRIPT.read_text().splitlines()) < 300
+
+
 def test_both_verifiers_agree_on_changed_bytes_everywhere(log: Path) -> None:
     """A sample; every single byte is changed in test_verify.py for our own verifier."""
     for file in (log / "log" / "LOG", log / "log" / "checkpoint", log / "log" / "checkpoints.log", *segments_in(log)):
