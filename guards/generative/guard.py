@@ -20,6 +20,7 @@ import structlog
 from guards.errors import ErrorKind, GuardError
 from guards.generative.answer import NotAnAnswer, parse_answer
 from guards.generative.categories import CodeTrie, Reading
+from guards.generative.chat_endpoint import ChatEndpoint
 from guards.generative.checkpoint import read_checkpoint, template_digest
 from guards.generative.conversation import Side
 from guards.generative.endpoint import CompletionsEndpoint
@@ -56,9 +57,12 @@ class GenerativeGuard:
         loaded: Loaded,
         endpoint: CompletionsEndpoint,
         options: GuardOptions,
+        chat: ChatEndpoint | None = None,
     ) -> None:
+        """`chat`: who is shown pictures, where the endpoint takes none."""
         self.identity, self.notes = identity, loaded.notes
         self._prompter, self._pictures, self._trees = loaded.prompter, loaded.pictures, loaded.trees
+        self._words, self._chat = loaded.words, chat
         self._trie: CodeTrie | None = loaded.trie
         self._endpoint, self._options = endpoint, options
         self._codes = tuple(sorted(options.selection.codes))
@@ -92,7 +96,10 @@ class GenerativeGuard:
         # All texts in one call, each picture in its own.
         for shown in dict.fromkeys(prompt.shown for prompt in prompts):
             rows = list(dict.fromkeys((one.ids, one.side) for one in prompts if one.shown == shown))
-            judged = await work(rows, salt, shown)
+            if shown is not None and self._chat is not None:
+                judged = [await self._told(self._chat, shown, *row) for row in rows]
+            else:
+                judged = await work(rows, salt, shown)
             found |= {(ids, side, shown): one for (ids, side), one in zip(rows, judged, strict=True)}
         return [found[prompt.ids, prompt.side, prompt.shown] for prompt in prompts]
 
@@ -120,16 +127,30 @@ class GenerativeGuard:
             for reading, some in zip(readings, asked, strict=True):
                 reading.take([next(answers) for _ in some])
 
+    async def _told(self, chat: ChatEndpoint, shown: Shown, ids: Ids, side: int) -> Judged:
+        """By a server that puts the prompt together itself: what it wrote, and how likely it was to write it."""
+        guard, options = self.identity.use, self._options
+        if options.selection.is_choice:
+            told = "a choice of categories does not hold for pictures on a server, whose template asks about all"
+            raise GuardError(guard, ErrorKind.BAD_ANSWER, told)
+        said = await chat.asked(shown, len(ids), ANSWER_TOKENS, options.mode is Mode.SCORE)
+        read = self._read_answer(said.text)
+        if options.mode is Mode.GENERATE:
+            return read
+        tree = self._trees[side]
+        value = score(guard, tree, said.at(tree, self._words), options.mass_floor)
+        return Judged(value, read.categories if value >= options.categories_from else {})
+
     async def _written(self, rows: Sequence[tuple[Ids, int]], _salt: str, shown: Shown | None) -> list[Judged]:
         texts = await self._endpoint.texts([ids for ids, _ in rows], ANSWER_TOKENS, shown)
-        judged = []
-        for text in texts:
-            try:
-                answer = parse_answer(text, self._codes)
-            except NotAnAnswer as exc:
-                raise GuardError(self.identity.use, ErrorKind.BAD_ANSWER, str(exc)) from exc
-            judged.append(Judged(float(answer.unsafe), dict.fromkeys(answer.codes, 1.0)))
-        return judged
+        return [self._read_answer(text) for text in texts]
+
+    def _read_answer(self, text: str) -> Judged:
+        try:
+            answer = parse_answer(text, self._codes)
+        except NotAnAnswer as exc:
+            raise GuardError(self.identity.use, ErrorKind.BAD_ANSWER, str(exc)) from exc
+        return Judged(float(answer.unsafe), dict.fromkeys(answer.codes, 1.0))
 
     def _verdict(self, asked: Asked, judged: Mapping[Prompt, Judged]) -> Verdict:
         found = [(prompt, judged[prompt]) for prompt in asked.prompts]
@@ -181,9 +202,12 @@ def build(profile: GenerativeProfile, options: Mapping[str, object], source: Sou
         is_ours=source.weights_required,
         asks_ids=source.weights_required if chosen.token_ids is None else chosen.token_ids,
     )
+    chat = None
+    if not source.weights_required:
+        chat = ChatEndpoint(profile.use, source.client, _base(source.url), source.model, files.digest)
     cited = template_digest(files.template)
     identity = GuardIdentity(profile.use, f"{profile.use}/1", files.digest, profile=profile.use, template=cited)
-    return GenerativeGuard(identity, loaded, endpoint, chosen)
+    return GenerativeGuard(identity, loaded, endpoint, chosen, chat)
 
 
 def _base(url: str) -> str:

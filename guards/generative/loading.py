@@ -38,6 +38,8 @@ class Loaded:
     pictures: PicturePrompter
     trees: tuple[AnswerTree, AnswerTree]
     """For a judged user's message, and a judged agent's."""
+    words: Mapping[int, str]
+    """Texts of the tokens that both trees are made of."""
     trie: CodeTrie | None
     notes: tuple[str, ...]
 
@@ -65,7 +67,11 @@ def load(profile: GenerativeProfile, files: Checkpoint, options: GuardOptions) -
     # Of all codes, not of the chosen ones: a model that names one it was not asked about must not be read as if it
     # had named another.
     trie = trie_of(guard, profile.answer, tokenizer, selection.all_codes, ends)
-    return Loaded(prompter, pictures, (trees[0], trees[1]), trie, _notes(profile, template.shape(1, subjects[0].code)))
+    made_of = {token for tree in trees for node in tree.nodes for token in (*node.ids, *dict(node.branches))}
+    words = {token: tokenizer.text_of(token) for token in made_of}
+    return Loaded(
+        prompter, pictures, (trees[0], trees[1]), words, trie, _notes(profile, template.shape(1, subjects[0].code))
+    )
 
 
 def _tree(

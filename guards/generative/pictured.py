@@ -3,7 +3,8 @@
 A picture is judged with the text of its own message, alone and at the end of its conversation, since a harmless picture
 may not be one after a question. Its place comes from the template: what that writes for a picture is one control token,
 which the model host replaces by the picture's own tokens. A template that writes none cannot show pictures, and its
-guard then judges none.
+guard then judges none. A server elsewhere is told the same turns, for its own template; what is too long for the prompt
+here is not sent there.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Shown:
     at: int
     """Before which token."""
     url: str = field(repr=False)
+    texts: Texts = field(repr=False)
+    """The turns of the prompt, for a server that puts it together itself."""
 
 
 class PicturePrompter:
@@ -74,7 +77,7 @@ class PicturePrompter:
         if len(ids) > self._limit:
             raise GuardError(self._profile.use, ErrorKind.TOO_LONG, f"a prompt has {len(ids)} tokens beside a picture")
         at = ids.index(self._mark)  # the tokenizer has seen to it that there is one
-        return ids[:at] + ids[at + 1 :], Shown(at, part.picture)
+        return ids[:at] + ids[at + 1 :], Shown(at, part.picture, tuple(texts))
 
     def _encoded(self, texts: Sequence[str]) -> Ids:
         turns = len(texts)

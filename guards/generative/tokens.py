@@ -129,6 +129,11 @@ class GuardTokenizer:
         found = (self._tokenizer.token_to_id(token) for token in tokens)
         return frozenset(id_ for id_ in found if id_ is not None)
 
+    def text_of(self, token: int) -> str:
+        """What the model has written when it has drawn this token."""
+        text: str = self._tokenizer.decode([token], skip_special_tokens=False)
+        return text
+
     def words(self, text: str) -> Ids:
         """Ids of a text that the model itself would write; no control token."""
         ids: list[int] = self._tokenizer.encode(encodable(text), add_special_tokens=False).ids

@@ -1,4 +1,4 @@
-"""Llama Guard 4 12B: S1 to S14 of texts, and of pictures where the local model host runs it.
+"""Llama Guard 4 12B: S1 to S14 of texts, and of pictures.
 
 Its published config has no attention chunk size; whoever runs it has to attend in full, see docs/guards.md.
 """

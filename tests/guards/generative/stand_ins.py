@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from guards.profiles.generative import GenerativeProfile
+from guards.generative.template import GuardTemplate
+from guards.profiles.generative import Content, GenerativeProfile
 from guards.profiles.known import PROFILES
 from guards.registry import ModelSource
 from tests.doubles import write_manifest
@@ -168,13 +169,43 @@ class CompletionsHost:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if self.error is not None:
             raise self.error
-        assert request.url.path == "/v1/completions"
         question = json.loads(request.content)
+        assert request.url.path == ("/v1/chat/completions" if "messages" in question else "/v1/completions")
         assert question["model"] == self.model
         self.calls.append(question)
         answer = self.answer(question)
         body = self.change(answer) or answer
         return httpx.Response(self.status, content=body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+class ChatHost(CompletionsHost):
+    """The same model, as a server that puts the prompt together itself and counts `seen` tokens for a picture."""
+
+    def __init__(self, directory: Path, think: Think, is_ours: bool = False, seen: int = 200) -> None:
+        super().__init__(directory, think, is_ours=is_ours)
+        self.seen = seen
+        source = (directory / "chat_template.jinja").read_text()
+        self._template = GuardTemplate("g", source, Content.PARTS, {"bos_token": "<|begin_of_text|>"})
+
+    def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        messages = question["messages"]
+        has_picture = [part["type"] for part in messages[-1]["content"]] == ["image_url", "text"]
+        shape = self._template.shape(len(messages), has_picture=has_picture)
+        prompt = shape.filled([message["content"][-1]["text"] for message in messages])
+        ids = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        places, said = [], ""
+        for _ in range(question["max_tokens"]):
+            shares = self.think(self.text(ids) + said)
+            listed = sorted(shares.items(), key=lambda pair: -pair[1])[: question.get("top_logprobs", 1)]
+            top = [{"token": word, "logprob": _log(share), "bytes": None} for word, share in listed]
+            places.append({**top[0], "top_logprobs": top})
+            if listed[0][0].startswith("<|"):
+                break
+            said += listed[0][0]
+        logprobs = {"content": places} if question.get("logprobs") else None
+        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "logprobs": logprobs}
+        read = len(ids) - 1 + self.seen
+        return {"model": self.model, "choices": [{**choice, "finish_reason": "stop"}], "usage": {"prompt_tokens": read}}
 
 
 def _log(share: float) -> float:

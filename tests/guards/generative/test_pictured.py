@@ -22,7 +22,7 @@ from tests.engine.host_process import HostProcess
 from tests.engine.vision import seeing
 from tests.engine.vision.seeing import encoded, noise, url
 from tests.guards.generative.seeing_guard import USE, seeing_guard, write_seeing_guard
-from tests.guards.generative.stand_ins import CompletionsHost, llama_guard, profile_of
+from tests.guards.generative.stand_ins import ChatHost, CompletionsHost, llama_guard, profile_of
 
 PATH = "/messages/2/content/1/image_url/url"
 CONTEXT = Context(
@@ -151,11 +151,45 @@ async def test_the_picture_goes_beside_its_message_and_a_server_must_have_read_i
     assert after.startswith("like this < |image|> one?")
 
 
-async def test_a_server_elsewhere_is_not_shown_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("unsafe", "codes"), [(0.75, ("S9", "S2")), (0.01, ())])
+async def test_a_server_elsewhere_is_told_the_conversation(
+    tmp_path: Path, unsafe: float, codes: tuple[str, ...]
+) -> None:
+    """It puts the prompt together itself; the score is that of the same model asked with ids, greedy way and all."""
     write_seeing_guard(tmp_path)
-    host = CompletionsHost(tmp_path, llama_guard(lambda _prompt: 0.1, end="<|eot|>"), is_ours=False)
-    with pytest.raises(GuardError, match="local model host"):
-        await build(profile_of(USE), {}, host.source()).judge([picture()], CONTEXT)
+    think = llama_guard(lambda _prompt: unsafe, codes, end="<|eot|>")
+    host = ChatHost(tmp_path, think, is_ours=False)
+    verdict = (await build(profile_of(USE), {}, host.source()).judge([picture()], CONTEXT))[0]
+    assert verdict.score_ppm == pytest.approx(unsafe * 1e6, abs=10)
+    assert {code for code, value in verdict.categories if value} == set(codes)
+    alone, whole = host.calls
+    shown = {"type": "image_url", "image_url": {"url": picture().picture}}
+    last = {"role": "user", "content": [shown, {"type": "text", "text": "like this < |image|> one?"}]}
+    assert alone["messages"] == [last]
+    assert [message["role"] for message in whole["messages"]] == ["user", "assistant", "user"]
+    assert whole["messages"][-1] == last
+    assert (alone["max_tokens"], alone["temperature"], alone["top_logprobs"]) == (40, 0, 20)
+
+
+async def test_of_a_server_without_probabilities_the_text_counts(tmp_path: Path) -> None:
+    write_seeing_guard(tmp_path)
+    host = ChatHost(tmp_path, llama_guard(lambda _prompt: 0.75, end="<|eot|>"), is_ours=False)
+    guard = build(profile_of(USE), {"mode": "generate"}, host.source())
+    assert (await guard.judge([picture()]))[0].score_ppm == 1_000_000
+    assert "logprobs" not in host.calls[0]
+
+
+async def test_a_server_that_does_not_see_or_is_asked_by_choice_gives_no_verdict(tmp_path: Path) -> None:
+    write_seeing_guard(tmp_path)
+    host = ChatHost(tmp_path, llama_guard(lambda _prompt: 0.1, end="<|eot|>"), is_ours=False, seen=0)
+    with pytest.raises(GuardError, match="read a picture"):
+        await build(profile_of(USE), {}, host.source()).judge([picture()])
+    host.seen, host.status = 200, 400
+    with pytest.raises(GuardError, match="answered 400"):
+        await build(profile_of(USE), {}, host.source()).judge([picture()])
+    host.status, host.calls = 200, []
+    with pytest.raises(GuardError, match="choice of categories"):
+        await build(profile_of(USE), {"exclude": ["S1"]}, host.source()).judge([picture()])
     assert host.calls == []
 
 
