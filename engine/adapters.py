@@ -23,6 +23,7 @@ from torch import Tensor
 
 from engine import manifest
 from engine.adapter_config import AdapterConfig, read_adapter_config
+from engine.device import CPU
 from engine.errors import ModelRefused
 from engine.model.low_rank import AdaptedLayer, LowRank, Part, Place
 from engine.parallel.share import WHOLE, Share, divided
@@ -72,7 +73,13 @@ _Placed: TypeAlias = tuple[slice, Tensor, Tensor]
 """Columns of the joined multiplication, and both matrices."""
 
 
-def load_adapter(directory: Path, config: ModelConfig, dtype: torch.dtype, share: Share = WHOLE) -> Adapter:
+def load_adapter(
+    directory: Path,
+    config: ModelConfig,
+    dtype: torch.dtype,
+    device: torch.device = CPU,
+    share: Share = WHOLE,
+) -> Adapter:
     """Verify and read; `config` is that of the whole model, also for a `share`.
 
     ModelRefused when it is no whole adapter of this model, ManifestProblem for a wrong byte.
@@ -85,7 +92,7 @@ def load_adapter(directory: Path, config: ModelConfig, dtype: torch.dtype, share
     tensors = _read(path, known)
     _refuse_unless_whole(stated, known, set(tensors))
     ranks = [stated.rank_of(module) for module in tensors]
-    return Adapter(digest, max(ranks, default=0), _layers(config, stated, tensors, dtype, share))
+    return Adapter(digest, max(ranks, default=0), _layers(config, stated, tensors, (device, dtype), share))
 
 
 def _projections(config: ModelConfig) -> dict[str, _Projection]:
@@ -167,7 +174,7 @@ def _layers(
     config: ModelConfig,
     stated: AdapterConfig,
     tensors: Mapping[str, tuple[Tensor, Tensor]],
-    dtype: torch.dtype,
+    kept: tuple[torch.device, torch.dtype],
     share: Share,
 ) -> tuple[AdaptedLayer, ...]:
     known, mine = _projections(config), _projections(divided(config, share.world))
@@ -175,7 +182,7 @@ def _layers(
     for module, pair in tensors.items():
         projection = known[module]
         down_ri, up_or = _share_of(share, projection.place, *_fitted(module, projection, stated, *pair))
-        placed = (mine[module].columns, down_ri.to(dtype), up_or.T.contiguous().to(dtype))
+        placed = (mine[module].columns, down_ri.to(*kept), up_or.T.contiguous().to(*kept))
         parts[projection.layer].setdefault(projection.place, []).append(placed)
     return tuple({place: _joined(found) for place, found in layer.items()} for layer in parts)
 

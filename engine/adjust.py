@@ -49,16 +49,16 @@ class Adjustment:
             self._penalise_repetition(adjusted_v)
         if self._drawn:
             self._penalise_drawn(adjusted_v)
-        adjusted_v[self._bias_ids] += self._bias
+        adjusted_v[self._bias_ids.to(logits_v.device)] += self._bias.to(logits_v.device)
         adjusted_v[list(banned)] = -torch.inf
-        return adjusted_v if allowed_v is None else adjusted_v.masked_fill_(~allowed_v, -torch.inf)
+        return adjusted_v if allowed_v is None else adjusted_v.masked_fill_(~allowed_v.to(logits_v.device), -torch.inf)
 
     def _penalise_repetition(self, logits_v: Tensor) -> None:
-        ids, penalty = torch.tensor(list(self._seen)), self._sampling.repetition_penalty
+        ids, penalty = torch.tensor(list(self._seen), device=logits_v.device), self._sampling.repetition_penalty
         scores = logits_v[ids]
         logits_v[ids] = torch.where(scores > 0, scores / penalty, scores * penalty)
 
     def _penalise_drawn(self, logits_v: Tensor) -> None:
-        counts = torch.tensor(list(self._drawn.values()), dtype=logits_v.dtype)
+        counts = torch.tensor(list(self._drawn.values()), dtype=logits_v.dtype, device=logits_v.device)
         penalty = self._sampling.presence_penalty + self._sampling.frequency_penalty * counts
-        logits_v[torch.tensor(list(self._drawn))] -= penalty
+        logits_v[torch.tensor(list(self._drawn), device=logits_v.device)] -= penalty

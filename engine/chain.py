@@ -69,7 +69,10 @@ class Chain:
         marks = (len(member.request.prompt) - 1 - done for member in self._members[self._told :])
         return [mark for mark in marks if 0 <= mark < count]
 
-    def take(self, logits_sv: Tensor) -> None:
+    def ahead(self, _logits_sv: Tensor) -> None:
+        """Several draw, mostly to tell what else was probable."""
+
+    def take(self, logits_sv: Tensor, _token: int | None = None) -> None:
         for logits_v in logits_sv:
             self._members[self._told].draw(logits_v)
             self._told += 1

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.classifiers.checkpoint import embedding_rows, load_checkpoint, max_tokens
 from engine.classifiers.choose import Forward, choose
+from engine.device import CPU, THIS, missing
 from engine.errors import BadRequest, StepFailed
 from engine.memory import enough_memory
 
@@ -67,7 +68,7 @@ class Classifier:
 
 
 def load_classifier(
-    directory: Path, precision: str = "auto", is_deterministic: bool = False, device: str | None = None
+    directory: Path, precision: str = "auto", is_deterministic: bool = False, device: str = "auto"
 ) -> Classifier:
     """Read a verified directory. ModelRefused when it is not a whole sequence classifier.
 
@@ -75,8 +76,10 @@ def load_classifier(
     """
     model = load_checkpoint(directory)
     config = model.config
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(place)
+    gpu = None if device == "cpu" else THIS.gpu()
+    if gpu is None and device == "cuda":
+        raise missing()
+    model.to(gpu or CPU)
     multi_label = config.problem_type == "multi_label_classification"
     limit = max_tokens(directory, model)
     forward, name = choose(model, precision, limit, lambda logits: _scores(logits, multi_label))
@@ -87,7 +90,7 @@ def load_classifier(
         vocabulary=embedding_rows(model),
         precision=name,
     )
-    together = CPU_BATCH_TOKENS if place == "cpu" else GPU_BATCH_TOKENS
+    together = GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS
     return Classifier(forward, info, ALONE if is_deterministic else together)
 
 

@@ -16,22 +16,27 @@ from engine.chat_format import ChatFormat
 from engine.config import read_config
 from engine.config_shared import read_object
 from engine.constraint import Constraints
-from engine.errors import BadRequest, ModelRefused
+from engine.device import THIS, Machine
+from engine.errors import BadRequest, MemoryExhausted, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
+from engine.form import GPU_DTYPES, form_for
+from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, graph_runner
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
 from engine.mapped import MappedFiles
-from engine.matrix import DTYPES, LAYS
+from engine.memory import enough_memory
 from engine.model.decoder import ALONE
 from engine.pages import KV_PRECISIONS, block_bytes
 from engine.parallel.share import Share, divided
 from engine.parallel.team import Task, Team
-from engine.runner import ModelRunner, Run
+from engine.placement import Asked, Placement, placed
+from engine.runner import ModelRunner, Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.vision.eyes import Eyes, load_eyes
+from engine.vision.features import Features
 from engine.vision.look import Look
 from engine.weights import load_weights
 
@@ -44,12 +49,13 @@ FIXED_PIECE = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a checkpoint is run."""
+    """How and where a checkpoint is run."""
 
     kv_bytes: int = 0
     """Memory for keys and values: of running sequences, and of beginnings that are kept. Zero: DEFAULT_KV_BYTES, or
-    what a prompt of USUAL_POSITIONS needs if that is more."""
+    what a prompt of USUAL_POSITIONS needs if that is more; on a GPU a share of what the weights leave free."""
     precision: str = "fp32"
+    """`auto`: fp32 on a processor, bf16 on a GPU."""
     is_deterministic: bool = False
     kv_precision: str = "auto"
     """How keys and values are kept: as the layers compute, `int8` or `fp8`."""
@@ -60,17 +66,25 @@ class Options:
 
     processes: int = 1
     """That share each layer between them."""
+    device: str = "cpu"
+    """One of DEVICES."""
+
+    @property
+    def asked(self) -> Asked:
+        """Of a device."""
+        only_cpu = "`offload`" if self.offload else "several `processes`" if self.processes > 1 else ""
+        return Asked(self.device, self.precision, only_cpu)
 
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ModelRefused("parallel_unsupported", f"`processes` is {self.processes}, expected at least 1")
-        if self.precision not in DTYPES:
-            told = f"a generating model runs in {' or '.join(DTYPES)}, not in `{self.precision}`"
+        if self.precision not in ("auto", *GPU_DTYPES):
+            told = f"a generating model runs in {' or '.join(GPU_DTYPES)}, not in `{self.precision}`"
             raise ModelRefused("precision_unsupported", told)
         if self.kv_precision not in KV_PRECISIONS:
             told = f"keys and values are kept as {' or '.join(KV_PRECISIONS)}, not as `{self.kv_precision}`"
             raise ModelRefused("precision_unsupported", told)
-        if self.offload and self.precision not in AS_STORED:
+        if self.offload and self.precision not in ("auto", *AS_STORED):
             told = f"experts that stay in their file run in {' or '.join(AS_STORED)}, not in `{self.precision}`"
             raise ModelRefused("offload_unsupported", told)
 
@@ -122,58 +136,91 @@ class Generator:
             request = replace(request, adapter=self.adapter)
         return Sequence(request, self.tokenizer, self.stop_ids, receiver)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.lane.cache.pages.keys_lkpd.device
+
     def adapted(self, directory: Path) -> Generator:
         """The same model with an adapter, over the same lane. ModelRefused when the directory holds none for it."""
         if self.team is None:
-            return replace(self, adapter=load_adapter(directory, self.shape, self.dtype))
+            return replace(self, adapter=load_adapter(directory, self.shape, self.dtype, self.device))
         adapter = load_adapter(directory, self.shape, self.dtype, share=Share(0, self.team.world))
         self.team.add(adapter, directory.absolute())
         return replace(self, adapter=adapter)
 
 
-def load_generator(directory: Path, options: Options) -> Generator:
+def load_generator(directory: Path, options: Options, machine: Machine = THIS) -> Generator:
     """Read a verified directory. ModelRefused when it is no whole checkpoint of a known family with its tokenizer."""
+    try:
+        with enough_memory("there is not enough memory for this model"):
+            return _load(directory, options, machine)
+    except MemoryExhausted as exc:
+        raise ModelRefused("device_full", exc.problem) from exc
+
+
+def _load(directory: Path, options: Options, machine: Machine) -> Generator:
     config = read_config(directory)
     tokenizer = TextTokenizer.from_file(directory / "tokenizer.json")
     if tokenizer.size > config.vocabulary:
         told = f"the tokenizer has {tokenizer.size} tokens, the model {config.vocabulary}"
         raise ModelRefused("tokenizer_invalid", told)
     chat = _chat_format(config, tokenizer)
-    dtype = DTYPES[options.precision]
-    eyes = load_eyes(directory, config, tokenizer, dtype)
+    place = placed(options.asked, config, read_object(directory / "config.json"), machine)
+    eyes = load_eyes(directory, config, tokenizer, place.dtype, place.device)
     if options.offload and not any(layer.is_moe for layer in config.layers):
         raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
-    mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
-    part, team = divided(config, options.processes), _team(directory, options)
-    weights = load_weights(directory, config, dtype, LAYS[options.precision], mapped, Share(0, options.processes))
-    runner = ModelRunner(part, weights, eyes.features if eyes is not None else None, team or ALONE)
-    capacity = capacity_for(part, options.kv_bytes // options.processes, dtype, options.kv_precision)
-    grain = FIXED_PIECE if options.is_deterministic else 1
-    cache = KvCache(part, capacity, dtype, grain=grain, kept_as=options.kv_precision)
-    if team is not None:
-        cache.pages.told = team.copied
-    _warm_up(runner, cache)
-    lane = GenerateLane(runner, cache, config.max_positions)
+    lane, team = _lane(directory, config, options, place, eyes.features if eyes is not None else None, machine)
     stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
-    defaults = _defaults(directory)
-    constraints = Constraints(tokenizer, config.vocabulary, stop_ids)
     return Generator(
         tokenizer,
         chat,
         stop_ids,
         config.vocabulary,
-        defaults,
+        _defaults(directory),
         lane,
-        options.precision,
+        place.precision,
         config,
-        dtype,
-        constraints,
+        place.dtype,
+        Constraints(tokenizer, config.vocabulary, stop_ids),
         eyes,
         team=team,
     )
 
 
-def _team(directory: Path, options: Options) -> Team | None:
+def _lane(
+    directory: Path,
+    config: ModelConfig,
+    options: Options,
+    place: Placement,
+    features: Features | None,
+    machine: Machine,
+) -> tuple[GenerateLane, Team | None]:
+    """With the weights and the memory for keys and values, warm; and who else has shares of it."""
+    mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
+    form, share = form_for(place.precision, place.device, place.is_gpu), Share(0, options.processes)
+    part, team = divided(config, options.processes), _team(directory, options, place.precision)
+    dtype = place.dtype
+    weights = load_weights(directory, config, dtype, form, mapped, share)
+    kv_bytes = place.kv_bytes(options.kv_bytes, machine) // options.processes
+    capacity = capacity_for(part, kv_bytes, dtype, options.kv_precision)
+    if place.is_gpu and not options.kv_bytes:
+        # There is room for far more than a small model could ever use.
+        capacity = min(capacity, GPU_RUNNING * (config.max_positions // BLOCK + 1) * BLOCK)
+    grain = FIXED_PIECE if options.is_deterministic else 1
+    cache = KvCache(part, capacity, dtype, grain=grain, kept_as=options.kv_precision, device=place.device)
+    if team is not None:
+        cache.pages.told = team.copied
+    pieces = ModelRunner(part, weights, features, team or ALONE)
+    if not place.is_gpu:
+        _warm_up(pieces, cache)
+        return GenerateLane(pieces, cache, config.max_positions), team
+    runner = graph_runner(part, weights, pieces, cache)
+    _warm_up(runner, cache)
+    return GenerateLane(runner, cache, config.max_positions, GPU_RUNNING, step_tokens=GPU_STEP_TOKENS), None
+
+
+def _team(directory: Path, options: Options, precision: str) -> Team | None:
     """The further processes."""
     if options.processes == 1:
         return None
@@ -182,7 +229,7 @@ def _team(directory: Path, options: Options) -> Team | None:
         Task(
             directory,
             options.processes,
-            options.precision,
+            precision,
             kv_bytes,
             options.kv_precision,
             max(1, threads),
@@ -213,7 +260,7 @@ def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | 
         raise
 
 
-def _warm_up(runner: ModelRunner, cache: KvCache) -> None:
+def _warm_up(runner: Runner, cache: KvCache) -> None:
     """First calls of torch's kernels are slow, and a model that cannot compute should say so before it is served."""
     slot = cache.reserve(min(34, cache.blocks // cache.layout.units * BLOCK), keeps_all=True)
     if slot is None:

@@ -33,8 +33,9 @@ TASKS = ("classify", "generate")
 ROLES = ("chat", "guard")
 PRECISIONS = {
     "classify": ("auto", "fp32", "bf16", "int8"),
-    "generate": ("auto", "fp32", "bf16", "int8", "int4"),
+    "generate": ("auto", "fp32", "bf16", "fp8", "int8", "int4"),
 }
+DEVICES = ("auto", "cpu", "cuda")
 KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8", "fp8")}
 TYPED = (
     ("deterministic", bool),
@@ -43,6 +44,7 @@ TYPED = (
     ("offload", str),
     ("resident_bytes", int),
     ("processes", int),
+    ("device", str),
     ("adapters", dict),
 )
 ENGINES = 2
@@ -69,6 +71,8 @@ class ModelSpec:
     """How much of them may be in memory at once; zero: as much as the system has room for."""
     processes: int = 1
     """That share each layer of a generating model between them."""
+    device: str = "auto"
+    """`auto`: a GPU where there is one with enough memory, else the processor."""
     role: str = "chat"
     """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
     deterministic: bool = False
@@ -88,6 +92,9 @@ class ModelSpec:
         if self.kv_precision not in KV_PRECISIONS[self.task]:
             expected = " or ".join(KV_PRECISIONS[self.task])
             told = f"model `{self.name}`: kv_precision is `{self.kv_precision}`, expected {expected}"
+            raise ModelRefused("usage", told)
+        if self.device not in DEVICES:
+            told = f"model `{self.name}`: device is `{self.device}`, expected {', '.join(DEVICES)}"
             raise ModelRefused("usage", told)
         if self.offload not in ("", "experts") or (self.offload and self.task != "generate"):
             told = f"model `{self.name}`: offload is `{self.offload}`, expected `experts`, of a model that generates"
@@ -310,20 +317,20 @@ def _load_spec(spec: ModelSpec, digest: str) -> Served:
     if spec.task == "generate":
         from engine.generator import Options, load_generator
 
-        precision = "fp32" if spec.precision == "auto" else spec.precision
         options = Options(
             spec.kv_bytes,
-            precision,
+            spec.precision,
             spec.deterministic,
             spec.kv_precision,
             spec.offload,
             spec.resident_bytes,
             spec.processes,
+            spec.device,
         )
         return ServedGenerator(spec, digest, load_generator(spec.path, options))
     from engine.classifier import load_classifier
 
-    classifier = load_classifier(spec.path, spec.precision, spec.deterministic)
+    classifier = load_classifier(spec.path, spec.precision, spec.deterministic, spec.device)
     path = spec.path / "tokenizer.json"
     tokenizer = TextTokenizer.from_file(path) if path.exists() else None
     return ServedClassifier(spec, digest, classifier.info, tokenizer, ClassifyLane(classifier))

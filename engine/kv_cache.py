@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from engine.blocks import FreeBlocks
+from engine.device import CPU
 from engine.errors import EngineError
 from engine.kv_layout import BLOCK, layout_of
 from engine.pages import pages_of
@@ -34,6 +35,7 @@ class KvCache:
         block: int = BLOCK,
         grain: int = 1,
         kept_as: str = "auto",
+        device: torch.device = CPU,
     ) -> None:
         """`capacity`: positions, were all of them kept in all layers.
 
@@ -42,7 +44,11 @@ class KvCache:
         self.block, self.grain = block, grain
         self.layout = layout_of(config, block)
         self.blocks = capacity // block * self.layout.units
-        self.pages = pages_of(config, self.layout, self.blocks, dtype, kept_as)
+        with torch.device(device):
+            # One block more, which nobody is given: rows that only fill up a batch write there.
+            self.pages = pages_of(config, self.layout, self.blocks + 1, dtype, kept_as)
+        self.scratch = self.blocks * block
+        """Where it begins."""
         self._free, self._tree = FreeBlocks(self.blocks), PrefixTree(block, grain)
         self._slots: set[int] = set()
         self.reserved = 0

@@ -56,6 +56,11 @@ class Layout:
         """The first border behind `position`; None where there is none."""
         return self.border(position) + self.chunk if self.chunk else None
 
+    def rows_seen(self, is_chunked: bool, positions: int) -> int:
+        """The most rows of blocks that a layer of that kind looks at, in a text of so many positions."""
+        rows = -(-positions // self.block)
+        return min(rows, self._window) if is_chunked else rows
+
     def needed(self, positions: int) -> int:
         """The most blocks that one text ever needs while it grows to so many positions."""
         rows = -(-positions // self.block)

@@ -12,13 +12,12 @@ Shapes: t tokens, i inputs, o outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.mapped import Mapped
 from engine.reduced import packs
 
 GROUP = 32
@@ -52,17 +51,17 @@ class Int8:
 
     def __init__(self, weight_oi: Tensor) -> None:
         wide_oi = weight_oi.float()
-        self._scale_o = (wide_oi.abs().amax(dim=1) / 127).clamp_min(TINY).to(torch.bfloat16)
+        self.scale_o = (wide_oi.abs().amax(dim=1) / 127).clamp_min(TINY).to(torch.bfloat16)
         # Rounded scales may be too small by a little: the largest weights are cut, by less than half a step.
-        self._weight_oi = (wide_oi / self._scale_o.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+        self.weight_oi = (wide_oi / self.scale_o.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
 
     def times(self, x_ti: Tensor) -> Tensor:
         # torch 2.13 reads past the end of rows that are no multiple of LANE inputs, and may crash.
         if x_ti.shape[0] <= FEW and x_ti.shape[1] % LANE == 0:
-            found: Tensor = torch.ops.aten._weight_int8pack_mm(x_ti.contiguous(), self._weight_oi, self._scale_o)
+            found: Tensor = torch.ops.aten._weight_int8pack_mm(x_ti.contiguous(), self.weight_oi, self.scale_o)
             return found
         # Whole numbers up to 256 are exact in bf16.
-        return F.linear(x_ti, self._weight_oi.to(torch.bfloat16)) * self._scale_o
+        return F.linear(x_ti, self.weight_oi.to(torch.bfloat16)) * self.scale_o
 
 
 class Int4:
@@ -110,7 +109,13 @@ def _grid(grouped_ogn: Tensor, most_og: Tensor) -> tuple[Tensor, Tensor]:
     return step_og, fits_og
 
 
-Matrix: TypeAlias = Tensor | Laid | Int8 | Int4 | Mapped
+class Product(Protocol):
+    """Weights that know how to multiply."""
+
+    def times(self, x_ti: Tensor) -> Tensor: ...
+
+
+Matrix: TypeAlias = Tensor | Product
 Lay: TypeAlias = Callable[[Tensor], Matrix]
 
 

@@ -42,6 +42,10 @@ class Pages:
         """Keys and values, each [k, p, d]; a view where positions lie in a row."""
         return self.keys_lkpd[row][:, seen], self.values_lkpd[row][:, seen]
 
+    def scales(self, _row: int) -> tuple[Tensor, Tensor] | None:
+        """Of keys and of values, each [k, p], where they have some."""
+        return None
+
     def copy(self, source: int, target: int, count: int) -> None:
         """`count` positions from one place to another, in all layers."""
         self.told(source, target, count)
@@ -80,6 +84,9 @@ class ScaledPages(Pages):
         return self._wide(keys, self.key_scales_lkp[row][:, seen]), self._wide(
             values, self.value_scales_lkp[row][:, seen]
         )
+
+    def scales(self, row: int) -> tuple[Tensor, Tensor] | None:
+        return self.key_scales_lkp[row], self.value_scales_lkp[row]
 
     def _rounded(self, steps_ktd: Tensor) -> Tensor:
         """To what `kept` can hold, where its conversion would not do so by itself. The argument may be changed."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.adapters import Adapter
+from engine.device import sent
 from engine.memory import enough_memory
 from engine.model.attention import Piece
 from engine.model.decoder import ALONE, Company, forward
@@ -57,9 +58,17 @@ class ModelRunner:
     ) -> None:
         """`features`: what it sees with, if it does; `company`: who has the other shares of its layers."""
         self._config, self._weights, self._features, self._company = config, weights, features, company
-        self._frequencies_r = frequencies(config)
+        self._device = weights.embedding_vD.device
+        self.frequencies_r = frequencies(config).to(self._device)
 
     def step(self, runs: Sequence[Run]) -> Tensor:
+        with torch.inference_mode(), enough_memory("there was not enough memory for this step"):
+            logits_sv = self.logits(runs)
+        advance(runs)
+        return logits_sv
+
+    def logits(self, runs: Sequence[Run]) -> Tensor:
+        """The same, in inference mode, and nothing is advanced."""
         laid = _laid(runs)
         pieces, row = [], 0
         for run in laid:
@@ -69,23 +78,18 @@ class ModelRunner:
         wanted = [begins[id(run)] + at for run in runs for at in run.wanted]
         ids_t = torch.tensor(as_tokens([token for run in laid for token in run.ids]))
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
-        wanted_s = torch.tensor(wanted, dtype=torch.long)
-        with torch.inference_mode(), enough_memory("there was not enough memory for this step"):
-            logits = forward(
-                self._config,
-                self._weights,
-                self._frequencies_r,
-                ids_t,
-                positions_t,
-                pieces,
-                wanted_s,
-                _groups(laid),
-                self._seen(laid, pieces),
-                self._company,
-            )
-        for piece in pieces:
-            piece.slot.filled = piece.end
-        return logits
+        return forward(
+            self._config,
+            self._weights,
+            self.frequencies_r,
+            sent(ids_t, self._device),
+            sent(positions_t, self._device),
+            pieces,
+            sent(torch.tensor(wanted, dtype=torch.long), self._device),
+            _groups(laid),
+            self._seen(laid, pieces),
+            self._company,
+        )
 
     def _seen(self, laid: Sequence[Run], pieces: Sequence[Piece]) -> Iterator[tuple[int, Tensor]]:
         """(row of the batch, rows of the encoder from there on) for patches among the step's tokens."""
@@ -93,6 +97,12 @@ class ModelRunner:
             if run.pictures and self._features is not None:
                 for position, rows_nD in self._features.rows(run.pictures, piece.start, piece.end):
                     yield piece.row + position - piece.start, rows_nD
+
+
+def advance(runs: Sequence[Run]) -> None:
+    """What they held has gone through the model."""
+    for run in runs:
+        run.slot.filled += len(run.ids)
 
 
 def _laid(runs: Sequence[Run]) -> Sequence[Run]:

@@ -1,7 +1,8 @@
 """Logits to the next token, repeatable from a seed whoever else is in the batch.
 
-Each request draws from its own generator, so its tokens depend on its logits and its seed only. Temperature zero is
-the most probable token, without a draw. Log-probabilities are those of the model, before any of the limits.
+Each request draws from its own generator, on the device that has its logits, so its tokens depend on those, its seed
+and the kind of device only. Nothing waits for a device where a token is drawn `ahead`. Temperature zero is the most
+probable token, without a draw. Log-probabilities are those of the model, before any of the limits.
 
 Shapes: v vocabulary, in fp32.
 """
@@ -24,8 +25,16 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, prompt: Iterable[int] = ()) -> None:
         self._sampling, self._adjustment = sampling, Adjustment(sampling, prompt)
-        seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
+        self._generator: torch.Generator | None = None
+
+    def ahead(self, logits_v: Tensor) -> Tensor | None:
+        """The next token, still on its device; None where drawing takes or tells more than the scores.
+
+        Whether they are numbers is for the caller to see.
+        """
+        is_plain = not self._sampling.adjusts and self._sampling.logprobs is None
+        return self._chosen(logits_v) if is_plain else None
 
     def draw(self, logits_v: Tensor, banned: Iterable[int] = (), allowed_v: Tensor | None = None) -> Drawn:
         """The next token, none of those that are banned, one of those that are allowed if some are named.
@@ -64,8 +73,12 @@ class Sampler:
     def _chosen(self, logits_v: Tensor) -> Tensor:
         if self._sampling.temperature == 0:
             return logits_v.argmax()
-        probabilities_v = (logits_v / self._sampling.temperature).softmax(dim=-1)
-        return torch.multinomial(limited(probabilities_v, self._sampling), 1, generator=self._generator)
+        probabilities_v = limited((logits_v / self._sampling.temperature).softmax(dim=-1), self._sampling)
+        if self._generator is None:
+            self._generator = torch.Generator(logits_v.device).manual_seed(self._seed)
+        # As torch.multinomial draws, which asks the device whether these are probabilities.
+        waits_v = torch.empty_like(probabilities_v).exponential_(generator=self._generator)
+        return (probabilities_v / waits_v).argmax()
 
 
 def _require_finite(logits_v: Tensor) -> None:

@@ -69,8 +69,14 @@ class Sequence:
         done = self.slot.filled if self.slot is not None else 0
         return list(range(max(0, self.first_wanted - done), count))
 
-    def take(self, logits_sv: Tensor) -> None:
-        """The logits that were wanted."""
+    def ahead(self, logits_sv: Tensor) -> Tensor | None:
+        """The token that these lead to, still on its device; None where more has to be known, or told, than that."""
+        is_scoring = self.request.scores_prompt and len(self._scored) < len(self.request.prompt)
+        is_limited = self.request.constraint is not None or self._is_early or self.request.max_tokens == 0
+        return None if is_scoring or is_limited or len(logits_sv) != 1 else self._sampler.ahead(logits_sv[0])
+
+    def take(self, logits_sv: Tensor, token: int | None = None) -> None:
+        """The logits that were wanted, and the token if it was drawn ahead."""
         for logits_v in logits_sv:
             if self.ended:
                 return
@@ -78,7 +84,7 @@ class Sequence:
             if self.request.scores_prompt and following < len(self.request.prompt):
                 self._score(logits_v, self.request.prompt[following])
             else:
-                self.draw(logits_v)
+                self.draw(logits_v, token)
 
     def _score(self, logits_v: Tensor, token: int) -> None:
         """What the model thinks of the prompt's next token."""
@@ -98,7 +104,7 @@ class Sequence:
         if self.request.echo is not None:
             self._receiver(Grown(self.request.echo, tuple(self._scored)))
 
-    def draw(self, logits_v: Tensor) -> None:
+    def draw(self, logits_v: Tensor, token: int | None = None) -> None:
         """Take the next token from these logits, tell the receiver, and end if this was the last one."""
         if not self._generated:
             self._begin()
@@ -106,7 +112,7 @@ class Sequence:
             self._finish(Reason.LENGTH)
             return
         try:
-            drawn = self._next(logits_v)
+            drawn = self._next(logits_v) if token is None else Drawn(token)
         except BadRequest as exc:
             self.fail(exc)
             return
@@ -134,15 +140,19 @@ class Sequence:
 
         BadRequest when its grammar leads nowhere; any other RequestError when the scores are not numbers.
         """
-        early = self._generated < self.request.min_tokens
         if self._follower is None:
-            return self._sampler.draw(logits_v, self._stop_ids if early else ())
-        allowed_v = self._follower.allowed(may_end=not early and bool(self._stop_ids))
+            return self._sampler.draw(logits_v, self._stop_ids if self._is_early else ())
+        allowed_v = self._follower.allowed(may_end=not self._is_early and bool(self._stop_ids))
         if allowed_v is None:
             return None
         drawn = self._sampler.draw(logits_v, (), allowed_v)
         self._follower.took(drawn.token)
         return drawn
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether it may not end yet."""
+        return self._generated < self.request.min_tokens
 
     @property
     def _is_complete(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count as counting
 from typing import TypeAlias
 
 import torch
@@ -21,6 +22,9 @@ Row: TypeAlias = tuple[int, ...]
 """The blocks of the same positions in all units of one kind; empty for a kind that the model does not have."""
 
 
+_CHANGES = counting()
+
+
 class Table:
     """The blocks of one kind of layers, from row `first` on."""
 
@@ -31,6 +35,8 @@ class Table:
         self._places_up = torch.empty(units, -(-size // block) * block, dtype=torch.long)
         self._ends = [0] * units
         """So far positions are neighbours in memory, from the first row on."""
+        self.changes = next(_CHANGES)
+        """Another number, of all tables, whenever blocks came to lie elsewhere."""
 
     @property
     def end(self) -> int:
@@ -43,6 +49,10 @@ class Table:
     def places(self, unit: int, first: int, end: int) -> Tensor:
         """Positions [first, end), one by one."""
         return self._places_up[unit, first:end]
+
+    def starts(self, first: int) -> Tensor:
+        """Where the blocks of rows from `first` on begin, [units, rows]."""
+        return self._places_up[:, first * self._block : self.end * self._block : self._block]
 
     def seen(self, unit: int, first: int, end: int) -> Places:
         """The same, as a slice where they lie in a row."""
@@ -80,6 +90,7 @@ class Table:
     def _place(self, at: int, rows: Sequence[Row]) -> None:
         if not self._ends or not rows:
             return
+        self.changes = next(_CHANGES)
         starts_un = torch.tensor(rows).t() * self._block
         placed_unb = starts_un[:, :, None] + torch.arange(self._block)
         self._places_up[:, at * self._block : (at + len(rows)) * self._block] = placed_unb.flatten(1)

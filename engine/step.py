@@ -1,7 +1,8 @@
 """One pass of the model for some sequences, and one token for those whose prompt is through.
 
 A pass that does not fit into memory is tried again in halves, so that only a sequence that does not fit alone is lost.
-Any other failure takes all sequences of the pass: what it did to them is not known.
+Any other failure takes all sequences of the pass: what it did to them is not known. Tokens that need nothing but
+their logits are drawn together where those lie, and are waited for once.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence as ListOf
 from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from engine.counters import Counters
 from engine.errors import MemoryExhausted, RequestError
+from engine.memory import enough_memory
 from engine.runner import Run, Runner
-from engine.unit import Ticket
+from engine.unit import Ticket, Unit
 
 Chosen: TypeAlias = ListOf[tuple[Ticket, Run]]
 
@@ -53,9 +56,11 @@ class GenerateStep:
             self._run_less(chosen, exc)
             return
         self._lane.counters.stepped(sum(len(run.ids) for _, run in chosen))
-        for (ticket, run), rows_sv in zip(chosen, _by_run(logits_sv, chosen), strict=True):
+        rows = _by_run(logits_sv, chosen)
+        tokens = _ahead([ticket.unit for ticket, _ in chosen], rows)
+        for (ticket, run), rows_sv, token in zip(chosen, rows, tokens, strict=True):
             self._lane.counters.recomputed_tokens += len(run.ids) - ticket.advanced()
-            ticket.unit.take(rows_sv)
+            ticket.unit.take(rows_sv, token)
             self._lane.computed(ticket)
 
     def _run_less(self, chosen: Chosen, error: MemoryExhausted) -> None:
@@ -70,6 +75,18 @@ class GenerateStep:
     def _lose(self, ticket: Ticket, error: RequestError) -> None:
         ticket.unit.fail(error)
         self._lane.leave(ticket, keeps=False)
+
+
+def _ahead(units: ListOf[Unit], rows: ListOf[Tensor]) -> ListOf[int | None]:
+    """The tokens that could be drawn together; None for all others, and where logits are not numbers."""
+    with enough_memory("there was not enough memory to draw from this step"):
+        drawn = {at: token for at, unit in enumerate(units) if (token := unit.ahead(rows[at])) is not None}
+        if not drawn:
+            return [None] * len(units)
+        are_finite = torch.isfinite(torch.cat([rows[at] for at in drawn])).all(dim=1)
+        told = torch.where(are_finite, torch.stack(list(drawn.values())), -1).tolist()
+    found = {at: token for at, token in zip(drawn, told, strict=True) if token >= 0}
+    return [found.get(at) for at in range(len(units))]
 
 
 def _by_run(logits_sv: Tensor, chosen: Chosen) -> ListOf[Tensor]:

@@ -49,7 +49,12 @@ class Unit(Protocol):
 
     def next_ids(self, budget: int) -> ListOf[int]: ...
     def wanted(self, count: int) -> ListOf[int]: ...
-    def take(self, logits_sv: Tensor) -> None: ...
+    def ahead(self, logits_sv: Tensor) -> Tensor | None:
+        """The token that these lead to, still on its device, where nothing else has to be known."""
+
+    def take(self, logits_sv: Tensor, token: int | None = None) -> None:
+        """What was wanted, and the token if it was drawn ahead."""
+
     def fail(self, error: RequestError) -> None: ...
 
 

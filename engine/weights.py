@@ -14,19 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine import stored
+from engine.device import CPU
 from engine.errors import ModelRefused
+from engine.form import Form
 from engine.manifest import check_header
 from engine.mapped import Cut, MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
 from engine.parallel.share import WHOLE, Share
 from engine.shape import LayerConfig, ModelConfig
+
+if TYPE_CHECKING:
+    from engine.gpu.experts import Experts
 
 UNSERVED = ("vision_model.", "multi_modal_projector.")
 """Parts of a multimodal checkpoint that are read apart from the text model, see engine/vision/weights.py."""
@@ -53,6 +58,16 @@ class Moe:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupedMoe:
+    """The same, with all experts of a kind as one multiplication of rows that are sorted by their expert."""
+
+    router_eD: Tensor
+    gate_up: Experts
+    down: Experts
+    shared: Mlp
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One decoder layer."""
 
@@ -60,7 +75,7 @@ class Layer:
     qkv: Matrix
     out: Matrix
     post_norm: Tensor
-    feed_forward: Mlp | Moe
+    feed_forward: Mlp | Moe | GroupedMoe
     q_norm: Tensor | None = None
     k_norm: Tensor | None = None
 
@@ -78,9 +93,15 @@ class Weights:
 class Shards:
     """The safetensors files of one directory as one mapping. Remembers what was read, to name what was not."""
 
-    def __init__(self, directory: Path, dtype: torch.dtype, mapped: MappedFiles | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dtype: torch.dtype,
+        mapped: MappedFiles | None = None,
+        device: torch.device = CPU,
+    ) -> None:
         """`mapped`: where routed experts stay in their files."""
-        self._dtype, self.mapped = dtype, mapped
+        self._dtype, self._device, self.mapped = dtype, device, mapped
         self._files: dict[Path, Any] = {}
         self._where = _locate(directory)
         self._used: set[str] = set()
@@ -112,7 +133,7 @@ class Shards:
         if tuple(tensor.shape) != shape:
             told = f"tensor `{name}` has shape {list(tensor.shape)}, expected {list(shape)}"
             raise ModelRefused("weights_mismatch", told)
-        return tensor.to(self._dtype)
+        return tensor.to(self._device, self._dtype)
 
     def in_file(self, name: str, *shape: int, cut: Cut) -> Sequence[Matrix]:
         """What `cut` takes of each matrix of a stack, left there. ModelRefused where it would have to be unpacked."""
@@ -138,26 +159,33 @@ def load_weights(
     directory: Path,
     config: ModelConfig,
     dtype: torch.dtype = torch.float32,
-    lay: Lay = plain,
+    lay: Lay | Form = plain,
     mapped: MappedFiles | None = None,
     share: Share = WHOLE,
 ) -> Weights:
-    """Read everything, or refuse and say what differs. `lay` gives the projections of layers their form.
+    """Read everything, or refuse and say what differs. `lay` gives the projections of layers, or all, their form.
 
     With `mapped`, routed experts are not read: they stay in their files, in the form that they have there.
     `config` is that of the whole model, also where only a `share` of each layer is kept.
     """
     base, D, factors = config.prefix + "model.", config.hidden, config.multipliers
-    with Shards(directory, dtype, mapped) as shards:
+    form = lay if isinstance(lay, Form) else Form(lay)
+    with Shards(directory, dtype, mapped, form.device) as shards:
         embedding = shards.take(base + "embed_tokens.weight", config.vocabulary, D)
-        layers = _layers(shards, config, lay, share)
+        layers = _layers(shards, config, form, share)
         norm = shards.take(base + "norm.weight", D)
         head = embedding if config.tied_head else shards.take(config.prefix + "lm_head.weight", config.vocabulary, D)
         shards.refuse_unused()
-    wide_vD = _times(head.float(), factors.logits)
+    return Weights(_times(embedding, factors.embedding), layers, norm, _head(head, embedding, factors.logits, form))
+
+
+def _head(head_vD: Tensor, embedding_vD: Tensor, factor: float, form: Form) -> Matrix:
+    if form.head is not None:
+        return form.head(_times(head_vD, factor))
+    wide_vD = _times(head_vD.float(), factor)
     # What is the embedding, too, is not kept twice; all fp32 forms give the same logits.
-    is_shared = lay is plain or wide_vD is embedding
-    return Weights(_times(embedding, factors.embedding), layers, norm, wide_vD if is_shared else laid(wide_vD))
+    is_shared = form.lay is plain or wide_vD is embedding_vD
+    return wide_vD if is_shared else laid(wide_vD)
 
 
 def load_layers(
@@ -165,18 +193,18 @@ def load_layers(
 ) -> tuple[Layer, ...]:
     """The layers alone, for a process that has no more. Tensors that nothing calls for are not its business."""
     with Shards(directory, dtype, mapped) as shards:
-        return _layers(shards, config, lay, share)
+        return _layers(shards, config, Form(lay), share)
 
 
-def _layers(shards: Shards, config: ModelConfig, lay: Lay, share: Share) -> tuple[Layer, ...]:
+def _layers(shards: Shards, config: ModelConfig, form: Form, share: Share) -> tuple[Layer, ...]:
     base = config.prefix + "model.layers."
     return tuple(
-        _layer(shards, f"{base}{index}.", config, layer, lay, share) for index, layer in enumerate(config.layers)
+        _layer(shards, f"{base}{index}.", config, layer, form, share) for index, layer in enumerate(config.layers)
     )
 
 
-def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, lay: Lay, share: Share) -> Layer:
-    D, residual = config.hidden, config.multipliers.residual
+def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, form: Form, share: Share) -> Layer:
+    lay, D, residual = form.lay, config.hidden, config.multipliers.residual
     attention, d = name + "self_attn.", config.head_dim
     q = shards.take(attention + "q_proj.weight", config.heads * d, D)
     k = shards.take(attention + "k_proj.weight", config.kv_heads * d, D)
@@ -197,7 +225,7 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, l
         qkv=lay(torch.cat([q, k, v])),
         out=lay(_times(out, residual)),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
-        feed_forward=_moe(shards, forward, config, lay, share)
+        feed_forward=_moe(shards, forward, config, form, share)
         if layer.is_moe
         else _mlp(shards, forward, D, config.mlp_width, lay, share, residual),
         q_norm=q_norm,
@@ -220,9 +248,10 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, share: Sh
     return Mlp(gate_up=lay(torch.cat([gate, up])), down=lay(_times(down, factor)))
 
 
-def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share) -> Moe:
+def _moe(shards: Shards, name: str, config: ModelConfig, form: Form, share: Share) -> Moe | GroupedMoe:
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
+    lay = form.lay if form.join is None else plain
     if shards.mapped is not None:
         gate_up: Sequence[Matrix] | Tensor = shards.in_file(joined + "gate_up_proj", E, D, 2 * F, cut=share.of_halves)
         down: Sequence[Matrix] | Tensor = shards.in_file(
@@ -235,12 +264,12 @@ def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share)
         down = _each(share.of(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), 2), lay)
     else:
         gate_up, down = _single_experts(shards, joined, config, lay, share)
-    return Moe(
-        router_eD=shards.take(name + "router.weight", E, D).float(),
-        gate_up_egD=gate_up,
-        down_eDf=down,
-        shared=_mlp(shards, name + "shared_expert.", D, F, lay, share),
-    )
+    router_eD = shards.take(name + "router.weight", E, D).float()
+    shared = _mlp(shards, name + "shared_expert.", D, F, form.lay, share)
+    if form.join is None:
+        return Moe(router_eD, gate_up, down, shared)
+    joined_gate_up, joined_down = (form.join(cast("Sequence[Tensor]", stack)) for stack in (gate_up, down))
+    return GroupedMoe(router_eD, joined_gate_up, joined_down, shared)
 
 
 def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:

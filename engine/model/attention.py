@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from engine.device import sent
+from engine.gpu import attention as on_gpu
 from engine.kv_layout import Home
 from engine.model.causal import causal
 from engine.pages import Pages, Places
@@ -61,6 +64,22 @@ class Layer:
     row: int
     """Which layer of a block."""
 
+    def attend(self, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor:
+        """Write the new keys and values, then attend. Rows come back in the order they came in."""
+        pages = self.plan.pages
+        pages.write(self.row, self.plan.writes_t, k_tkd, v_tkd)
+        look = on_gpu.causal if q_thd.is_cuda else causal
+        out_thd = torch.empty_like(q_thd)
+        for span in self.plan.spans:
+            out_thd[span.rows] = look(q_thd[span.rows], *pages.read(self.row, span.seen))
+        return out_thd
+
+
+class Attends(Protocol):
+    """Attention of one layer in one step."""
+
+    def attend(self, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor: ...
+
 
 def plans(pieces: Sequence[Piece]) -> list[Layer]:
     """For every layer. ValueError when a piece would write where its slot has no room."""
@@ -77,14 +96,16 @@ def plans(pieces: Sequence[Piece]) -> list[Layer]:
 def _plan(pieces: Sequence[Piece], home: Home) -> Plan:
     pages = pieces[0].slot.pages
     chunk = pages.layout.chunk if home.is_chunked else None
+    device = pages.keys_lkpd.device
     writes, spans = [], []
     for piece in pieces:
         table = piece.slot.table(home.is_chunked)
         writes.append(table.places(home.unit, piece.start, piece.end))
         for start, end, first in spans_of(piece.start, piece.end, chunk):
             rows = slice(piece.row + start - piece.start, piece.row + end - piece.start)
-            spans.append(Span(rows, table.seen(home.unit, first, end)))
-    return Plan(pages, torch.cat(writes), tuple(spans))
+            seen = table.seen(home.unit, first, end)
+            spans.append(Span(rows, seen if isinstance(seen, slice) else sent(seen, device)))
+    return Plan(pages, sent(torch.cat(writes), device), tuple(spans))
 
 
 def spans_of(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int, int]]:
@@ -97,13 +118,3 @@ def spans_of(start: int, end: int, chunk: int | None) -> Iterator[tuple[int, int
         stop = min(end, first + chunk)
         yield start, stop, first
         start = stop
-
-
-def attend(q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor, layer: Layer) -> Tensor:
-    """Write the new keys and values, then attend. Rows come back in the order they came in."""
-    pages = layer.plan.pages
-    pages.write(layer.row, layer.plan.writes_t, k_tkd, v_tkd)
-    out_thd = torch.empty_like(q_thd)
-    for span in layer.plan.spans:
-        out_thd[span.rows] = causal(q_thd[span.rows], *pages.read(layer.row, span.seen))
-    return out_thd

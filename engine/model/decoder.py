@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from engine.gpu.moe import grouped_moe
 from engine.matrix import times
 from engine.model import attention
-from engine.model.attention import Piece, attend
+from engine.model.attention import Piece
 from engine.model.low_rank import UNCHANGED, Adapted, Place
 from engine.model.moe import mlp, moe
 from engine.model.norm import rms_norm, unit_rms
 from engine.model.rope import angles, rotate
 from engine.shape import LayerConfig, ModelConfig
-from engine.weights import Layer, Moe, Weights
+from engine.weights import GroupedMoe, Layer, Moe, Weights
 
 if TYPE_CHECKING:
     from engine.adapters import Adapter
@@ -88,7 +89,7 @@ def through(
     frequencies_r: Tensor,
     x_tD: Tensor,
     positions_t: Tensor,
-    planned: Sequence[attention.Layer],
+    planned: Sequence[attention.Attends],
     adapters: Worn = (),
     total: Callable[[Tensor], Tensor] = ALONE.total,
 ) -> Tensor:
@@ -111,7 +112,7 @@ def _attention(
     x_tD: Tensor,
     positions_t: Tensor,
     angles_tr: Tensor,
-    planned: attention.Layer,
+    planned: attention.Attends,
     adapted: Adapted,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]
@@ -132,7 +133,7 @@ def _attention(
         q_thd, k_tkd = rotate(q_thd, angles_tr), rotate(k_tkd, angles_tr)
     elif config.temperature_tuning:
         q_thd = (q_thd * temperature(config, positions_t)[:, None, None]).to(q_thd.dtype)
-    out_thd = attend(q_thd, k_tkd, v_tkd, planned)
+    out_thd = planned.attend(q_thd, k_tkd, v_tkd)
     out_ti = out_thd.reshape(tokens, -1)
     return adapted.add(Place.OUT, times(out_ti, parameters.out), out_ti)
 
@@ -144,4 +145,6 @@ def temperature(config: ModelConfig, positions_t: Tensor) -> Tensor:
 
 def _feed_forward(config: ModelConfig, parameters: Layer, x_tD: Tensor, adapted: Adapted) -> Tensor:
     part = parameters.feed_forward
+    if isinstance(part, GroupedMoe):
+        return grouped_moe(x_tD, part, config.experts_per_token, adapted)
     return moe(x_tD, part, config.experts_per_token, adapted) if isinstance(part, Moe) else mlp(x_tD, part, adapted)

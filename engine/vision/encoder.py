@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.device import sent
 from engine.model.rope import rotate
 from engine.vision.shape import VisionConfig
 from engine.vision.weights import Norm, SeeingLayer, VisionWeights
@@ -25,12 +26,13 @@ class Encoder:
 
     def __init__(self, config: VisionConfig, weights: VisionWeights) -> None:
         self._config, self._weights = config, weights
-        self._turns_pr = turns(config)
+        self._device = weights.class_D.device
+        self._turns_pr = turns(config).to(self._device)
 
     def see(self, pixels: Tensor) -> Tensor:
         """Rows [n, text hidden] for a tile [3, side, side] of bytes."""
         config, weights = self._config, self._weights
-        scaled = (pixels.float() / 255 - 0.5) / 0.5
+        scaled = (sent(pixels, self._device).float() / 255 - 0.5) / 0.5
         x_pD = weights.patches(in_patches(scaled.to(weights.class_D.dtype), config.patch))
         x_pD = torch.cat([x_pD, weights.class_D[None]]) + weights.places_pD
         x_pD = _normed(x_pD, weights.before)

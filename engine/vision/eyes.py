@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from engine.device import CPU
 from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.vision.encoder import Encoder
@@ -25,10 +26,12 @@ class Eyes:
     features: Features
 
 
-def load_eyes(directory: Path, config: ModelConfig, tokenizer: TextTokenizer, dtype: torch.dtype) -> Eyes | None:
+def load_eyes(
+    directory: Path, config: ModelConfig, tokenizer: TextTokenizer, dtype: torch.dtype, device: torch.device = CPU
+) -> Eyes | None:
     """None for a model that reads only, and for the text part of a checkpoint on its own. ModelRefused as usual."""
     vision = config.vision
     if vision is None or not has_vision(directory):
         return None
-    encoder = Encoder(vision, load_vision(directory, vision, config.hidden, dtype))
+    encoder = Encoder(vision, load_vision(directory, vision, config.hidden, dtype, device))
     return Eyes(vision.side, PictureFormat(tokenizer, vision.tokens), Features(encoder, vision.tokens))

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from engine.device import CPU
 from engine.errors import ModelRefused
 from engine.reduced import DenseLinear
 from engine.vision.shape import VisionConfig
@@ -61,10 +62,12 @@ def has_vision(directory: Path) -> bool:
         return bool(shards.unserved())
 
 
-def load_vision(directory: Path, config: VisionConfig, text_hidden: int, dtype: torch.dtype) -> VisionWeights:
+def load_vision(
+    directory: Path, config: VisionConfig, text_hidden: int, dtype: torch.dtype, device: torch.device = CPU
+) -> VisionWeights:
     """Read everything, or ModelRefused with what differs from the configuration."""
     D, A, tokens = config.hidden, config.adapter_width, config.across**2
-    with Shards(directory, dtype) as shards:
+    with Shards(directory, dtype, device=device) as shards:
         taker = _Taker(shards, dtype)
         weights = VisionWeights(
             patches=taker.linear(ENCODER + "patch_embedding.linear", D, 3 * config.patch**2, biased=False),

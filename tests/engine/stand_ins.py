@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.errors import MemoryExhausted, RequestError
 from engine.events import Event, Finished, Grown
@@ -108,3 +110,25 @@ class Heard:
         assert isinstance(self.events[-1], Finished | RequestError)
         assert sum(isinstance(event, Finished | RequestError) for event in self.events) == 1
         return self.events[-1]
+
+
+class Asked(TorchDispatchMode):
+    """Notes each operation whose answer the host would have to wait for, were the tensors on another device."""
+
+    WAITED_FOR = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "_unique2", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.__name__.split(".")[0]
+        # An index of truth values is turned into places first.
+        is_masked = name.startswith("index") and any(
+            isinstance(one, Tensor) and one.dtype == torch.bool for one in (args[1] if len(args) > 1 else ()) or ()
+        )
+        if name in self.WAITED_FOR or is_masked:
+            self.questions.append(name)
+        return func(*args, **(kwargs or {}))

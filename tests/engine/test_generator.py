@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.device import CPU
 from engine.errors import BadRequest, ModelRefused
-from engine.generator import Options, capacity_for, load_generator
+from engine.events import GenerateRequest, Grown, Sampling
+from engine.generator import Generator, Options, capacity_for, load_generator
+from engine.gpu.runner import GPU_RUNNING
+from engine.placement import WORKSPACE
 from tests.engine import tiny
-from tests.engine.stand_ins import small_config
+from tests.engine.stand_ins import Heard, small_config
 
 ENOUGH = Options(kv_bytes=10_000_000)
 
@@ -103,3 +107,62 @@ def test_a_precision_that_is_not_computed_is_refused() -> None:
     with pytest.raises(ModelRefused) as caught:
         Options(precision="int3")
     assert caught.value.code == "precision_unsupported"
+
+
+class Pretends:
+    """A machine whose GPU is its processor: all that is written for GPUs runs, but no recorded graph."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+
+    def gpu(self) -> torch.device:
+        return CPU
+
+    def free_bytes(self) -> int:
+        return self._free
+
+
+def answers(model: Generator) -> list[list[int]]:
+    """Seeded, greedy, limited and penalised ones, at once."""
+    kinds = (
+        Sampling(seed=1),
+        Sampling(temperature=0),
+        Sampling(seed=2, top_k=20),
+        Sampling(seed=3, presence_penalty=1.0, logit_bias=((30, 2.0),)),
+    )
+    heard = [Heard() for _ in kinds]
+    requests = [
+        GenerateRequest(tuple(range(20 + at, 37 + 3 * at)), 40, 1e9, kind, ignores_end=True)
+        for at, kind in enumerate(kinds)
+    ]
+    model.lane.add([model.sequence(one, ear) for one, ear in zip(requests, heard, strict=True)])
+    while (work := model.lane.next(0)) is not None:
+        work.run()
+    return [[one.token for event in ear.events if isinstance(event, Grown) for one in event.tokens] for ear in heard]
+
+
+def test_a_model_for_a_gpu_answers_as_on_a_processor(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    here = load_generator(tmp_path, ENOUGH)
+    there = load_generator(tmp_path, Options(precision="fp32", device="cuda"), Pretends(WORKSPACE + 10**9))
+
+    assert answers(there) == answers(here)
+    assert (there.precision, there.device) == ("fp32", CPU)
+    assert there.lane.max_model_len == here.lane.max_model_len == 256
+    # Half a billion bytes are more than a small model could ever use.
+    assert there.lane.cache.blocks < GPU_RUNNING * (256 // 16 + 1) * there.lane.cache.layout.units + 1
+
+
+def test_on_a_gpu_auto_is_bf16_and_float8_is_known(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    for precision, name in (("auto", "bf16"), ("fp8", "fp8")):
+        model = load_generator(tmp_path, Options(precision=precision, device="auto"), Pretends(WORKSPACE + 10**9))
+        assert (model.precision, model.dtype) == (name, torch.bfloat16)
+        assert all(len(tokens) == 40 for tokens in answers(model))
+
+
+def test_a_gpu_that_is_demanded_and_not_there_is_a_refusal(tmp_path: Path) -> None:
+    tiny.llama4(tmp_path)
+    with pytest.raises(ModelRefused) as caught:
+        load_generator(tmp_path, Options(device="cuda"), Pretends(0))
+    assert caught.value.code == "device_full"

@@ -61,3 +61,39 @@ def test_logprobs_are_the_models_own_whatever_the_temperature() -> None:
 def test_logits_that_are_no_numbers_are_an_error(bad: float) -> None:
     with pytest.raises(StepFailed):
         Sampler(Sampling(temperature=0)).draw(torch.tensor([0.0, bad]))
+
+
+@pytest.mark.parametrize("limits", [{}, {"top_k": 5}, {"top_p": 0.5, "temperature": 2.0}])
+def test_tokens_are_those_that_torch_would_draw(limits: dict[str, float]) -> None:
+    sampling, generator = Sampling(seed=7, **limits), torch.Generator().manual_seed(7)  # type: ignore[arg-type]
+    sampler, logits = Sampler(sampling), torch.randn(300, generator=torch.Generator().manual_seed(1))
+    probabilities = limited((logits / sampling.temperature).softmax(-1), sampling)
+    expected = [int(torch.multinomial(probabilities, 1, generator=generator)) for _ in range(20)]
+    assert [sampler.draw(logits).token for _ in range(20)] == expected
+
+
+def test_what_is_drawn_ahead_is_what_would_be_drawn() -> None:
+    logits = torch.randn(300)
+    for sampling in (Sampling(seed=3), Sampling(temperature=0), Sampling(seed=4, min_p=0.1)):
+        ahead = Sampler(sampling).ahead(logits)
+        assert ahead is not None
+        assert int(ahead) == Sampler(sampling).draw(logits).token
+
+
+@pytest.mark.parametrize("changes", [{"logprobs": 0}, {"presence_penalty": 1.0}, {"logit_bias": ((1, 2.0),)}])
+def test_what_needs_more_than_scores_is_not_drawn_ahead(changes: dict[str, object]) -> None:
+    assert Sampler(Sampling(**changes)).ahead(LOGITS) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_draws_repeat_and_nothing_is_left_on_the_processor() -> None:
+    """Its twins are the tests above."""
+    logits = LOGITS.cuda()
+    kinds = (Sampling(seed=1), Sampling(seed=1, logprobs=2, repetition_penalty=1.5, frequency_penalty=0.1))
+    for sampling in (*kinds, Sampling(seed=2, logit_bias=((2, 1.0),), top_p=0.9)):
+        one, other = (Sampler(sampling, [1, 2]) for _ in range(2))
+        allowed = torch.tensor([True, True, True, False])
+        drawn = [[sampler.draw(logits, (0,), allowed).token for _ in range(9)] for sampler in (one, other)]
+        assert drawn[0] == drawn[1]
+        assert set(drawn[0]) <= {1, 2}

@@ -12,7 +12,7 @@ from engine.errors import StepFailed
 from engine.events import Finished, Reason
 from engine.memory import enough_memory
 from engine.runner import Run
-from tests.engine.stand_ins import ScriptedRunner
+from tests.engine.stand_ins import Asked, ScriptedRunner
 from tests.engine.test_scheduler import Bench
 
 
@@ -79,3 +79,22 @@ def test_any_other_failure_takes_the_whole_step(fails_at: int) -> None:
     heard = [bench.add(at)[1] for at in range(3)]
     bench.drain()
     assert all(isinstance(one.end, StepFailed) and one.end.code == "step_failed" for one in heard)
+
+
+def test_rows_that_need_only_their_logits_wait_for_the_device_once() -> None:
+    bench = Bench()
+    for at in range(5):
+        bench.add(at, max_tokens=6)
+    bench.step()
+    with Asked() as asked:
+        bench.step()
+    assert asked.questions == []
+
+
+def test_a_row_that_is_no_number_is_lost_alone() -> None:
+    bench = Bench()
+    bench.runner.poisoned = {3}
+    heard = [bench.add(at)[1] for at in (1, 8, 9)]
+    bench.drain()
+    assert [getattr(one.end, "code", None) for one in heard] == ["not_finite", None, None]
+    assert [one.text for one in heard[1:]] == ["jkl", "klm"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.kv_cache import KvCache
-from engine.model.attention import Piece, attend, plans, spans_of
+from engine.model.attention import Piece, plans, spans_of
 from engine.shape import LayerConfig
 from tests.engine.model_cases import reserved
 from tests.engine.stand_ins import small_config
@@ -56,7 +56,7 @@ def test_two_sequences_in_pieces_attend_as_by_definition() -> None:
         for begin, end in ((0, 3), (3, 9), (9, 10), (10, 11)):
             packed = [torch.cat([data[s][part][begin:end] for s in (0, 1)]) for part in range(3)]
             pieces = [Piece(slots[s], s * (end - begin), begin, end - begin) for s in (0, 1)]
-            rows = attend(*packed, plans(pieces)[0]).split(end - begin)  # type: ignore[arg-type]
+            rows = plans(pieces)[0].attend(*packed).split(end - begin)  # type: ignore[arg-type]
             for s in (0, 1):
                 found[s].append(rows[s])
         for s in (0, 1):

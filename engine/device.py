@@ -1,0 +1,49 @@
+"""Devices that a generating model may compute on, and how numbers get there: the processor, or one CUDA device."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.errors import ModelRefused
+
+DEVICES: Final = ("auto", "cpu", "cuda")
+"""What may be asked for."""
+CPU: Final = torch.device("cpu")
+
+
+def missing() -> ModelRefused:
+    """The refusal of a GPU that was demanded and is not there."""
+    return ModelRefused("device_missing", "`device` is `cuda`, and torch sees no CUDA device here")
+
+
+class Machine(Protocol):
+    """What there is."""
+
+    def gpu(self) -> torch.device | None:
+        """The one that a model may have; None: there is none."""
+
+    def free_bytes(self) -> int:
+        """Of its memory, now."""
+
+
+class ThisMachine:
+    """As torch sees it."""
+
+    def gpu(self) -> torch.device | None:
+        return torch.device("cuda") if torch.cuda.is_available() else None
+
+    def free_bytes(self) -> int:
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info()
+        return int(free)
+
+
+THIS: Final = ThisMachine()
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor there, without waiting for its arrival."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,72 @@
+"""Steps on a GPU: next tokens of answers as one recorded graph, pieces of prompts beside them.
+
+A step that has both passes through the model twice, once for each kind: prompts have as many shapes as there are
+requests, and answers must not wait for the launches of each layer. Slots are advanced when both have gone well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from engine.gpu.decode import SIZES, Decode
+from engine.kv_cache import KvCache
+from engine.memory import enough_memory
+from engine.runner import ModelRunner, Run, advance
+from engine.shape import ModelConfig
+from engine.weights import Weights
+
+GPU_RUNNING: Final = SIZES[-1]
+"""Sequences at once."""
+GPU_STEP_TOKENS: Final = 2048
+"""Of a step's prompts: a GPU is not busy with less, and who waits for a step waits for it."""
+
+
+def graph_runner(config: ModelConfig, weights: Weights, pieces: ModelRunner, cache: KvCache) -> GraphRunner:
+    """With its graphs recorded, where they can be."""
+    runner = GraphRunner(pieces, Decode(config, weights, pieces.frequencies_r, cache))
+    # In fp32 torch has experts only as a loop that asks the device for their counts.
+    if weights.embedding_vD.is_cuda and weights.embedding_vD.dtype != torch.float32:
+        runner.record()
+    return runner
+
+
+class GraphRunner:
+    """A Runner."""
+
+    def __init__(self, pieces: ModelRunner, decode: Decode) -> None:
+        self._pieces, self._decode = pieces, decode
+
+    @property
+    def recorded(self) -> tuple[int, ...]:
+        """Numbers of rows."""
+        return self._decode.graphs.recorded
+
+    def record(self) -> None:
+        """Do it before anybody waits: kernels are chosen and compiled here."""
+        with torch.inference_mode():
+            self._decode.graphs.record()
+
+    def step(self, runs: Sequence[Run]) -> Tensor:
+        single = [run for run in runs if self._decode.takes(run)][: SIZES[-1]]
+        taken = {id(run) for run in single}
+        rest = [run for run in runs if id(run) not in taken]
+        with torch.inference_mode(), enough_memory("there was not enough memory for this step"):
+            parts = [(rest, self._pieces.logits(rest))] if rest else []
+            parts += [(single, self._decode.logits(single))] if single else []
+            logits_sv = parts[0][1] if len(parts) == 1 else _in_order(runs, parts)
+        advance(runs)
+        return logits_sv
+
+
+def _in_order(runs: Sequence[Run], parts: Sequence[tuple[Sequence[Run], Tensor]]) -> Tensor:
+    found: dict[int, Tensor] = {}
+    for some, logits_sv in parts:
+        begin = 0
+        for run in some:
+            found[id(run)] = logits_sv[begin : begin + len(run.wanted)]
+            begin += len(run.wanted)
+    return torch.cat([found[id(run)] for run in runs])

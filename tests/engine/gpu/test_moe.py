@@ -1,0 +1,57 @@
+"""Experts that are not asked for their counts give what those give that are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.device import CPU
+from engine.gpu.experts import experts_of
+from engine.gpu.moe import ends, grouped_moe
+from engine.model.moe import moe
+from engine.weights import GroupedMoe, Mlp, Moe
+
+GPU = pytest.param(
+    torch.device("cuda"),
+    marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")],
+)
+HIDDEN, WIDTH, EXPERTS = 32, 48, 5
+
+
+def both(dtype: torch.dtype, device: torch.device) -> tuple[Moe, GroupedMoe]:
+    torch.manual_seed(3)
+
+    def some(*shape: int) -> Tensor:
+        return (torch.randn(*shape) / 6).to(device, dtype)
+
+    router, gate_up, down = (
+        some(EXPERTS, HIDDEN).float(),
+        some(EXPERTS, 2 * WIDTH, HIDDEN),
+        some(EXPERTS, HIDDEN, WIDTH),
+    )
+    shared = Mlp(some(2 * WIDTH, HIDDEN), some(HIDDEN, WIDTH))
+    precision = "fp32" if dtype == torch.float32 else "bf16"
+    joined = [experts_of(list(one), precision, device) for one in (gate_up, down)]
+    return Moe(router, gate_up, down, shared), GroupedMoe(router, *joined, shared)
+
+
+def test_ends_count_up_past_experts_without_a_row() -> None:
+    assert ends(torch.tensor([1, 1, 3]), 5).tolist() == [0, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("per_token", [1, 2])
+@pytest.mark.parametrize("tokens", [1, 2, 33])
+def test_the_same_in_fp32(tokens: int, per_token: int, device: torch.device) -> None:
+    routed, grouped = both(torch.float32, device)
+    x_tD = torch.randn(tokens, HIDDEN, device=device)
+    found, wanted = grouped_moe(x_tD, grouped, per_token), moe(x_tD, routed, per_token)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+def test_near_in_bf16(device: torch.device) -> None:
+    routed, grouped = both(torch.bfloat16, device)
+    x_tD = torch.randn(33, HIDDEN, device=device, dtype=torch.bfloat16)
+    torch.testing.assert_close(grouped_moe(x_tD, grouped, 2), moe(x_tD, routed, 2), atol=0.03, rtol=0.03)
