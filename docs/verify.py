@@ -176,12 +176,12 @@ class Log:
 
     def blamed(self, failed):
         """What nobody known has signed may be by the key of an announced epoch, whose certificate is gone."""
+        unsigned = self.epoch >= 0 and failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "seal")]
         last = 0
-        for path in self.directory.glob("seg/*.jsonl"):
+        for path in self.directory.glob("seg/*.jsonl") if unsigned else ():
             with suppress(*UNSOUND), path.open("rb") as file:
                 for record in map(json.loads, (file.readline(LINE + 2), file.readline(LINE + 2))):
                     last = max(last, record["key"]["epoch"] if record["type"] == "key.epoch" else 0)
-        unsigned = self.epoch >= 0 and failed.args[:2] in [(ALTERED, code) for code in ("anchor", "checkpoint", "seal")]
         gone = unsigned and last >= len(self.keys)
         return Failed(INCOMPLETE, "epoch_missing", f"keys/{last:08}.vkey", "no certificate of it") if gone else failed
 
