@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(seconds=60)
 """For a sum: a process that takes longer is not coming back."""
+FAREWELL_S = 5
 SUMS = 2
 """Of each layer: of its attention, and of its feed-forward."""
 
@@ -141,14 +142,15 @@ class Team:
         self._tell(copy_order(source, target, count))
 
     def close(self) -> None:
-        """Those that are still there end, by the end of their input or else by force."""
+        """Those that are still there end, by the end of their input or else by force, at once where a sum is lost."""
+        patience_s = FAREWELL_S if self._is_whole and not self._owed else 0
         for member in self._members:
             if member.stdin is not None:
                 with suppress(BrokenPipeError):  # it has gone already, with something unread
                     member.stdin.close()
         for member in self._members:
             try:
-                member.wait(5)
+                member.wait(patience_s)
             except subprocess.TimeoutExpired:
                 member.kill()
                 member.wait()
