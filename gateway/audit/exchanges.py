@@ -18,6 +18,10 @@ TERMINALS = frozenset({"request.refuse", "response.complete", "response.abort", 
 REVIEWS = frozenset({"review.open", "review.close", "review.expire"})
 KINDS = TERMINALS | REVIEWS | {"request.admit", "response.progress"}
 """Records of other types change nothing here."""
+_WHOSE: Final = ("tenant", "app")
+_UNSENT: Final[dict[str, Json]] = {"released_max": 0, "ended_by": "crash"}
+_LATE: Final[dict[str, Json]] = {"mode": "shadow_only", "ended_by": "crash"}
+"""Text that leaves before it is judged leaves without records: how much of it did, nobody can say."""
 
 
 def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: int) -> None:
@@ -33,11 +37,11 @@ def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: i
         return
     if kind == "request.admit":
         orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
-        orphan |= {name: record[name] for name in ("tenant", "app") if name in record}
-        # Text that leaves before it is judged leaves without records: how much of it did, nobody can say.
+        for name in _WHOSE:
+            if name in record:
+                orphan[name] = record[name]
         is_late = _object(record.get("stream")).get("mode") == "shadow_only"
-        bound: dict[str, Json] = {"mode": "shadow_only"} if is_late else {"released_max": 0}
-        orphan["stream"] = {**bound, "ended_by": "crash"}
+        orphan["stream"] = _LATE if is_late else _UNSENT
         opened[request] = orphan
     elif kind == "response.progress" and request in opened:
         known = _object(record.get("stream"))
@@ -124,4 +128,4 @@ def _request_in(line: bytes) -> str:
 
 
 def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -13,18 +13,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import TypeAlias
 
 from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
+from gateway.audit.draft import Draft
 from gateway.audit.epochs import Epoch
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, NoRoom, RecordError
 from gateway.audit.files import Files, OsFiles
 from gateway.audit.origin import note_begun, open_origin
-from gateway.audit.record import Json, check_value
+from gateway.audit.record import Json
 from gateway.audit.reserve import Reserve
 from gateway.audit.settings import AuditSettings as AuditSettings
 from gateway.audit.sinks.group import QuorumLost, Sinks
@@ -36,11 +38,8 @@ from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 _NO_ADMISSION = "the disk has no room for another exchange"
 
 
-class _Waiting(NamedTuple):
-    record: Mapping[str, Json]
-    future: asyncio.Future[Receipt] | None
-    """None: the log's own record, for which nobody waits."""
-    loop: asyncio.AbstractEventLoop | None
+_Waiting: TypeAlias = "tuple[Draft, asyncio.Future[Receipt] | None]"
+"""None: the log's own record, for which nobody waits."""
 
 
 class AuditLog:
@@ -132,15 +131,15 @@ class AuditLog:
         A caller that is cancelled while it waits does not take the record back: it is written all the same.
         """
         _check_record(record)
+        draft = self._writer.drafter.draft(record)
         trouble = self._trouble()
         if trouble is None and not self._reserve.admits and record.get("stage") == "admit":
             trouble = _NO_ADMISSION
         if trouble is not None:
             self._refused += 1
             raise AuditUnavailable(trouble)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Receipt] = loop.create_future()
-        self._queue.put(_Waiting(record, future, loop))
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.put((draft, future))
         if self._ended:
             # The thread may have ended between the check above and the put; nobody else would take this one out.
             self._fail_queue()
@@ -167,7 +166,7 @@ class AuditLog:
         """On a thread of its own, so that no start waits for it."""
         record = spot_check(self._settings.directory, self._writer.chain, began_at)
         if record is not None:
-            self._queue.put(_Waiting(record, None, None))
+            self._queue.put((self._writer.drafter.draft(record), None))
 
     # From here on: the writer thread.
 
@@ -239,7 +238,7 @@ class AuditLog:
         batch = self._admitted(batch)
         self._busy_since = time.monotonic()
         try:
-            results = self._writer.write([waiting.record for waiting in batch])
+            results = self._writer.write([draft for draft, _ in batch])
             # A sink that does not answer has its own deadline.
             self._busy_since = None
             self._sinks.confirm(self._writer.head[0])
@@ -258,10 +257,10 @@ class AuditLog:
         """What may be written. While there is only the reserve, no exchange begins."""
         if self._reserve.admits:
             return batch
-        late = [waiting for waiting in batch if waiting.record.get("stage") == "admit"]
+        late = [waiting for waiting in batch if waiting[0].record.get("stage") == "admit"]
         _fail(late, _NO_ADMISSION)
         self._refused += len(late)
-        return [waiting for waiting in batch if waiting.record.get("stage") != "admit"]
+        return [waiting for waiting in batch if waiting[0].record.get("stage") != "admit"]
 
     def _look_for_room(self) -> None:
         """Whether there is room for what comes, and a record when there is less of it."""
@@ -352,18 +351,17 @@ class AuditLog:
 def _check_record(record: Mapping[str, Json]) -> None:
     if not isinstance(record.get("type"), str):
         raise RecordError("record has no `type`")
-    taken = RESERVED & record.keys()
-    if taken:
-        raise RecordError(f"record sets `{min(taken)}`, which the log adds itself")
-    check_value(record)
+    if not RESERVED.isdisjoint(record):
+        raise RecordError(f"record sets `{min(RESERVED & record.keys())}`, which the log adds itself")
 
 
 def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
     """Wake the callers, with one call into each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Receipt | Exception]]] = {}
-    for waiting, result in zip(batch, results, strict=True):
-        if waiting.loop is not None and waiting.future is not None:
-            loops.setdefault(waiting.loop, []).append((waiting.future, result))
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Receipt | Exception]]]
+    loops = defaultdict(list)
+    for (_, future), result in zip(batch, results, strict=True):
+        if future is not None:
+            loops[future.get_loop()].append((future, result))
     for loop, pairs in loops.items():
         try:
             loop.call_soon_threadsafe(_settle, pairs)

@@ -17,12 +17,13 @@ from typing import NamedTuple
 from gateway.audit import resume
 from gateway.audit.checkpoints import CheckpointFiles
 from gateway.audit.clock import Clock
+from gateway.audit.draft import Draft, Drafter, Times
 from gateway.audit.epoch_keys import EpochKeys, Signing
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, RecordError, SegmentLost
 from gateway.audit.exchanges import KINDS, track
 from gateway.audit.merkle import Tree, leaf_hash
-from gateway.audit.record import Json, encode_checked
+from gateway.audit.record import Json
 from gateway.audit.resume import Resume
 from gateway.audit.seal import Seal
 from gateway.audit.store import Store
@@ -81,7 +82,7 @@ class BatchWriter:
         end: End,
     ) -> None:
         self._store, self._checkpoints, self._keys, self._clock = store, checkpoints, keys, clock
-        self._constants = {"v": VERSION, **constants}
+        self.drafter = Drafter({"v": VERSION, **constants})
         self._tree, self._leaf, self._wall_ns, self._opened = end.tree, end.leaf, end.wall_ns, end.opened
         self._told_epoch = end.epoch if keys.chain.version > 1 else keys.number
         self._mono_ns = self._alive_ns = clock.mono_ns()
@@ -104,7 +105,7 @@ class BatchWriter:
         """All keys that have signed so far. Any thread."""
         return self._keys.chain
 
-    def write(self, records: Sequence[Mapping[str, Json]]) -> list[Receipt | RecordError]:
+    def write(self, records: Sequence[Draft | Mapping[str, Json]]) -> list[Receipt | RecordError]:
         """Make records durable, in order. RecordError stands where one was refused; AuditUnavailable: none is kept."""
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
         lost: SegmentLost | None = None
@@ -230,16 +231,16 @@ class BatchWriter:
         error: dict[str, Json] = {"code": "head_late", "where": "head", "late_ms": late_ns // 10**6}
         return [{"type": "audit.fail", "stage": "complete", "err": error}]
 
-    def _encode(self, records: Sequence[Mapping[str, Json]], wall_ns: int, mono_ns: int) -> _Batch:
-        seq, leaf = self._tree.size, self._leaf
-        common = {**self._constants, "ts": str(wall_ns), "mono": str(mono_ns)}
+    def _encode(self, records: Sequence[Draft | Mapping[str, Json]], wall_ns: int, mono_ns: int) -> _Batch:
+        seq, leaf, times = self._tree.size, self._leaf, Times(b"%d" % wall_ns, b"%d" % mono_ns)
         lines: list[bytes] = []
         leaves: list[bytes] = []
         results: list[Receipt | RecordError] = []
         tracked: list[tuple[int, Mapping[str, Json]]] = []
         for record in records:
             try:
-                line = encode_checked({**record, **common, "seq": seq, "prev": b64(leaf)})
+                draft = record if isinstance(record, Draft) else self.drafter.draft(record)
+                line = draft.line(seq, leaf, times)
             except RecordError as exc:
                 results.append(exc)
                 continue
@@ -247,8 +248,8 @@ class BatchWriter:
             lines.append(line)
             leaves.append(leaf)
             results.append(Receipt(seq, leaf))
-            if record.get("type") in KINDS:
-                tracked.append((seq, record))
+            if draft.record.get("type") in KINDS:
+                tracked.append((seq, draft.record))
             seq += 1
         lines.append(b"")
         return _Batch(b"\n".join(lines), leaves, results, tracked)

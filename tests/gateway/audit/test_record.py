@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
+from enum import Enum, IntEnum, StrEnum
+from uuid import UUID
 
 import orjson
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from orjson import Fragment
 
 from gateway.audit.errors import RecordError
-from gateway.audit.record import MAX_BYTES, MAX_INT, canonical, may_hold_float, parse_line
+from gateway.audit.record import MAX_BYTES, MAX_DEPTH, MAX_INT, canonical, check_value, may_hold_float, parse_line
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=12)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -117,6 +121,46 @@ def test_values_without_a_canonical_form_are_refused(value: object) -> None:
         canonical({"field": value})
     with pytest.raises(RecordError):
         canonical({"outer": {"list": [value]}})
+
+
+class Word(str):
+    """A subclass, which an encoder may take for what it likes."""
+
+
+ODD = [0.5, float("nan"), float("inf"), b"b", Word("w"), IntEnum("Few", "ONE").ONE, StrEnum("Texts", "ONE").ONE]  # type: ignore[attr-defined]
+ODD += [Enum("Any", "ONE").ONE, MAX_INT + 1, UUID(int=1), datetime(2026, 1, 1), date(2026, 1, 1), Fragment(b"1.50")]  # type: ignore[attr-defined]
+ODD += [{"ключ": 1}, {Word("w"): 1}, {1: 1}, (1, "two"), {1}, "\ud800", "é", object(), type("Table", (dict,), {})()]
+ANYTHING = st.recursive(
+    LEAVES | st.sampled_from(ODD), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3)
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=4))
+def test_what_is_refused_is_what_the_check_refuses(record: dict[str, object]) -> None:
+    """Whatever the encoder would make of it: orjson writes `null` for a NaN, and a UUID as if it were text."""
+    try:
+        check_value(record)
+        expected: bytes | None = encode_by_json(record)
+    except (RecordError, UnicodeEncodeError):
+        expected = None
+    if expected is None:
+        with pytest.raises(RecordError):
+            canonical(record)
+    else:
+        assert canonical(record) == expected
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_depth_of_a_record_has_one_bound(kind: type) -> None:
+    def nested(levels: int) -> object:
+        value: object = "end"
+        for _ in range(levels):
+            value = [value] if kind is list else {"k": value}
+        return value
+
+    assert parse_line(canonical({"deep": nested(MAX_DEPTH - 1)}))
+    with pytest.raises(RecordError, match="nested deeper than 16"):
+        canonical({"deep": nested(MAX_DEPTH)})
 
 
 def test_refusal_names_the_field_and_not_its_value() -> None:
