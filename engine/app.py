@@ -100,7 +100,7 @@ def _entry(host: Host, model: Served) -> dict[str, Any]:
         "deterministic": model.spec.deterministic,
     }
     if isinstance(model, ServedGenerator):
-        entry["images"] = model.generator.eyes is not None
+        entry |= {"images": model.generator.eyes is not None, "device": model.generator.device.type}
     adapter = model.generator.adapter if isinstance(model, ServedGenerator) else None
     if adapter is not None:
         entry |= {"parent": model.spec.name.rpartition(":")[0], "adapter": adapter.digest, "rank": adapter.rank}

@@ -289,7 +289,13 @@ class Host:
         loaded: dict[str, Served] = {}
         for spec in self.specs:
             model = loaded[spec.name] = _load_spec(spec, digests[spec.name])
-            told = {"weights": model.digest, "precision": model.precision, "max_model_len": model.max_model_len}
+            told: dict[str, Any] = {
+                "weights": model.digest,
+                "precision": model.precision,
+                "max_model_len": model.max_model_len,
+            }
+            if isinstance(model, ServedGenerator):
+                told["device"] = model.generator.device.type
             log.info("model_loaded", model=spec.name, task=spec.task, **told)
             if isinstance(model, ServedGenerator):
                 for name, path in spec.adapters:

@@ -27,7 +27,7 @@ CARDS: Final = {"h100": 81_559 * MIB, "h200": 143_771 * MIB}
 LENGTHS: Final = (8192, 131_072, 1_048_576, 10_485_760)
 PICTURES: Final = ((336, 336), (640, 480), (1280, 720), (1920, 1080), (1344, 1344))
 """The last is the most that one can take."""
-LOCAL: Final = ("fp32", "bf16", "int8", "int4")
+LOCAL: Final = ("fp32", "bf16", "fp8", "int8", "int4")
 """Precisions in which the model host runs generating models."""
 
 
@@ -167,9 +167,9 @@ def _as_text(
         yield ""
         yield from _verdict(config, plans[0], context, args.sequences)
     yield ""
-    yield "the model host of this version computes on CPUs, keeps one chunk in chunked layers (hybrid), and runs"
-    yield f"{', '.join(LOCAL)} with keys and values in fp32, bf16, int8 or fp8; other plans are for a"
-    yield "server that `engine: url:` names"
+    yield f"the model host of this version runs {', '.join(LOCAL)} on one GPU (it has not been run on a"
+    yield "GPU yet) and all but fp8 on processors, with keys and values in fp32, bf16, int8 or fp8, and keeps one"
+    yield "chunk in chunked layers (hybrid); other plans are for a server that `engine: url:` names"
 
 
 def _kinds(plan: Plan, counted: Mapping[str, int]) -> Iterator[str]:

@@ -24,10 +24,11 @@ STARTER_MODEL: Final = "gatehouse-starter"
 MOST: Final = 32
 """Engines. Each has a probe every second, and a place in every list of models."""
 _REMOTE: Final = ("api_key_file", "first_byte_timeout", "connect_timeout", "total_timeout", "models", "tokenizer")
-_LOCAL: Final = ("model", "precision", "kv", "kv_precision", "offload", "resident", "processes")
+_LOCAL: Final = ("model", "precision", "device", "kv", "kv_precision", "offload", "resident", "processes")
 _WAYS: Final = ("starter", "path", "url")
 _KNOWN: Final = (*_WAYS, "class", "adapters", *_REMOTE, *_LOCAL)
-_PRECISIONS: Final = ("auto", "fp32", "bf16", "int8", "int4")
+_PRECISIONS: Final = ("auto", "fp32", "bf16", "fp8", "int8", "int4")
+_DEVICES: Final = ("auto", "cpu", "cuda")
 _OFFLOADS: Final = ("experts",)
 MOST_PROCESSES: Final = 16
 _KV_PRECISIONS: Final = ("auto", "int8", "fp8")
@@ -104,7 +105,8 @@ class _Reader:
                 self._problems.add(section.place_of(key), f"`{key}` has no meaning: {why}")
 
     def _starter(self, section: Section) -> LocalModel:
-        return LocalModel(STARTER_MODEL, starter_engine(), adapters=self._adapters(section))
+        # So small that a GPU would make it slower, and the same answers everywhere.
+        return LocalModel(STARTER_MODEL, starter_engine(), device="cpu", adapters=self._adapters(section))
 
     def _checkpoint(self, section: Section) -> LocalModel:
         path = (self._directory / section.get("path", fields.text, "")).absolute()
@@ -116,6 +118,7 @@ class _Reader:
             path=path,
             place=section.place_of("path"),
             precision=section.get("precision", fields.choice(_PRECISIONS), "auto"),
+            device=section.get("device", fields.choice(_DEVICES), "auto"),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             kv_precision=section.get("kv_precision", fields.choice(_KV_PRECISIONS), "auto"),
             offload=section.get("offload", fields.choice(_OFFLOADS), ""),

@@ -29,9 +29,10 @@ from policies.vocabulary import KNOWN_GUARDS, GuardFacts, facts_of
 from policies.yaml_strict import Entry, Node, Scalar, Table, parse
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "int8")
-_OF_GENERATIVE: Final = (*PRECISIONS, "int4")
+_OF_GENERATIVE: Final = (*PRECISIONS, "int4", "fp8")
+_DEVICES: Final = ("auto", "cpu", "cuda")
 _COMMON: Final = ("profile", "path")
-_LOCAL: Final = ("precision", "deterministic", "kv")
+_LOCAL: Final = ("precision", "device", "deterministic", "kv")
 _REMOTE: Final = ("url", "model", "api_key_file", "timeout")
 _MODEL_NAME: Final = fields.matching(r"[^\s\x00-\x1f]{1,200}", "a name without spaces")
 
@@ -54,6 +55,8 @@ class GuardSettings:
     api_key: str = field(default="", repr=False)
     connect_s: float = 2.0
     precision: str = "auto"
+    device: str = "auto"
+    """`auto`: a GPU where torch sees one, else the processor."""
     is_deterministic: bool = False
     """Scores do not depend on what else is in a batch, at the price of speed. For replays."""
     kv_bytes: int = 0
@@ -170,6 +173,7 @@ class _Reader:
             api_key=peers.api_key(section, self.directory) if self.read_key else "",
             connect_s=section.get("timeout", fields.duration_ms(1, 60_000), 2000) / 1000,
             precision=section.get("precision", fields.choice(precisions), "auto"),
+            device=section.get("device", fields.choice(_DEVICES), "auto"),
             is_deterministic=section.get("deterministic", fields.boolean, False),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             options=configured.options,

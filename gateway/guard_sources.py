@@ -67,6 +67,8 @@ def _host_model(guard: GuardSettings) -> dict[str, object]:
         said["role"] = "guard"
     if guard.precision != "auto":
         said["precision"] = guard.precision
+    if guard.device != "auto":
+        said["device"] = guard.device
     if guard.is_deterministic:
         said["deterministic"] = True
     if guard.kv_bytes:

@@ -13,7 +13,7 @@ from typing import Final
 
 from policies.errors import Place, Problems
 
-_FORM: Final = ("precision", "kv_bytes", "kv_precision", "offload", "resident_bytes", "processes")
+_FORM: Final = ("precision", "device", "kv_bytes", "kv_precision", "offload", "resident_bytes", "processes")
 """What the model host calls by the same names."""
 
 
@@ -28,6 +28,8 @@ class LocalModel:
     place: Place | None = None
     """Where the configuration names the directory; None for the starter engine."""
     precision: str = "auto"
+    device: str = "auto"
+    """`auto`: a GPU where torch sees one with enough memory, else the processor."""
     kv_bytes: int = 0
     """Memory for keys and values; 0: as the model host has it."""
     kv_precision: str = "auto"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine.errors import ModelRefused, NotFound, Unavailable
 from engine.host import Host, ModelSpec, parse_specs
@@ -98,6 +99,25 @@ def test_a_wrong_list_of_models_is_wrong_usage(raw: str) -> None:
 def test_a_list_of_models_is_read() -> None:
     raw = json.dumps([{"name": "a", "path": "/x", "task": "classify"}])
     assert parse_specs(raw) == (ModelSpec("a", Path("/x"), "classify"),)
+
+
+def test_a_device_is_told_apart_from_what_is_none(tmp_path: Path) -> None:
+    raw = '[{"name": "a", "path": "/x", "task": "generate", "device": "cuda", "precision": "fp8"}]'
+    assert parse_specs(raw)[0].device == "cuda"
+    with pytest.raises(ModelRefused, match="`tpu`"):
+        ModelSpec("a", tmp_path, "classify", device="tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("task", ["classify", "generate"])
+def test_a_gpu_that_is_demanded_and_missing_ends_the_host(task: str, tmp_path: Path) -> None:
+    if task == "classify":
+        tiny.bert(tmp_path)
+    else:
+        tiny.dense(tmp_path)
+    host = loaded(ModelSpec("m", tmp_path, task, device="cuda"))
+    assert host.failure is not None
+    assert host.failure.code == "device_missing"
 
 
 def test_guards_that_generate_go_before_models_that_chat(tmp_path: Path) -> None:

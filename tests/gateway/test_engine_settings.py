@@ -42,7 +42,9 @@ engines:
     house, rack, cloud = engines
     assert [one.name for one in engines] == ["house", "rack", "cloud"]
     assert [one.class_ for one in engines] == ["ward", "local", "partner"]
-    assert house.local == LocalModel(STARTER_MODEL, starter_engine(), adapters=(("clinic", tmp_path / "ad"),))
+    assert house.local == LocalModel(
+        STARTER_MODEL, starter_engine(), device="cpu", adapters=(("clinic", tmp_path / "ad"),)
+    )
     assert house.tokenizer == starter_engine()
     assert [name for name, _ in house.models] == [STARTER_MODEL, f"{STARTER_MODEL}:clinic"]
     assert (rack.base_url, rack.models, rack.tokenizer) == ("http://127.0.0.1:8000/v1", (), tmp_path / "tok")
@@ -64,12 +66,13 @@ def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
         "kv_precision": "int8",
         "adapters": {"ward": str(tmp_path / "w")},
     }
-    text = "engine: {path: '/m x', model: llama-4, precision: int4, name: house, processes: 2}"
+    text = "engine: {path: '/m x', model: llama-4, precision: int4, device: cuda, name: house, processes: 2}"
     (engine,), told = read(tmp_path, text)
     assert (told, engine.name, engine.models) == ([], "house", (("llama-4", "llama-4"),))
     assert engine.local is not None
     assert engine.local.as_host_model() == {
-        "name": "llama-4", "path": "/m x", "task": "generate", "precision": "int4", "processes": 2
+        "name": "llama-4", "path": "/m x", "task": "generate", "precision": "int4", "device": "cuda",
+        "processes": 2,
     }  # fmt: skip
 
 
@@ -86,6 +89,7 @@ def test_a_checkpoint_of_the_sites_own(tmp_path: Path) -> None:
         ("engine: {path: m, total_timeout: 3s}", "`total_timeout` has no meaning: the model host runs it"),
         ("engine: {path: m, models: {a: b}}", "`models` has no meaning: the model host runs it"),
         ("engine: {path: m, precision: int2}", "`precision`"),
+        ("engine: {path: m, device: tpu}", "`device`"),
         ("engine: {path: m, kv: 1KiB}", "`kv`"),
         ("engine: {path: m, kv_precision: fp4}", "`kv_precision`"),
         ("engine: {path: m, offload: layers}", "`offload`"),

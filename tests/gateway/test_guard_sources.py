@@ -48,12 +48,20 @@ def test_only_what_the_policy_asks_is_needed_and_all_of_it_has_to_be_configured(
 def test_the_model_host_is_told_what_it_runs_and_nothing_of_servers() -> None:
     guards = [
         GuardSettings("pg", PG2, Path("/pg"), precision="int8"),
-        GuardSettings("lg", LG4, Path("/lg"), is_deterministic=True, kv_bytes=1 << 32),
+        GuardSettings("lg", LG4, Path("/lg"), is_deterministic=True, kv_bytes=1 << 32, device="cuda"),
         GuardSettings("far", LG4, Path("/far"), url="http://vllm/v1", model="m", api_key="k"),
     ]
     assert host_models(guards) == [
         {"name": "pg", "path": "/pg", "task": "classify", "precision": "int8"},
-        {"name": "lg", "path": "/lg", "task": "generate", "role": "guard", "deterministic": True, "kv_bytes": 1 << 32},
+        {
+            "name": "lg",
+            "path": "/lg",
+            "task": "generate",
+            "role": "guard",
+            "device": "cuda",
+            "deterministic": True,
+            "kv_bytes": 1 << 32,
+        },
     ]
 
 
