@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
+import selectors
 import string
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import httpx
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -23,6 +25,7 @@ from guards.errors import ErrorKind, GuardError
 from guards.profiles.profile import Profile
 from guards.verdict import NO_CONTEXT, Context, GuardIdentity, Part, Verdict
 
+P = ParamSpec("P")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -220,3 +223,36 @@ class ScriptedServer:
                     yield event
         finally:
             self.closed = True
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Does not wait until the next thing is due, but says that it is."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(timeout if timeout is None else 0)
+        self.now += 0 if found or timeout is None else max(0.0, timeout)
+        return found
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop on which time passes only while everybody waits for it, and then at once. Not for threads or peers."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def jumping(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs a test on a JumpingLoop: its waits are exact and take no time, however busy the machine is."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+            runner.run(test(*args, **options))
+
+    return run

@@ -205,7 +205,7 @@ def head(length: int, path: str = CHAT, extra: bytes = b"") -> bytes:
     )
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for something that happens on the server's thread."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -43,7 +43,7 @@ async def closed_after(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes
         for piece in pieces:
             writer.write(piece)
             await asyncio.sleep(pause_s)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             return await reader.read()
     except ConnectionError:
         return b""

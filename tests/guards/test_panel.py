@@ -19,6 +19,7 @@ from guards.rules.secrets import SecretsGuard
 from guards.rules.special_tokens import SpecialTokensGuard
 from guards.rules.unicode import UnicodeGuard
 from guards.verdict import NO_CONTEXT, PPM, Context, Finding, Guard, GuardIdentity, Part, Scope, Verdict
+from tests.doubles import jumping
 
 SECRET_TEXT = "the user's own words"
 
@@ -108,14 +109,20 @@ async def test_only_the_detectors_wanted_for_a_scope_see_its_parts() -> None:
     assert [f.verdict.score_ppm for f in findings if f.verdict] == [2, 5, 5, 4]
 
 
+@jumping
 async def test_detectors_run_in_parallel() -> None:
     guards = {name: ScriptedGuard(by_length, wait_s=0.1) for name in "abcde"}
-    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
 
-    findings = await judge(Panel(guards), [part("x")], [Spec(name) for name in guards])
+    await judge(Panel(guards), [part("x")], [Spec(name) for name in guards])
 
-    assert time.perf_counter() - started < 0.4
-    assert all(finding.us >= 90_000 for finding in findings)
+    assert loop.time() - started == pytest.approx(0.1)
+
+
+async def test_a_finding_says_how_long_it_took() -> None:
+    [finding] = await judge(Panel({"a": ScriptedGuard(by_length, wait_s=0.05)}), [part("x")], [Spec("a")])
+    assert finding.us >= 50_000
 
 
 @pytest.mark.parametrize(
@@ -164,9 +171,11 @@ async def test_a_rule_that_crashes_is_an_error_and_its_report_holds_no_text() ->
 
 
 @pytest.mark.parametrize(("own_s", "common_s"), [(0.05, 5.0), (5.0, 0.05), (5.0, -1.0)])
+@jumping
 async def test_a_slow_guard_times_out_at_its_own_limit_or_the_common_deadline(own_s: float, common_s: float) -> None:
     slow, fast = ScriptedGuard(by_length, wait_s=60), ScriptedGuard(by_length)
-    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
 
     findings = await judge(
         Panel({"slow": slow, "fast": fast, "rule": UnicodeGuard()}),
@@ -177,7 +186,7 @@ async def test_a_slow_guard_times_out_at_its_own_limit_or_the_common_deadline(ow
 
     assert [finding.error for finding in findings] == [ErrorKind.TIMEOUT, None]
     assert slow.was_cancelled
-    assert time.perf_counter() - started < 2
+    assert loop.time() - started == pytest.approx(max(0, min(own_s, common_s)))
 
 
 async def test_cancelling_the_request_cancels_every_guard() -> None:
@@ -218,9 +227,9 @@ async def test_rules_alone_cost_a_fraction_of_a_millisecond() -> None:
     parts = [part("You are a helpful assistant. " * 5), part("Please explain this text. " * 10), part("Hello")]
     best = 1.0
     for _ in range(50):
-        started = time.perf_counter()
+        started = time.process_time()
         findings = await judge(panel, parts, specs)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
 
     assert len(findings) == 12
     assert all(finding.verdict == Verdict(0) for finding in findings)

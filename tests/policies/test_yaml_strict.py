@@ -135,11 +135,11 @@ def test_invisible_characters_can_be_written_as_escapes() -> None:
 @PARSERS
 @pytest.mark.parametrize("text", ["[" * 10_000, "{" * 10_000, "- " * 10_000, "a: " + "[" * 10_000, "? " * 10_000])
 def test_ten_thousand_brackets_are_one_problem_and_take_no_time(text: str, loader) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     problems = refused(text, loader)
     assert len(problems) == 1
     assert "nested more than 32 deep" in problems[0] or "not YAML" in problems[0]
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_thirty_two_levels_are_enough_and_thirty_three_too_many() -> None:

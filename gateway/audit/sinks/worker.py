@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -48,13 +49,19 @@ class _Heads:
 class Worker:
     """Owns a sink and its thread. Everything it tells others is guarded by `changed`, which all workers share.
 
-    Making one raises AuditError if what is remembered of the sink cannot be read.
+    Making one raises AuditError if what is remembered of the sink cannot be read. `clock` says how late the sink is.
     """
 
     def __init__(
-        self, settings: SinkSettings, sink: Sink, local: LocalLog, positions: PositionFile, changed: threading.Condition
+        self,
+        settings: SinkSettings,
+        sink: Sink,
+        local: LocalLog,
+        positions: PositionFile,
+        changed: threading.Condition,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.settings = settings
+        self.settings, self._clock = settings, clock
         self._sink, self._local, self._positions, self._changed = sink, local, positions, changed
         self._patient = not settings.place.holds
         self._durable = self.acked = 0
@@ -78,12 +85,12 @@ class Worker:
         with self._changed:
             self._durable = durable
             if self._waiting is None and self.acked < durable:
-                self._waiting = (durable, time.monotonic())
+                self._waiting = (durable, self._clock())
             self._changed.notify_all()
 
     def state(self) -> SinkState:
         with self._changed:
-            late = self._waiting is not None and time.monotonic() - self._waiting[1] > self.settings.deadline_s
+            late = self._waiting is not None and self._clock() - self._waiting[1] > self.settings.deadline_s
             code = self._error.code if self._error is not None else "sink_late"
             up = not late and not isinstance(self._error, SinkConflict)
             return SinkState(self.settings.name, up, max(0, self._durable - self.acked), "" if up else code)
@@ -177,7 +184,7 @@ class Worker:
             if at.seq >= self._durable:
                 self._waiting = None
             elif self._waiting is None or at.seq >= self._waiting[0]:
-                self._waiting = (self._durable, time.monotonic())
+                self._waiting = (self._durable, self._clock())
             if self._waiting is None and self._error is not None:
                 log.info("audit_sink_recovered", sink=self.settings.name, records=at.seq)
                 self._error = None

@@ -53,5 +53,5 @@ async def test_a_lead_that_says_nothing_any_more_counts_as_gone(tmp_path: Path) 
 async def test_farewell_is_for_ever(tmp_path: Path) -> None:
     async with house(tmp_path) as (made, _), working(made) as worker:
         await worker.link.part()
-        await asyncio.wait_for(worker._task, 1)
+        await asyncio.wait_for(worker._task, 20)
         assert not worker.link.is_up

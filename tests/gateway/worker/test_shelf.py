@@ -85,7 +85,7 @@ async def test_a_worker_that_is_stopped_holds_up_no_reload(tmp_path: Path) -> No
         session.line.heard_at -= SILENT_S + 1
         worker.link._policy = lambda _body: asyncio.sleep(60)
         made.write("2.0.0")
-        await asyncio.wait_for(made.policy.reload_told({}), 1)
+        await asyncio.wait_for(made.policy.reload_told({}), 20)
         with pytest.raises(Unavailable):
             await worker.door.enter(ANN, "b")
 

@@ -214,10 +214,10 @@ def test_too_much_text_is_refused_and_never_cut(tmp_path: Path) -> None:
 def test_odd_text_is_judged_in_time(tmp_path: Path, text: str) -> None:
     """Every prompt is whole and none has a control token that the template did not put there."""
     wide = Maker(tmp_path, window=16_000)
-    started = time.perf_counter()
+    started = time.process_time()
     prompts = wide.asked(user(text)).prompts
 
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     special = {wide.tokenizer.token_to_id(name) for name in LLAMA3}
     assert {sum(id_ in special for id_ in prompt.ids) for prompt in prompts} == {6}
 

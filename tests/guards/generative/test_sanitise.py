@@ -75,9 +75,9 @@ def test_nothing_is_left_to_clean_and_no_letter_is_lost(pieces: list[str]) -> No
 
 
 def test_a_long_text_of_beginnings_is_read_in_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     for text in ("<|" * 100_000, "<end " * 60_000, "\n  >" * 60_000, "[" * 200_000, "<" * 200_000):
         SANITISER.clean(text)
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

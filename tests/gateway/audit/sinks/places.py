@@ -63,6 +63,16 @@ class ScriptedSink:
         return
 
 
+class HandClock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Gate:
     """Lets a sink through, makes it wait, or makes it fail; changed while it runs."""
 
@@ -92,7 +102,13 @@ def log_settings(path: Path, sinks: SinksSettings, **more: object) -> AuditSetti
     return settings_in(path, sinks=sinks, **({"probe_interval_s": 0.05} | more))
 
 
-def worker_of(path: Path, sink: ScriptedSink, changed: threading.Condition, **more: object) -> Worker:
+def worker_of(
+    path: Path,
+    sink: ScriptedSink,
+    changed: threading.Condition,
+    clock: Callable[[], float] = time.monotonic,
+    **more: object,
+) -> Worker:
     """A worker over the log in `path`, with a place of ours behind it."""
     settings = SinkSettings(
         str(more.pop("name", "one")),
@@ -100,7 +116,7 @@ def worker_of(path: Path, sink: ScriptedSink, changed: threading.Condition, **mo
         **({"retry_s": 0.05} | more),  # type: ignore[arg-type]
     )
     positions = PositionFile(path / "state" / f"{settings.name}.position", ORIGIN, OsFiles())
-    return Worker(settings, sink, LocalLog(path / "log", ORIGIN), positions, changed)
+    return Worker(settings, sink, LocalLog(path / "log", ORIGIN), positions, changed, clock)
 
 
 def same_files(log: Path, copy: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.audit.sinks.errors import SinkConflict
 from gateway.audit.sinks.position import Piece, PositionFile
 from gateway.audit.sinks.worker import Worker
 from tests.gateway.audit.harness import ORIGIN, lines_in, small_log
-from tests.gateway.audit.sinks.places import Gate, ScriptedSink, until, worker_of
+from tests.gateway.audit.sinks.places import Gate, HandClock, ScriptedSink, until, worker_of
 
 
 @pytest.fixture
@@ -65,12 +65,14 @@ def test_nothing_behind_the_last_durable_record_is_looked_at(log: Path, changed:
 def test_sink_that_hangs_is_late_after_its_deadline_and_up_again_when_it_answers(
     log: Path, changed: threading.Condition
 ) -> None:
-    gate = Gate()
+    gate, clock = Gate(), HandClock()
     gate.open.clear()
-    worker = worker_of(log, ScriptedSink(gate), changed, deadline_s=0.1)
+    worker = worker_of(log, ScriptedSink(gate), changed, clock, deadline_s=2)
     worker.start(5)
+    clock.now += 2
     assert worker.state().up
-    until(lambda: not worker.state().up)
+    clock.now += 0.1
+    assert not worker.state().up
     assert (worker.state().code, worker.state().lag) == ("sink_late", 5)
     gate.open.set()
     until(lambda: worker.state().up)
@@ -79,12 +81,23 @@ def test_sink_that_hangs_is_late_after_its_deadline_and_up_again_when_it_answers
 
 
 def test_sink_under_constant_load_is_not_late_as_long_as_it_moves(log: Path, changed: threading.Condition) -> None:
-    worker = worker_of(log, ScriptedSink(lambda _: time.sleep(0.02)), changed, deadline_s=0.15)
+    """Each put takes less than the deadline, and when it is done the next records have come already."""
+    begun, may_end, clock = threading.Semaphore(0), threading.Semaphore(0), HandClock()
+
+    def put(piece: Piece) -> None:
+        begun.release()
+        may_end.acquire(timeout=20)
+
+    worker = worker_of(log, ScriptedSink(put), changed, clock, deadline_s=2)
     worker.start(1)
-    for durable in range(2, 30):
+    for durable in range(2, 12):
+        assert begun.acquire(timeout=20)
         worker.offer(durable)
-        time.sleep(0.02)
-        assert worker.state().up
+        clock.now += 1.5
+        assert worker.state().up, f"{durable}"
+        may_end.release()
+        until(lambda done=durable - 1: worker.acked == done)  # type: ignore[misc]
+    may_end.release(2)
     end(worker)
 
 
