@@ -112,22 +112,32 @@ def test_hostile_text_is_judged_without_an_exception(guard: RuleGuard, text: str
 )
 @pytest.mark.parametrize("unit", ["ordinary text with words, ", "señal ünter 日本 ", "sk-ghp_<|eot "])
 async def test_ten_megabytes_are_judged_off_the_event_loop(guard: RuleGuard, unit: str) -> None:
-    """The loop turns again before the judging thread has computed for long, however busy the machine is."""
+    """The loop turns again before the judging thread has computed for long, however busy the machine is.
+
+    The loop may be late for another reason, but not for one each time.
+    """
     text = (unit * (10_000_000 // len(unit.encode())))[:10_000_000]
-    judging: list[int] = []
-    pool = ThreadPoolExecutor(1, initializer=lambda: judging.append(threading.get_ident()))
+    longest = [await computed_between_turns(guard, text)]
+    while longest[-1] > 0.08 and len(longest) < 4:
+        longest.append(await computed_between_turns(guard, text))
+    assert longest[-1] <= 0.08, longest
+
+
+async def computed_between_turns(guard: RuleGuard, text: str) -> float:
+    """The most seconds that the thread in which the guard judges computed while the loop did not turn."""
+    threads: list[int] = []
+    pool = ThreadPoolExecutor(1, initializer=lambda: threads.append(threading.get_ident()))
     asyncio.get_running_loop().set_default_executor(pool)
     await asyncio.to_thread(lambda: None)
-    computed = partial(time.clock_gettime, time.pthread_getcpuclockid(judging[0]))
-
+    computed = partial(time.clock_gettime, time.pthread_getcpuclockid(threads[0]))
     longest, done = 0.0, asyncio.create_task(guard.judge([part(text)]))
     while not done.done():
         before = computed()
         await asyncio.sleep(0.001)
         longest = max(longest, computed() - before)
-
     assert len(done.result()) == 1
-    assert longest < 0.3
+    pool.shutdown()
+    return longest
 
 
 def test_more_hits_than_the_cap_end_in_one_span_to_the_end_of_the_text() -> None:
