@@ -178,6 +178,7 @@ class AuditLog:
                 pass
             self._finish()
             self._sinks.stored(self._writer.head[0])
+        # Whatever ends this thread, those who wait for a record hear of it; it goes on.
         except BaseException as exc:
             self._fault = f"writer thread failed: {type(exc).__name__}"
             raise

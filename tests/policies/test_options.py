@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guards.errors import GuardSetupError
-from policies.errors import Problems
+from policies.errors import FileErrors, Problems
 from policies.fields import Section
 from policies.options import plain, read_options
 from policies.yaml_strict import parse
@@ -32,7 +32,7 @@ def read(text: str) -> tuple[dict[str, object] | None, list[str]]:
     found = read_options(section, KEYS, reader)
     try:
         problems.raise_if_any()
-    except Exception as exc:  # noqa: BLE001 - the message is what is looked at
+    except FileErrors as exc:
         return found, str(exc).splitlines()
     return found, []
 

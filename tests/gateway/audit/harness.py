@@ -221,6 +221,7 @@ def opened(path: Path, files: Files | None = None, clock: Clock | None = None, *
     origin = open_origin(settings.directory, settings.origin, settings.key_path, files, clock)
     try:
         return Opened(open_writer(settings, files, clock, origin), files, origin.lock)
+    # Of a writer that is not to be, whatever the reason, which goes on: the next one in this process needs the lock.
     except BaseException:
         files.close(origin.lock)
         raise
