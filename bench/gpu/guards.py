@@ -2,7 +2,7 @@
 
 NOT RUN YET: no GPU was at hand when this was written, so there are no figures of it in bench/README.md. It was tried
 with `--device cpu`, which runs the same code on a small scale and whose figures mean nothing.
-Generative guards are not here: the host's generation runs on CPUs only in this version.
+Generative guards are in bench/gpu/engine.py.
 
 Everything is measured in this process, without HTTP: the rate of a plain bf16 product, then batches of mixed lengths
 as the host forms them, then one message at a time, then transformers' eager forward one by one on the same device.
