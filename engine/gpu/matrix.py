@@ -1,21 +1,19 @@
 """The weights of one projection on a card, by precision, as engine/matrix.py has them for processors.
 
-`fp32` and `bf16` are left to torch; the others stay packed in memory and multiply as experts do, as the only one.
-
 Shapes: t tokens, i inputs, o outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from engine.gpu.packed import REDUCED, Packed, pack
+from engine.gpu.packed import PRECISIONS, Packed, pack
+from engine.gpu.product import product
 
 
 class Matrix(Protocol):
@@ -26,40 +24,22 @@ class Matrix(Protocol):
 
 
 Lay: TypeAlias = Callable[[Tensor], Matrix]
-"""Takes [o, i] and leaves them where they lie."""
+"""Takes [o, i] and leaves them on their device."""
 
 
-class Whole:
-    """All bits, as torch multiplies them."""
+@dataclass(frozen=True, slots=True)
+class PackedMatrix:
+    """The only one of its tensor."""
 
-    def __init__(self, weight_oi: Tensor) -> None:
-        self._weight_oi = weight_oi.contiguous()
-
-    def times(self, x_ti: Tensor) -> Tensor:
-        return F.linear(x_ti, self._weight_oi)
-
-
-class Reduced:
-    """Fewer bits, which stay packed in memory."""
-
-    def __init__(self, packed: Packed) -> None:
-        self._packed = packed
+    packed: Packed
 
     def times(self, x_ti: Tensor) -> Tensor:
-        return F.linear(x_ti, self._packed.wide(x_ti.dtype)[0])
+        return product(x_ti, self.packed)
 
 
-def _whole(dtype: torch.dtype, weight_oi: Tensor) -> Matrix:
-    return Whole(weight_oi.to(dtype))
+def _lay(precision: str, weight_oi: Tensor) -> Matrix:
+    return PackedMatrix(pack([weight_oi], precision, weight_oi.device))
 
 
-def _reduced(precision: str, weight_oi: Tensor) -> Matrix:
-    return Reduced(pack([weight_oi], precision, weight_oi.device))
-
-
-LAYS: dict[str, Lay] = {
-    "fp32": partial(_whole, torch.float32),
-    "bf16": partial(_whole, torch.bfloat16),
-    **{precision: partial(_reduced, precision) for precision in REDUCED},
-}
+LAYS: dict[str, Lay] = {precision: partial(_lay, precision) for precision in PRECISIONS}
 """By precision."""

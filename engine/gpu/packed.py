@@ -1,14 +1,19 @@
-"""Weights in fewer bits, many projections of one shape in one tensor, as the card's kernels read them.
+"""Weights as the card's kernels read them, many projections of one shape in one tensor, most in fewer bits.
 
-A decoding step reads every weight that it uses once, so its bytes are its time, and they stay packed in memory. `int8`
-and `fp8` have one scale for each output, `int4` one for each group of inputs; all round to nearest, symmetrically. Four
-bits need inputs in pairs of groups of 32: what has not keeps eight. Each projection is rounded on the card by itself,
-so the peak is the packed weights and one projection in fp32.
+`fp32` and `bf16` are stacked as they are. A decoding step reads every weight that it uses once, so its bytes are its
+time, and the others stay packed in memory. `int8` and `fp8` have one scale for each output, `int4` one for each group
+of inputs. All round to nearest, symmetrically. Each projection is rounded on the card by itself, so the peak is the
+packed weights and one projection in fp32.
 
-Two numbers of four bits share a byte: of a block of 2h inputs, byte j holds input j below and input h + j above, so
-that a kernel gets two runs of inputs from a run of bytes without sorting single numbers.
+Inputs come in blocks of 128, the last one filled up with zeros, and a block in runs: 4 of 32 numbers of four bits, 2 of
+64 of eight. A word of 32 bits has two neighbouring inputs of each run, at the same place of its two halves, so that a
+kernel unpacks a run by one shift and one mask for two numbers. Four bits are the number plus 8. Of eight bits the first
+run has the lower byte of a half. Whole numbers of eight bits are seven of size and a sign, and each of the two in one
+half has its sign in front of the other: so the first one's is where a bf16 has its sign. Scales of neighbouring groups
+share a word as well.
 
-Shapes: e projections, o outputs, i inputs, b bytes of a row, g groups of inputs that share a scale.
+Shapes: e projections, o outputs, i inputs, w words of a row, g groups of inputs, n inputs of a group, b blocks, j words
+of a block, p pairs of groups, h halves.
 """
 
 from __future__ import annotations
@@ -18,88 +23,123 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-WIDE_GROUP: Final = 128
-NARROW_GROUP: Final = 32
-"""Inputs that share a scale of four bits: the first where they can be divided so."""
-HALVES: Final = {WIDE_GROUP: 64, NARROW_GROUP: 32}
-"""Inputs in the lower halves of a block of bytes, by group."""
-REDUCED: Final = ("fp8", "int8", "int4")
-_MOST: Final = {torch.float8_e4m3fn: 448.0, torch.int8: 127.0, torch.uint8: 7.0}
-_ZERO: Final = 8
-"""What stands for zero in four bits."""
+BLOCK: Final = 128
+"""Inputs whose words lie together."""
+RUNS: Final = {"int4": 4, "int8": 2, "fp8": 2}
+"""Runs of a block."""
+GROUPS: Final = (128, 32)
+"""How many inputs may share a scale of four bits."""
+REDUCED: Final = tuple(RUNS)
+_MOST: Final = {"fp8": 448.0, "int8": 127.0, "int4": 7.0}
 _TINY: Final = 1e-12
+
+
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Of what is stacked as it is."""
+PRECISIONS: Final = (*DTYPES, *REDUCED)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Projections of one shape. The type of the steps tells the precision: uint8 holds two of four bits."""
+    """Projections of one shape."""
 
-    steps_eob: Tensor
-    scale_ego: Tensor
-    """fp32, or bf16 where there are many."""
+    precision: str
+    words_eow: Tensor
+    """int32; of fp32 and bf16 the weights."""
+    scale_epoh: Tensor
+    """bf16 of four bits. Of eight fp32, one for each output: [e, 1, o, 1]. Else empty."""
     inputs: int
+    group: int
+    """Inputs that share a scale."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was rounded."""
+        return self.precision in DTYPES
 
     @property
     def outputs(self) -> int:
-        return self.steps_eob.shape[1]
+        return self.words_eow.shape[1]
 
     @property
-    def group(self) -> int:
-        """Inputs that share a scale."""
-        return self.inputs // self.scale_ego.shape[1]
-
-    @property
-    def is_halved(self) -> bool:
-        return self.steps_eob.dtype == torch.uint8
+    def padded(self) -> int:
+        """Inputs with those that fill up the last block."""
+        return -(-self.inputs // BLOCK) * BLOCK
 
     def wide(self, dtype: torch.dtype) -> Tensor:
         """The weights that are meant, [e, o, i]."""
-        steps_eoi = self._whole().float()
-        grouped = steps_eoi.view(*steps_eoi.shape[:2], -1, self.group)
-        return (grouped * self.scale_ego.float().transpose(1, 2)[..., None]).flatten(2).to(dtype)
-
-    def _whole(self) -> Tensor:
-        if not self.is_halved:
-            return self.steps_eob
-        runs = self.steps_eob.view(*self.steps_eob.shape[:2], -1, HALVES[self.group])
-        found: Tensor = torch.stack([runs & 15, runs >> 4], dim=3).flatten(2).to(torch.int8) - _ZERO
-        return found
+        if self.is_whole:
+            return self.words_eow.to(dtype)
+        numbers_eoi = _unpacked(self.words_eow, self.precision)
+        grouped_eogn = numbers_eoi.view(*numbers_eoi.shape[:2], -1, self.group)
+        scale_eog = self.scale_epoh.float().permute(0, 2, 1, 3).flatten(2)[..., : grouped_eogn.shape[2]]
+        scaled_eogn = grouped_eogn * scale_eog[..., None]
+        return scaled_eogn.flatten(2)[..., : self.inputs].to(dtype)
 
 
-def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device) -> Packed:
-    """KeyError for what is no reduced precision."""
-    outputs, inputs = weights_oi[0].shape
-    kind = {"fp8": torch.float8_e4m3fn, "int8": torch.int8, "int4": torch.uint8}[precision]
-    if kind == torch.uint8 and inputs % (2 * NARROW_GROUP):
-        kind = torch.int8
-    group = _group(inputs) if kind == torch.uint8 else inputs
-    width = inputs // 2 if kind == torch.uint8 else inputs
-    steps_eob = torch.empty(len(weights_oi), outputs, width, dtype=kind, device=device)
-    scale_dtype = torch.bfloat16 if kind == torch.uint8 else torch.float32
-    scale_ego = torch.empty(len(weights_oi), inputs // group, outputs, dtype=scale_dtype, device=device)
+def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, group: int = GROUPS[0]) -> Packed:
+    """KeyError for an unknown precision. `group` is of four bits."""
+    (outputs, inputs), count = weights_oi[0].shape, len(weights_oi)
+    if precision in DTYPES:
+        weight_eoi = torch.empty(count, outputs, inputs, dtype=DTYPES[precision], device=device)
+        for at, weight_oi in enumerate(weights_oi):
+            weight_eoi[at].copy_(weight_oi)
+        return Packed(precision, weight_eoi, torch.empty(0, device=device), inputs, group=0)
+    padded = -(-inputs // BLOCK) * BLOCK
+    is_grouped = precision == "int4"
+    words_eow = torch.empty(count, outputs, padded // (2 * RUNS[precision]), dtype=torch.int32, device=device)
+    if is_grouped:
+        pairs = -(-padded // (2 * group))
+        scale_epoh = torch.empty(count, pairs, outputs, 2, dtype=torch.bfloat16, device=device)
+    else:
+        group, scale_epoh = padded, torch.empty(count, 1, outputs, 1, device=device)
+    packed = Packed(precision, words_eow, scale_epoh, inputs, group)
     for at, weight_oi in enumerate(weights_oi):
-        _pack_one(weight_oi.to(device), group, steps_eob[at], scale_ego[at])
-    return Packed(steps_eob, scale_ego, inputs)
+        _pack_one(F.pad(weight_oi.to(device).float(), (0, padded - inputs)), packed, at)
+    return packed
 
 
-def _group(inputs: int) -> int:
-    return NARROW_GROUP if inputs % WIDE_GROUP else WIDE_GROUP
-
-
-def _pack_one(weight_oi: Tensor, group: int, steps_ob: Tensor, scale_go: Tensor) -> None:
-    most = _MOST[steps_ob.dtype]
-    grouped_ogn = weight_oi.float().contiguous().view(weight_oi.shape[0], -1, group)
-    scale_og = (grouped_ogn.abs().amax(dim=2) / most).clamp_min(_TINY).to(scale_go.dtype)
-    scale_go.copy_(scale_og.t())
+def _pack_one(weight_oi: Tensor, packed: Packed, at: int) -> None:
+    most = _MOST[packed.precision]
+    grouped_ogn = weight_oi.view(packed.outputs, -1, packed.group)
+    scale_og = (grouped_ogn.abs().amax(dim=2) / most).clamp_min(_TINY).to(packed.scale_epoh.dtype)
+    pairs, outputs, halves = packed.scale_epoh.shape[1:]
+    filled_og = F.pad(scale_og, (0, pairs * halves - scale_og.shape[1]))
+    packed.scale_epoh[at] = filled_og.view(outputs, pairs, halves).transpose(0, 1)
     # A scale that was rounded down cuts the largest weights, by less than half a step.
-    ratio_oi = (grouped_ogn / scale_og.float()[..., None]).clamp_(-most, most).flatten(1)
-    if steps_ob.dtype == torch.float8_e4m3fn:
-        steps_ob.copy_(ratio_oi)
-        return
-    whole_oi = ratio_oi.round_()
-    if steps_ob.dtype == torch.uint8:
-        runs = (whole_oi + _ZERO).to(torch.uint8).view(weight_oi.shape[0], -1, 2, HALVES[group])
-        whole_oi = (runs[:, :, 0] | (runs[:, :, 1] << 4)).flatten(1)
-    steps_ob.copy_(whole_oi)
+    ratio_ogn = (grouped_ogn / scale_og.float()[..., None]).clamp_(-most, most)
+    packed.words_eow[at] = _words(ratio_ogn.flatten(1), packed.precision)
+
+
+def _words(ratio_oi: Tensor, precision: str) -> Tensor:
+    """Numbers [o, i] in steps, not yet rounded, to words [o, w]."""
+    runs = RUNS[precision]
+    shape = (ratio_oi.shape[0], -1, runs, BLOCK // runs // 2, 2)
+    if precision == "fp8":
+        codes = ratio_oi.to(torch.float8_e4m3fn).view(torch.uint8).to(torch.int32).view(shape)
+        halves = codes[:, :, 0] | (codes[:, :, 1] << 8)
+    elif precision == "int8":
+        whole = ratio_oi.round().to(torch.int32).view(shape)
+        sizes, signs = whole.abs(), (whole < 0).to(torch.int32)
+        halves = sizes[:, :, 0] | (signs[:, :, 1] << 7) | (sizes[:, :, 1] << 8) | (signs[:, :, 0] << 15)
+    else:
+        codes = ratio_oi.round().to(torch.int32).view(shape) + 8
+        halves = codes[:, :, 0] | (codes[:, :, 1] << 4) | (codes[:, :, 2] << 8) | (codes[:, :, 3] << 12)
+    return (halves[..., 0] | (halves[..., 1] << 16)).flatten(1)
+
+
+def _unpacked(words_eow: Tensor, precision: str) -> Tensor:
+    """The numbers [e, o, i] in fp32."""
+    words_eobj = words_eow.view(*words_eow.shape[:2], -1, BLOCK // RUNS[precision] // 2)
+    halves = torch.stack([words_eobj & 0xFFFF, (words_eobj >> 16) & 0xFFFF], dim=-1)
+    if precision == "fp8":
+        codes = torch.stack([halves & 0xFF, halves >> 8], dim=3).to(torch.uint8)
+        return codes.view(torch.float8_e4m3fn).float().flatten(2)
+    if precision == "int8":
+        sizes = torch.stack([halves & 0x7F, (halves >> 8) & 0x7F], dim=3)
+        signs = torch.stack([halves >> 15, (halves >> 7) & 1], dim=3)
+        return (sizes * (1 - 2 * signs)).flatten(2).float()
+    return torch.stack([((halves >> shift) & 15) - 8 for shift in (0, 4, 8, 12)], dim=3).flatten(2).float()

@@ -36,6 +36,10 @@ def decode_attention(
     `firsts_b` is the first position that is seen, where that is not the first one of the table. A length of zero gives
     zeros: rows that only fill a batch up.
     """
+    if q_bhd.device.type == "cuda":
+        from engine.gpu import triton_paged  # only GPUs have it
+
+        return triton_paged.decode_attention(q_bhd, keys_kpd, values_kpd, places_bl, lengths_b, block, scales, firsts_b)
     return reference(q_bhd, keys_kpd, values_kpd, places_bl, lengths_b, block, scales, firsts_b)
 
 

@@ -1,0 +1,305 @@
+"""One kernel for the products of reduced weights: packed words from memory, numbers in registers, products in bf16.
+
+Each program computes some outputs of some rows of one expert. Which expert, it finds out from where the experts' rows
+end, so the grid follows from the number of rows and experts, and programs without work leave at once. The weights stand
+on the left of the product: there the tensor cores take them from registers, into which they are unpacked, and few
+tokens on the right cost little. Sums are fp32. Where a decoding step has too little work for all processors, the inputs
+are divided as well, and whoever comes last adds up: always in the same order, so the result does not depend on who.
+
+A word is two neighbouring inputs of each run, see engine/gpu/packed.py, and one operation unpacks both. What stands for
+a whole number is put behind the exponent of 128, where a bf16 has seven bits left, and 128 is taken off again. Rows in
+fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
+
+Shapes: n rows, i inputs, o outputs, e experts, w words of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from engine.gpu.packed import BLOCK, Packed
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What one program computes."""
+
+    rows: int
+    outputs: int
+    warps: int
+    stages: int
+    """Blocks of inputs that are on their way."""
+
+    @property
+    def scales_weights(self) -> bool:
+        """Scales are multiplied into the fewer: the weights, or the sums of a group."""
+        return self.rows >= 64
+
+
+TILES: Final = (Tile(16, 128, 4, 4), Tile(32, 128, 4, 4), Tile(64, 128, 4, 3), Tile(128, 256, 8, 3))
+WHOLE_TILES: Final = (Tile(16, 128, 4, 3), Tile(64, 128, 4, 3), Tile(128, 128, 8, 3))
+"""For weights of sixteen bits, which take more room on their way."""
+EXACT: Final = Tile(16, 32, 4, 2)
+"""For rows in fp32."""
+MOST_SPLITS: Final = 8
+LEAST_BLOCKS: Final = 4
+"""Blocks of inputs that are worth a program."""
+PROGRAMS: Final = 4
+"""So many for each processor are enough to ask for all that the memory gives."""
+COUNTS: Final = 8192
+"""Places that several programs may add up for in one call."""
+
+
+@triton.jit
+def _numbers(bits: tl.tensor, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
+    """The halves of each word, which are bits of bf16, side by side."""
+    if WIDE:
+        low = (bits << 16).to(tl.float32, bitcast=True)
+        high = (bits & 0xFFFF0000).to(tl.float32, bitcast=True)
+    else:
+        low = bits.to(tl.uint16).to(tl.bfloat16, bitcast=True)
+        high = (bits >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    return tl.reshape(tl.join(low, high), (OUT, RUN))
+
+
+@triton.jit
+def _int4(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
+    bits = ((words >> (4 * run)) & 0x000F000F) | 0x43004300
+    return _numbers(bits, OUT, RUN, WIDE) - 136.0
+
+
+@triton.jit
+def _int8(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
+    if run == 1:
+        words = ((words >> 8) & 0x007F007F) | ((words << 8) & 0x80008000)
+    zero = (words & 0x80008000) | 0x43004300
+    return _numbers((words & 0x007F007F) | zero, OUT, RUN, WIDE) - _numbers(zero, OUT, RUN, WIDE)
+
+
+@triton.jit
+def _fp8(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
+    """Exponent and mantissa of an e4m3 moved to those of a bf16 are 2^-120 times the number, also where it is tiny."""
+    halves = words >> (8 * run)
+    bits = ((halves << 8) & 0x80008000) | ((halves & 0x007F007F) << 4)
+    return _numbers(bits, OUT, RUN, WIDE) * 1.329227995784916e36
+
+
+@triton.jit
+def _unpacked(
+    words: tl.tensor, run: tl.constexpr, KIND: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr
+) -> tl.tensor:
+    if KIND == "int4":
+        return _int4(words, run, OUT, RUN, WIDE)
+    elif KIND == "int8":
+        return _int8(words, run, OUT, RUN, WIDE)
+    else:
+        return _fp8(words, run, OUT, RUN, WIDE)
+
+
+@triton.jit
+def _place(
+    ends_ptr: tl.tensor, tile: tl.tensor, EXPERTS: tl.constexpr, EXPERTS_2: tl.constexpr, ROWS: tl.constexpr
+) -> tl.tensor:
+    """Expert of a tile of rows, its first row, and where the expert's rows end. Behind the last tile: no expert."""
+    at_e = tl.arange(0, EXPERTS_2)
+    ends_e = tl.load(ends_ptr + at_e, mask=at_e < EXPERTS, other=0)
+    begins_e = tl.load(ends_ptr + at_e - 1, mask=(at_e < EXPERTS) & (at_e > 0), other=0)
+    tiles_e = (ends_e - begins_e + ROWS - 1) // ROWS
+    expert = tl.sum((tl.cumsum(tiles_e, 0) <= tile).to(tl.int32), 0)
+    before = tl.sum(tl.where(at_e < expert, tiles_e, 0), 0)
+    begin = tl.sum(tl.where(at_e == expert, begins_e, 0), 0)
+    end = tl.sum(tl.where(at_e == expert, ends_e, 0), 0)
+    return expert, begin + (tile - before) * ROWS, end
+
+
+@triton.jit
+def _scale(scale_ptr: tl.tensor, group: tl.tensor, OUTPUTS: tl.constexpr) -> tl.tensor:
+    """Of one group of four-bit numbers, in fp32. Two groups share a word, as loads of less are not made ahead."""
+    words = tl.load(scale_ptr + (group // 2) * OUTPUTS).to(tl.uint32, bitcast=True)
+    return ((words >> tl.cast(16 * (group % 2), tl.uint32)) << 16).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _add_up(
+    acc: tl.tensor,
+    split: tl.tensor,
+    at: tl.tensor,
+    is_one: tl.tensor,
+    out_ptr: tl.tensor,
+    partial_ptr: tl.tensor,
+    count_ptr: tl.tensor,
+    size: tl.tensor,
+    SPLITS: tl.constexpr,
+) -> None:
+    """The part is stored, and the sum of all parts by whoever finds all the others stored."""
+    tl.store(partial_ptr + split * size + at, acc, mask=is_one)
+    tl.debug_barrier()
+    if tl.atomic_add(count_ptr, 1, sem="acq_rel", scope="gpu") == SPLITS - 1:
+        total = tl.zeros_like(acc)
+        for part in tl.static_range(SPLITS):
+            total += tl.load(partial_ptr + part * size + at, mask=is_one, other=0.0, cache_modifier=".cg")
+        tl.store(out_ptr + at, total.to(out_ptr.dtype.element_ty), mask=is_one)
+        tl.store(count_ptr, 0)
+
+
+@triton.jit
+def grouped_product(
+    x_ptr: tl.tensor,
+    words_ptr: tl.tensor,
+    scale_ptr: tl.tensor,
+    ends_ptr: tl.tensor,
+    out_ptr: tl.tensor,
+    partial_ptr: tl.tensor,
+    counts_ptr: tl.tensor,
+    rows: tl.tensor,
+    INPUTS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+    EXPERTS: tl.constexpr,
+    EXPERTS_2: tl.constexpr,
+    KIND: tl.constexpr,
+    GROUP: tl.constexpr,
+    WIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    OUT: tl.constexpr,
+    SPLITS: tl.constexpr,
+    MANY: tl.constexpr,
+    STAGES: tl.constexpr,
+) -> None:
+    """`EXPERTS` zero: there is one, and all rows are its."""
+    RUNS: tl.constexpr = 4 if KIND == "int4" else 2
+    RUN: tl.constexpr = 128 // RUNS
+    WORDS: tl.constexpr = RUN // 2
+    BLOCKS: tl.constexpr = (INPUTS + 127) // 128
+    PAIRS: tl.constexpr = (BLOCKS * 128 // GROUP + 1) // 2 if KIND == "int4" else 1
+    tile, part, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    expert, begin, end = 0, tile * ROWS, rows
+    if EXPERTS > 0:
+        expert, begin, end = _place(ends_ptr, tile, EXPERTS, EXPERTS_2, ROWS)
+        if expert >= EXPERTS:
+            return
+    far = tl.cast(expert, tl.int64)
+    out_o = part * OUT + tl.arange(0, OUT)
+    row_n = begin + tl.arange(0, ROWS)
+    # What is too much is computed twice and not stored: loads without a condition are made further ahead.
+    weight_o = out_o if OUTPUTS % OUT == 0 else tl.minimum(out_o, OUTPUTS - 1)
+    is_row_n = row_n < end
+    ROW: tl.constexpr = INPUTS if KIND == "whole" else BLOCKS * WORDS
+    words_ptrs = words_ptr + far * OUTPUTS * ROW + weight_o[:, None] * ROW
+    x_ptrs = x_ptr + row_n[None, :].to(tl.int64) * INPUTS
+    scale_ptrs = scale_ptr + far * OUTPUTS * PAIRS + weight_o
+    acc = tl.zeros((OUT, ROWS), tl.float32)
+    first, last = split * BLOCKS // SPLITS, (split + 1) * BLOCKS // SPLITS
+    for block in tl.range(first, last, num_stages=STAGES):
+        if KIND != "whole":
+            words = tl.load(words_ptrs + block * WORDS + tl.arange(0, WORDS)[None, :]).to(tl.uint32, bitcast=True)
+        some = tl.zeros((OUT, ROWS), tl.float32)
+        for run in tl.static_range(RUNS):
+            at_i = block * 128 + run * RUN + tl.arange(0, RUN)
+            is_one = is_row_n[None, :]
+            if INPUTS % 128 != 0:
+                is_one = is_one & (at_i < INPUTS)[:, None]
+            x = tl.load(x_ptrs + at_i[:, None], mask=is_one, other=0.0)
+            if KIND != "whole":
+                numbers = _unpacked(words, run, KIND, OUT, RUN, WIDE)
+            elif INPUTS % 128 != 0:
+                numbers = tl.load(words_ptrs + at_i[None, :], mask=(at_i < INPUTS)[None, :], other=0.0)
+            else:
+                numbers = tl.load(words_ptrs + at_i[None, :])
+            if KIND == "int4" and (GROUP == 32 or run == 0):
+                scale = _scale(scale_ptrs, block * (128 // GROUP) + run, OUTPUTS)
+            if KIND == "int4" and MANY:
+                numbers = numbers * scale.to(numbers.dtype)[:, None]
+            if KIND == "int4" and not MANY:
+                some = tl.dot(numbers, x, some, input_precision="ieee")
+                if GROUP == 32 or run == RUNS - 1:
+                    acc += some * scale[:, None]
+                    some = tl.zeros((OUT, ROWS), tl.float32)
+            else:
+                acc = tl.dot(numbers, x, acc, input_precision="ieee")
+    if KIND == "int8" or KIND == "fp8":
+        acc *= tl.load(scale_ptrs)[:, None]
+    at = row_n[None, :].to(tl.int64) * OUTPUTS + out_o[:, None]
+    is_one = is_row_n[None, :] & (out_o < OUTPUTS)[:, None]
+    if SPLITS == 1:
+        tl.store(out_ptr + at, acc.to(out_ptr.dtype.element_ty), mask=is_one)
+    else:
+        count_ptr = counts_ptr + tile * tl.num_programs(1) + part
+        _add_up(acc, split, at, is_one, out_ptr, partial_ptr, count_ptr, tl.cast(rows, tl.int64) * OUTPUTS, SPLITS)
+
+
+def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tensor:
+    """[n, o] in the type of the rows. Without `ends_e` all rows belong to the only projection.
+
+    What several programs add up, they count in a memory of the device: calls must follow each other in one stream.
+    """
+    is_wide = x_ni.dtype == torch.float32
+    x_ni = x_ni.to(torch.float32 if is_wide else torch.bfloat16).contiguous()
+    rows, experts = x_ni.shape[0], 0 if ends_e is None else packed.words_eow.shape[0]
+    out_no = x_ni.new_empty(rows, packed.outputs)
+    if not rows:
+        return out_no
+    tile = EXACT if is_wide else _tile(WHOLE_TILES if packed.is_whole else TILES, rows, experts)
+    tiles = tiles_for(tile, rows, experts)
+    parts = -(-packed.outputs // tile.outputs)
+    splits = _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
+    grouped_product[tiles, parts, splits](
+        x_ni,
+        packed.words_eow.to(x_ni.dtype) if packed.is_whole else packed.words_eow,
+        packed.scale_epoh.view(torch.int32) if packed.precision == "int4" else packed.scale_epoh,
+        ends_e,
+        out_no,
+        out_no if splits == 1 else x_ni.new_empty(splits, rows, packed.outputs, dtype=torch.float32),
+        _counts(x_ni.device),
+        rows,
+        INPUTS=packed.inputs,
+        OUTPUTS=packed.outputs,
+        EXPERTS=experts,
+        EXPERTS_2=triton.next_power_of_2(max(experts, 1)),
+        KIND="whole" if packed.is_whole else packed.precision,
+        GROUP=packed.group,
+        WIDE=is_wide,
+        ROWS=tile.rows,
+        OUT=tile.outputs,
+        SPLITS=splits,
+        MANY=tile.scales_weights,
+        STAGES=tile.stages,
+        num_warps=tile.warps,
+    )
+    return out_no
+
+
+def tiles_for(tile: Tile, rows: int, experts: int) -> int:
+    """Enough however the rows fall: every expert that got one has at most one tile that is not full."""
+    return rows // tile.rows + min(experts, rows) if experts else -(-rows // tile.rows)
+
+
+def _tile(tiles: Sequence[Tile], rows: int, experts: int) -> Tile:
+    """Rows are never divided evenly: a tile has room for twice as many as an expert gets on average."""
+    expected = 2 * rows / experts if experts else rows
+    return next((tile for tile in tiles if tile.rows >= expected), tiles[-1])
+
+
+def _splits(programs: int, blocks: int, processors: int) -> int:
+    """Into how many parts the inputs are divided."""
+    if not programs or programs > COUNTS:
+        return 1
+    return max(1, min(PROGRAMS * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
+
+
+@cache
+def _processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
+
+
+@cache
+def _counts(device: torch.device) -> Tensor:
+    """All zero between calls."""
+    return torch.zeros(COUNTS, dtype=torch.int32, device=device)
