@@ -5,7 +5,7 @@
 | fp32, bf16 | torch's own products; by group only where it has a kernel for that, else ours | torch's own |
 | fp8, few rows | our kernel: rows stay in bf16, the weights' bytes are the time | widened first |
 | fp8, many rows | torch's products of eight bits on Hopper: rows are rounded, each with its own scale | likewise |
-| int8, int4 | our kernel | likewise |
+| int8, int4 | our kernel; for many rows of one projection, widened first and then torch's own | likewise |
 
 Triton comes with torch's builds for GPUs and is imported there alone.
 
@@ -26,6 +26,8 @@ from engine.gpu.packed import BLOCK, RUNS, Packed
 
 FEW: Final = 64
 """Up to so many rows for each projection, reading the weights takes longer than multiplying."""
+MANY: Final = 512
+"""From so many rows of one projection on, widening its weights is little beside the product."""
 HOPPER: Final = (9, 0)
 _LANE: Final = 16
 """Bytes of which torch's products by group want rows to be a multiple."""
@@ -44,8 +46,10 @@ def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tenso
         return _by_torch(x_ni, packed.wide(x_ni.dtype), ends_e)
     if packed.precision == "fp8" and _rounds(x_ni, packed):
         return _rounded(x_ni, packed, ends_e)
-    from engine.gpu import triton_product  # only GPUs have it
+    from engine.gpu import triton_product, triton_words  # only GPUs have it
 
+    if ends_e is None and x_ni.shape[0] >= MANY and not packed.is_whole:
+        return F.linear(x_ni, triton_words.widened(packed, x_ni.dtype))
     return triton_product.product(x_ni, packed, ends_e)
 
 

@@ -6,9 +6,7 @@ on the left of the product: there the tensor cores take them from registers, int
 tokens on the right cost little. Sums are fp32. Where a decoding step has too little work for all processors, the inputs
 are divided as well, and whoever comes last adds up: always in the same order, so the result does not depend on who.
 
-A word is two neighbouring inputs of each run, see engine/gpu/packed.py, and one operation unpacks both. What stands for
-a whole number is put behind the exponent of 128, where a bf16 has seven bits left, and 128 is taken off again. Rows in
-fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
+Rows in fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
 
 Shapes: n rows, i inputs, o outputs, e experts, w words of a row.
 """
@@ -26,6 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from engine.gpu.packed import BLOCK, Packed
+from engine.gpu.triton_words import scale_of, unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,52 +58,6 @@ COUNTS: Final = 8192
 
 
 @triton.jit
-def _numbers(bits: tl.tensor, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    """The halves of each word, which are bits of bf16, side by side."""
-    if WIDE:
-        low = (bits << 16).to(tl.float32, bitcast=True)
-        high = (bits & 0xFFFF0000).to(tl.float32, bitcast=True)
-    else:
-        low = bits.to(tl.uint16).to(tl.bfloat16, bitcast=True)
-        high = (bits >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
-    return tl.reshape(tl.join(low, high), (OUT, RUN))
-
-
-@triton.jit
-def _int4(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    bits = ((words >> (4 * run)) & 0x000F000F) | 0x43004300
-    return _numbers(bits, OUT, RUN, WIDE) - 136.0
-
-
-@triton.jit
-def _int8(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    if run == 1:
-        words = ((words >> 8) & 0x007F007F) | ((words << 8) & 0x80008000)
-    zero = (words & 0x80008000) | 0x43004300
-    return _numbers((words & 0x007F007F) | zero, OUT, RUN, WIDE) - _numbers(zero, OUT, RUN, WIDE)
-
-
-@triton.jit
-def _fp8(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    """Exponent and mantissa of an e4m3 moved to those of a bf16 are 2^-120 times the number, also where it is tiny."""
-    halves = words >> (8 * run)
-    bits = ((halves << 8) & 0x80008000) | ((halves & 0x007F007F) << 4)
-    return _numbers(bits, OUT, RUN, WIDE) * 1.329227995784916e36
-
-
-@triton.jit
-def _unpacked(
-    words: tl.tensor, run: tl.constexpr, KIND: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr
-) -> tl.tensor:
-    if KIND == "int4":
-        return _int4(words, run, OUT, RUN, WIDE)
-    elif KIND == "int8":
-        return _int8(words, run, OUT, RUN, WIDE)
-    else:
-        return _fp8(words, run, OUT, RUN, WIDE)
-
-
-@triton.jit
 def _place(
     ends_ptr: tl.tensor, tile: tl.tensor, EXPERTS: tl.constexpr, EXPERTS_2: tl.constexpr, ROWS: tl.constexpr
 ) -> tl.tensor:
@@ -118,13 +71,6 @@ def _place(
     begin = tl.sum(tl.where(at_e == expert, begins_e, 0), 0)
     end = tl.sum(tl.where(at_e == expert, ends_e, 0), 0)
     return expert, begin + (tile - before) * ROWS, end
-
-
-@triton.jit
-def _scale(scale_ptr: tl.tensor, group: tl.tensor, OUTPUTS: tl.constexpr) -> tl.tensor:
-    """Of one group of four-bit numbers, in fp32. Two groups share a word, as loads of less are not made ahead."""
-    words = tl.load(scale_ptr + (group // 2) * OUTPUTS).to(tl.uint32, bitcast=True)
-    return ((words >> tl.cast(16 * (group % 2), tl.uint32)) << 16).to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -208,13 +154,13 @@ def grouped_product(
                 is_one = is_one & (at_i < INPUTS)[:, None]
             x = tl.load(x_ptrs + at_i[:, None], mask=is_one, other=0.0)
             if KIND != "whole":
-                numbers = _unpacked(words, run, KIND, OUT, RUN, WIDE)
+                numbers = unpacked(words, run, KIND, OUT, RUN, WIDE)
             elif INPUTS % 128 != 0:
                 numbers = tl.load(words_ptrs + at_i[None, :], mask=(at_i < INPUTS)[None, :], other=0.0)
             else:
                 numbers = tl.load(words_ptrs + at_i[None, :])
             if KIND == "int4" and (GROUP == 32 or run == 0):
-                scale = _scale(scale_ptrs, block * (128 // GROUP) + run, OUTPUTS)
+                scale = scale_of(scale_ptrs, block * (128 // GROUP) + run, OUTPUTS)
             if KIND == "int4" and MANY:
                 numbers = numbers * scale.to(numbers.dtype)[:, None]
             if KIND == "int4" and not MANY:
