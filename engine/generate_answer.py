@@ -194,8 +194,7 @@ class ChatAnswer(Answer):
         return {"logprobs": {"content": rows, "refusal": None}}
 
     def _entry(self, token: int, logprob: float | None) -> Object:
-        text = self._tokenizer.token(token)
-        return {"token": self._name(token), "logprob": logprob, "bytes": list(text.encode())}
+        return {"token": self._name(token), "logprob": logprob, "bytes": list(self._tokenizer.data(token))}
 
 
 class TextAnswer(Answer):
@@ -230,7 +229,8 @@ class TextAnswer(Answer):
         offsets, names = [], [self._name(drawn.token) for drawn in tokens]
         for drawn in tokens:
             offsets.append(offset)
-            offset += len(self._tokenizer.token(drawn.token))
+            # Control tokens are named, but they are not in the text.
+            offset += len(self._tokenizer.text([drawn.token]))
         return {
             "logprobs": {
                 "tokens": names,

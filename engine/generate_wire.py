@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 8
 MAX_LOGPROBS = 20
-MAX_PROMPTS, MAX_REPORTED = 64, 64
+MAX_PROMPTS, MAX_ANSWERS, MAX_REPORTED = 64, 128, 64
 MAX_PRIORITY, MAX_SALT_CHARACTERS = 1000, 128
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
 MAX_BIASES, MAX_BIAS = 1024, 100.0
@@ -54,7 +54,9 @@ class Asked:
     tokens_as_ids: bool = field(default=False)
     """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
     prompts: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
-    """Several prompts in one request: one choice for each, in order. `request` holds the first."""
+    """Several prompts in one request, each with equally many choices, in order. `request` holds the first."""
+    echoes: tuple[str, ...] = field(default=(), repr=False)
+    """The texts of several prompts, where they are to be told before the answers."""
     grammar: Grammar | None = None
     """What every choice's text has to look like; to be compiled off the threads that serve and compute."""
 
@@ -68,44 +70,39 @@ class Asked:
         return replace(self, request=replace(self.request, deadline=deadline))
 
     def request_of(self, choice: int) -> GenerateRequest:
-        """Choices differ in their seed only, or in their prompt only."""
+        """Choices of one prompt differ in their seed only."""
+        at, nth = divmod(choice, self.choices // max(1, len(self.prompts)))
         request = self.request
         if self.prompts:
-            return replace(request, prompt=self.prompts[choice])
-        if choice == 0 or request.sampling.seed is None:
+            request = replace(request, prompt=self.prompts[at], echo=self.echoes[at] if self.echoes else None)
+        if nth == 0 or request.sampling.seed is None:
             return request
-        seed = (request.sampling.seed + choice) % SEED_LIMIT
+        seed = (request.sampling.seed + nth) % SEED_LIMIT
         return replace(request, sampling=replace(request.sampling, seed=seed))
 
 
 def parse_completion(fields: Fields, model: Generator) -> Asked:
-    text, (prompts, are_listed) = fields.take("prompt"), _prompts(fields, model)
-    prompts, pictures = _with_pictures(fields, model, prompts)
+    prompts, texts = _prompts(fields, model)
+    prompts, pictures = _with_pictures(fields, model, prompts, is_text=bool(texts))
     reported = _reported(fields, model)
     logprobs = fields.integer("logprobs", 0 if reported else -1, 0, MAX_LOGPROBS)
     echoes = fields.flag("echo")
     if echoes and pictures:
         fields.refuse("echo", "a prompt with images is not repeated")
-    max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 0 if echoes else 1, SEED_LIMIT)
+    max_tokens = fields.integer("max_tokens", DEFAULT_COMPLETION_TOKENS, 0, SEED_LIMIT)
     fields.neutral("suffix", "")
     grammar = grammar_of(fields, ToolChoice())
-    choices = fields.integer("n", 1, 1, 1 if are_listed else MAX_CHOICES)
-    fields.neutral("best_of", 1, choices)
-    for name in ("stream", "echo"):
-        if are_listed and fields.flag(name):
-            fields.refuse(name, "a request with several prompts is answered whole, without them")
-    asked = _asked(
-        fields, model, prompts[0], max_tokens, logprobs if logprobs >= 0 else None, choices, reported=reported
-    )
-    if echoes:
-        shown = text if isinstance(text, str) else model.tokenizer.text(prompts[0])
-        asked = replace(asked, request=replace(asked.request, echo=shown))
-    asked = replace(asked, grammar=grammar, request=replace(asked.request, pictures=pictures))
-    if not are_listed:
-        return asked
-    for prompt in prompts:
-        model.lane.check(replace(asked.request, prompt=prompt))
-    return replace(asked, choices=len(prompts), prompts=prompts)
+    each = fields.integer("n", 1, 1, min(MAX_CHOICES, MAX_ANSWERS // len(prompts)))
+    fields.neutral("best_of", 1, each)
+    asked = _asked(fields, model, prompts[0], max_tokens, logprobs if logprobs >= 0 else None, each, reported=reported)
+    request = replace(asked.request, pictures=pictures)
+    for prompt in prompts[1:]:
+        model.lane.check(replace(request, prompt=prompt))
+    told = texts or tuple(map(model.tokenizer.text, prompts)) if echoes else ()
+    if len(prompts) == 1:
+        return replace(asked, grammar=grammar, request=replace(request, echo=told[0] if told else None))
+    choices = each * len(prompts)
+    return replace(asked, grammar=grammar, request=request, choices=choices, prompts=prompts, echoes=told)
 
 
 def parse_chat(fields: Fields, model: Generator) -> Asked:
@@ -215,26 +212,25 @@ def _stops(fields: Fields) -> tuple[str, ...]:
     return tuple(stops)
 
 
-def _prompts(fields: Fields, model: Generator) -> tuple[tuple[tuple[int, ...], ...], bool]:
-    """One text, one list of ids, or several lists of ids; and whether they are several."""
+def _prompts(fields: Fields, model: Generator) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """The ids of one or several prompts, and their texts where they came as texts."""
     raw = fields.take("prompt")
-    if isinstance(raw, str):
-        return (model.chat.plain(raw),), False
-    are_listed = isinstance(raw, list) and bool(raw) and isinstance(raw[0], list)
-    listed = raw if are_listed else [raw]
+    listed = raw if isinstance(raw, list) and raw and isinstance(raw[0], list | str) else [raw]
     if len(listed) > MAX_PROMPTS:
         fields.refuse("prompt", f"{len(listed)} prompts, expected at most {MAX_PROMPTS}")
-    return tuple(_ids(fields, one, model.vocabulary) for one in listed), are_listed
+    if all(isinstance(one, str) for one in listed):
+        return tuple(map(model.chat.plain, listed)), tuple(listed)
+    return tuple(_ids(fields, one, model.vocabulary) for one in listed), ()
 
 
 def _with_pictures(
-    fields: Fields, model: Generator, prompts: tuple[tuple[int, ...], ...]
+    fields: Fields, model: Generator, prompts: tuple[tuple[int, ...], ...], is_text: bool
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[Placed, ...]]:
     """Prompts of ids with the same pictures put into each, and where they stand."""
     raw = fields.take("images")
     if raw is None:
         return prompts, ()
-    if not isinstance(raw, list) or not raw or isinstance(fields.take("prompt"), str):
+    if not isinstance(raw, list) or not raw or is_text:
         fields.refuse("images", "expected a list of images, and token ids as `prompt`")
     listed = [_image(one, f"images[{index}]", min(map(len, prompts))) for index, one in enumerate(raw)]
     places = [at for at, _ in listed]
@@ -260,7 +256,7 @@ def _image(raw: Json, where: str, room: int) -> tuple[int, Sent]:
 
 def _ids(fields: Fields, raw: Json, vocabulary: int, name: str = "prompt") -> tuple[int, ...]:
     if not isinstance(raw, list) or not raw or not all(type(token) is int for token in raw):
-        expected = "one text, one list of token ids, or a list of such lists" if name == "prompt" else "token ids"
+        expected = "texts or lists of token ids, one or several" if name == "prompt" else "token ids"
         fields.refuse(name, f"expected {expected}")
     if not all(0 <= token < vocabulary for token in raw):
         fields.refuse(name, f"a token id is outside 0 to {vocabulary - 1}")
@@ -300,19 +296,23 @@ def _message(raw: Json, index: int) -> ChatMessage:
     if role not in ROLES:
         fields.refuse("role", f"expected one of {', '.join(sorted(ROLES))}")
     calls = tuple(_tool_call(call, prefix) for call in fields.take("tool_calls") or ()) if role == "assistant" else ()
-    content = _content(fields, role, may_be_empty=bool(calls))
-    fields.ignored("name", "tool_call_id", "refusal")
+    refusal = fields.take("refusal") if role == "assistant" else None
+    content = _content(fields, role, refusal if isinstance(refusal, str) else "" if calls else None)
+    fields.ignored("name", "tool_call_id", "refusal", "reasoning", "reasoning_content")
     fields.done()
     if isinstance(content, str):
         return ChatMessage(role, content, calls)
     return ChatMessage(role, "", calls, content)
 
 
-def _content(fields: Fields, role: str, may_be_empty: bool) -> str | tuple[Piece, ...]:
-    """A string, or text parts put together; with pictures between them if a user shows some. Sound is refused."""
+def _content(fields: Fields, role: str, instead: str | None) -> str | tuple[Piece, ...]:
+    """A string, or text parts put together; with pictures between them if a user shows some. Sound is refused.
+
+    `instead`: what was said where there is no content.
+    """
     raw = fields.take("content")
-    if raw is None and may_be_empty:
-        return ""
+    if raw is None and instead is not None:
+        return instead
     if isinstance(raw, str):
         return raw
     if not isinstance(raw, list):
@@ -322,15 +322,23 @@ def _content(fields: Fields, role: str, may_be_empty: bool) -> str | tuple[Piece
         if role == "user" and is_picture(part):
             pieces.append(sent(part, fields.name(f"content[{index}]")))
             continue
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        text = _text_of(part, role)
+        if text is None:
             kinds = "`text`, `image_url` or `video_url`" if role == "user" else "`text`"
             fields.refuse("content", f"expected parts of type {kinds}")
         if pieces and isinstance(last := pieces[-1], str):
-            pieces[-1] = last + part["text"]
+            pieces[-1] = last + text
         else:
-            pieces.append(part["text"])
+            pieces.append(text)
     texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if len(texts) == len(pieces) else tuple(pieces)
+
+
+def _text_of(part: Json, role: str) -> str | None:
+    """Of a part that holds some: what an assistant refused with is as much a text as what it said."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    text = part.get(kind) if kind == "text" or (kind == "refusal" and role == "assistant") else None
+    return text if isinstance(text, str) else None
 
 
 def _tool_call(raw: Json, prefix: str) -> ToolCall:

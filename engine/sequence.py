@@ -169,8 +169,11 @@ class Sequence:
         text = "" if self._stops.hit else self._stops.push(self._detokeniser.finish())
         cut_now = self._has_hit()
         self._tell(text if cut_now else text + self._stops.finish(), last=True)
-        reused = len(self.request.prompt) + self._generated - 1 - self.computed
-        self._receiver(Finished(Reason.STOP if cut_now else reason, self._generated, reused, self.computed))
+        # The last token that was drawn has not gone through the model; where none was, all of the prompt has.
+        passed = len(self.request.prompt) + max(0, self._generated - 1)
+        self._receiver(
+            Finished(Reason.STOP if cut_now else reason, self._generated, passed - self.computed, self.computed)
+        )
 
     def _has_hit(self) -> bool:
         return self._stops.hit

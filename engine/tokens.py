@@ -8,6 +8,7 @@ again. Truncation and padding are switched off: nothing is cut here without anyo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,15 @@ from typing import Any, Self
 from tokenizers import Tokenizer
 
 from engine.errors import BadRequest, ModelRefused
+
+REPLACEMENT = "\ufffd"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+"""A byte as a token of its own, where a vocabulary is made of characters."""
+_VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_BYTES = {chr(byte): byte for byte in _VISIBLE} | {
+    chr(0x100 + at): byte for at, byte in enumerate(sorted(set(range(0x100)) - set(_VISIBLE)))
+}
+"""The letters that byte-level vocabularies are written in: visible ones stand for themselves."""
 
 
 class TextTokenizer:
@@ -67,6 +77,15 @@ class TextTokenizer:
     def token(self, token_id: int) -> str:
         """One token for a log-probability entry, control tokens by their name."""
         return str(self._whole.decode([token_id], skip_special_tokens=False))
+
+    def data(self, token_id: int) -> bytes:
+        """The bytes of one token's text, also where they are a part of a character."""
+        text, piece = self.token(token_id), str(self._whole.id_to_token(token_id))
+        if REPLACEMENT not in text:
+            return text.encode()
+        if byte := _BYTE.fullmatch(piece):
+            return bytes.fromhex(byte[1])
+        return bytes(map(_BYTES.__getitem__, piece)) if _BYTES.keys() >= set(piece) else text.encode()
 
     def to_json(self) -> str:
         """As a tokenizer.json."""

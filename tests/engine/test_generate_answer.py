@@ -13,10 +13,16 @@ from engine.generate_wire import Asked
 
 
 class Names:
-    """Token n is `<n>`."""
+    """Token n is `<n>`; below 3 it is a control token."""
 
     def token(self, token_id: int) -> str:
         return f"<{token_id}>"
+
+    def text(self, ids: list[int]) -> str:
+        return "".join(f"<{token}>" for token in ids if token > 2)
+
+    def data(self, token_id: int) -> bytes:
+        return f"<{token_id}>".encode()
 
 
 def answer(kind: type[Answer], tools: frozenset[str] = frozenset(), logprobs: int | None = None, **options: Any) -> Any:
@@ -99,6 +105,16 @@ def test_a_completion_has_offsets_and_names_by_id_on_request() -> None:
     assert choice["logprobs"]["tokens"] == ["token_id:5", "token_id:5"]
     assert choice["logprobs"]["top_logprobs"][0] == {"token_id:5": -0.5, "token_id:9": -2.0}
     assert choice["logprobs"]["text_offset"] == [0, 3]
+
+
+def test_control_tokens_take_no_room_in_the_text() -> None:
+    one = answer(TextAnswer, logprobs=0)
+    one.take(0, Grown("<7><8>", (Drawn(1), Drawn(7, -1.0), Drawn(8, -1.0))))
+    one.take(0, Finished(Reason.STOP, 2))
+    choice = one.whole()["choices"][0]
+
+    assert choice["logprobs"]["text_offset"] == [0, 0, 3]
+    assert [choice["text"][at : at + 3] for at in choice["logprobs"]["text_offset"][1:]] == ["<7>", "<8>"]
 
 
 def test_choices_do_not_mix() -> None:

@@ -152,15 +152,16 @@ def test_what_is_not_honoured_is_refused_by_name(model: Generator, body: dict[st
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": ["a", [1]]}, "prompt"),
+        ({"prompt": ["a", 2]}, "prompt"),
+        ({"prompt": ["a"], "images": [{"at": 0, "url": ""}]}, "images"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [320]}, "prompt"),
         ({"prompt": [True]}, "prompt"),
         ({"echo": "yes"}, "echo"),
-        ({"prompt": [[1], [2]], "echo": True}, "echo"),
         ({"n": 9}, "n"),
         ({"n": 2, "best_of": 3}, "best_of"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"logprobs": 21}, "logprobs"),
         ({"best_of": 3}, "best_of"),
         ({"prompt": [[1], []]}, "prompt"),
@@ -168,8 +169,8 @@ def test_what_is_not_honoured_is_refused_by_name(model: Generator, body: dict[st
         ({"prompt": [[1], [320]]}, "prompt"),
         ({"prompt": [[1]] * 65}, "prompt"),
         ({"prompt": [[1], [2] * 256], "max_tokens": 1}, "max_tokens"),
-        ({"prompt": [[1], [2]], "stream": True}, "stream"),
-        ({"prompt": [[1], [2]], "n": 2}, "n"),
+        ({"prompt": [[1]] * 33, "n": 4}, "n"),
+        ({"prompt": [[1], [2]], "n": 2, "best_of": 3}, "best_of"),
         ({"logprob_token_ids": [5, 5]}, "logprob_token_ids"),
         ({"logprob_token_ids": []}, "logprob_token_ids"),
         ({"logprob_token_ids": [320]}, "logprob_token_ids"),
@@ -193,6 +194,38 @@ def test_several_prompts_are_several_choices(model: Generator) -> None:
     assert asked.prompt_tokens == 5
     assert asked.request.priority == -1
     assert (asked.request.sampling.reported, asked.request.sampling.logprobs) == ((7, 9), 0)
+
+
+def test_several_prompts_have_several_choices_each_and_are_echoed(model: Generator) -> None:
+    asked = completion(model, prompt=["hi", "you", ""], n=2, seed=5, echo=True, stream=True, max_tokens=0, logprobs=1)
+
+    of = [asked.request_of(choice) for choice in range(asked.choices)]
+    assert [one.echo for one in of] == ["hi", "hi", "you", "you", "", ""]
+    assert [one.sampling.seed for one in of] == [5, 6] * 3
+    assert [one.prompt for one in of[::2]] == [
+        completion(model, prompt=text).request.prompt for text in ("hi", "you", "")
+    ]
+    assert asked.prompt_tokens == sum(len(one.prompt) for one in of[::2])
+    assert (asked.streams, asked.request.max_tokens) == (True, 0)
+    ids = completion(model, prompt=[[9, 10], [11]], echo=True)
+    assert [ids.request_of(choice).echo for choice in (0, 1)] == [
+        model.tokenizer.text([9, 10]),
+        model.tokenizer.text([11]),
+    ]
+    assert completion(model, prompt=["hi"]).request.prompt == completion(model, prompt="hi").request.prompt
+
+
+def test_what_an_assistant_refused_with_is_what_it_said(model: Generator) -> None:
+    def said(**turn: Any) -> tuple[int, ...]:
+        return chat(model, messages=[*USER, {"role": "assistant", **turn}, *USER]).request.prompt
+
+    expected = said(content="no")
+    assert said(content=None, refusal="no") == expected
+    assert said(content=[{"type": "refusal", "refusal": "no"}]) == expected
+    assert said(content="no", refusal=None, reasoning_content="because", reasoning="why") == expected
+    assert (
+        refused(chat, model, messages=[{"role": "user", "content": None, "refusal": "no"}])[1] == "messages[0].content"
+    )
 
 
 def test_a_salt_and_less_time_reach_every_choice(model: Generator) -> None:

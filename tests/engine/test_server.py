@@ -160,6 +160,27 @@ def test_echo_gives_the_prompt_with_what_the_model_thinks_of_it(host: HostProces
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_several_texts_are_answered_as_each_alone(host: HostProcess, stream: bool) -> None:
+    texts, rest = ["hello there", "", "hello"], {"max_tokens": 5, "temperature": 1.2, "seed": 3, "n": 2, "echo": True}
+    together = host.post("/v1/completions", model="chat", prompt=texts, stream=stream, **rest)
+    alone = [host.post("/v1/completions", model="chat", prompt=text, **rest).json()["choices"] for text in texts]
+    found = [""] * 6
+    for piece in events(together) if stream else [together.json()]:
+        for choice in piece["choices"]:
+            found[choice["index"]] += choice["text"]
+    assert found == [choice["text"] for choices in alone for choice in choices]
+
+
+def test_no_token_at_all_is_an_answer_that_is_cut(host: HostProcess) -> None:
+    for prompt in ("hello there", "hello there"):
+        told = host.post("/v1/completions", model="chat", prompt=prompt, max_tokens=0).json()
+        assert [(choice["text"], choice["finish_reason"]) for choice in told["choices"]] == [("", "length")]
+        usage = told["usage"]
+        assert usage["completion_tokens"] == 0
+        assert usage["prompt_tokens_details"]["cached_tokens"] + usage["computed_tokens"] == usage["prompt_tokens"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_echo_shows_the_prompt_before_the_answer(host: HostProcess, stream: bool) -> None:
     body = {"model": "chat", "prompt": "hello there", "max_tokens": 4, "temperature": 0, "stream": stream}
     plain, echoed = host.post("/v1/completions", **body), host.post("/v1/completions", echo=True, **body)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
 
 from engine.errors import BadRequest, ModelRefused
 from engine.tokens import TextTokenizer
@@ -84,3 +85,19 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) ->
     with pytest.raises(ModelRefused) as caught:
         TextTokenizer.from_file(tmp_path / "tokenizer.json")
     assert caught.value.code == "tokenizer_invalid"
+
+
+def test_tokens_have_the_bytes_that_make_up_their_text(pairs: TextTokenizer) -> None:
+    for text in ("é漢🙂 a\n\x00", "".join(map(chr, range(0x20, 0x180)))):
+        assert b"".join(map(pairs.data, pairs.content(text))).decode() == text
+    assert {bytes([byte]) for byte in range(0x80, 0xC0)} <= set(map(pairs.data, range(pairs.size)))
+    assert pairs.data(pairs.control("<|eot|>") or 0) == b"<|eot|>"
+
+
+def test_a_byte_of_a_vocabulary_of_characters_is_that_byte(words: TextTokenizer) -> None:
+    assert words.data(1) == words.token(1).encode()
+    raw = {"<0xE6>": 0, "<0xBC>": 1, "<0xA2>": 2, "a": 3}
+    made = Tokenizer(models.BPE(vocab=raw, merges=[], byte_fallback=True))
+    made.decoder = decoders.ByteFallback()
+    one = TextTokenizer(made, made, frozenset(), None)
+    assert b"".join(map(one.data, (0, 1, 2, 3))).decode() == "漢a"
