@@ -46,4 +46,4 @@ THIS: Final = ThisMachine()
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor there, without waiting for its arrival."""
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -96,4 +96,4 @@ def limited(probabilities_v: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_k:
         keep_v[sampling.top_k :] = False
     keep_v[0] = True
-    return torch.zeros_like(probabilities_v).scatter_(0, order_v, torch.where(keep_v, sorted_v, 0.0))
+    return torch.zeros_like(probabilities_v).scatter_(0, order_v, sorted_v.masked_fill(~keep_v, 0.0))

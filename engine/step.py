@@ -84,7 +84,7 @@ def _ahead(units: ListOf[Unit], rows: ListOf[Tensor]) -> ListOf[int | None]:
         if not drawn:
             return [None] * len(units)
         are_finite = torch.isfinite(torch.cat([rows[at] for at in drawn])).all(dim=1)
-        told = torch.where(are_finite, torch.stack(list(drawn.values())), -1).tolist()
+        told = torch.stack(list(drawn.values())).masked_fill(~are_finite, -1).tolist()
     found = {at: token for at, token in zip(drawn, told, strict=True) if token >= 0}
     return [found.get(at) for at in range(len(units))]
 

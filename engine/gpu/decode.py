@@ -111,7 +111,7 @@ class Decode:
         device, rows = weights.embedding_vD.device, SIZES[-1]
         self._device = device
         self._given_2b = torch.zeros(2, rows, dtype=torch.long, device=device)
-        self._given_2b[1] = NOBODY
+        self._given_2b[1].fill_(NOBODY)
         self._logits_bv = torch.zeros(rows, config.vocabulary, device=device)
         longest = min(config.max_positions, cache.capacity)
         self._tables = {kind: Tables(cache.layout, kind, longest, rows, device) for kind in (False, True)}
@@ -168,8 +168,9 @@ class Decode:
             seen_b = seen_b - border_b + firsts_b
         own_b = starts_bl.gather(1, (seen_b // block)[:, None])[:, 0] + seen_b % block
         is_nobody_b = positions_b < 0
-        writes_b = torch.where(is_nobody_b, self._cache.scratch, own_b)
-        lengths_b = torch.where(is_nobody_b, 0, seen_b + 1).to(torch.int32)
+        # Not `where`: it would send its plain number from the host.
+        writes_b = own_b.masked_fill(is_nobody_b, self._cache.scratch)
+        lengths_b = (seen_b + 1).masked_fill(is_nobody_b, 0).to(torch.int32)
         return Paged(
             self._cache.pages, 0, writes_b, starts_bl, lengths_b, None if firsts_b is None else firsts_b.to(torch.int32)
         )

@@ -20,6 +20,8 @@ class Head:
         self._weight_vD = weight_vD
 
     def times(self, x_sD: Tensor) -> Tensor:
+        if not len(x_sD):
+            return x_sD.new_empty(0, len(self._weight_vD))
         narrow_sD = x_sD.to(self._weight_vD.dtype)
         if narrow_sD.is_cuda and narrow_sD.dtype != torch.float32:
             return torch.mm(narrow_sD, self._weight_vD.t(), torch.float32)

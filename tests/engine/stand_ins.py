@@ -120,6 +120,8 @@ class Asked(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.questions: list[str] = []
+        self.strays: list[str] = []
+        """Operations, other than sending it there, that met a tensor of the host beside one of another device."""
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -131,4 +133,8 @@ class Asked(TorchDispatchMode):
         )
         if name in self.WAITED_FOR or is_masked:
             self.questions.append(name)
+        flat = [one for given in args for one in (given if isinstance(given, list | tuple) else (given,))]
+        devices = {one.device.type for one in flat if isinstance(one, Tensor)}
+        if len(devices) > 1 and name not in ("copy_", "_to_copy", "to"):
+            self.strays.append(name)
         return func(*args, **(kwargs or {}))

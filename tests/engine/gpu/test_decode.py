@@ -59,6 +59,18 @@ def test_nothing_in_a_step_asks_the_device(case: str, tmp_path: Path) -> None:
     assert asked.questions == []
 
 
+def test_nothing_of_the_host_is_in_a_step(tmp_path: Path) -> None:
+    """On a device that has shapes and no numbers: it answers no question, and refuses the host's tensors."""
+    model = OnGpu(tmp_path, "two_experts", torch.device("meta"), "bf16")
+    cache = model.cache()
+    runner, slots = model.runner(cache), [reserved(cache, 40) for _ in range(3)]
+    with Asked() as asked:
+        pieces = runner.step([Run(slot, prompt(20), [19]) for slot in slots])
+        singles = runner.step([Run(slot, [7], [0]) for slot in slots])
+    assert {pieces.device.type, singles.device.type} == {"meta"}
+    assert (asked.questions, asked.strays) == ([], [])
+
+
 def test_only_wanted_rows_come_back(tmp_path: Path) -> None:
     model = OnGpu(tmp_path)
     cache = model.cache()
