@@ -181,9 +181,12 @@ def grouped_product(
         _add_up(acc, split, at, is_one, out_ptr, partial_ptr, count_ptr, tl.cast(rows, tl.int64) * OUTPUTS, SPLITS)
 
 
-def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tensor:
+def product(
+    x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None, tile: Tile | None = None, splits: int | None = None
+) -> Tensor:
     """[n, o] in the type of the rows. Without `ends_e` all rows belong to the only projection.
 
+    `tile` and `splits` say how the work is divided, where something is known better.
     What several programs add up, they count in a memory of the device: calls must follow each other in one stream.
     """
     is_wide = x_ni.dtype == torch.float32
@@ -192,10 +195,10 @@ def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tenso
     out_no = x_ni.new_empty(rows, packed.outputs)
     if not rows:
         return out_no
-    tile = EXACT if is_wide else _tile(WHOLE_TILES if packed.is_whole else TILES, rows, experts)
+    tile = tile or (EXACT if is_wide else _tile(WHOLE_TILES if packed.is_whole else TILES, rows, experts))
     tiles = tiles_for(tile, rows, experts)
     parts = -(-packed.outputs // tile.outputs)
-    splits = _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
+    splits = splits or _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
     grouped_product[tiles, parts, splits](
         x_ni,
         packed.words_eow.to(x_ni.dtype) if packed.is_whole else packed.words_eow,

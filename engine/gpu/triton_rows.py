@@ -11,7 +11,7 @@ WARPS = 8
 
 
 @triton.jit
-def _round(
+def round_row(
     x_ptr: tl.tensor, steps_ptr: tl.tensor, scale_ptr: tl.tensor, INPUTS: tl.constexpr, WIDTH: tl.constexpr
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
@@ -33,5 +33,5 @@ def rounded_rows(x_ni: Tensor) -> tuple[Tensor, Tensor]:
     steps_ni = torch.empty(rows, inputs, dtype=torch.float8_e4m3fn, device=x_ni.device)
     scale_n = torch.empty(rows, dtype=torch.float32, device=x_ni.device)
     if rows:
-        _round[(rows,)](x_ni, steps_ni, scale_n, inputs, triton.next_power_of_2(inputs), num_warps=WARPS)
+        round_row[(rows,)](x_ni, steps_ni, scale_n, inputs, triton.next_power_of_2(inputs), num_warps=WARPS)
     return steps_ni, scale_n
