@@ -17,11 +17,11 @@ from gateway.approval_commands import approver_name
 from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import load_private
-from gateway.audit.note import Signer
+from gateway.audit.note import Signer, is_origin
 from gateway.bundles.bundle import Bundle, described, make_bundle, open_bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.gather import gathered
-from gateway.bundles.manifest import POLICY, Manifest
+from gateway.bundles.manifest import EVERYBODY, POLICY, Manifest, is_binding
 from gateway.config import load_config
 from gateway.evaluate.errors import EvaluationError
 from gateway.evaluate.rules import evaluated
@@ -50,6 +50,17 @@ def add_bundle_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         "--counter", type=_number, required=True, metavar="N", help="number of the bundle, above that of the last one"
     )
     sign.add_argument("--days", type=_number, metavar="N", help="after so many days it no longer comes into force")
+    sign.add_argument(
+        "--origin", type=_origin, action="append", default=[], metavar="NAME", help="only for this gateway; repeatable"
+    )
+    sign.add_argument(
+        "--binding",
+        type=_binding,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"only for this entry of `policies`, `{EVERYBODY}` for the policy for everybody; repeatable",
+    )
     sign.add_argument("--out", type=Path, metavar="FILE", help="default: the policy's name with `.bundle`")
     add_config(sign)
     _add_key(sign)
@@ -131,7 +142,8 @@ def _bundled(arguments: argparse.Namespace, policy: Policy, signer: Signer) -> B
     now = int(time.time())
     expires = now + arguments.days * _DAY_S if arguments.days else None
     files = described(contents)
-    manifest = Manifest(policy.name, policy.version, arguments.counter, now, expires, policy.digest, files)
+    only = (tuple(sorted(set(names))) for names in (arguments.origin, arguments.binding))
+    manifest = Manifest(policy.name, policy.version, arguments.counter, now, expires, policy.digest, files, *only)
     return make_bundle(manifest, contents, signer)
 
 
@@ -157,6 +169,18 @@ def _show(arguments: argparse.Namespace) -> int:
     if expires is not None:
         print(f"comes into force until {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC")
     return OK
+
+
+def _origin(text: str) -> str:
+    if not is_origin(text):
+        raise argparse.ArgumentTypeError("expected the `origin` of a gateway")
+    return text
+
+
+def _binding(text: str) -> str:
+    if not is_binding(text):
+        raise argparse.ArgumentTypeError(f"expected the name of an entry of `policies`, or `{EVERYBODY}`")
+    return text
 
 
 def _number(text: str) -> int:

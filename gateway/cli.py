@@ -129,8 +129,9 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _found(config: Config) -> list[Found]:
     """The policies to start with: the one for everybody first. Bundles are tested here, and not again by the front."""
-    sources = [(config.policy.path, config.policy.source(config.approvers, config.state))]
-    sources += [(one.settings.path, one.source(config.approvers, config.state)) for one in config.bindings]
+    told = (config.approvers, config.state, (), config.origin)
+    sources = [(config.policy.path, config.policy.source(*told))]
+    sources += [(one.settings.path, one.source(*told)) for one in config.bindings]
     found: list[Found] = []
     for path, source in sources:
         try:

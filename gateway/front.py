@@ -136,7 +136,7 @@ async def serve(
             place.in_use = made.in_use
             return made
 
-        told = (config.approvers, config.state, tested)
+        told = (config.approvers, config.state, tested, config.origin)
         policy = in_force(config.policy.source(*told))
         await policy.load_first()
         held = [(binding, in_force(binding.source(*told), binding)) for binding in config.bindings]

@@ -47,9 +47,9 @@ class Binding:
     apps: frozenset[str] = frozenset()
     """Empty: all."""
 
-    def source(self, approvers: Approvers, state: Path, tested: Container[str] = ()) -> PolicySource:
+    def source(self, approvers: Approvers, state: Path, tested: Container[str] = (), origin: str = "") -> PolicySource:
         """What finds the policy; with a counter, a history and a last good one of its own."""
-        return self.settings.source(approvers, state / DIRECTORY / self.name, tested)
+        return self.settings.source(approvers, state / DIRECTORY / self.name, tested, origin, self.name)
 
     def holds_for(self, caller: Caller) -> bool:
         return (not self.tenants or caller.tenant in self.tenants) and (not self.apps or caller.app in self.apps)

@@ -31,11 +31,13 @@ class PolicySettings:
     watch: bool = True
     """Whether a change of the file is a reload."""
 
-    def source(self, approvers: Approvers, state: Path, tested: Container[str] = ()) -> PolicySource:
-        """What finds the policy. The others matter to bundles only; for `tested` see BundleSource."""
+    def source(
+        self, approvers: Approvers, state: Path, tested: Container[str] = (), origin: str = "", binding: str = ""
+    ) -> PolicySource:
+        """What finds the policy. The others matter to bundles only; see Approval, and for `tested` BundleSource."""
         if not self.is_bundle:
             return FileSource(self.path)
-        approval = Approval(tuple(approvers.values()), self.approvals, self.approvals_to_weaken)
+        approval = Approval(tuple(approvers.values()), self.approvals, self.approvals_to_weaken, origin, binding)
         return BundleSource(self.path, BundleStore(state / BUNDLES), approval, tested=tested)
 
 

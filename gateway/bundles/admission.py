@@ -1,4 +1,4 @@
-"""Whether a bundle may come into force: signed by enough people, in time, newer than the last, loading and tested here.
+"""Whether a bundle may come into force: signed by enough people, in time, for here, newer than the last, tested here.
 
 More people have to sign what decides less strictly than the policy in force (policies/diff.py says which that is): one
 person alone can tighten, never loosen. Every check is made on the bytes that are then put in force.
@@ -26,13 +26,17 @@ from policies.vocabulary import GuardFacts
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Whose signatures count, and how many are needed."""
+    """Whose signatures count, how many are needed, and for which place."""
 
     approvers: tuple[VerifierKey, ...]
     needed: int = 1
     """Signatures for any bundle."""
     needed_to_weaken: int = 2
     """Signatures for one that is less strict than the policy in force."""
+    origin: str = ""
+    """Of the gateway."""
+    binding: str = ""
+    """For which entry of `policies`; empty: for everybody."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.needed <= self.needed_to_weaken:
@@ -55,13 +59,14 @@ class Admitted:
 
 
 def check_life(bundle: Bundle, approval: Approval, now_s: float) -> tuple[str, ...]:
-    """The approvers who signed. Raises BundleError when they are too few for anything, or the bundle's time is over."""
+    """The approvers who signed. Raises BundleError when they are too few, its time is over, or it is for elsewhere."""
     signers = bundle.signers(approval.approvers)
     if len(signers) < approval.needed:
         raise BundleError("bundle_unsigned", _too_few(signers, approval.needed, ""))
     expires = bundle.manifest.expires_s
     if expires is not None and now_s >= expires:
         raise BundleError("bundle_expired", f"the bundle expired at {expires}, seconds since 1970")
+    bundle.manifest.check_place(approval.origin, approval.binding)
     return signers
 
 

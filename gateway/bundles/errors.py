@@ -9,6 +9,7 @@ class BundleError(Exception):
     bundle_malformed    not a bundle, cut short, or its files are not those that were signed
     bundle_unsigned     too few approvers signed it for what it changes
     bundle_expired      its time is over
+    bundle_elsewhere    it was signed for another gateway, or for other callers
     bundle_older        its counter is not above that of a bundle that was in force
     bundle_invalid      the policy in it does not load here
     bundle_tests        a test in its policy fails

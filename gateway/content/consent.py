@@ -85,7 +85,7 @@ class Consent:
             return Agreed()
         if (not isinstance(notes, list) and notes is not None) or len(notes or ()) > MOST_NOTES:
             wrong("approvals", f"a list of at most {MOST_NOTES} signed notes")
-        signed = [note for note in notes or [] if isinstance(note, str)]
+        signed = [note if isinstance(note, str) else "" for note in notes or []]
         try:
             statement = signed[0].rpartition("\n\n")[0] + "\n" if signed else ""
             number = self._number(deed, statement)

@@ -117,7 +117,7 @@ def _policy(asked: Asked, config: Config) -> Policy:
     known = facts(config.guards)
     if asked.policy is not None:
         return _load(lambda path: load_policy(path, known), asked.policy)
-    source = config.policy.source(config.approvers, config.state)
+    source = config.policy.source(config.approvers, config.state, origin=config.origin)
     try:
         return _load(lambda _: source.first(known).policy, config.policy.path)
     except BundleError as exc:

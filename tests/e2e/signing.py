@@ -20,12 +20,12 @@ def key_of(folder: Path, name: str) -> tuple[object, ...]:
     return ("--key", folder / f"{name}.key", "--name", name)
 
 
-def signed(folder: Path, policy: bytes, counter: int) -> Path:
+def signed(folder: Path, policy: bytes, counter: int, *more: str) -> Path:
     """A bundle that alice signed."""
     (folder / "house.yaml").write_bytes(policy)
     out = folder / f"{counter}.bundle"
     file = folder / "house.yaml"
-    assert run("policy", "sign", file, "--counter", counter, *key_of(folder, "alice"), "--out", out) == 0
+    assert run("policy", "sign", file, "--counter", counter, *key_of(folder, "alice"), "--out", out, *more) == 0
     return out
 
 

@@ -60,7 +60,11 @@ def test_the_life_of_a_policy_for_one_tenant(
     assert gateway.chat("banned").status_code == 400, "by the candidate"
     assert asked("rollback", "--trial", "--binding", "own")[0] == 0
     assert gateway.chat("banned").status_code == 200
-    third = signed(tmp_path, STRICTER.replace(b"banned", b"barred"), 3)
+    for elsewhere in (("--binding", "-"), ("--binding", "playground"), ("--origin", "e2e/2")):
+        other = signed(tmp_path, STRICTER, 3, *elsewhere)
+        assert run("policy", "cosign", other, *key_of(tmp_path, "bob")) == 0
+        assert "bundle_elsewhere" in asked("activate", other, "--binding", "own")[1], elsewhere
+    third = signed(tmp_path, STRICTER.replace(b"banned", b"barred"), 3, "--binding", "own", "--origin", "e2e/1")
     status, said = asked("activate", third, "--binding", "own")
     assert said.splitlines()[0] == "in force for own: house 2026.11.1"
     assert gateway.chat("barred").status_code == 400

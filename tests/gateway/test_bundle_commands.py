@@ -46,6 +46,18 @@ def test_a_bundle_says_what_was_signed_and_takes_further_signatures(
     assert capsys.readouterr().out == POLICY.decode()
 
 
+def test_a_bundle_may_be_for_some_places_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    only = ("--origin", "bank/gate-2", "--origin", "bank/gate-1", "--binding", "own", "--binding", "-")
+    assert sign(folder, 7, "alice", *only) == 0
+    manifest = open_bundle((folder / "house.bundle").read_bytes()).manifest
+    assert (manifest.origins, manifest.bindings) == (("bank/gate-1", "bank/gate-2"), ("-", "own"))
+    assert "\norigin bank/gate-1\norigin bank/gate-2\nbinding -\nbinding own\n" in capsys.readouterr().out
+    for wrong in (("--origin", "no such"), ("--binding", "No")):
+        with pytest.raises(SystemExit):
+            sign(folder, 7, "alice", *wrong)
+        assert "expected the" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("policy", "status", "told"),
     [

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gateway.bundles.admission import Approval, admit, check_counter
-from gateway.bundles.bundle import Bundle
+from gateway.bundles.admission import Approval, admit, check_counter, check_life
+from gateway.bundles.bundle import Bundle, make_bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.store import BundleStore
 from policies.load import parse_policy
 from policies.vocabulary import KNOWN_GUARDS
-from tests.gateway.bundles.making import APPROVERS, BOB, EVE, NOW, POLICY, bundle
+from tests.gateway.bundles.making import ALICE, APPROVERS, BOB, EVE, NOW, POLICY, bundle
 
 WEAKER = POLICY.replace(b"forbidden", b"verboten")
 IN_FORCE = parse_policy(POLICY, "p.yaml")
@@ -69,6 +70,18 @@ def test_a_bundle_that_cannot_be_used_is_refused_whoever_signed_it(
     with pytest.raises(BundleError) as error:
         admitted(tmp_path, candidate.approved(BOB))
     assert error.value.code == code
+
+
+def test_what_was_signed_for_another_place_stays_there(tmp_path: Path) -> None:
+    """Also if enough people signed it: they found it good enough for that place."""
+    manifest = replace(signed(WEAKER).manifest, origins=("bank/test",), bindings=("playground",))
+    candidate = make_bundle(manifest, {"policy.yaml": WEAKER}, ALICE).approved(BOB)
+    check_life(candidate, Approval(APPROVERS, origin="bank/test", binding="playground"), NOW)
+    for place in (("bank/test", ""), ("bank/test", "tellers"), ("bank/live", "playground"), ("", "")):
+        approval = Approval(APPROVERS, origin=place[0], binding=place[1])
+        with pytest.raises(BundleError) as error:
+            admit(candidate, BundleStore(tmp_path), approval, KNOWN_GUARDS, IN_FORCE, NOW)
+        assert error.value.code == "bundle_elsewhere"
 
 
 def test_an_older_counter_does_not_come_back() -> None:

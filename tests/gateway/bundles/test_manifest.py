@@ -20,6 +20,39 @@ def test_it_reads_what_it_writes() -> None:
     assert parse_manifest(TEXT.replace("expires never", "expires 1900000000")).expires_s == 1_900_000_000
 
 
+def test_it_may_say_for_whom_it_is() -> None:
+    only = "origin bank/gate-1\norigin bank/gate-2\nbinding -\nbinding own\npolicy "
+    manifest = parse_manifest(TEXT.replace("policy ", only, 1))
+    assert (manifest.origins, manifest.bindings) == (("bank/gate-1", "bank/gate-2"), ("-", "own"))
+    assert manifest.text() == TEXT.replace("policy ", only, 1)
+    for origin, binding in (("bank/gate-1", ""), ("bank/gate-2", "own")):
+        manifest.check_place(origin, binding)
+    for origin, binding, told in (
+        ("bank/gate-3", "", "gateway `bank/gate-1`, `bank/gate-2`"),
+        ("bank/gate-1", "x", "`-`, `own`"),
+    ):
+        with pytest.raises(BundleError, match=told) as error:
+            manifest.check_place(origin, binding)
+        assert error.value.code == "bundle_elsewhere"
+    parse_manifest(TEXT).check_place("anywhere", "for-anybody")
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        "binding own\norigin a\n",
+        "origin b\norigin a\n",
+        "origin a\norigin a\n",
+        "origin a b\n",
+        "origin \n",
+        "binding Own\n",
+    ],
+)
+def test_for_whom_it_is_has_one_spelling(only: str) -> None:
+    with pytest.raises(BundleError):
+        parse_manifest(TEXT.replace("policy ", f"{only}policy ", 1))
+
+
 @given(st.integers(0, len(TEXT) - 1), st.sampled_from(["", " ", "\n", "0", "x", "never"]))
 def test_a_changed_character_is_another_manifest_or_none(at: int, put: str) -> None:
     changed = TEXT[:at] + put + TEXT[at + 1 :]

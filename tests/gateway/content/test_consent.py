@@ -80,6 +80,7 @@ def test_two_who_signed_it_are_named_with_what_they_signed() -> None:
         notes("\n".join((*DEED.lines, "")), ALICE, BOB),
         notes(STATEMENT, ALICE) + notes(consent().statement(DEED), BOB),
         ["no note at all", 5],
+        [*notes(STATEMENT, ALICE, BOB), 5],
         ["\ud800"],
     ],
 )
