@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.reduced import packs
+from engine.steps import TINY, steps_of
 
 GROUP = 32
 """Weights of four bits that share a scale."""
@@ -26,11 +27,6 @@ FEW = 16
 """Up to so many tokens, eight-bit weights are read as they are; for more it is faster to widen them first."""
 LANE = 16
 """Inputs that its kernel takes at once."""
-TINY = 1e-12
-SAMPLED = 64
-"""Rows that tell whether weights were four bits before."""
-ON_GRID = 0.05
-"""Of a step: what is nearer than that was rounded to 16 bits on its way, no more."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.bfloat16, "int4": torch.bfloat16}
 """What the layers of a precision compute in."""
 
@@ -70,7 +66,7 @@ class Int4:
     def __init__(self, weight_oi: Tensor) -> None:
         outputs, inputs = weight_oi.shape
         grouped = weight_oi.float().view(outputs, inputs // GROUP, GROUP)
-        scale_og = _steps(grouped).clamp_min(TINY).to(torch.bfloat16)
+        scale_og = steps_of(grouped).clamp_min(TINY).to(torch.bfloat16)
         steps = (grouped / scale_og.float()[..., None]).round().clamp(-8, 7) + 8
         whole_oi = steps.view(outputs, inputs).to(torch.int32)
         self._weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole_oi, 1)
@@ -82,31 +78,6 @@ class Int4:
             x_ti.contiguous(), self._weight, GROUP, self._scale_go2
         )
         return found
-
-
-def _steps(grouped_ogn: Tensor) -> Tensor:
-    """The size of a step for each group.
-
-    Weights that were reduced to four bits before are multiples of a step, which is found again, so that they are not
-    rounded twice. Whether they were shows in the first rows.
-    """
-    most_og = grouped_ogn.abs().amax(dim=2)
-    if not bool(_grid(grouped_ogn[:SAMPLED], most_og[:SAMPLED])[1].all()):
-        return most_og / 7
-    step_og, fits_og = _grid(grouped_ogn, most_og)
-    return torch.where(fits_og, step_og, most_og / 7)
-
-
-def _grid(grouped_ogn: Tensor, most_og: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest of most/8 … most/1 of which all weights are -8 to 7 times, and whether there is one."""
-    step_og, fits_og = most_og, torch.zeros_like(most_og, dtype=torch.bool)
-    for steps in range(8, 0, -1):
-        one_og = (most_og / steps).clamp_min(TINY)
-        ratio_ogn = grouped_ogn / one_og[..., None]
-        off_og = (ratio_ogn - ratio_ogn.round()).abs().amax(dim=2)
-        fit_og = (off_og < ON_GRID) & (ratio_ogn.amax(dim=2) < 7.5)
-        step_og, fits_og = torch.where(fit_og, one_og, step_og), fits_og | fit_og
-    return step_og, fits_og
 
 
 class Product(Protocol):

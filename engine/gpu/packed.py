@@ -2,8 +2,8 @@
 
 `fp32` and `bf16` are stacked as they are. A decoding step reads every weight that it uses once, so its bytes are its
 time, and the others stay packed in memory. `int8` and `fp8` have one scale for each output, `int4` one for each group
-of inputs. All round to nearest, symmetrically. Each projection is rounded on the card by itself, so the peak is the
-packed weights and one projection in fp32.
+of inputs. All round to nearest; weights of four bits that were so before keep their steps. Each projection is rounded
+on the card by itself, so the peak is the packed weights and one projection in fp32.
 
 Inputs come in blocks of 128, the last one filled up with zeros, and a block in runs: 4 of 32 numbers of four bits, 2 of
 64 of eight. A word of 32 bits has two neighbouring inputs of each run, at the same place of its two halves, so that a
@@ -26,6 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.steps import SAMPLED, TINY, is_on_grid, steps_of
+
 BLOCK: Final = 128
 """Inputs whose words lie together."""
 RUNS: Final = {"int4": 4, "int8": 2, "fp8": 2}
@@ -33,8 +35,7 @@ RUNS: Final = {"int4": 4, "int8": 2, "fp8": 2}
 GROUPS: Final = (128, 32)
 """How many inputs may share a scale of four bits."""
 REDUCED: Final = tuple(RUNS)
-_MOST: Final = {"fp8": 448.0, "int8": 127.0, "int4": 7.0}
-_TINY: Final = 1e-12
+_RANGE: Final = {"fp8": (-448.0, 448.0), "int8": (-127.0, 127.0), "int4": (-8.0, 7.0)}
 
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -80,8 +81,8 @@ class Packed:
         return scaled_eogn.flatten(2)[..., : self.inputs].to(dtype)
 
 
-def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, group: int = GROUPS[0]) -> Packed:
-    """KeyError for an unknown precision. `group` is of four bits."""
+def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, group: int | None = None) -> Packed:
+    """KeyError for an unknown precision. `group` is of four bits; None: 32 for what was so before, else 128."""
     (outputs, inputs), count = weights_oi[0].shape, len(weights_oi)
     if precision in DTYPES:
         weight_eoi = torch.empty(count, outputs, inputs, dtype=DTYPES[precision], device=device)
@@ -92,6 +93,7 @@ def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, gro
     is_grouped = precision == "int4"
     words_eow = torch.empty(count, outputs, padded // (2 * RUNS[precision]), dtype=torch.int32, device=device)
     if is_grouped:
+        group = group or _group(weights_oi[0].to(device), padded)
         pairs = -(-padded // (2 * group))
         scale_epoh = torch.empty(count, pairs, outputs, 2, dtype=torch.bfloat16, device=device)
     else:
@@ -102,15 +104,23 @@ def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, gro
     return packed
 
 
+def _group(weight_oi: Tensor, padded: int) -> int:
+    """The larger of GROUPS unless the weights are on grids of the smaller alone."""
+    rows_oi = F.pad(weight_oi[:SAMPLED].float(), (0, padded - weight_oi.shape[1]))
+    wide, narrow = (is_on_grid(rows_oi.view(len(rows_oi), -1, group)) for group in GROUPS)
+    return GROUPS[1] if narrow and not wide else GROUPS[0]
+
+
 def _pack_one(weight_oi: Tensor, packed: Packed, at: int) -> None:
-    most = _MOST[packed.precision]
+    least, most = _RANGE[packed.precision]
     grouped_ogn = weight_oi.view(packed.outputs, -1, packed.group)
-    scale_og = (grouped_ogn.abs().amax(dim=2) / most).clamp_min(_TINY).to(packed.scale_epoh.dtype)
+    step_og = steps_of(grouped_ogn) if packed.precision == "int4" else grouped_ogn.abs().amax(dim=2) / most
+    scale_og = step_og.clamp_min(TINY).to(packed.scale_epoh.dtype)
     pairs, outputs, halves = packed.scale_epoh.shape[1:]
     filled_og = F.pad(scale_og, (0, pairs * halves - scale_og.shape[1]))
     packed.scale_epoh[at] = filled_og.view(outputs, pairs, halves).transpose(0, 1)
     # A scale that was rounded down cuts the largest weights, by less than half a step.
-    ratio_ogn = (grouped_ogn / scale_og.float()[..., None]).clamp_(-most, most)
+    ratio_ogn = (grouped_ogn / scale_og.float()[..., None]).clamp_(least, most)
     packed.words_eow[at] = _words(ratio_ogn.flatten(1), packed.precision)
 
 

@@ -37,6 +37,17 @@ def test_no_weight_moves_by_more_than_half_a_step(
     assert (packed.outputs, packed.inputs) == (outputs, inputs)
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_weights_of_four_bits_keep_their_steps(group: int) -> None:
+    """In groups of as many as they were reduced in."""
+    torch.manual_seed(group)
+    whole_ogn = torch.randint(-8, 8, (16, 512 // group, group)).float()
+    weight_oi = (whole_ogn * (torch.rand(16, 512 // group, 1) + 0.1).bfloat16().float()).view(16, 512)
+    packed = pack([weight_oi.bfloat16()], "int4", CPU)
+    assert packed.group == group
+    assert torch.allclose(packed.wide(torch.float32)[0], weight_oi, rtol=0.01, atol=0.001)
+
+
 @pytest.mark.parametrize(("precision", "bits"), [("fp8", 8.0), ("int8", 8.0), ("int4", 4.125)])
 def test_bits_of_a_weight(precision: str, bits: float) -> None:
     """Scales of outputs are too few to count."""
