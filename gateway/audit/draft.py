@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from gateway.audit.exchanges import Change, change_of
 from gateway.audit.record import Json, canonical, check_size
 
 _HOLE: Final = b"\n"
@@ -33,14 +34,16 @@ class Times(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A record, and its line between the holes."""
+    """The line of a record, with holes, and what else the log has to know of it."""
 
-    record: Mapping[str, Json]
-    pieces: list[bytes]
+    body: bytes
+    change: Change | None
+    begins: bool
+    """Whether it admits an exchange."""
 
     def line(self, seq: int, prev: bytes, times: Times) -> bytes:
         """The whole line. `prev`: hash of the one before. RecordError: it is too long."""
-        mono, link, number, wall, end = self.pieces
+        mono, link, number, wall, end = self.body.split(_HOLE)
         linked = b2a_base64(prev, newline=False)
         line = b"".join((mono, times.mono, link, linked, number, b"%d" % seq, wall, times.wall, end))
         check_size(line)
@@ -55,4 +58,4 @@ class Drafter:
 
     def draft(self, record: Mapping[str, Json]) -> Draft:
         """RecordError: the record has no canonical form, or is too long."""
-        return Draft(record, canonical(record, self._envelope).split(_HOLE))
+        return Draft(canonical(record, self._envelope), change_of(record), record.get("stage") == "admit")

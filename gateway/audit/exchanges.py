@@ -8,7 +8,7 @@ start from reading everything since the last one; and a start fills it from the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -24,45 +24,70 @@ _LATE: Final[dict[str, Json]] = {"mode": "shadow_only", "ended_by": "crash"}
 """Text that leaves before it is judged leaves without records: how much of it did, nobody can say."""
 
 
-def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: int) -> None:
-    """Take note of a record of one of the kinds.
+class Change(NamedTuple):
+    """What a record does to one open exchange or review."""
 
-    `opened` holds a `response.orphan` for each open exchange, and a `review.close` for each open review.
-    """
+    key: str
+    entry: dict[str, Json] | None
+    """What a start would say of it if nothing more came; of a progress, its `stream`; None: it has ended."""
+    is_progress: bool = False
+
+    def apply(self, opened: dict[str, dict[str, Json]], seq: int) -> None:
+        """`opened` holds a `response.orphan` for each open exchange, and a `review.close` for each open review."""
+        if self.entry is None:
+            opened.pop(self.key, None)
+        elif not self.is_progress:
+            opened[self.key] = self.entry
+        elif self.key in opened:
+            opened[self.key]["stream"] = {**self.entry, "progress_seq": seq, "ended_by": "crash"}
+
+
+def track(opened: dict[str, dict[str, Json]], record: Mapping[str, Json], seq: int) -> None:
+    """Take note of a record."""
+    change = change_of(record)
+    if change is not None:
+        change.apply(opened, seq)
+
+
+def change_of(record: Mapping[str, Json]) -> Change | None:
+    """What is to be noted when the record is in the log."""
     kind, request = record.get("type"), record.get("req")
+    if kind not in KINDS:
+        return None
     if kind in REVIEWS:
-        _track_review(opened, record)
-        return
+        return _review_change(record)
     if not isinstance(request, str):
-        return
+        return None
     if kind == "request.admit":
-        orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
-        for name in _WHOSE:
-            if name in record:
-                orphan[name] = record[name]
-        is_late = _object(record.get("stream")).get("mode") == "shadow_only"
-        orphan["stream"] = _LATE if is_late else _UNSENT
-        opened[request] = orphan
-    elif kind == "response.progress" and request in opened:
+        return Change(request, _orphan(request, record))
+    if kind == "response.progress":
         known = _object(record.get("stream"))
         # The window of this very record may have left too, so what had arrived is the bound where it is known.
-        released = known.get("received", known.get("released", 0))
-        opened[request]["stream"] = {"released_max": released, "progress_seq": seq, "ended_by": "crash"}
-    elif kind in TERMINALS:
-        opened.pop(request, None)
+        return Change(request, {"released_max": known.get("received", known.get("released", 0))}, is_progress=True)
+    return Change(request, None)
 
 
-def _track_review(opened: dict[str, dict[str, Json]], record: Mapping[str, Json]) -> None:
+def _orphan(request: str, record: Mapping[str, Json]) -> dict[str, Json]:
+    """Of an exchange that was cut off right after it was admitted."""
+    orphan: dict[str, Json] = {"type": "response.orphan", "stage": "complete", "req": request}
+    for name in _WHOSE:
+        if name in record:
+            orphan[name] = record[name]
+    is_late = _object(record.get("stream")).get("mode") == "shadow_only"
+    orphan["stream"] = _LATE if is_late else _UNSENT
+    return orphan
+
+
+def _review_change(record: Mapping[str, Json]) -> Change | None:
     key, review = _review_of(record), _object(record.get("review"))
     if not key:
-        return
-    if record["type"] == "review.open":
-        rules = review.get("rules", [])
-        said: dict[str, Json] = {"id": review["id"], "rules": rules, "outcome": "abandoned", "why": "crash"}
-        kept = {name: record[name] for name in ("req", "tenant", "app") if name in record}
-        opened[key] = {"type": "review.close", "stage": "complete", **kept, "review": said}
-    else:
-        opened.pop(key, None)
+        return None
+    if record["type"] != "review.open":
+        return Change(key, None)
+    rules = review.get("rules", [])
+    said: dict[str, Json] = {"id": review["id"], "rules": rules, "outcome": "abandoned", "why": "crash"}
+    kept = {name: record[name] for name in ("req", *_WHOSE) if name in record}
+    return Change(key, {"type": "review.close", "stage": "complete", **kept, "review": said})
 
 
 def _review_of(record: Mapping[str, Json]) -> str:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
+from typing import NamedTuple
 
 from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
@@ -38,8 +37,12 @@ from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 _NO_ADMISSION = "the disk has no room for another exchange"
 
 
-_Waiting: TypeAlias = "tuple[Draft, asyncio.Future[Receipt] | None]"
-"""None: the log's own record, for which nobody waits."""
+class _Waiting(NamedTuple):
+    draft: Draft
+    future: asyncio.Future[Receipt] | None = None
+    """None: the log's own record, for which nobody waits."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """Where it is waited for, and the future is touched: what two threads touch by turns costs both."""
 
 
 class AuditLog:
@@ -133,13 +136,14 @@ class AuditLog:
         _check_record(record)
         draft = self._writer.drafter.draft(record)
         trouble = self._trouble()
-        if trouble is None and not self._reserve.admits and record.get("stage") == "admit":
+        if trouble is None and not self._reserve.admits and draft.begins:
             trouble = _NO_ADMISSION
         if trouble is not None:
             self._refused += 1
             raise AuditUnavailable(trouble)
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.put((draft, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipt] = loop.create_future()
+        self._queue.put(_Waiting(draft, future, loop))
         if self._ended:
             # The thread may have ended between the check above and the put; nobody else would take this one out.
             self._fail_queue()
@@ -166,7 +170,7 @@ class AuditLog:
         """On a thread of its own, so that no start waits for it."""
         record = spot_check(self._settings.directory, self._writer.chain, began_at)
         if record is not None:
-            self._queue.put((self._writer.drafter.draft(record), None))
+            self._queue.put(_Waiting(self._writer.drafter.draft(record)))
 
     # From here on: the writer thread.
 
@@ -239,7 +243,7 @@ class AuditLog:
         batch = self._admitted(batch)
         self._busy_since = time.monotonic()
         try:
-            results = self._writer.write([draft for draft, _ in batch])
+            results = self._writer.write([waiting.draft for waiting in batch])
             # A sink that does not answer has its own deadline.
             self._busy_since = None
             self._sinks.confirm(self._writer.head[0])
@@ -258,10 +262,10 @@ class AuditLog:
         """What may be written. While there is only the reserve, no exchange begins."""
         if self._reserve.admits:
             return batch
-        late = [waiting for waiting in batch if waiting[0].record.get("stage") == "admit"]
+        late = [waiting for waiting in batch if waiting.draft.begins]
         _fail(late, _NO_ADMISSION)
         self._refused += len(late)
-        return [waiting for waiting in batch if waiting[0].record.get("stage") != "admit"]
+        return [waiting for waiting in batch if not waiting.draft.begins]
 
     def _look_for_room(self) -> None:
         """Whether there is room for what comes, and a record when there is less of it."""
@@ -358,22 +362,19 @@ def _check_record(record: Mapping[str, Json]) -> None:
 
 def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
     """Wake the callers, with one call into each event loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Receipt | Exception]]]
-    loops = defaultdict(list)
-    for (_, future), result in zip(batch, results, strict=True):
-        if future is not None:
-            loops[future.get_loop()].append((future, result))
-    for loop, pairs in loops.items():
+    for loop in {waiting.loop for waiting in batch if waiting.loop is not None}:
         try:
-            loop.call_soon_threadsafe(_settle, pairs)
+            loop.call_soon_threadsafe(_settle, loop, batch, results)
         except RuntimeError:
             # The loop was closed: nobody waits there any more, and the records are where they should be.
             continue
 
 
-def _settle(pairs: list[tuple[asyncio.Future[Receipt], Receipt | Exception]]) -> None:
-    for future, result in pairs:
-        if future.done():
+def _settle(loop: asyncio.AbstractEventLoop, batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
+    """Tell those who wait in this loop."""
+    for waiting, result in zip(batch, results, strict=True):
+        future = waiting.future
+        if future is None or waiting.loop is not loop or future.done():
             continue
         if isinstance(result, Exception):
             future.set_exception(result)

@@ -21,7 +21,7 @@ from gateway.audit.draft import Draft, Drafter, Times
 from gateway.audit.epoch_keys import EpochKeys, Signing
 from gateway.audit.epochs import EpochChain
 from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, RecordError, SegmentLost
-from gateway.audit.exchanges import KINDS, track
+from gateway.audit.exchanges import Change
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.record import Json
 from gateway.audit.resume import Resume
@@ -61,7 +61,7 @@ class _Batch:
     data: bytes
     leaves: list[bytes]
     results: list[Receipt | RecordError]
-    tracked: list[tuple[int, Mapping[str, Json]]]
+    changes: list[tuple[int, Change]]
     """What opens, goes on with and ends exchanges."""
 
 
@@ -236,7 +236,7 @@ class BatchWriter:
         lines: list[bytes] = []
         leaves: list[bytes] = []
         results: list[Receipt | RecordError] = []
-        tracked: list[tuple[int, Mapping[str, Json]]] = []
+        changes: list[tuple[int, Change]] = []
         for record in records:
             try:
                 draft = record if isinstance(record, Draft) else self.drafter.draft(record)
@@ -248,19 +248,19 @@ class BatchWriter:
             lines.append(line)
             leaves.append(leaf)
             results.append(Receipt(seq, leaf))
-            if draft.record.get("type") in KINDS:
-                tracked.append((seq, draft.record))
+            if draft.change is not None:
+                changes.append((seq, draft.change))
             seq += 1
         lines.append(b"")
-        return _Batch(b"\n".join(lines), leaves, results, tracked)
+        return _Batch(b"\n".join(lines), leaves, results, changes)
 
     def _adopt(self, batch: _Batch, wall_ns: int, mono_ns: int) -> None:
         """The batch is durable: from here it is part of the log."""
         if not batch.leaves:
             return
         self._tree.extend(batch.leaves)
-        for seq, record in batch.tracked:
-            track(self._opened, record, seq)
+        for seq, change in batch.changes:
+            change.apply(self._opened, seq)
         self._leaf = batch.leaves[-1]
         self._wall_ns, self._mono_ns, self._drift_known = wall_ns, mono_ns, True
         self._told_epoch = self._keys.number

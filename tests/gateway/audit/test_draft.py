@@ -36,10 +36,16 @@ def test_line_is_that_of_the_whole_record(record: dict[str, Json]) -> None:
 
 def test_what_becomes_of_a_record_later_changes_nothing() -> None:
     inner: dict[str, Json] = {"n": 1}
-    draft = Drafter(CONSTANTS).draft({"type": "a", "inner": inner})
+    record: dict[str, Json] = {"type": "request.admit", "stage": "admit", "req": "r", "tenant": "t", "inner": inner}
+    draft = Drafter(CONSTANTS).draft(record)
     before = draft.line(1, bytes(32), TIMES)
-    inner["n"] = 2
+    inner["n"] = record["tenant"] = record["req"] = record["stage"] = 2
     assert draft.line(1, bytes(32), TIMES) == before
+    assert draft.begins
+    assert draft.change is not None
+    opened: dict[str, dict[str, Json]] = {}
+    draft.change.apply(opened, 1)
+    assert opened["r"]["tenant"] == "t"
 
 
 def test_a_record_is_refused_before_it_has_a_place() -> None:

@@ -12,6 +12,7 @@ import pytest
 from gateway.audit.errors import AuditError, AuditUnavailable, RecordError
 from gateway.audit.log import AuditLog, AuditSettings
 from gateway.audit.merkle import Tree, leaf_hash
+from gateway.audit.writer import Receipt
 
 
 def settings_in(path: Path) -> AuditSettings:
@@ -46,6 +47,21 @@ async def test_many_appends_share_a_sync_and_keep_one_order(tmp_path: Path) -> N
     for line in lines_in(tmp_path):
         tree.push(leaf_hash(line))
     assert log.head == (tree.size, tree.root())
+
+
+async def test_callers_in_several_event_loops_each_get_their_own_receipts(tmp_path: Path) -> None:
+    log = AuditLog.open(settings_in(tmp_path))
+
+    async def append(who: str) -> list[Receipt]:
+        return await asyncio.gather(*(log.append({"type": "auth.fail", "who": who, "n": n}) for n in range(60)))
+
+    results = await asyncio.gather(append("here"), asyncio.to_thread(asyncio.run, append("there")))
+    lines = lines_in(tmp_path)
+    for who, receipts in zip(("here", "there"), results, strict=True):
+        for n, receipt in enumerate(receipts):
+            record = json.loads(lines[receipt.seq])
+            assert (record["who"], record["n"], leaf_hash(lines[receipt.seq])) == (who, n, receipt.leaf)
+    await log.close()
 
 
 async def test_record_that_does_not_fit_fails_alone(tmp_path: Path) -> None:
