@@ -27,7 +27,9 @@ def wrong(where: str, expected: str) -> NoReturn:
 def known_keys(value: Json, where: str, allowed: Mapping[str, object]) -> dict[str, Json]:
     """The object with its nulls dropped, or a refusal that names the first key nobody modelled."""
     if not isinstance(value, dict):
-        wrong(where or "the body", "an object")
+        if not where:
+            raise BadRequest("invalid_value", "the body must be an object")
+        wrong(where, "an object")
     for key in value:
         if key not in allowed:
             place = f" in `{where}`" if where else ""

@@ -1,7 +1,8 @@
 """A model server's refusal in our words.
 
-Its text may quote the prompt, and so may a code that is not a known one. Of a schema that it cannot hold an answer to,
-the keyword is passed on where the server names one of JSON Schema's own: whoever sent the schema has to know.
+Its text may quote the prompt, and so may a code that is not a known one. What is passed on are names that the caller
+may know anyway: the field that it is about, where that is one of a request's own, and of a schema that it cannot hold
+an answer to the keyword, where that is one of JSON Schema's own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed
 from gateway.jsonstrict import Json, loads
+from gateway.wire import TOP_LEVEL
 
 INVALID_SCHEMA: Final = "invalid_schema"
 KNOWN_CODES: Final = frozenset(
@@ -40,6 +42,7 @@ _KEYWORDS: Final = frozenset(
     )
 )  # fmt: skip
 _QUOTED: Final = re.compile(r"`([$A-Za-z]{2,32})`")
+_FIELD: Final = re.compile("[a-z_]{1,32}(?![a-z_])")
 _MAX_MESSAGE: Final = 1000
 
 
@@ -58,10 +61,18 @@ def _refused(status: int, error: Mapping[str, Json]) -> BadRequest:
     code = error.get("code")
     if not isinstance(code, str) or code not in KNOWN_CODES:
         code = "upstream_refused"
-    told = f"the model server refused the request with status {status}"
+    param = _field_of(error)
+    told = f"the model server refused the request with status {status}" + (f", naming `{param}`" if param else "")
     if code == INVALID_SCHEMA and (keyword := _keyword_of(error)):
         told = f"the model server cannot hold an answer to a schema with this `{keyword}`"
-    return BadRequest(code, told)
+    return BadRequest(code, told, param)
+
+
+def _field_of(error: Mapping[str, Json]) -> str | None:
+    """The field of a request that an error is about, without what stands in it."""
+    param = error.get("param")
+    name = _FIELD.match(param) if isinstance(param, str) else None
+    return name[0] if name and name[0] in TOP_LEVEL else None
 
 
 def _keyword_of(error: Mapping[str, Json]) -> str | None:

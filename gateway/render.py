@@ -131,10 +131,12 @@ class UnaryAnswer:
         return dumps(head | {"choices": list[Json](rows)} | self._usage_field() | detail)
 
     def _whole(self, choice: int) -> dict[str, Json]:
-        message: dict[str, Json] = {"role": "assistant", "content": None, "refusal": None}
+        found = self._messages.get(choice, {})
+        # Nothing at all is an empty text: null stands where a call or a refusal came in its place.
+        message: dict[str, Json] = {"role": "assistant", "content": None if found else "", "refusal": None}
         return {
             "index": choice,
-            "message": message | self._messages.get(choice, {}),
+            "message": message | found,
             "logprobs": self._logprobs.get(choice),
             "finish_reason": self._ends[choice],
         }
@@ -206,7 +208,8 @@ class StreamedAnswer:
         return self._event([{"index": choice, "delta": delta, "logprobs": beside, "finish_reason": reason}], {})
 
     def _event(self, choices: list[Json], more: Mapping[str, Json]) -> bytes:
-        return sse.event(dumps({**self._head, "choices": choices, **more}))
+        usage: dict[str, Json] = {"usage": None} if self._request.include_usage else {}
+        return sse.event(dumps({**self._head, "choices": choices, **usage, **more}))
 
 
 def _logprob_rows(released: ReleasedText) -> dict[str, Json]:

@@ -19,6 +19,7 @@ from gateway.jsonstrict import Json, loads, without_escapes
 from gateway.person import named_person
 from gateway.wire_picture import PICTURES, picture
 from gateway.wire_text import joined, schema_text
+from gateway.wire_tools import read_tool_choice
 from guards.verdict import Part, Scope
 from policies.settings import CHARS_PER_TOKEN, Limits
 
@@ -55,7 +56,8 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
 }
 _JUDGED: Final = ("messages", "tools", "tool_choice", "response_format", "stop")
 _OWN: Final = ("model", "n", "stream", "stream_options", "logprobs")
-_TOP_LEVEL: Final[Mapping[str, None]] = dict.fromkeys((*_FORWARDED, *NOT_FORWARDED, *_UNAVAILABLE, *_JUDGED, *_OWN))
+TOP_LEVEL: Final[Mapping[str, None]] = dict.fromkeys((*_FORWARDED, *NOT_FORWARDED, *_UNAVAILABLE, *_JUDGED, *_OWN))
+"""All fields that a request may have, or is told about by name."""
 _HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
     "top_logprobs": lambda value: value == 0 and value is not False,
     "modalities": lambda value: value == ["text"],
@@ -66,7 +68,7 @@ _MOST_CHOICES: Final = 128
 
 def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     """Read a request body, or raise BadRequest with a code and the field's name."""
-    top = fields.known_keys(loads(body, max_depth=limits.depth), "", _TOP_LEVEL)
+    top = fields.known_keys(loads(body, max_depth=limits.depth), "", TOP_LEVEL)
     _refuse_unavailable(top)
     reader = _ChatReader(limits)
     out: dict[str, Json] = {"model": "", "messages": reader.messages(top.get("messages"))}
@@ -74,10 +76,13 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
         if key in top:
             out[key] = read(top[key], key)
     _check_length(out, limits)
-    if "tools" in top:
-        out["tools"] = reader.tools(top["tools"])
+    tools = reader.tools(top["tools"]) if "tools" in top else None
+    if tools is not None:
+        out["tools"] = list[Json](tools)
+    if "tool_choice" in top:
+        choice = read_tool_choice(top["tool_choice"], reader.tool_names)
+        out |= {"tool_choice": choice.forwarded} | ({"tools": choice.of(tools)} if tools else {})
     judged: Mapping[str, Callable[[Json], Json]] = {
-        "tool_choice": reader.tool_choice,
         "response_format": reader.response_format,
         "stop": reader.stop,
     }
@@ -139,7 +144,7 @@ class _ChatReader:
         self.parts: list[Part] = []
         self._chars = 0
         self._images = 0
-        self._tool_names: set[str] = set()
+        self.tool_names: set[str] = set()
         self._call_ids: dict[str, str] = {}
         self._called: dict[str, str] = {}
         """Our id of a call, with the tool that it calls."""
@@ -320,19 +325,8 @@ class _ChatReader:
         if not isinstance(function.get("parameters", {}), dict):
             fields.wrong(f"{where}.function.parameters", "a JSON Schema object")
         fields.boolean(function.get("strict", False), f"{where}.function.strict")
-        self._tool_names.add(str(name))
+        self.tool_names.add(str(name))
         self._part(Scope.TOOL_SCHEMA, f"/tools/{index}/function", "tool", schema_text(function))
-        return {"type": "function", "function": function}
-
-    def tool_choice(self, value: Json) -> Json:
-        if isinstance(value, str):
-            return fields.one_of("none", "auto", "required")(value, "tool_choice")
-        choice = fields.known_keys(value, "tool_choice", {"type": None, "function": None})
-        fields.one_of("function")(choice.get("type"), "tool_choice.type")
-        function = fields.known_keys(choice.get("function"), "tool_choice.function", {"name": None})
-        name = function.get("name")
-        if not isinstance(name, str) or name not in self._tool_names:
-            fields.wrong("tool_choice.function.name", "the name of one of `tools`")
         return {"type": "function", "function": function}
 
     def response_format(self, value: Json) -> Json:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import BadRequest
 from gateway.refusal import KNOWN_CODES, failed
 
 CANARY = "the prompt"
@@ -32,6 +33,29 @@ def test_the_keyword_of_a_schema_is_passed_on(message: str) -> None:
 def test_nothing_else_is(message: Any) -> None:
     code, told = refusal("invalid_schema", message)
     assert (code, told) == ("invalid_schema", "the model server refused the request with status 400")
+
+
+@pytest.mark.parametrize(
+    ("param", "ours"),
+    [
+        ("stop", "stop"),
+        ("logit_bias.30", "logit_bias"),
+        (f"messages[0].{CANARY}", "messages"),
+        ("secret", None),
+        ("stops", None),
+        (CANARY, None),
+        ("", None),
+        (None, None),
+        (["stop"], None),
+    ],
+)
+def test_the_field_of_a_request_is_named_and_nothing_that_stands_in_it(param: Any, ours: str | None) -> None:
+    error = failed(400, json.dumps({"error": {"code": "x", "message": CANARY, "param": param}}).encode())
+    assert isinstance(error, BadRequest)
+    assert error.param == ours
+    assert error.message == "the model server refused the request with status 400" + (
+        f", naming `{ours}`" if ours else ""
+    )
 
 
 def test_a_keyword_means_nothing_with_another_code() -> None:

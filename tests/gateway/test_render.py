@@ -162,6 +162,9 @@ def test_a_stream_opens_each_choice_once_and_ends_it_once() -> None:
 def test_an_empty_answer_still_opens_its_choice() -> None:
     rows = events(StreamedAnswer(EXCHANGE, asked()), Ended(0, "stop"))
     assert [row["choices"][0]["finish_reason"] for row in rows] == [None, "stop"]
+    whole = UnaryAnswer(EXCHANGE, asked())
+    whole.add(Ended(0, "stop"))
+    assert json.loads(whole.body())["choices"][0]["message"] == {"role": "assistant", "content": "", "refusal": None}
 
 
 def test_tool_calls_in_a_stream_carry_their_index() -> None:
@@ -174,6 +177,9 @@ def test_usage_is_sent_to_who_asked_for_it() -> None:
     assert events(StreamedAnswer(EXCHANGE, asked()), Usage({"total_tokens": 5})) == []
     [row] = events(StreamedAnswer(EXCHANGE, asked(include_usage=True)), Usage({"total_tokens": 5}))
     assert (row["choices"], row["usage"]) == ([], {"total_tokens": 5})
+    rows = events(StreamedAnswer(EXCHANGE, asked(include_usage=True)), Ended(0, "stop"))
+    assert [row.get("usage", "none") for row in rows] == [None, None]
+    assert all("usage" not in row for row in events(StreamedAnswer(EXCHANGE, asked()), Ended(0, "stop")))
 
 
 def test_a_blocked_stream_ends_open_choices_only_and_nothing_follows() -> None:

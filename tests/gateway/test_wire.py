@@ -22,6 +22,15 @@ def parse(**fields: Any) -> Any:
     return parse_chat(json.dumps(body).encode(), LIMITS)
 
 
+def test_the_tools_that_are_allowed_are_those_that_are_offered_and_all_are_judged() -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("one", "two")]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+        {"type": "function", "function": {"name": "two"}}]}}  # fmt: skip
+    request = parse(tools=tools, tool_choice=choice)
+    assert (request.body["tools"], request.body["tool_choice"]) == (tools[1:], "required")
+    assert [part.path for part in request.parts[1:]] == ["/tools/0/function", "/tools/1/function"]
+
+
 def refused(**fields: Any) -> BadRequest:
     with pytest.raises(BadRequest) as error:
         parse(**fields)
