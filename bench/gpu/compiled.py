@@ -79,6 +79,7 @@ def product(kind: str, tile: Any, splits: int = 1, group: int = 128, experts: in
     constants = {
         "INPUTS": HIDDEN,
         "OUTPUTS": 2 * WIDTH,
+        **places(kind),
         "EXPERTS": experts,
         "EXPERTS_2": max(1, experts),
         "KIND": kind,
@@ -93,6 +94,14 @@ def product(kind: str, tile: Any, splits: int = 1, group: int = 128, experts: in
     name = f"product {kind} group {group} experts {experts} splits {splits} {tile.rows} x {tile.outputs}"
     numbers = tile.outputs * 128 / (32 * tile.warps)
     return Kernel(name, triton_product.grouped_product, types, constants, tile.warps, numbers)
+
+
+def places(kind: str) -> dict[str, int]:
+    """From output to output and from block to block: a block's words of all outputs lie together, but not of fp8."""
+    words = {"int4": 16, "int8": 32}.get(kind)
+    if words is None:
+        return {"ROW": HIDDEN if kind == "whole" else HIDDEN // 4, "STEP": 1 if kind == "whole" else 32}
+    return {"ROW": words, "STEP": 2 * WIDTH * words}
 
 
 def others() -> Iterator[Kernel]:
@@ -113,7 +122,7 @@ def others() -> Iterator[Kernel]:
     yield Kernel("rows", triton_rows.round_row, pointers, {"INPUTS": WIDTH, "WIDTH": WIDTH}, triton_rows.WARPS)
     for kind in ("int4", "int8"):
         pointers = {"words_ptr": "*i32", "scale_ptr": "*i32" if kind == "int4" else "*fp32", "out_ptr": "*bf16"}
-        constants = {"INPUTS": HIDDEN, "OUTPUTS": 2 * WIDTH, "KIND": kind, "GROUP": 128, "WIDE": False}
+        constants = {"INPUTS": HIDDEN, "OUTPUTS": 2 * WIDTH, **places(kind), "KIND": kind, "GROUP": 128, "WIDE": False}
         yield Kernel(f"widen {kind}", triton_words.widen, pointers, {**constants, "OUT": triton_words.OUT}, 4)
 
 

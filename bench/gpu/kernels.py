@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _products(shape: Shape, packed: Packed, rows: Sequence[int], speed: float, rate: float) -> Iterator[Row]:
-    device, count = packed.words_eow.device, packed.words_eow.shape[0]
-    each = sum(t[0].numel() * t.element_size() for t in (packed.words_eow, packed.scale_epoh) if t.numel())
+    device, count = packed.words.device, packed.words.shape[0]
+    each = sum(t[0].numel() * t.element_size() for t in (packed.words, packed.scale_epoh) if t.numel())
     for n in rows:
         x_ni = torch.randn(n, shape.inputs, device=device).bfloat16()
         if shape.experts:
@@ -115,7 +115,7 @@ def _products(shape: Shape, packed: Packed, rows: Sequence[int], speed: float, r
 
 def _one(packed: Packed, at: int) -> Packed:
     scale_epoh = packed.scale_epoh[at : at + 1] if packed.scale_epoh.numel() else packed.scale_epoh
-    return Packed(packed.precision, packed.words_eow[at : at + 1], scale_epoh, packed.inputs, packed.group)
+    return Packed(packed.precision, packed.words[at : at + 1], scale_epoh, packed.inputs, packed.group)
 
 
 def _call(x_ni: Tensor, packed: Packed, ends_e: Tensor | None) -> Callable[[], object]:

@@ -10,9 +10,10 @@ Inputs come in blocks of 128, the last one filled up with zeros, and a block in 
 kernel unpacks a run by one shift and one mask for two numbers. Four bits are the number plus 8. Of eight bits the first
 run has the lower byte of a half. Whole numbers of eight bits are seven of size and a sign, and each of the two in one
 half has its sign in front of the other: so the first one's is where a bf16 has its sign. Scales of neighbouring groups
-share a word as well.
+share a word as well. In memory a block's words of all outputs follow each other, so that what a program reads at once
+lies together.
 
-Shapes: e projections, o outputs, i inputs, w words of a row, g groups of inputs, n inputs of a group, b blocks, j words
+Shapes: e projections, o outputs, i inputs, g groups of inputs, n inputs of a group, b blocks, j words
 of a block, p pairs of groups, h halves.
 """
 
@@ -48,8 +49,8 @@ class Packed:
     """Projections of one shape."""
 
     precision: str
-    words_eow: Tensor
-    """int32; of fp32 and bf16 the weights."""
+    words: Tensor
+    """int32 [e, o, b, j]; of fp32 and bf16 the weights [e, o, i]."""
     scale_epoh: Tensor
     """bf16 of four bits. Of eight fp32, one for each output: [e, 1, o, 1]. Else empty."""
     inputs: int
@@ -63,7 +64,7 @@ class Packed:
 
     @property
     def outputs(self) -> int:
-        return self.words_eow.shape[1]
+        return self.words.shape[1]
 
     @property
     def padded(self) -> int:
@@ -73,8 +74,8 @@ class Packed:
     def wide(self, dtype: torch.dtype) -> Tensor:
         """The weights that are meant, [e, o, i]."""
         if self.is_whole:
-            return self.words_eow.to(dtype)
-        numbers_eoi = _unpacked(self.words_eow, self.precision)
+            return self.words.to(dtype)
+        numbers_eoi = _unpacked(self.words, self.precision)
         grouped_eogn = numbers_eoi.view(*numbers_eoi.shape[:2], -1, self.group)
         scale_eog = self.scale_epoh.float().permute(0, 2, 1, 3).flatten(2)[..., : grouped_eogn.shape[2]]
         scaled_eogn = grouped_eogn * scale_eog[..., None]
@@ -91,14 +92,18 @@ def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, gro
         return Packed(precision, weight_eoi, torch.empty(0, device=device), inputs, group=0)
     padded = -(-inputs // BLOCK) * BLOCK
     is_grouped = precision == "int4"
-    words_eow = torch.empty(count, outputs, padded // (2 * RUNS[precision]), dtype=torch.int32, device=device)
+    blocks, words = padded // BLOCK, BLOCK // (2 * RUNS[precision])
+    if precision == "fp8":  # as torch's own products want them
+        words_eobj = torch.empty(count, outputs, blocks, words, dtype=torch.int32, device=device)
+    else:
+        words_eobj = torch.empty(count, blocks, outputs, words, dtype=torch.int32, device=device).transpose(1, 2)
     if is_grouped:
         group = group or _group(weights_oi[0].to(device), padded)
         pairs = -(-padded // (2 * group))
         scale_epoh = torch.empty(count, pairs, outputs, 2, dtype=torch.bfloat16, device=device)
     else:
         group, scale_epoh = padded, torch.empty(count, 1, outputs, 1, device=device)
-    packed = Packed(precision, words_eow, scale_epoh, inputs, group)
+    packed = Packed(precision, words_eobj, scale_epoh, inputs, group)
     for at, weight_oi in enumerate(weights_oi):
         _pack_one(F.pad(weight_oi.to(device).float(), (0, padded - inputs)), packed, at)
     return packed
@@ -121,11 +126,11 @@ def _pack_one(weight_oi: Tensor, packed: Packed, at: int) -> None:
     packed.scale_epoh[at] = filled_og.view(outputs, pairs, halves).transpose(0, 1)
     # A scale that was rounded down cuts the largest weights, by less than half a step.
     ratio_ogn = (grouped_ogn / scale_og.float()[..., None]).clamp_(least, most)
-    packed.words_eow[at] = _words(ratio_ogn.flatten(1), packed.precision)
+    packed.words[at] = _words(ratio_ogn.flatten(1), packed.precision)
 
 
 def _words(ratio_oi: Tensor, precision: str) -> Tensor:
-    """Numbers [o, i] in steps, not yet rounded, to words [o, w]."""
+    """Numbers [o, i] in steps, not yet rounded, to words [o, b, j]."""
     runs = RUNS[precision]
     shape = (ratio_oi.shape[0], -1, runs, BLOCK // runs // 2, 2)
     if precision == "fp8":
@@ -138,12 +143,11 @@ def _words(ratio_oi: Tensor, precision: str) -> Tensor:
     else:
         codes = ratio_oi.round().to(torch.int32).view(shape) + 8
         halves = codes[:, :, 0] | (codes[:, :, 1] << 4) | (codes[:, :, 2] << 8) | (codes[:, :, 3] << 12)
-    return (halves[..., 0] | (halves[..., 1] << 16)).flatten(1)
+    return halves[..., 0] | (halves[..., 1] << 16)
 
 
-def _unpacked(words_eow: Tensor, precision: str) -> Tensor:
+def _unpacked(words_eobj: Tensor, precision: str) -> Tensor:
     """The numbers [e, o, i] in fp32."""
-    words_eobj = words_eow.view(*words_eow.shape[:2], -1, BLOCK // RUNS[precision] // 2)
     halves = torch.stack([words_eobj & 0xFFFF, (words_eobj >> 16) & 0xFFFF], dim=-1)
     if precision == "fp8":
         codes = torch.stack([halves & 0xFF, halves >> 8], dim=3).to(torch.uint8)

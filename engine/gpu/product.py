@@ -41,7 +41,7 @@ def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tenso
     """
     on_gpu = x_ni.device.type == "cuda"
     if packed.is_whole and (ends_e is None or not on_gpu or _groups(x_ni, packed)):
-        return _by_torch(x_ni, packed.words_eow, ends_e)
+        return _by_torch(x_ni, packed.words, ends_e)
     if not on_gpu:
         return _by_torch(x_ni, packed.wide(x_ni.dtype), ends_e)
     if packed.precision == "fp8" and _rounds(x_ni, packed):
@@ -69,13 +69,13 @@ def _is_aligned(weight_eoi: Tensor) -> bool:
 
 def _groups(x_ni: Tensor, packed: Packed) -> bool:
     """Whether torch has a kernel; it falls back to a loop that asks the device for the counts."""
-    is_bf16 = x_ni.dtype == packed.words_eow.dtype == torch.bfloat16
-    return is_bf16 and _is_aligned(packed.words_eow) and _capability(x_ni.device) in (HOPPER, (10, 0))
+    is_bf16 = x_ni.dtype == packed.words.dtype == torch.bfloat16
+    return is_bf16 and _is_aligned(packed.words) and _capability(x_ni.device) in (HOPPER, (10, 0))
 
 
 def _rounds(x_ni: Tensor, packed: Packed) -> bool:
     fits = x_ni.dtype == torch.bfloat16 and packed.inputs == packed.padded and packed.outputs % _LANE == 0
-    has_many = x_ni.shape[0] > FEW * packed.words_eow.shape[0]
+    has_many = x_ni.shape[0] > FEW * packed.words.shape[0]
     return fits and has_many and _capability(x_ni.device) in (HOPPER, (10, 0))
 
 
@@ -86,7 +86,7 @@ def _capability(device: torch.device) -> tuple[int, int]:
 
 def _rounded(x_ni: Tensor, packed: Packed, ends_e: Tensor | None) -> Tensor:
     """Both factors in eight bits, each row and each output with a scale of its own."""
-    weight_eoi, scale_eo = packed.words_eow.view(torch.float8_e4m3fn), packed.scale_epoh[:, 0, :, 0]
+    weight_eoi, scale_eo = packed.words.flatten(2).view(torch.float8_e4m3fn), packed.scale_epoh[:, 0, :, 0]
     from engine.gpu import triton_rows  # only GPUs have it
 
     steps_ni, scale_n = triton_rows.rounded_rows(x_ni)

@@ -108,6 +108,8 @@ def grouped_product(
     rows: tl.tensor,
     INPUTS: tl.constexpr,
     OUTPUTS: tl.constexpr,
+    ROW: tl.constexpr,
+    STEP: tl.constexpr,
     EXPERTS: tl.constexpr,
     EXPERTS_2: tl.constexpr,
     KIND: tl.constexpr,
@@ -119,7 +121,7 @@ def grouped_product(
     MANY: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
-    """`EXPERTS` zero: there is one, and all rows are its."""
+    """`ROW` and `STEP` lead to the next output and to the next block. `EXPERTS` zero: all rows are of the only one."""
     RUNS: tl.constexpr = 4 if KIND == "int4" else 2
     RUN: tl.constexpr = 128 // RUNS
     WORDS: tl.constexpr = RUN // 2
@@ -137,15 +139,15 @@ def grouped_product(
     # What is too much is computed twice and not stored: loads without a condition are made further ahead.
     weight_o = out_o if OUTPUTS % OUT == 0 else tl.minimum(out_o, OUTPUTS - 1)
     is_row_n = row_n < end
-    ROW: tl.constexpr = INPUTS if KIND == "whole" else BLOCKS * WORDS
-    words_ptrs = words_ptr + far * OUTPUTS * ROW + weight_o[:, None] * ROW
+    each = OUTPUTS * INPUTS if KIND == "whole" else OUTPUTS * BLOCKS * WORDS
+    words_ptrs = words_ptr + far * each + weight_o[:, None] * ROW
     x_ptrs = x_ptr + row_n[None, :].to(tl.int64) * INPUTS
     scale_ptrs = scale_ptr + far * OUTPUTS * PAIRS + weight_o
     acc = tl.zeros((OUT, ROWS), tl.float32)
     first, last = split * BLOCKS // SPLITS, (split + 1) * BLOCKS // SPLITS
     for block in tl.range(first, last, num_stages=STAGES):
         if KIND != "whole":
-            words = tl.load(words_ptrs + block * WORDS + tl.arange(0, WORDS)[None, :]).to(tl.uint32, bitcast=True)
+            words = tl.load(words_ptrs + block * STEP + tl.arange(0, WORDS)[None, :]).to(tl.uint32, bitcast=True)
         some = tl.zeros((OUT, ROWS), tl.float32)
         for run in tl.static_range(RUNS):
             at_i = block * 128 + run * RUN + tl.arange(0, RUN)
@@ -191,17 +193,18 @@ def product(
     """
     is_wide = x_ni.dtype == torch.float32
     x_ni = x_ni.to(torch.float32 if is_wide else torch.bfloat16).contiguous()
-    rows, experts = x_ni.shape[0], 0 if ends_e is None else packed.words_eow.shape[0]
+    rows, experts = x_ni.shape[0], 0 if ends_e is None else packed.words.shape[0]
     out_no = x_ni.new_empty(rows, packed.outputs)
     if not rows:
         return out_no
+    words = packed.words.to(x_ni.dtype) if packed.is_whole else packed.words
     tile = tile or (EXACT if is_wide else _tile(WHOLE_TILES if packed.is_whole else TILES, rows, experts))
     tiles = tiles_for(tile, rows, experts)
     parts = -(-packed.outputs // tile.outputs)
     splits = splits or _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
     grouped_product[tiles, parts, splits](
         x_ni,
-        packed.words_eow.to(x_ni.dtype) if packed.is_whole else packed.words_eow,
+        words,
         packed.scale_epoh.view(torch.int32) if packed.precision == "int4" else packed.scale_epoh,
         ends_e,
         out_no,
@@ -210,6 +213,8 @@ def product(
         rows,
         INPUTS=packed.inputs,
         OUTPUTS=packed.outputs,
+        ROW=words.stride(1),
+        STEP=words.stride(2),
         EXPERTS=experts,
         EXPERTS_2=triton.next_power_of_2(max(experts, 1)),
         KIND="whole" if packed.is_whole else packed.precision,

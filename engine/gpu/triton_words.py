@@ -82,6 +82,8 @@ def widen(
     out_ptr: tl.tensor,
     INPUTS: tl.constexpr,
     OUTPUTS: tl.constexpr,
+    ROW: tl.constexpr,
+    STEP: tl.constexpr,
     KIND: tl.constexpr,
     GROUP: tl.constexpr,
     WIDE: tl.constexpr,
@@ -91,12 +93,11 @@ def widen(
     RUNS: tl.constexpr = 4 if KIND == "int4" else 2
     RUN: tl.constexpr = 128 // RUNS
     WORDS: tl.constexpr = RUN // 2
-    BLOCKS: tl.constexpr = (INPUTS + 127) // 128
     block = tl.program_id(0)
     out_o = tl.program_id(1) * OUT + tl.arange(0, OUT)
     is_out = (out_o < OUTPUTS)[:, None]
-    at_w = block * WORDS + tl.arange(0, WORDS)
-    words = tl.load(words_ptr + out_o[:, None] * (BLOCKS * WORDS) + at_w[None, :], mask=is_out, other=0)
+    at_j = block * STEP + tl.arange(0, WORDS)
+    words = tl.load(words_ptr + out_o[:, None] * ROW + at_j[None, :], mask=is_out, other=0)
     words = words.to(tl.uint32, bitcast=True)
     # Whoever is not there reads what the last one reads, and is not stored.
     weight_o = tl.minimum(out_o, OUTPUTS - 1)
@@ -113,13 +114,15 @@ def widen(
 
 def widened(packed: Packed, dtype: torch.dtype) -> Tensor:
     """[o, i] of the only projection."""
-    out_oi = torch.empty(packed.outputs, packed.inputs, dtype=dtype, device=packed.words_eow.device)
+    out_oi = torch.empty(packed.outputs, packed.inputs, dtype=dtype, device=packed.words.device)
     widen[packed.padded // BLOCK, -(-packed.outputs // OUT)](
-        packed.words_eow,
+        packed.words,
         packed.scale_epoh.view(torch.int32) if packed.precision == "int4" else packed.scale_epoh,
         out_oi,
         INPUTS=packed.inputs,
         OUTPUTS=packed.outputs,
+        ROW=packed.words.stride(1),
+        STEP=packed.words.stride(2),
         KIND=packed.precision,
         GROUP=packed.group,
         WIDE=dtype == torch.float32,

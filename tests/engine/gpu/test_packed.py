@@ -53,7 +53,7 @@ def test_bits_of_a_weight(precision: str, bits: float) -> None:
     """Scales of outputs are too few to count."""
     packed = pack([torch.randn(8, 4096)], precision, CPU)
     scales = packed.scale_epoh.numel() * 16 if precision == "int4" else 0
-    assert (packed.words_eow.numel() * 32 + scales) / (8 * 4096) == bits
+    assert (packed.words.numel() * 32 + scales) / (8 * 4096) == bits
 
 
 @pytest.mark.parametrize("precision", REDUCED)

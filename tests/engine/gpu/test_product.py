@@ -28,7 +28,7 @@ def test_rows_in_eight_bits_have_the_order_of_the_words() -> None:
     packed = pack([torch.randn(16, 384)], "fp8", CPU)
     x = torch.randn(5, 384)
     steps, scale = rounded_rows(x)
-    words = packed.words_eow.view(torch.float8_e4m3fn)[0].float()
+    words = packed.words.flatten(2).view(torch.float8_e4m3fn)[0].float()
     found = steps.float() @ words.t() * scale[:, None] * packed.scale_epoh[0, 0, :, 0]
     exact = x @ packed.wide(torch.float32)[0].t()
     assert (found - exact).abs().max() < 0.05 * exact.abs().max()
