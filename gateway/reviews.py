@@ -130,6 +130,8 @@ class ReviewDesk:
         """`members`: who may vote on a queue; None: whoever may vote at all."""
         self._clock, self._members = clock, members
         self._held: dict[str, Held] = {}
+        self._opening = 0
+        """Those whose first record is being written: they have a place already."""
 
     async def reviewed(
         self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
@@ -140,14 +142,14 @@ class ReviewDesk:
 
     async def hold(self, log: Log, matter: Matter) -> State:
         """How it was decided. Raises Unavailable; one that is cancelled is recorded as abandoned."""
-        if len(self._held) >= MOST_HELD:
+        if len(self._held) + self._opening >= MOST_HELD:
             raise Unavailable("review_unavailable", "too many exchanges wait for a review already")
         wanted = [review for _, review in matter.reviews]
         ballot = Ballot.of(wanted, matter.requesters, self._members)
         held = Held(exchange_id(), matter, ballot, self._clock() + matter.seconds)
         outcome = "abandoned"
         try:
-            await unbroken(self._open(log, held, int(matter.seconds)))
+            await self._opened(log, held, int(matter.seconds))
             state = await _decided(held, matter.seconds)
             state = at_its_end(wanted, self._clock()) if state is State.EXPIRED else state
             state = await _last_vote(held) if state is State.WAIVED else state
@@ -157,6 +159,13 @@ class ReviewDesk:
                 kind = "review.expire" if outcome in (State.EXPIRED, State.WAIVED) else "review.close"
                 await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
         return state
+
+    async def _opened(self, log: Log, held: Held, timeout_s: int) -> None:
+        self._opening += 1
+        try:
+            await unbroken(self._open(log, held, timeout_s))
+        finally:
+            self._opening -= 1
 
     async def _open(self, log: Log, held: Held, timeout_s: int) -> None:
         """From its record on it is held, so that whatever ends it is recorded, too."""

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.entries import Exchange
-from gateway.errors import Conflict, GatewayError, NotFound
+from gateway.errors import Conflict, GatewayError, NotFound, Unavailable
 from gateway.exchange import Caller
-from gateway.reviews import ReviewDesk
+from gateway.reviews import MOST_HELD, Matter, ReviewDesk
 from guards.verdict import Part, Scope
 from policies.decide import decide
 from policies.load import parse_policy
@@ -129,6 +129,29 @@ async def test_a_client_that_hangs_up_while_it_is_opened_closes_it() -> None:
         await waiting.work
     assert waiting.audit.types() == ["review.open", "review.close"]
     assert waiting.desk.rows() == []
+
+
+async def test_those_whose_first_record_is_being_written_have_a_place_already() -> None:
+    """A thousand and ten that come at once, before any of them is recorded."""
+    desk, audit = ReviewDesk(), MemoryAudit()
+    audit.slow_s = 0.05
+    matter = Matter.of(EXCHANGE, DECISION, [PART], "person-7")
+    waiting = [asyncio.ensure_future(desk.hold(audit, matter)) for _ in range(MOST_HELD + 10)]
+    await asyncio.sleep(0.01)
+    refused = [one.exception() for one in waiting if one.done()]
+    assert [getattr(error, "code", "") for error in refused] == ["review_unavailable"] * 10
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert desk.rows() == []
+
+
+async def test_one_that_cannot_be_recorded_takes_no_place() -> None:
+    desk, matter = ReviewDesk(), Matter.of(EXCHANGE, DECISION, [PART], "person-7")
+    for _ in range(MOST_HELD + 1):
+        with pytest.raises(Unavailable) as error:
+            await desk.hold(MemoryAudit(fail_from=0), matter)
+        assert error.value.code == "audit_unavailable"
 
 
 async def test_a_vote_that_is_on_disk_too_late_is_told_so() -> None:
