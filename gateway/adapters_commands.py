@@ -59,7 +59,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    response = client_of(arguments).send("DELETE", f"{ROUTE}/{quote(arguments.name, safe='')}")
+    response = client_of(arguments).send("DELETE", f"{ROUTE}/{quote(arguments.name, safe=':')}")
     return _print(arguments, [response.json()])
 
 

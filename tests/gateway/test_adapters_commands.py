@@ -35,6 +35,13 @@ def test_one_is_added_listed_and_removed(config: str, capsys: pytest.CaptureFixt
     assert json.loads(listed)["name"] == "clinic"
 
 
+def test_with_the_name_of_its_base_too(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["add", f"{BASE}:clinic", "/clinic"], ["remove", f"{BASE}:clinic"], ["list"]):
+        assert cli.main(["models", "adapters", *words, "--config", config]) == 0
+    added, removed, rest = capsys.readouterr().out.splitlines()
+    assert (added, rest) == (removed, "no adapter")
+
+
 def test_a_refusal_is_told(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "adapters", "add", "clinic", "/bad", "--config", config]) == 2
     assert cli.main(["models", "adapters", "remove", "clinic", "--config", config]) == 2
