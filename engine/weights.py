@@ -61,7 +61,8 @@ class Moe:
 class GroupedMoe:
     """The same, with all experts of a kind as one multiplication of rows that are sorted by their expert."""
 
-    router_eD: Tensor
+    router: Matrix
+    """Gives fp32."""
     gate_up: Experts
     down: Experts
     shared: Mlp
@@ -264,12 +265,12 @@ def _moe(shards: Shards, name: str, config: ModelConfig, form: Form, share: Shar
         down = _each(share.of(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), 2), lay)
     else:
         gate_up, down = _single_experts(shards, joined, config, lay, share)
-    router_eD = shards.take(name + "router.weight", E, D).float()
+    router_eD = shards.take(name + "router.weight", E, D)
     shared = _mlp(shards, name + "shared_expert.", D, F, form.lay, share)
-    if form.join is None:
-        return Moe(router_eD, gate_up, down, shared)
+    if form.join is None or form.head is None:
+        return Moe(router_eD.float(), gate_up, down, shared)
     joined_gate_up, joined_down = (form.join(cast("Sequence[Tensor]", stack)) for stack in (gate_up, down))
-    return GroupedMoe(router_eD, joined_gate_up, joined_down, shared)
+    return GroupedMoe(form.head(router_eD), joined_gate_up, joined_down, shared)
 
 
 def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:

@@ -111,7 +111,7 @@ class RandomModel:
         gate_up = Watched(self._form.join(Drawn(E, 2 * F, D, self.device, self.dtype)))
         down = self._form.join(Drawn(E, D, F, self.device, self.dtype))
         self._watched.append(gate_up)
-        return GroupedMoe(self._drawn(E, D).float(), gate_up, down, self._mlp(F))
+        return GroupedMoe(self._form.head(self._drawn(E, D)), gate_up, down, self._mlp(F))
 
     def _drawn(self, outputs: int, inputs: int) -> Tensor:
         return Drawn(1, outputs, inputs, self.device, self.dtype)[0]

@@ -14,7 +14,7 @@ Shapes: b rows, u units of blocks, l blocks of the longest text, v vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -22,13 +22,10 @@ from torch import Tensor
 
 from engine.device import sent
 from engine.gpu.graphs import Graphs
-from engine.gpu.paged import decode_attention
+from engine.gpu.layers import Paged, through_rows
 from engine.kv_cache import KvCache
 from engine.kv_layout import Layout
 from engine.matrix import times
-from engine.model.decoder import through
-from engine.model.norm import rms_norm
-from engine.pages import Pages
 from engine.runner import Run
 from engine.shape import ModelConfig
 from engine.slot import Slot
@@ -74,35 +71,6 @@ class Tables:
         return slot.table(self._is_chunked).changes, self._first(slot)
 
 
-@dataclass(frozen=True, slots=True)
-class Paged:
-    """One layer's attention in such a step."""
-
-    pages: Pages
-    row: int
-    """Which layer of a block."""
-    writes_b: Tensor
-    starts_bl: Tensor
-    lengths_b: Tensor
-    """Positions from the table's first on, the new one with them."""
-    firsts_b: Tensor | None
-    """The first of those that is seen; None: all are."""
-
-    def attend(self, q_bhd: Tensor, k_bkd: Tensor, v_bkd: Tensor) -> Tensor:
-        pages, row = self.pages, self.row
-        pages.write(row, self.writes_b, k_bkd, v_bkd)
-        return decode_attention(
-            q_bhd,
-            pages.keys_lkpd[row],
-            pages.values_lkpd[row],
-            self.starts_bl,
-            self.lengths_b,
-            pages.layout.block,
-            pages.scales(row),
-            self.firsts_b,
-        )
-
-
 class Decode:
     """One token each for the sequences of one model."""
 
@@ -141,10 +109,8 @@ class Decode:
         """From the buffers to the buffer of logits; nothing that depends on what is in them."""
         config, weights = self._config, self._weights
         ids_b, positions_b = self._given_2b[:, :size]
-        x_bD = through(
-            config, weights.layers, self._frequencies_r, weights.embedding_vD[ids_b], positions_b, self._planned(size)
-        )
-        last_bD = rms_norm(x_bD, weights.norm, config.norm_eps)
+        x_bD = weights.embedding_vD[ids_b]
+        last_bD = through_rows(config, weights, self._frequencies_r, x_bD, positions_b, self._planned(size))
         self._logits_bv[:size] = times(last_bD.float(), weights.head_vD)
 
     def _planned(self, size: int) -> list[Paged]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -73,12 +72,6 @@ class Layer:
         for span in self.plan.spans:
             out_thd[span.rows] = look(q_thd[span.rows], *pages.read(self.row, span.seen))
         return out_thd
-
-
-class Attends(Protocol):
-    """Attention of one layer in one step."""
-
-    def attend(self, q_thd: Tensor, k_tkd: Tensor, v_tkd: Tensor) -> Tensor: ...
 
 
 def plans(pieces: Sequence[Piece]) -> list[Layer]:

@@ -89,7 +89,7 @@ def through(
     frequencies_r: Tensor,
     x_tD: Tensor,
     positions_t: Tensor,
-    planned: Sequence[attention.Attends],
+    planned: Sequence[attention.Layer],
     adapters: Worn = (),
     total: Callable[[Tensor], Tensor] = ALONE.total,
 ) -> Tensor:
@@ -112,7 +112,7 @@ def _attention(
     x_tD: Tensor,
     positions_t: Tensor,
     angles_tr: Tensor,
-    planned: attention.Attends,
+    planned: attention.Layer,
     adapted: Adapted,
 ) -> Tensor:
     heads, kv_heads, tokens = config.heads, config.kv_heads, x_tD.shape[0]

@@ -25,7 +25,7 @@ def mlp(x_tD: Tensor, weights: Mlp, adapted: Adapted = UNCHANGED) -> Tensor:
 
 def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = UNCHANGED) -> Tensor:
     """Adapters add to the shared expert; the routed ones are the base model's."""
-    scale_tk, chosen_tk = routed(x_tD, weights.router_eD, experts_per_token)
+    scale_tk, chosen_tk = routed(F.linear(x_tD.float(), weights.router_eD), experts_per_token, x_tD.dtype)
     out_tD = mlp(x_tD, weights.shared, adapted)
     if chosen_tk.numel() == 1:
         expert = int(chosen_tk)
@@ -42,10 +42,10 @@ def moe(x_tD: Tensor, weights: Moe, experts_per_token: int, adapted: Adapted = U
     return out_tD.index_add_(0, tokens_n, torch.cat(parts))
 
 
-def routed(x_tD: Tensor, router_eD: Tensor, experts_per_token: int) -> tuple[Tensor, Tensor]:
+def routed(logits_te: Tensor, experts_per_token: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """By what each token's input is multiplied for each of its experts, and which those are."""
-    kept_tk, chosen_tk = torch.topk(F.linear(x_tD.float(), router_eD), experts_per_token, dim=1)
-    return kept_tk.sigmoid().to(x_tD.dtype), chosen_tk
+    kept_tk, chosen_tk = torch.topk(logits_te, experts_per_token, dim=1)
+    return kept_tk.sigmoid().to(dtype), chosen_tk
 
 
 def _by_expert(chosen_tk: Tensor) -> tuple[list[int], Tensor]:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from engine.device import CPU
+from engine.gpu.between import spread
 from engine.gpu.experts import experts_of
-from engine.gpu.moe import ends, grouped_moe
+from engine.gpu.head import Head
+from engine.gpu.moe import added_by, grouped_moe
 from engine.model.moe import moe
 from engine.weights import GroupedMoe, Mlp, Moe
 
@@ -33,11 +35,14 @@ def both(dtype: torch.dtype, device: torch.device) -> tuple[Moe, GroupedMoe]:
     shared = Mlp(some(2 * WIDTH, HIDDEN), some(HIDDEN, WIDTH))
     precision = "fp32" if dtype == torch.float32 else "bf16"
     joined = [experts_of(list(one), precision, device) for one in (gate_up, down)]
-    return Moe(router, gate_up, down, shared), GroupedMoe(router, *joined, shared)
+    return Moe(router, gate_up, down, shared), GroupedMoe(Head(router), *joined, shared)
 
 
 def test_ends_count_up_past_experts_without_a_row() -> None:
-    assert ends(torch.tensor([1, 1, 3]), 5).tolist() == [0, 2, 2, 3, 3]
+    logits_be = torch.nn.functional.one_hot(torch.tensor([3, 1, 1]), 5).float()
+    found = spread(torch.arange(3.0)[:, None], logits_be, 1)
+    assert found.ends_e.tolist() == [0, 2, 2, 3, 3]
+    assert found.place_n.tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])
@@ -48,6 +53,10 @@ def test_the_same_in_fp32(tokens: int, per_token: int, device: torch.device) -> 
     x_tD = torch.randn(tokens, HIDDEN, device=device)
     found, wanted = grouped_moe(x_tD, grouped, per_token), moe(x_tD, routed, per_token)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    apart = added_by(x_tD, grouped, per_token)
+    assert apart.found_nD is not None
+    together = apart.part_bD + apart.found_nD[apart.place_n].view(tokens, per_token, -1).sum(1)
+    torch.testing.assert_close(together, wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])
