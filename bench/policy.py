@@ -137,22 +137,21 @@ def replaying() -> Iterable[str]:
 
 
 def reading() -> Iterable[str]:
-    spent = {}
-    for rules in (625, 2500, 9999):
-        text = made(rules).encode()
-        spent[rules] = seconds(lambda data=text: parse_policy(data, "bench"), 3)  # type: ignore[misc]
-        yield f"reading {rules + 1:>5} rules, {len(text) / 1024:>4.0f} KiB: {spent[rules]:.2f} s"
-    once, twice = spent[2500] / spent[625], spent[9999] / spent[2500]
-    yield f"growth: 4 times the rules cost {once:.1f}, and again {twice:.1f} times as much"
+    return growing("reading", lambda data: parse_policy(data, "bench"), 3)
 
 
 def linting() -> Iterable[str]:
     """All checks, reading included, which is done twice: once for the policy, once for the places of what it says."""
+    return growing("linting", lambda data: lint(data, "bench"), 1)
+
+
+def growing(name: str, work: Callable[[bytes], object], rounds: int) -> Iterable[str]:
+    """What it costs for so many rules, and how much more for four times as many."""
     spent = {}
     for rules in (625, 2500, 9999):
         text = made(rules).encode()
-        spent[rules] = seconds(lambda data=text: lint(data, "bench"), 1)  # type: ignore[misc]
-        yield f"linting {rules + 1:>5} rules: {spent[rules]:.2f} s"
+        spent[rules] = seconds(lambda data=text: work(data), rounds)  # type: ignore[misc]
+        yield f"{name} {rules + 1:>5} rules, {len(text) / 1024:>4.0f} KiB: {spent[rules]:.2f} s"
     once, twice = spent[2500] / spent[625], spent[9999] / spent[2500]
     yield f"growth: 4 times the rules cost {once:.1f}, and again {twice:.1f} times as much"
 

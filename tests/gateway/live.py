@@ -80,6 +80,11 @@ def say(*texts: str) -> list[AnswerEvent | Exception | float]:
     return [*(TextDelta(0, Channel.CONTENT, text) for text in texts), Finish(0, "stop"), Usage({"total_tokens": 3})]
 
 
+def content(events: list[dict[str, Any]]) -> str:
+    """What the events of a stream say to the client."""
+    return "".join(c["delta"].get("content") or "" for row in events for c in row.get("choices", ()))
+
+
 class LiveServer(ScriptedServer):
     """A model server with one model, `m`."""
 

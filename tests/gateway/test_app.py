@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,17 +16,6 @@ from tests.gateway.live import CHAT, KEY, Live, head, in_force, until
 
 CANARY = "canary-of-the-app"
 ROUTES = [("POST", CHAT), ("POST", "/v1/moderations"), ("GET", "/v1/models"), ("GET", "/v1/models/m")]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Live]:
-    with Live() as running:
-        yield running
-
-
-@pytest.fixture
-def live(running: Live) -> Live:
-    return running.reset()
 
 
 def code(response: httpx.Response) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,20 +12,9 @@ from gateway.errors import UpstreamFailed
 from gateway.exchange import Channel, Finish, TextDelta, ToolDelta, Usage
 from guards.errors import ErrorKind
 from guards.verdict import PPM, Verdict
-from tests.gateway.live import Live, in_force, say, until
+from tests.gateway.live import Live, content, in_force, say, until
 
 LONG = ["0123456789"] * 12
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Live]:
-    with Live() as running:
-        yield running
-
-
-@pytest.fixture
-def live(running: Live) -> Live:
-    return running.reset()
 
 
 def rows(text: str) -> list[dict[str, Any]]:
@@ -43,10 +31,6 @@ def ending(text: str) -> dict[str, Any]:
     assert receipt.startswith(": gatehouse-receipt ")
     assert rest == ""
     return dict(json.loads(error.removeprefix("data: "))["error"])
-
-
-def content(events: list[dict[str, Any]]) -> str:
-    return "".join(c["delta"].get("content") or "" for row in events for c in row["choices"])
 
 
 def closings(live: Live) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import pytest
 
 from gateway.config import load_config
 from gateway.front import _tenants
+from tests.gateway.small_policy import POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "gatehouse-demo-key"
@@ -28,17 +29,6 @@ keys: [{id: demo, tenant: demo, key: gatehouse-demo-key}]
 policy: policy.yaml
 engine: {url: 'http://127.0.0.1:9/v1', models: {m: m}}
 drain: 1s
-"""
-POLICY = """\
-gatehouse: policy/v1
-name: small
-version: VERSION
-owner: tests@gatehouse.example
-detectors: {creds: {use: secrets}, bad: {use: regex, pattern: BAD}}
-rules:
-  - {id: creds, on: [user], when: {creds: {count: {gte: 1}}}, do: {block: {code: secret}}}
-  - {id: bad, on: [user], when: {bad: {count: {gte: 1}}}, do: {block: {code: bad}}}
-  - {id: pass, on: [user, output], do: allow}
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from guards.panel import Panel
 from guards.verdict import PPM, Guard, Verdict
 from policies.load import parse_policy
 from tests.doubles import ScriptedGuard
-from tests.gateway.live import Live, say
+from tests.gateway.live import Live, content, say
 
 RISK = "accept_risk: {by: ciso, ticket: RISK-3, until: %s}"
 POLICY = """
@@ -42,24 +41,9 @@ def looser(
     return InForce(policy, Panel(guards), identities, clock=lambda: at)
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Live]:
-    with Live() as running:
-        yield running
-
-
-@pytest.fixture
-def live(running: Live) -> Live:
-    return running.reset()
-
-
 def events(text: str) -> list[dict[str, Any]]:
     lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"]
-
-
-def spoken(text: str) -> str:
-    return "".join(c["delta"].get("content") or "" for row in events(text) for c in row.get("choices", ()))
 
 
 # --- dialects ---
@@ -97,7 +81,7 @@ def test_an_error_after_text_has_left_is_an_event_and_no_proper_end(live: Live) 
     first, second, *rest = say("good words first ", "and then BAD")
     live.server.events = (first, 0.2, second, *rest)
     response = live.chat(stream=True)
-    assert (response.status_code, spoken(response.text)) == (200, "good words first ")
+    assert (response.status_code, content(events(response.text))) == (200, "good words first ")
     assert events(response.text)[-1]["error"]["gatehouse"]["code"] == "unsafe_out"
     assert "[DONE]" not in response.text
 
@@ -162,7 +146,7 @@ def test_a_stream_can_leave_before_it_is_judged_and_the_records_say_so(live: Liv
     live.in_force = looser("stream: {mode: shadow_only}")
     live.server.events = tuple(say("this ", "is ", "BAD"))
     response = live.chat(stream=True)
-    assert spoken(response.text) == "this is BAD"
+    assert content(events(response.text)) == "this is BAD"
     assert response.text.endswith("data: [DONE]\n\n")
     admitted, closing = live.records
     assert admitted["stream"] == {"mode": "shadow_only", "released": "before it is judged"}

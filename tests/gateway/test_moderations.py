@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -43,17 +42,6 @@ OPENAI_CATEGORIES = {
 
 def hazard(score: float, **categories: float) -> Verdict:
     return Verdict(round(score * PPM), tuple((code, round(value * PPM)) for code, value in sorted(categories.items())))
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Live]:
-    with Live() as running:
-        yield running
-
-
-@pytest.fixture
-def live(running: Live) -> Live:
-    return running.reset()
 
 
 def ask(live: Live, input_: Any, **more: Any) -> httpx.Response:

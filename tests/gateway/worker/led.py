@@ -29,6 +29,7 @@ from gateway.worker.shelf import Shelf
 from gateway.worker.site import Site
 from gateway.worker.sums import Sums, counts
 from tests.doubles import MemoryLog, eventually
+from tests.gateway.small_policy import POLICY
 
 ANN, BOB = Caller("k1", "clinic", "desk"), Caller("k2", "bank", "desk")
 CONFIG = """\
@@ -37,17 +38,6 @@ keys: [{id: k1, tenant: clinic, key: gatehouse-demo-key}]
 policy: policy.yaml
 engine: ENGINE
 workers: 3
-"""
-POLICY = """\
-gatehouse: policy/v1
-name: small
-version: VERSION
-owner: tests@gatehouse.example
-detectors: {creds: {use: secrets}, bad: {use: regex, pattern: BAD}}
-rules:
-  - {id: creds, on: [user], when: {creds: {count: {gte: 1}}}, do: {block: {code: secret}}}
-  - {id: bad, on: [user], when: {bad: {count: {gte: 1}}}, do: {block: {code: bad}}}
-  - {id: pass, on: [user, output], do: allow}
 """
 
 
