@@ -9,6 +9,7 @@ Shapes: o outputs, i inputs, e experts, n rows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -64,7 +65,12 @@ class RandomModel:
         self.config, self.precision, self.device = config, precision, device
         self.dtype = GPU_DTYPES[precision]
         self._form, self._watched = gpu_form(precision, device), []
+        began = time.perf_counter()
         self.weights = self._random()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        self.made_s = time.perf_counter() - began
+        """Of the weights alone; kernels are compiled later."""
         self.pieces = ModelRunner(config, self.weights)
         capacity = capacity_for(config, kv_bytes, self.dtype)
         self.cache = KvCache(config, capacity, self.dtype, device=device)

@@ -28,8 +28,7 @@ GPU_STEP_TOKENS: Final = 2048
 def graph_runner(config: ModelConfig, weights: Weights, pieces: ModelRunner, cache: KvCache) -> GraphRunner:
     """With its graphs recorded, where they can be."""
     runner = GraphRunner(pieces, Decode(config, weights, pieces.frequencies_r, cache))
-    # In fp32 torch has experts only as a loop that asks the device for their counts.
-    if weights.embedding_vD.is_cuda and weights.embedding_vD.dtype != torch.float32:
+    if weights.embedding_vD.is_cuda:
         runner.record()
     return runner
 

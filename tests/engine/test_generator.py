@@ -166,3 +166,18 @@ def test_a_gpu_that_is_demanded_and_not_there_is_a_refusal(tmp_path: Path) -> No
     with pytest.raises(ModelRefused) as caught:
         load_generator(tmp_path, Options(device="cuda"), Pretends(0))
     assert caught.value.code == "device_full"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8", "int8", "int4"])
+def test_a_real_gpu_answers(precision: str, tmp_path: Path) -> None:
+    """Its twins are above. Greedily, in fp32, what a processor answers; two runs of anything are the same."""
+    tiny.llama4(tmp_path)
+    model = load_generator(tmp_path, Options(precision=precision, device="cuda"))
+    assert model.device.type == "cuda"
+    assert model.lane.cache.pages.keys_lkpd.is_cuda
+    found = answers(model)
+    assert answers(model) == found
+    if precision == "fp32":
+        assert found[1] == answers(load_generator(tmp_path, ENOUGH))[1]

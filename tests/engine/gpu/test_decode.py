@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.adapters import load_adapter
 from engine.gpu.decode import SIZES, Tables
 from engine.runner import Run
+from tests.engine import adapting
 from tests.engine.gpu.stepping import DEVICES, OnGpu
 from tests.engine.model_cases import prompt, reserved
 from tests.engine.stand_ins import Asked
@@ -61,11 +63,14 @@ def test_nothing_in_a_step_asks_the_device(case: str, tmp_path: Path) -> None:
 
 def test_nothing_of_the_host_is_in_a_step(tmp_path: Path) -> None:
     """On a device that has shapes and no numbers: it answers no question, and refuses the host's tensors."""
-    model = OnGpu(tmp_path, "two_experts", torch.device("meta"), "bf16")
+    nowhere = torch.device("meta")
+    model = OnGpu(tmp_path / "m", "two_experts", nowhere, "bf16")
+    written = adapting.write(tmp_path / "a", model.pair.oracle)
+    adapter = load_adapter(written, model.config, torch.bfloat16, nowhere)
     cache = model.cache()
     runner, slots = model.runner(cache), [reserved(cache, 40) for _ in range(3)]
     with Asked() as asked:
-        pieces = runner.step([Run(slot, prompt(20), [19]) for slot in slots])
+        pieces = runner.step([Run(slot, prompt(20), [19], adapter) for slot in slots])
         singles = runner.step([Run(slot, [7], [0]) for slot in slots])
     assert {pieces.device.type, singles.device.type} == {"meta"}
     assert (asked.questions, asked.strays) == ([], [])

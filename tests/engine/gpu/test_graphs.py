@@ -24,7 +24,7 @@ def test_rows_are_rounded_up_and_run_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("device", [GPU])
-@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "int4"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8", "int8", "int4"])
 def test_a_recorded_step_is_the_step(precision: str, device: torch.device, tmp_path: Path) -> None:
     """Its twin on a processor is `test_every_next_token_is_that_of_a_full_pass`."""
     model = OnGpu(tmp_path, "scout", device, precision)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from engine.adapters import load_adapter
+from engine.device import CPU
 from engine.errors import MemoryExhausted
 from engine.kv_cache import KvCache
 from engine.runner import Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from tests.engine import adapting
-from tests.engine.gpu.stepping import GPU, OnGpu
+from tests.engine.gpu.stepping import DEVICES, GPU, OnGpu
 from tests.engine.model_cases import prompt, reserved
 from tests.engine.stand_ins import Heard
 from tests.engine.test_preemption import LITTLE, PLENTY, STOP_IDS, requests, tokenizer, told
@@ -49,24 +51,38 @@ def test_pieces_and_next_tokens_share_a_step(model: OnGpu, tmp_path: Path) -> No
     assert [slot.filled for slot in slots] == [20, 21, 22, 1]
 
 
-def answers(model: OnGpu, runner: Runner, cache: KvCache, adapter_at: Path) -> list[tuple[str, list[int]]]:
-    adapter = load_adapter(adapter_at, model.config, torch.float32)
+def answers(
+    model: OnGpu, runner: Runner, cache: KvCache, adapter_at: Path, device: torch.device = CPU, is_greedy: bool = False
+) -> list[tuple[str, list[int]]]:
+    adapter = load_adapter(adapter_at, model.config, torch.float32, device)
     lane = GenerateLane(runner, cache, 10_000, step_tokens=24)
-    heard = [Heard() for _ in requests(adapter)]
-    lane.add([Sequence(one, tokenizer(), STOP_IDS, ear) for one, ear in zip(requests(adapter), heard, strict=True)])
+    asked = requests(adapter)
+    if is_greedy:
+        # Each kind of device draws its own numbers.
+        asked = [replace(one, sampling=replace(one.sampling, temperature=0)) for one in asked]
+    heard = [Heard() for _ in asked]
+    lane.add([Sequence(one, tokenizer(), STOP_IDS, ear) for one, ear in zip(asked, heard, strict=True)])
     while (work := lane.next(0)) is not None:
         work.run()
     assert (lane.pending, lane.reserved, cache.held) == (0, 0, 0)
     return [(text, [one.token for one in tokens]) for text, tokens, _ in map(told, heard)]
 
 
-@pytest.mark.parametrize("capacity", [PLENTY, LITTLE])
-def test_answers_are_the_same_whatever_they_ask_for(model: OnGpu, capacity: int, tmp_path: Path) -> None:
-    """With seeds, penalties, grammars and adapters, prefixes taken over, and, where room is short, yielding."""
+def test_answers_are_the_same_whatever_they_ask_for(model: OnGpu, tmp_path: Path) -> None:
+    """With seeds, penalties, grammars and adapters, prefixes taken over, and yielding, because room is short."""
     adapter_at, plain = adapting.write(tmp_path / "adapter", model.pair.oracle), model.pair.cache(PLENTY)
     expected = answers(model, model.pair.runner, plain, adapter_at)
-    cache = model.cache(capacity)
+    cache = model.cache(LITTLE)
     assert answers(model, model.runner(cache), cache, adapter_at) == expected
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_without_a_draw_they_are_the_same_on_any_device(device: torch.device, tmp_path: Path) -> None:
+    model = OnGpu(tmp_path / "m", "maverick", device)
+    adapter_at = adapting.write(tmp_path / "adapter", model.pair.oracle)
+    expected = answers(model, model.pair.runner, model.pair.cache(PLENTY), adapter_at, is_greedy=True)
+    cache = model.cache(PLENTY)
+    assert answers(model, model.runner(cache), cache, adapter_at, device, is_greedy=True) == expected
 
 
 @pytest.mark.parametrize("device", [GPU])

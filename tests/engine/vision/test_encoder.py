@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from engine.config import read_config
 from engine.vision.encoder import Encoder, in_patches, merged, turns
 from engine.vision.tiles import cut
 from engine.vision.weights import load_vision
+from tests.engine.gpu.stepping import DEVICES
 from tests.engine.vision import seeing
 
 
-def test_rows_are_those_of_transformers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_rows_are_those_of_transformers(device: torch.device, tmp_path: Path) -> None:
     oracle = seeing.llama4(tmp_path)
     config = read_config(tmp_path)
     assert config.vision is not None
-    encoder = Encoder(config.vision, load_vision(tmp_path, config.vision, config.hidden, torch.float32))
+    encoder = Encoder(config.vision, load_vision(tmp_path, config.vision, config.hidden, torch.float32, device))
     tiles = cut(seeing.noise(40, 24), seeing.SIDE).tiles
     with torch.inference_mode():
         seen = oracle.get_image_features((tiles.float() / 255 - 0.5) / 0.5).last_hidden_state
         expected = oracle.multi_modal_projector(seen)
-        found = torch.stack([encoder.see(tile) for tile in tiles])
+        found = torch.stack([encoder.see(tile) for tile in tiles]).cpu()
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
