@@ -3,7 +3,8 @@
 Each program computes some outputs of some rows of one expert. Which expert, it finds out from where the experts' rows
 end, so the grid follows from the number of rows and experts, and programs without work leave at once. The weights stand
 on the left of the product: there the tensor cores take them from registers, into which they are unpacked, and few
-tokens on the right cost little. Sums are fp32. Where a decoding step has too little work for all processors, the inputs
+tokens on the right cost little. Two warps for a tile of few rows: four would be given the instructions for large
+products, which wait for each other more than they compute. Sums are fp32. Where a decoding step has too little work for all processors, the inputs
 are divided as well, and whoever comes last adds up: always in the same order, so the result does not depend on who.
 
 Rows in fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
@@ -43,8 +44,8 @@ class Tile:
         return self.rows >= 64
 
 
-TILES: Final = (Tile(16, 128, 4, 4), Tile(32, 128, 4, 4), Tile(64, 128, 4, 3), Tile(128, 256, 8, 3))
-WHOLE_TILES: Final = (Tile(16, 128, 4, 3), Tile(64, 128, 4, 3), Tile(128, 128, 8, 3))
+TILES: Final = (Tile(16, 64, 2, 4), Tile(32, 128, 4, 4), Tile(64, 128, 4, 3), Tile(128, 256, 8, 3))
+WHOLE_TILES: Final = (Tile(16, 64, 2, 4), Tile(64, 128, 4, 3), Tile(128, 128, 8, 3))
 """For weights of sixteen bits, which take more room on their way."""
 EXACT: Final = Tile(16, 32, 4, 2)
 """For rows in fp32."""
@@ -71,6 +72,15 @@ def _place(
     begin = tl.sum(tl.where(at_e == expert, begins_e, 0), 0)
     end = tl.sum(tl.where(at_e == expert, ends_e, 0), 0)
     return expert, begin + (tile - before) * ROWS, end
+
+
+@triton.jit
+def _whole(weights_ptrs: tl.tensor, at_i: tl.tensor, INPUTS: tl.constexpr) -> tl.tensor:
+    """Weights that are not packed."""
+    if INPUTS % 128 == 0:
+        return tl.load(weights_ptrs + at_i[None, :])
+    else:
+        return tl.load(weights_ptrs + at_i[None, :], mask=(at_i < INPUTS)[None, :], other=0.0)
 
 
 @triton.jit
@@ -155,12 +165,10 @@ def grouped_product(
             if INPUTS % 128 != 0:
                 is_one = is_one & (at_i < INPUTS)[:, None]
             x = tl.load(x_ptrs + at_i[:, None], mask=is_one, other=0.0)
-            if KIND != "whole":
-                numbers = unpacked(words, run, KIND, OUT, RUN, WIDE)
-            elif INPUTS % 128 != 0:
-                numbers = tl.load(words_ptrs + at_i[None, :], mask=(at_i < INPUTS)[None, :], other=0.0)
+            if KIND == "whole":
+                numbers = _whole(words_ptrs, at_i, INPUTS)
             else:
-                numbers = tl.load(words_ptrs + at_i[None, :])
+                numbers = unpacked(words, run, KIND, OUT, RUN, WIDE)
             if KIND == "int4" and (GROUP == 32 or run == 0):
                 scale = scale_of(scale_ptrs, block * (128 // GROUP) + run, OUTPUTS)
             if KIND == "int4" and MANY:
