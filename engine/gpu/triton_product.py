@@ -4,8 +4,9 @@ Each program computes some outputs of some rows of one expert. Which expert, it 
 end, so the grid follows from the number of rows and experts, and programs without work leave at once. The weights stand
 on the left of the product: there the tensor cores take them from registers, into which they are unpacked, and few
 tokens on the right cost little. Two warps for a tile of few rows: four would be given the instructions for large
-products, which wait for each other more than they compute. Sums are fp32. Where a decoding step has too little work for all processors, the inputs
-are divided as well, and whoever comes last adds up: always in the same order, so the result does not depend on who.
+products, which wait for each other more than they compute. Sums are fp32. Where a decoding step has too little work for
+all processors, the inputs are divided as well, and whoever comes last adds up: always in the same order, so the result
+does not depend on who.
 
 Rows in fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
 
