@@ -1,8 +1,8 @@
 """What fewer bits cost in accuracy, on the one trained model that ships: the starter engine, on unseen prompts.
 
-Every held-out prompt with its expected answer goes through the model once; right is an answer each of whose tokens is
-the likeliest one. Beside it how far the log-probability of the answer's first token moves from fp32, which is what a
-guard's score is made of.
+Every held-out prompt with its expected answer goes through the model once, in short pieces; right is an answer each of
+whose tokens is the likeliest one. Beside it how far the log-probability of the answer's first token moves from fp32,
+which is what a guard's score is made of.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import torch
 from tokenizers import Tokenizer
 
 from engine.config import read_config
+from engine.device import CPU
+from engine.form import form_for
+from engine.fused.choose import fused, is_available
 from engine.kv_cache import KvCache
 from engine.matrix import DTYPES, LAYS
 from engine.runner import ModelRunner, Run
@@ -26,6 +29,8 @@ from engine.starter.train.corpus import FALLBACK, lines, load_intents
 from engine.weights import load_weights
 
 MODEL = Path(__file__).resolve().parent.parent / "engine" / "starter" / "model"
+PIECE = 32
+"""Tokens of a step: so few that loops compute them where they are installed, as they do in decoding."""
 Judged = tuple[bool, float]
 
 
@@ -59,15 +64,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _judged(precision: str, asked: Sequence[tuple[list[int], list[int]]], kept_as: str = "auto") -> list[Judged]:
     """Whether the answer is right, and the log-probability of its first token."""
     config, dtype = read_config(MODEL), DTYPES[precision]
-    runner = ModelRunner(config, load_weights(MODEL, config, dtype, LAYS[precision]))
+    in_loops = is_available() and kept_as == "auto"
+    weights = load_weights(MODEL, config, dtype, form_for(precision, CPU, is_gpu=False, in_loops=in_loops))
+    runner = fused(config, weights, ModelRunner(config, weights), in_loops)
     cache = KvCache(config, 4096, dtype, kept_as=kept_as)
     found = []
     for prompt, answer in asked:
         slot = cache.reserve(len(prompt) + len(answer), keeps_all=True)
         if slot is None:
             raise AssertionError("an empty cache has room")
-        wanted = range(len(prompt) - 1, len(prompt) + len(answer) - 1)
-        logits = runner.step([Run(slot, [*prompt, *answer], wanted)])
+        text, wanted = [*prompt, *answer], range(len(prompt) - 1, len(prompt) + len(answer) - 1)
+        pieces = [range(at, min(at + PIECE, len(text))) for at in range(0, len(text), PIECE)]
+        runs = [Run(slot, text[one.start : one.stop], [at - one.start for at in wanted if at in one]) for one in pieces]
+        logits = torch.cat([runner.step([run]) for run in runs])
         cache.release(slot)
         found.append((logits.argmax(-1).tolist() == answer, float(logits[0].log_softmax(-1)[answer[0]])))
     return found

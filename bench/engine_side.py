@@ -32,13 +32,18 @@ def resident() -> int:
 def ours(checkpoint: Path, precision: str, work: Told) -> Told:
     """Without HTTP and scheduler: what the model and its cache cost."""
     from engine.config import read_config
+    from engine.device import CPU
+    from engine.form import form_for
+    from engine.fused.choose import fused, is_available
     from engine.kv_cache import KvCache, Slot
-    from engine.matrix import DTYPES, LAYS
+    from engine.matrix import DTYPES
     from engine.runner import ModelRunner, Run
     from engine.weights import load_weights
 
     config = read_config(checkpoint)
-    runner = ModelRunner(config, load_weights(checkpoint, config, DTYPES[precision], LAYS[precision]))
+    form = form_for(precision, CPU, is_gpu=False, in_loops=is_available())
+    weights = load_weights(checkpoint, config, DTYPES[precision], form)
+    runner = fused(config, weights, ModelRunner(config, weights), is_available())
     ids, context, steps = work["ids"], work["context"], work["steps"]
 
     def filled(cache: KvCache, prompt: list[int], room: int) -> Slot:

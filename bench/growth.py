@@ -21,10 +21,13 @@ import torch
 from bench.engine_side import resident
 from bench.plot import Point, chart
 from engine.config import read_config
+from engine.device import CPU
 from engine.events import Event, Finished, GenerateRequest, Sampling
+from engine.form import form_for
+from engine.fused.choose import fused, is_available
 from engine.kv_cache import KvCache
 from engine.mapped import MappedFiles
-from engine.matrix import DTYPES, LAYS
+from engine.matrix import DTYPES
 from engine.pages import block_bytes
 from engine.runner import ModelRunner
 from engine.scheduler import GenerateLane
@@ -163,7 +166,10 @@ class Bench:
     ) -> None:
         self.config = read_config(checkpoint)
         dtype = DTYPES[precision]
-        runner = ModelRunner(self.config, load_weights(checkpoint, self.config, dtype, LAYS[precision], mapped))
+        in_loops = is_available() and kept_as == "auto"
+        form = form_for(precision, CPU, is_gpu=False, in_loops=in_loops)
+        weights = load_weights(checkpoint, self.config, dtype, form, mapped)
+        runner = fused(self.config, weights, ModelRunner(self.config, weights), in_loops)
         self._cache = KvCache(self.config, positions, dtype, kept_as=kept_as)
         self.block_bytes = block_bytes(self.config, self._cache.layout, dtype, kept_as)
         self._lane = GenerateLane(runner, self._cache, self.config.max_positions)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from engine.device import CPU
-from engine.matrix import DTYPES, LAYS, Lay, plain
+from engine.fused.choose import form_on_processors
+from engine.matrix import DTYPES, Lay, plain
 
 if TYPE_CHECKING:
     from engine.gpu.experts import Experts
@@ -37,10 +38,10 @@ class Form:
     device: torch.device = CPU
 
 
-def form_for(precision: str, device: torch.device, is_gpu: bool) -> Form:
-    """`precision` is one that this device has."""
+def form_for(precision: str, device: torch.device, is_gpu: bool, in_loops: bool = False) -> Form:
+    """`precision` is one that this device has; `in_loops`: compiled loops read the weights on processors."""
     if not is_gpu:
-        return Form(LAYS[precision])
+        return form_on_processors(precision, in_loops)
     # Triton, and what is built on it, is there only where there is a GPU.
     from engine.gpu.form import gpu_form
 

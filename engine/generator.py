@@ -20,6 +20,7 @@ from engine.device import THIS, Machine
 from engine.errors import BadRequest, MemoryExhausted, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
 from engine.form import GPU_DTYPES, form_for
+from engine.fused.choose import fused, is_available
 from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, graph_runner
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
@@ -198,7 +199,9 @@ def _lane(
 ) -> tuple[GenerateLane, Team | None]:
     """With the weights and the memory for keys and values, warm; and who else has shares of it."""
     mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
-    form, share = form_for(place.precision, place.device, place.is_gpu), Share(0, options.processes)
+    in_loops = is_available() and not place.is_gpu and options.processes == 1 and options.kv_precision == "auto"
+    form = form_for(place.precision, place.device, place.is_gpu, in_loops)
+    share = Share(0, options.processes)
     part, team = divided(config, options.processes), _team(directory, options, place.precision)
     dtype = place.dtype
     weights = load_weights(directory, config, dtype, form, mapped, share)
@@ -213,8 +216,9 @@ def _lane(
         cache.pages.told = team.copied
     pieces = ModelRunner(part, weights, features, team or ALONE)
     if not place.is_gpu:
-        _warm_up(pieces, cache)
-        return GenerateLane(pieces, cache, config.max_positions), team
+        on_cpu = fused(part, weights, pieces, in_loops)
+        _warm_up(on_cpu, cache)
+        return GenerateLane(on_cpu, cache, config.max_positions), team
     runner = graph_runner(part, weights, pieces, cache)
     _warm_up(runner, cache)
     return GenerateLane(runner, cache, config.max_positions, GPU_RUNNING, step_tokens=GPU_STEP_TOKENS), None

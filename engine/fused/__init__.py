@@ -1,0 +1,1 @@
+"""Steps of a few rows as compiled loops: what decoding on processors is made of."""

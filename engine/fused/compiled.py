@@ -1,0 +1,96 @@
+"""Functions of plain loops, compiled for this processor when they are first called.
+
+A decoding step makes some hundred small calls; each through torch costs several microseconds before it computes. numba
+is an extra: who has not installed it gets torch's path, which computes the same. The machine code is kept beside the
+source, or in the user's cache where that cannot be written; where neither can be, it is made at each start.
+Compiled functions hold no lock of the interpreter, so other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+REORDERED = frozenset({"reassoc", "contract", "arcp", "nsz"})
+"""Sums may be made in lanes. What is no number stays none: a guard must never read a verdict out of it."""
+
+
+def compiled(function: Function, allowed: frozenset[str] = REORDERED) -> Function:
+    """The same function, fast."""
+    try:
+        return cast(Function, _options(allowed, cache=True)(function))
+    except RuntimeError:  # There is no folder that can be written.
+        return cast(Function, _options(allowed, cache=False)(function))
+
+
+def _options(allowed: frozenset[str], cache: bool) -> Callable[..., Any]:
+    return numba.njit(cache=cache, nogil=True, fastmath=set(allowed), error_model="numpy")
+
+
+def compiled_as_written(function: Function) -> Function:
+    """Sums in their order: for what is exact only then."""
+    return compiled(function, frozenset({"contract"}))
+
+
+def wide(stored: Any) -> Any:  # noqa: ANN401 - whatever a matrix or a memory of keys holds
+    """In loops only: as fp32. Numbers of 16 bits without a sign are the upper halves of fp32, which is bf16."""
+    raise NotImplementedError
+
+
+# numba wants the same annotations in what types and in what computes.
+@overload(wide)
+def _wide(stored: Any) -> Callable[..., Any]:  # noqa: ANN401
+    def of_bf16(stored: Any) -> Any:  # noqa: ANN401
+        return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
+
+    def of_others(stored: Any) -> Any:  # noqa: ANN401
+        return np.float32(stored)
+
+    return of_bf16 if stored == types.uint16 else of_others
+
+
+def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN401
+    """In loops only: keep an fp32 number as the memory keeps numbers, bf16 rounded to nearest."""
+    raise NotImplementedError
+
+
+@overload(put)
+def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: ANN401
+    def rounded(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+        if value != value:
+            memory[place] = 0x7FC0
+        else:
+            bits = np.float32(value).view(np.uint32)
+            memory[place] = np.uint16(
+                (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+            )
+
+    def same(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+        memory[place] = value
+
+    return rounded if memory.dtype == types.uint16 else same
+
+
+def _prefetch(typing: Any, memory: Any, offset: Any) -> Any:  # noqa: ANN401
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.gep(builder.bitcast(array.data, byte), [arguments[1]])
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        # To read, to be used again, data.
+        how = (ir.Constant(number, one) for one in (0, 3, 1))
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind), [place, *how])
+        return context.get_dummy_value()
+
+    return types.void(memory, types.int64), build
+
+
+prefetch = cast(Callable[[Any, int], None], intrinsic(_prefetch))
+"""In loops only: have the bytes of an array from this offset on brought near."""
