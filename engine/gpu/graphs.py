@@ -27,6 +27,8 @@ class Graphs:
     def __init__(self, run: Callable[[int], None], sizes: Sequence[int]) -> None:
         self._run, self.sizes = run, tuple(sizes)
         self._recorded: dict[int, torch.cuda.CUDAGraph] = {}
+        self.why_not = ""
+        """What torch said when it could not be recorded."""
 
     @property
     def recorded(self) -> tuple[int, ...]:
@@ -50,6 +52,7 @@ class Graphs:
                 self._recorded[size] = self._record(size, pool, stream)
         except RuntimeError as exc:
             self._recorded.clear()
+            self.why_not = str(exc)
             log.warning("graphs_not_recorded", error=type(exc).__name__)
 
     def _record(self, size: int, pool: _POOL_HANDLE, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:

@@ -44,6 +44,11 @@ class GraphRunner:
         """Numbers of rows."""
         return self._decode.graphs.recorded
 
+    @property
+    def why_not(self) -> str:
+        """What torch said when it could not be recorded."""
+        return self._decode.graphs.why_not
+
     def record(self) -> None:
         """Do it before anybody waits: kernels are chosen and compiled here."""
         with torch.inference_mode():

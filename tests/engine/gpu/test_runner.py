@@ -16,7 +16,7 @@ from engine.runner import Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from tests.engine import adapting
-from tests.engine.gpu.stepping import DEVICES, GPU, OnGpu
+from tests.engine.gpu.stepping import GPU, OnGpu
 from tests.engine.model_cases import prompt, reserved
 from tests.engine.stand_ins import Heard
 from tests.engine.test_preemption import LITTLE, PLENTY, STOP_IDS, requests, tokenizer, told
@@ -76,8 +76,9 @@ def test_answers_are_the_same_whatever_they_ask_for(model: OnGpu, tmp_path: Path
     assert answers(model, model.runner(cache), cache, adapter_at) == expected
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", [GPU])
 def test_without_a_draw_they_are_the_same_on_any_device(device: torch.device, tmp_path: Path) -> None:
+    """Its twin is above."""
     model = OnGpu(tmp_path / "m", "maverick", device)
     adapter_at = adapting.write(tmp_path / "adapter", model.pair.oracle)
     expected = answers(model, model.pair.runner, model.pair.cache(PLENTY), adapter_at, is_greedy=True)
