@@ -15,6 +15,8 @@ import contextlib
 import signal
 import socket
 import sys
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -56,7 +58,7 @@ from gateway.policy_bindings import Binding, Bound
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import PolicySource
-from gateway.reach import open_reach
+from gateway.reach import Reach, open_reach
 from gateway.records import Records
 from gateway.reviews import ReviewDesk
 from gateway.secret import digest_key
@@ -65,6 +67,7 @@ from gateway.worker.session import Office
 from gateway.worker.shelf import Shelf
 from gateway.worker.sums import Sums
 from policies.errors import FileErrors
+from policies.model import Policy
 
 log = structlog.get_logger()
 CANNOT_WORK: Final = 2
@@ -90,6 +93,94 @@ def audit_settings(config: Config) -> AuditSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What is open before there is a policy, and closed after the last exchange."""
+
+    config: Config
+    metrics: Metrics
+    records: Records
+    anchoring: Anchoring
+    reach: Reach
+    keeping: Keeping
+
+    @classmethod
+    async def open(cls, config: Config, host_socket: str, stack: contextlib.AsyncExitStack) -> _House:
+        """What is opened first is closed last: nothing may end that a record still needs."""
+        metrics = Metrics()
+        _make_state(config.state)
+        audit = AuditLog.open(audit_settings(config))
+        records = Records(audit, metrics)
+        metrics.registry.register(AuditMetrics(audit))
+        anchoring = Anchoring(config, audit, metrics)
+        # Anchors stop after the log is closed: the head that closing signs is given away, too.
+        stack.push_async_callback(anchoring.stop)
+        stack.push_async_callback(audit.close)
+        anchoring.start()
+        reach = await open_reach(config, host_socket, stack)
+        content = open_keeping(config.content, config.state, config.origin, records, config.approvers)
+        keeping = await stack.enter_async_context(content)
+        return cls(config, metrics, records, anchoring, reach, keeping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Policies:
+    """The policy for everybody, and those for some callers."""
+
+    everybodys: PolicyInForce
+    held: Sequence[tuple[Binding, PolicyInForce]]
+    bound: Bound
+
+    @classmethod
+    async def load(cls, house: _House, shelf: Shelf, tested: Container[str], *, is_shared: bool) -> _Policies:
+        """Raises FileErrors or ConfigError: nothing is served without a policy."""
+        config = house.config
+
+        def in_force(source: PolicySource, binding: Binding | None = None) -> PolicyInForce:
+            place = shelf.place()
+            made = PolicyInForce(
+                source,
+                config.guards,
+                house.reach.sources,
+                house.records,
+                house.metrics,
+                copies=config.state / POLICIES,
+                classes=house.keeping.classes,
+                tenants=_tenants(config, binding),
+                binding=binding.name if binding is not None else "",
+                around=house.reach.around,
+                share=place.offer if is_shared else None,
+            )
+            place.in_use = made.in_use
+            return made
+
+        told = (config.approvers, config.state, tested, config.origin)
+        everybodys = in_force(config.policy.source(*told))
+        await everybodys.load_first()
+        held = [(binding, in_force(binding.source(*told), binding)) for binding in config.bindings]
+        bound = Bound(held)
+        await bound.load_first()
+        return cls(everybodys, held, bound)
+
+    def in_use(self) -> tuple[Policy, ...]:
+        """All that are in force now."""
+        return (self.everybodys.current().policy, *self.bound.policies())
+
+    def reload_soon(self) -> None:
+        """For a signal handler."""
+        self.everybodys.reload_soon()
+        self.bound.reload_soon()
+
+    def follow_files(self, config: Config, stack: contextlib.AsyncExitStack) -> None:
+        """Reload each when its file changes, where that is wanted."""
+        for one, settings in (
+            (self.everybodys, config.policy),
+            *((one, binding.settings) for binding, one in self.held),
+        ):
+            if settings.watch:
+                stack.callback(asyncio.create_task(_follow(one, settings.path)).cancel)
+
+
 async def serve(
     config: Config,
     api: socket.socket,
@@ -102,91 +193,28 @@ async def serve(
 
     `tested` are digests of bundles whose tests passed already.
     """
-    metrics, shelf = Metrics(), Shelf()
-    _make_state(config.state)
-    audit = AuditLog.open(audit_settings(config))
-    records = Records(audit, metrics)
-    metrics.registry.register(AuditMetrics(audit))
+    shelf = Shelf()
     async with contextlib.AsyncExitStack() as stack:
-        anchoring = Anchoring(config, audit, metrics)
-        stack.push_async_callback(anchoring.stop)
-        stack.push_async_callback(audit.close)
-        anchoring.start()
-        reach = await open_reach(config, host_socket, stack)
-        engines = reach.engines
-        keeping = await stack.enter_async_context(
-            open_keeping(config.content, config.state, config.origin, records, config.approvers)
-        )
-
-        def in_force(source: PolicySource, binding: Binding | None = None) -> PolicyInForce:
-            place = shelf.place()
-            made = PolicyInForce(
-                source,
-                config.guards,
-                reach.sources,
-                records,
-                metrics,
-                copies=config.state / POLICIES,
-                classes=keeping.classes,
-                tenants=_tenants(config, binding),
-                binding=binding.name if binding is not None else "",
-                around=reach.around,
-                share=place.offer if leading else None,
-            )
-            place.in_use = made.in_use
-            return made
-
-        told = (config.approvers, config.state, tested, config.origin)
-        policy = in_force(config.policy.source(*told))
-        await policy.load_first()
-        held = [(binding, in_force(binding.source(*told), binding)) for binding in config.bindings]
-        bound = Bound(held)
-        await bound.load_first()
-        reviews = ReviewDesk(members=reach.around.queues.members)
-        admission = Admission(config.concurrency, anchoring.trouble)
+        house = await _House.open(config, host_socket, stack)
+        policies = await _Policies.load(house, shelf, tested, is_shared=leading is not None)
+        reviews = ReviewDesk(members=house.reach.around.queues.members)
+        admission = Admission(config.concurrency, house.anchoring.trouble)
         lead = None
         if leading is not None:
-            office = Office(records, admission, policy, bound, keeping.keeper, reviews)
-            lead = Lead(Terms(config, host_socket, leading.workers), office, shelf, Sums(metrics.registry))
-            metrics.everywhere = lead.exposition
-        health = Health(
-            {**reach.probes(), **anchoring.probes(), **keeping.probes(), **(lead.probes() if lead else {})},
-            records,
-            metrics,
-            any_of=frozenset(engines.probes()),
-            more=lambda: remote_probes(
-                needed_by_all(config.guards, (policy.current().policy, *bound.policies())), reach.sources
-            ),
-        )
-        gate = Gate(
-            keys=KeyRing(config.keys),
-            door=OwnDoor(admission, records, policy.for_exchange, bound.for_exchange),
-            pipeline=Pipeline(engines, digest_key(config.key_dir), keeping.keeper, reviews),
-            upstream=engines,
-            records=records,
-            health=health,
-            metrics=metrics,
-            keeper=keeping.keeper,
-        )
-        watching = asyncio.create_task(health.watch())
-        stack.callback(watching.cancel)
-
-        def reload_all() -> None:
-            policy.reload_soon()
-            bound.reload_soon()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_all)
-        for one, settings in ((policy, config.policy), *((one, binding.settings) for binding, one in held)):
-            if settings.watch:
-                stack.callback(asyncio.create_task(_follow(one, settings.path)).cancel)
+            office = Office(
+                house.records, admission, policies.everybodys, policies.bound, house.keeping.keeper, reviews
+            )
+            sums = Sums(house.metrics.registry)
+            lead = Lead(Terms(config, host_socket, leading.workers), office, shelf, sums)
+            house.metrics.everywhere = lead.exposition
+        health = _health(house, policies, lead)
+        gate = _gate(house, policies, admission, reviews, health)
+        stack.callback(asyncio.create_task(health.watch()).cancel)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policies.reload_soon)
+        policies.follow_files(config, stack)
         set_aside_start()
-        desk = Desk(OperatorRing(config.operators), records)
-        routes = [*admin_routes(desk), *policy_routes(desk, policy, held), *review_routes(desk, reviews)]
-        routes += _log_routes(desk, config, keeping)
-        if engines.local and reach.host is not None:
-            models = engines if lead is None else EverybodysModels(engines, lead)
-            routes += adapter_routes(desk, reach.host, models, engines.local)
-        apps = make_app(gate), make_admin_app(health, metrics, routes)
+        apps = make_app(gate), make_admin_app(health, house.metrics, _operators_routes(house, policies, reviews, lead))
+        # Workers may come once everything is there that they ask for, and before the first client does.
         if lead is not None and leading is not None:
             await lead.listen(leading.socket)
             lead.tell(health.state)
@@ -196,8 +224,46 @@ async def serve(
 
         share = None if lead is None else lead.share
         await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s, share)
+        # Their last records need the log, which the stack closes.
         if lead is not None:
             await lead.close(config.drain_s + _WORKERS_S)
+
+
+def _health(house: _House, policies: _Policies, lead: Lead | None) -> Health:
+    """All that has to work for an exchange to succeed."""
+    probes = {**house.reach.probes(), **house.anchoring.probes(), **house.keeping.probes()}
+    return Health(
+        {**probes, **(lead.probes() if lead is not None else {})},
+        house.records,
+        house.metrics,
+        any_of=frozenset(house.reach.engines.probes()),
+        more=lambda: remote_probes(needed_by_all(house.config.guards, policies.in_use()), house.reach.sources),
+    )
+
+
+def _gate(house: _House, policies: _Policies, admission: Admission, reviews: ReviewDesk, health: Health) -> Gate:
+    engines, keeper = house.reach.engines, house.keeping.keeper
+    return Gate(
+        keys=KeyRing(house.config.keys),
+        door=OwnDoor(admission, house.records, policies.everybodys.for_exchange, policies.bound.for_exchange),
+        pipeline=Pipeline(engines, digest_key(house.config.key_dir), keeper, reviews),
+        upstream=engines,
+        records=house.records,
+        health=health,
+        metrics=house.metrics,
+        keeper=keeper,
+    )
+
+
+def _operators_routes(house: _House, policies: _Policies, reviews: ReviewDesk, lead: Lead | None) -> list[Route]:
+    desk, engines = Desk(OperatorRing(house.config.operators), house.records), house.reach.engines
+    routes = [*admin_routes(desk), *policy_routes(desk, policies.everybodys, policies.held)]
+    routes += review_routes(desk, reviews)
+    routes += _log_routes(desk, house.config, house.keeping)
+    if engines.local and house.reach.host is not None:
+        models = engines if lead is None else EverybodysModels(engines, lead)
+        routes += adapter_routes(desk, house.reach.host, models, engines.local)
+    return routes
 
 
 def _log_routes(desk: Desk, config: Config, keeping: Keeping) -> list[Route]:
