@@ -19,6 +19,7 @@ import random
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.device != "cuda":
         print("not judged: a CPU, for trying only")
         return 2
-    return _judged([row for row in rows if "decode" in row])
+    return _judged([row for row in rows if "decode" in row and "prefill" in row])
 
 
 class Bench:
@@ -134,6 +135,10 @@ class Bench:
                 self._measure(shape, precision, row)
             except (MemoryExhausted, torch.OutOfMemoryError) as exc:
                 row["not_measured"] = f"out of memory: {type(exc).__name__}"
+            except Exception as exc:
+                # Time on a GPU is dear: what fails here says why, and the next model has its turn.
+                traceback.print_exc()
+                row["not_measured"] = f"failed: {type(exc).__name__}"
         print(json.dumps(row), flush=True)
         gc.collect()
         if self.device.type == "cuda":
@@ -167,6 +172,7 @@ class Bench:
             "weights_s": round(model.made_s, 1),
             "ready_s": round(ready, 1),
             "recorded": list(model.runner.recorded),
+            "not_recorded": model.runner.why_not[:300],
         }
         row["decode"] = {batch: self._decode(model, shape, batch) for batch in shape.batches}
         row["prefill"] = self._prefill(model, shape)

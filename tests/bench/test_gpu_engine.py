@@ -20,7 +20,7 @@ def test_a_trial_on_a_processor_measures_everything_and_judges_nothing(capsys: p
     assert "for trying only" in first
     assert "for trying only" in last
     (row,) = map(json.loads, rows)
-    assert row["shape"] == "tiny"
+    assert (row["shape"], "not_measured" in row) == ("tiny", False)
     assert all(one["tokens_per_s"] > 0 and 1 <= one["experts_used"] <= 4 for one in row["decode"].values())
     assert row["prefill"]["share_of_matrix_rate"] > 0
     assert row["first_token_s_256"] > 0
