@@ -17,7 +17,6 @@ from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.settings import AuditSettings
 from gateway.audit_key_commands import told_errors
 from gateway.audit_location import CONFIG_HELP
-from gateway.config import load_config
 
 _HELP = """exit status: 0 the statement was written, or the new log begun; 2 neither, and nothing was changed
 
@@ -49,6 +48,8 @@ def add_adopt_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from gateway.config import load_config
+
     config = load_config(arguments.config, arguments.state)
     settings = AuditSettings(
         config.audit_dir,

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.audit.epoch_keys import DAY_NS, KeyPlaces
 from gateway.audit.epochs import Epoch, load_chain
@@ -21,8 +22,10 @@ from gateway.audit.keys import create_private, load_private, load_trust_file
 from gateway.audit.note import Signer
 from gateway.audit.report import iso
 from gateway.audit_location import CONFIG_HELP
-from gateway.config import Config, load_config
 from policies.errors import FileErrors
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 _STATUS = "exit status: 0 done, 2 it was not: the files do not fit this log, or cannot be read or written"
 _Commands = argparse._SubParsersAction  # its own name for what add_subparsers returns
@@ -85,12 +88,18 @@ def told_errors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.
     return told
 
 
+def _configured(arguments: argparse.Namespace) -> Config:
+    from gateway.config import load_config
+
+    return load_config(arguments.config, arguments.state)
+
+
 def _places(config: Config) -> tuple[KeyPlaces, Path]:
     return KeyPlaces(config.audit_dir, config.key_dir, config.origin), config.key_dir / "audit.pem"
 
 
 def _request(arguments: argparse.Namespace) -> int:
-    config = load_config(arguments.config, arguments.state)
+    config = _configured(arguments)
     places, key_path = _places(config)
     length_ns = round(config.epoch_s * 10**9)
     asked = make_request(
@@ -117,7 +126,7 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def _install(arguments: argparse.Namespace) -> int:
-    config = load_config(arguments.config, arguments.state)
+    config = _configured(arguments)
     added = install(arguments.signed.read_text(), *_places(config), OsFiles())
     _print_epochs(added)
     print(f"installed: {len(added)}")
@@ -125,7 +134,7 @@ def _install(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    places, key_path = _places(load_config(arguments.config, arguments.state))
+    places, key_path = _places(_configured(arguments))
     key = load_trust_file(key_path, places.origin)
     if key is None:
         raise AuditError("audit_key_missing", f"there is no public key beside `{key_path}`")

@@ -11,19 +11,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.audit.export.view import printable
 from gateway.audit_location import CONFIG_HELP, Locate, UsageError, guarded, location_of
-from gateway.explain_report import as_json, as_text
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_copies import DIRECTORY, copy_of
-from gateway.policy_files import check_file, known_guards
-from gateway.replay import NotReplayable
-from policies.model import Decision, Policy
 
 if TYPE_CHECKING:
     from gateway.explain import Recorded
+    from policies.model import Decision, Policy
 
 SAME, DIFFERENT, NOT_REPLAYED = 0, 1, 2
 
@@ -103,11 +100,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     return max(_one(record, policies, arguments.json) for record in found)
 
 
-_Policies = Callable[[Mapping[str, Any]], Policy | None]
+_Policies: TypeAlias = "Callable[[Mapping[str, Any]], Policy | None]"
 
 
 def _policies(arguments: argparse.Namespace, directory: Path, config: Path | None) -> _Policies:
     """Finds the policy of a record, each loaded once."""
+    from gateway.policy_files import check_file, known_guards
+
     known = known_guards(config, sys.stderr)
     if known is None:
         raise UsageError("the guards of the configuration cannot be read")
@@ -130,6 +129,9 @@ def _policies(arguments: argparse.Namespace, directory: Path, config: Path | Non
 
 def _one(one: Recorded, policies: _Policies, is_json: bool) -> int:
     """Replay and print one decision; the exit status it asks for."""
+    from gateway.explain_report import as_json, as_text
+    from gateway.replay import NotReplayable
+
     record, policy = one.record, policies(one.record)
     head: dict[str, Json] = {"seq": record.get("seq"), "type": record.get("type"), "req": record.get("req")}
     words = f"record {record.get('seq')}, {record.get('type')}, request {record.get('req')}"

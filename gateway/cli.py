@@ -1,4 +1,4 @@
-"""`gatehouse`: the command line. Parses arguments before it imports anything heavy."""
+"""`gatehouse`: the command line. A command imports what it needs, and nothing of the others."""
 
 from __future__ import annotations
 
@@ -13,26 +13,14 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from gateway import logs
-from gateway.admin.whoami_command import add_whoami_command
-from gateway.approval_commands import add_approval_commands
-from gateway.audit.keys import trust_path
-from gateway.audit_commands import add_audit_commands
-from gateway.audit_location import AuditLocation
-from gateway.bundles.errors import BundleError
-from gateway.config import Config, load_config
-from gateway.content_commands import add_content_commands
-from gateway.errors import ConfigError
-from gateway.evaluate_commands import add_evaluate_commands
-from gateway.guard_settings import facts
-from gateway.models_commands import add_models_commands
-from gateway.policy_commands import add_policy_commands
-from gateway.policy_source import Found
-from gateway.review_commands import add_review_commands
-from gateway.size_command import add_size_command
-from gateway.witness_command import add_witness_command
-from policies.errors import FileErrors
+if TYPE_CHECKING:
+    from gateway.audit_location import AuditLocation
+    from gateway.config import Config
+    from gateway.policy_source import Found
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 CANNOT_WORK = 2
 CUT_OFF = 128 + signal.SIGPIPE
@@ -43,7 +31,8 @@ CRASHED = os.EX_SOFTWARE
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
-    args = make_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    args = make_parser(given[0] if given else "").parse_args(given)
     return run(args.run, args)
 
 
@@ -63,25 +52,15 @@ def run(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) 
     return status
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def make_parser(command: str = "") -> argparse.ArgumentParser:
+    """The command line as that command needs it; the whole of it for any other text."""
     parser = argparse.ArgumentParser(
         prog="gatehouse", description="A gateway that judges what goes into and comes out of a language model."
     )
     parser.add_argument("--version", action="version", version=f"gatehouse {version('gatehouse')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_serve(commands)
-    _add_key(commands)
-    add_whoami_command(commands)
-    add_policy_commands(commands, _locate, quickstart)
-    add_audit_commands(commands, _locate)
-    add_content_commands(commands)
-    add_approval_commands(commands)
-    add_review_commands(commands)
-    add_models_commands(commands, quickstart)
-    add_size_command(commands)
-    add_witness_command(commands)
-    add_evaluate_commands(commands, quickstart)
+    for add in [COMMANDS[command]] if command in COMMANDS else dict.fromkeys(COMMANDS.values()):
+        add(commands)
     return parser
 
 
@@ -91,12 +70,16 @@ def quickstart() -> Path:
 
 
 def _locate(config_file: Path) -> AuditLocation:
+    from gateway.audit.keys import trust_path
+    from gateway.audit_location import AuditLocation
+    from gateway.config import load_config
+
     config = load_config(config_file)
     trust = trust_path(config.key_dir / "audit.pem", config.origin)
     return AuditLocation(config.audit_dir, trust, config.origin, config.sinks)
 
 
-def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser(
         "serve",
         help="start the gateway",
@@ -110,7 +93,11 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from gateway import logs
+    from gateway.config import load_config
+    from gateway.errors import ConfigError
     from gateway.supervisor import Supervisor
+    from policies.errors import FileErrors
 
     logs.set_up("supervisor")
     try:
@@ -129,6 +116,10 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _found(config: Config) -> list[Found]:
     """The policies to start with: the one for everybody first. Bundles are tested here, and not again by the front."""
+    from gateway.bundles.errors import BundleError
+    from gateway.errors import ConfigError
+    from gateway.guard_settings import facts
+
     told = (config.approvers, config.state, (), config.origin)
     sources = [(config.policy.path, config.policy.source(*told))]
     sources += [(one.settings.path, one.source(*told)) for one in config.bindings]
@@ -141,7 +132,7 @@ def _found(config: Config) -> list[Found]:
     return found
 
 
-def _add_key(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_key(commands: Commands) -> None:
     key = commands.add_parser("key", help="make API keys")
     actions = key.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser(
@@ -156,6 +147,85 @@ def _new_key(_args: argparse.Namespace) -> int:
     key = f"gh_{secrets.token_urlsafe(32)}"
     print(f"key     {key}\nsha256  {hashlib.sha256(key.encode()).hexdigest()}")
     return 0
+
+
+def _add_whoami(commands: Commands) -> None:
+    from gateway.admin.whoami_command import add_whoami_command
+
+    add_whoami_command(commands)
+
+
+def _add_policy(commands: Commands) -> None:
+    from gateway.policy_commands import add_policy_commands
+
+    add_policy_commands(commands, _locate, quickstart)
+
+
+def _add_audit(commands: Commands) -> None:
+    from gateway.audit_commands import add_audit_commands
+
+    add_audit_commands(commands, _locate)
+
+
+def _add_content(commands: Commands) -> None:
+    from gateway.content_commands import add_content_commands
+
+    add_content_commands(commands)
+
+
+def _add_approvals(commands: Commands) -> None:
+    from gateway.approval_commands import add_approval_commands
+
+    add_approval_commands(commands)
+
+
+def _add_review(commands: Commands) -> None:
+    from gateway.review_commands import add_review_commands
+
+    add_review_commands(commands)
+
+
+def _add_models(commands: Commands) -> None:
+    from gateway.models_commands import add_models_commands
+
+    add_models_commands(commands, quickstart)
+
+
+def _add_size(commands: Commands) -> None:
+    from gateway.size_command import add_size_command
+
+    add_size_command(commands)
+
+
+def _add_witness(commands: Commands) -> None:
+    from gateway.witness_command import add_witness_command
+
+    add_witness_command(commands)
+
+
+def _add_evaluate(commands: Commands) -> None:
+    from gateway.evaluate_commands import add_evaluate_commands
+
+    add_evaluate_commands(commands, quickstart)
+
+
+COMMANDS: dict[str, Callable[[Commands], None]] = {
+    "serve": _add_serve,
+    "key": _add_key,
+    "whoami": _add_whoami,
+    "policy": _add_policy,
+    "audit": _add_audit,
+    "content": _add_content,
+    "approver-key": _add_approvals,
+    "approve": _add_approvals,
+    "review": _add_review,
+    "models": _add_models,
+    "size": _add_size,
+    "witness": _add_witness,
+    "eval": _add_evaluate,
+    "calibrate": _add_evaluate,
+}
+"""Who adds which, in the order in which help shows them."""
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from gateway.config import Address, load_config
 from policies.errors import FileErrors
+
+if TYPE_CHECKING:
+    from gateway.config import Address
 
 KEY_VARIABLE: Final = "GATEHOUSE_OPERATOR_KEY"
 FAILED: Final = 2
@@ -98,6 +100,8 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
 
 def client_of(arguments: argparse.Namespace) -> AdminClient:
     """The client that the options of `add_client_options` describe. Raises AdminError."""
+    from gateway.config import load_config
+
     return AdminClient(_url(load_config(arguments.config).admin), _key(arguments.key_file))
 
 

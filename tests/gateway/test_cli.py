@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import main, quickstart, run
+from gateway.cli import COMMANDS, main, make_parser, quickstart, run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """\
@@ -169,3 +169,15 @@ def test_a_command_that_crashes_does_not_end_in_a_verdict(capsys: pytest.Capture
 
     assert run(crash, argparse.Namespace()) == 70
     assert "MemoryError" in capsys.readouterr().err
+
+
+def test_a_command_is_named_as_help_lists_it() -> None:
+    (actions,) = (action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    assert list(COMMANDS) == list(actions.choices)
+
+
+def test_a_command_imports_nothing_of_the_others() -> None:
+    code = "import sys; from gateway.cli import make_parser; make_parser('audit'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert {"gateway.cli", "gateway.audit_commands"} <= (loaded := set(done.stdout.split()))
+    assert not {"gateway.config", "gateway.models_commands", "jsonschema", "starlette", "torch"} & loaded
