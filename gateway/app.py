@@ -6,6 +6,7 @@ There is no route that passes a body on without the pipeline: a path that is not
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from gateway.door import Door, Visit
 from gateway.edge import Edge
 from gateway.engines import Engines
 from gateway.entries import Exchange, refusal
-from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, Unauthenticated, Unavailable
 from gateway.exchange import Caller
 from gateway.health import Health
 from gateway.ids import exchange_id
@@ -145,6 +146,9 @@ def make_app(gate: Gate) -> Edge:
                 return Response(status_code=499)
             except GatewayError as exc:
                 return await call.refuse(exc)
+            # The drain is over, and what the exchange came to recorded: who has had nothing of it may ask again.
+            except asyncio.CancelledError:
+                return await call.refuse(Unavailable("shutting_down", "the gateway is stopping"))
             # A bug must not become a traceback in an answer, nor an exchange without an end.
             except Exception as exc:  # noqa: BLE001
                 log_bug(call.id, exc)

@@ -186,6 +186,17 @@ def test_an_exchange_that_outlives_the_drain_is_recorded_as_shutting_down(stream
     assert (closing["type"], closing["err"]) == ("response.abort", {"code": "shutting_down", "where": "front"})
 
 
+def test_who_has_had_nothing_when_the_drain_is_over_is_told_to_ask_again() -> None:
+    with Live(30.0, *say("never")) as live, live.begin_chat() as sock:
+        until(lambda: bool(live.server.bodies))
+        live._uvicorn.should_exit = True
+        head, _, body = sock.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in head
+    assert json.loads(body)["error"]["code"] == "shutting_down"
+    assert live.types() == ["request.admit", "response.abort"]
+
+
 def test_logprobs_are_forbidden_where_the_policy_says_so(live: Live) -> None:
     limits = dataclasses.replace(live.in_force.policy.limits, logprobs=False)
     live.in_force = dataclasses.replace(live.in_force, policy=dataclasses.replace(live.in_force.policy, limits=limits))
