@@ -8,7 +8,8 @@ answer's step does not hold them up, and no core waits at a barrier for another 
 Classifiers go first, because a held-back answer waits for them; after a burst of batches one generation step runs
 all the same, so that a flood of guard calls slows answers down and never stops them. A piece of work that fails takes
 only its own requests with it. Several failures in a row mean that the process is not sound: the loop gives up, tells
-everybody, and the host exits so that its supervisor starts a fresh one.
+everybody, and the host exits so that its supervisor starts a fresh one. So it does at once where a lane fails at its
+own book-keeping, which belongs to no piece of work.
 """
 
 from __future__ import annotations
@@ -88,16 +89,34 @@ class EngineLoop:
 
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
-        while (taken := self._wait()) is not None:
-            lane, work = taken
-            begun = time.monotonic()
-            gave_up = self._do(work)
+        lane: Lane | None = None
+        try:
+            while (taken := self._wait()) is not None:
+                lane, work = taken
+                begun = time.monotonic()
+                gave_up = self._do(work)
+                with self._changed:
+                    self._seconds[id(lane)] = self.busy_seconds(lane) + time.monotonic() - begun
+                    self._busy.discard(id(lane))
+                    self._changed.notify_all()
+                lane = None
+                if gave_up:
+                    self._given_up()
+        # Not a piece of work but a lane failed, at finding some or at telling of a failure: what it holds is not known.
+        except Exception as exc:  # noqa: BLE001
+            log.error("engine_lost", error=type(exc).__name__)
+            self._abandon(lane)
+
+    def _abandon(self, lane: Lane | None) -> None:
+        """Nobody is to wait for a thread that is gone."""
+        try:
             with self._changed:
-                self._seconds[id(lane)] = self.busy_seconds(lane) + time.monotonic() - begun
+                self._stopping = True
                 self._busy.discard(id(lane))
                 self._changed.notify_all()
-            if gave_up:
-                self._given_up()
+                self._close()
+        finally:
+            self._given_up()
 
     def _wait(self) -> tuple[Lane, Work] | None:
         with self._changed:

@@ -120,6 +120,38 @@ def test_failures_in_a_row_give_the_process_up_and_tell_those_who_wait() -> None
         pass
 
 
+class Broken(Queue):
+    """A lane that fails at finding work, or whose work fails at saying so."""
+
+    def next(self, now: float) -> Item | None:
+        if self.items and self.items[0].fails:
+            raise BrokenPipeError
+        return super().next(now)
+
+
+class Speechless(Item):
+    def fail(self, error: RequestError) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("kind", [Item, Speechless])
+def test_a_lane_that_fails_at_its_own_work_ends_the_process_and_nobody_waits_for_ever(kind: type[Item]) -> None:
+    given_up, order = threading.Event(), list[str]()
+    waiting = Item("w", order, gate=threading.Event())
+    lane = (Broken if kind is Item else Queue)(kind("x", order, fails=True))
+    other = Queue(waiting)
+    loop = EngineLoop([lane], [other], given_up.set)
+    loop.start()
+    assert given_up.wait(10)
+    loop.stop(5)
+
+    assert other.closed is not None
+    assert waiting.error is not None
+    assert lane.closed is not None
+    with pytest.raises(Unavailable), loop.lock():
+        pass
+
+
 def test_adding_wakes_an_idle_loop_and_stopping_closes_its_lanes() -> None:
     order: list[str] = []
     queue, item = Queue(), Item("late", order)
