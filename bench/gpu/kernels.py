@@ -5,7 +5,8 @@ figures mean nothing. What the kernels compile to is known without a GPU: bench/
 
 A call reads the packed weights of the experts that got a row, once, the rows, and the result; that is its floor. With
 many rows the floor is the products at the measured matrix rate. Calls go round so many weights that no cache holds
-them, and are recorded in a graph, so that nothing but the kernels is timed.
+them, and are recorded in a graph, so that nothing but the kernels is timed. `--sweep` tries other divisions of the work
+for few rows of reduced weights, the fastest five first: from those follow `TILES` and `PROGRAMS` of triton_product.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,6 +31,16 @@ from engine.gpu.product import product
 EXPERTS = 16
 TURNS = 32
 """Calls of a measurement."""
+DIVISIONS = (
+    (16, 32, 1, 6),
+    (16, 64, 2, 4),
+    (16, 64, 2, 6),
+    (16, 64, 4, 4),
+    (16, 128, 2, 4),
+    (16, 128, 4, 4),
+    (16, 256, 4, 4),
+)
+"""Rows, outputs, warps and stages."""
 BARS = {1: 2.0, 8: 2.0, 64: 1.5}
 """Times the floor, by rows."""
 Row = dict[str, float | str]
@@ -65,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--precisions", nargs="+", default=["int4", "fp8", "int8", "bf16"])
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 8, 64, 512, 4096])
+    parser.add_argument("--sweep", action="store_true", help="other divisions of the work; needs a GPU")
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         print("not measured: no CUDA device", file=sys.stderr)
@@ -76,7 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with torch.inference_mode():
         for shape in SHAPES if args.device == "cuda" else SMALL:
             for precision in args.precisions:
-                for row in _products(shape, shape.packed(precision, device), args.rows, speed, rate):
+                packed = shape.packed(precision, device)
+                if args.sweep and device.type == "cuda" and not packed.is_whole:
+                    print("\n".join(json.dumps(row) for n in args.rows for row in _swept(shape, packed, n)[:5]))
+                    continue
+                for row in _products(shape, packed, args.rows, speed, rate):
                     print(json.dumps(row))
                     met &= float(row["times_floor"]) <= BARS.get(int(row["rows"]), float("inf"))
         for row in _attention(device, speed):
@@ -87,25 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _products(shape: Shape, packed: Packed, rows: Sequence[int], speed: float, rate: float) -> Iterator[Row]:
-    device, count = packed.words.device, packed.words.shape[0]
+    device = packed.words.device
     each = sum(t[0].numel() * t.element_size() for t in (packed.words, packed.scale_epoh) if t.numel())
     for n in rows:
+        given = _given(shape, packed, n)
+        used = sum(1 if ends is None else int((ends.diff(prepend=ends.new_zeros(1)) > 0).sum()) for _, ends in given)
         x_ni = torch.randn(n, shape.inputs, device=device).bfloat16()
-        if shape.experts:
-            # Rows fall at random, as they do under a router without preferences.
-            ends = [torch.randint(count, (n,)).bincount(minlength=count).cumsum(0).int() for _ in range(TURNS)]
-            used = sum(int((end.diff(prepend=end.new_zeros(1)) > 0).sum()) for end in ends) / TURNS
-            calls = [_call(x_ni, packed, end.to(device)) for end in ends]
-        else:
-            calls, used = [_call(x_ni, _one(packed, turn % count), None) for turn in range(TURNS)], 1.0
-        seconds = _recorded(calls, device) / TURNS
-        floor = (used * each + 2 * n * (shape.inputs + shape.outputs)) / speed
+        seconds = _recorded([partial(product, x_ni, *one) for one in given], device) / TURNS
+        floor = (used / TURNS * each + 2 * n * (shape.inputs + shape.outputs)) / speed
         products = 2 * n * shape.inputs * shape.outputs / rate
         yield {
             "shape": shape.name,
             "precision": packed.precision,
             "rows": n,
-            "experts_used": round(used, 1),
+            "experts_used": round(used / TURNS, 1),
             "microseconds": round(seconds * 1e6, 1),
             "times_floor": round(seconds / max(floor, products), 2),
             "share_of_bandwidth": round(floor / seconds, 2),
@@ -113,13 +125,34 @@ def _products(shape: Shape, packed: Packed, rows: Sequence[int], speed: float, r
         }
 
 
+def _swept(shape: Shape, packed: Packed, n: int) -> list[Row]:
+    """The fastest first."""
+    from engine.gpu.triton_product import Tile
+    from engine.gpu.triton_product import product as by_kernel
+
+    device, given, rows = packed.words.device, _given(shape, packed, n), []
+    x_ni = torch.randn(n, shape.inputs, device=device).bfloat16()
+    for division in DIVISIONS:
+        for splits in (1, 2, 4, 8):
+            calls = [partial(by_kernel, x_ni, *one, Tile(*division), splits) for one in given]
+            seconds = _recorded(calls, device) / TURNS
+            row: Row = {"shape": shape.name, "precision": packed.precision, "rows": n, "tile": str(division)}
+            rows.append({**row, "splits": splits, "microseconds": round(seconds * 1e6, 1)})
+    return sorted(rows, key=lambda row: float(row["microseconds"]))
+
+
+def _given(shape: Shape, packed: Packed, n: int) -> list[tuple[Packed, Tensor | None]]:
+    """Weights of each turn, and where the rows end: at random, as under a router without preferences."""
+    count, device = packed.words.shape[0], packed.words.device
+    if not shape.experts:
+        return [(_one(packed, turn % count), None) for turn in range(TURNS)]
+    counts = [torch.randint(count, (n,)).bincount(minlength=count) for _ in range(TURNS)]
+    return [(packed, each.cumsum(0).int().to(device)) for each in counts]
+
+
 def _one(packed: Packed, at: int) -> Packed:
     scale_epoh = packed.scale_epoh[at : at + 1] if packed.scale_epoh.numel() else packed.scale_epoh
     return Packed(packed.precision, packed.words[at : at + 1], scale_epoh, packed.inputs, packed.group)
-
-
-def _call(x_ni: Tensor, packed: Packed, ends_e: Tensor | None) -> Callable[[], object]:
-    return lambda: product(x_ni, packed, ends_e)
 
 
 def _attention(device: torch.device, speed: float) -> Iterator[Row]:

@@ -210,6 +210,8 @@ def product(
     tile = tile or (EXACT if is_wide else _tile(WHOLE_TILES if packed.is_whole else TILES, rows, experts))
     tiles = tiles_for(tile, rows, experts)
     parts = -(-packed.outputs // tile.outputs)
+    if tiles * parts > COUNTS:
+        splits = 1
     splits = splits or _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
     grouped_product[tiles, parts, splits](
         x_ni,
@@ -252,8 +254,6 @@ def _tile(tiles: Sequence[Tile], rows: int, experts: int) -> Tile:
 
 def _splits(programs: int, blocks: int, processors: int) -> int:
     """Into how many parts the inputs are divided."""
-    if not programs or programs > COUNTS:
-        return 1
     return max(1, min(PROGRAMS * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
 
 
