@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
 
 from gateway.allowance import Allowance
@@ -59,10 +60,16 @@ class Book(Protocol):
 class Records:
     """The Book of the process that has the log."""
 
-    def __init__(self, log: AuditLog, metrics: Metrics, failed_logins_per_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        metrics: Metrics,
+        failed_logins_per_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log, self._metrics = log, metrics
-        self._logins = Allowance(_AUTH_BURST, failed_logins_per_s)
-        self._refusals = Allowance(_REFUSED_BURST, _REFUSED_PER_S)
+        self._logins = Allowance(_AUTH_BURST, failed_logins_per_s, clock)
+        self._refusals = Allowance(_REFUSED_BURST, _REFUSED_PER_S, clock)
         self._open: set[str] = set()
         """Exchanges that were admitted here and have not ended: what ends them is always recorded."""
 

@@ -106,7 +106,7 @@ class ClassifyHost:
         return httpx.Response(self.status, content=body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for something that other tasks bring about."""
     until = asyncio.get_running_loop().time() + seconds
     while not condition():
@@ -223,6 +223,16 @@ class ScriptedServer:
                     yield event
         finally:
             self.closed = True
+
+
+class HandClock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class _JumpingSelector(selectors.DefaultSelector):

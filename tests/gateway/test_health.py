@@ -63,11 +63,10 @@ async def test_changes_are_seen_both_ways_and_each_is_one_record() -> None:
         await becomes(health, engine="upstream_unreachable")
         assert not health.ready
         probed = engine.probed
-        await asyncio.sleep(0.1)
-        assert engine.probed > probed
+        await eventually(lambda: engine.probed > probed)
         engine.failure = None
         await becomes(health, engine="ok")
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(log.records) == 3)
     assert [(record["type"], record["err"]["code"]) for record in log.records] == [
         ("guard.up", "ok"), ("guard.down", "upstream_unreachable"), ("guard.up", "ok"),
     ]  # fmt: skip
@@ -113,12 +112,10 @@ async def test_the_metric_follows() -> None:
     engine, metrics = Thing(), Metrics()
     async with watching(MemoryLog(), metrics, engine=engine.probe) as health:
         await becomes(health, engine="ok")
-        await asyncio.sleep(0.05)
-        assert metrics.registry.get_sample_value("gatehouse_ready") == 1
+        await eventually(lambda: metrics.registry.get_sample_value("gatehouse_ready") == 1)
         engine.failure = Unavailable("loading", "scripted")
         await becomes(health, engine="loading")
-        await asyncio.sleep(0.05)
-        assert metrics.registry.get_sample_value("gatehouse_ready") == 0
+        await eventually(lambda: metrics.registry.get_sample_value("gatehouse_ready") == 0)
 
 
 async def test_what_a_new_policy_needs_is_probed_from_then_on_and_what_it_does_not_is_forgotten() -> None:

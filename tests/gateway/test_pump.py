@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import UpstreamFailed
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta
 from gateway.pump import ROOM_EVENTS, Pump
+from tests.doubles import jumping
 
 
 def text(number: int) -> TextDelta:
@@ -51,6 +52,7 @@ async def test_all_events_come_in_order_then_the_end() -> None:
         assert await drained(pump) == [text(1), text(2), text(3), Finish(0, "stop")]
 
 
+@jumping
 async def test_a_time_out_loses_nothing() -> None:
     source = Source(text(1), 0.1, text(2))
     async with Pump(source.events()) as pump:
@@ -68,6 +70,7 @@ async def test_a_failure_of_the_sender_reaches_the_reader() -> None:
             await pump.batch(1)
 
 
+@jumping
 async def test_a_reader_that_does_not_read_stops_the_sender() -> None:
     source = Source(*map(text, range(5000)))
     async with Pump(source.events()) as pump:
@@ -76,6 +79,7 @@ async def test_a_reader_that_does_not_read_stops_the_sender() -> None:
         assert len(await drained(pump)) == 5000
 
 
+@jumping
 async def test_much_text_fills_the_room_before_many_events_do() -> None:
     source = Source(*[TextDelta(0, Channel.CONTENT, "x" * 10_000)] * 50)
     async with Pump(source.events()) as pump:
@@ -92,6 +96,7 @@ async def test_text_before_a_failure_is_handed_out_before_it() -> None:
             await pump.batch(1)
 
 
+@jumping
 async def test_a_batch_says_when_its_first_event_came() -> None:
     times = iter((10.0, 20.0, 30.0))
     source = Source(text(1), text(2), 0.02, text(3))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -10,12 +11,12 @@ from gateway.audit.errors import RecordError
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.records import Records
-from tests.doubles import MemoryLog
+from tests.doubles import HandClock, MemoryLog
 
 
-def records(log: MemoryLog) -> tuple[Records, Metrics]:
+def records(log: MemoryLog, clock: Callable[[], float] = time.monotonic) -> tuple[Records, Metrics]:
     metrics = Metrics()
-    return Records(log, metrics, failed_logins_per_s=10), metrics  # type: ignore[arg-type] # a double
+    return Records(log, metrics, 10, clock), metrics  # type: ignore[arg-type] # a double
 
 
 def value(metrics: Metrics, name: str) -> float:
@@ -56,13 +57,13 @@ async def test_a_record_that_the_format_refuses_is_a_bug_not_an_outage() -> None
 
 
 async def test_a_flood_of_failed_logins_leaves_few_records_and_loses_no_count() -> None:
-    log = MemoryLog()
-    appended, metrics = records(log)
+    log, clock = MemoryLog(), HandClock()
+    appended, metrics = records(log, clock)
     for _ in range(500):
         await appended.append_failed_login({"type": "auth.fail"})
     assert 10 <= len(log.records) < 30
     assert value(metrics, "gatehouse_auth_records_suppressed_total") == 500 - len(log.records)
-    await asyncio.sleep(0.15)
+    clock.now += 0.15
     await appended.append_failed_login({"type": "auth.fail"})
     told = sum(record["suppressed"] for record in log.records)
     assert told + len(log.records) == 501, "the next record says how many were left out"
@@ -75,17 +76,17 @@ async def test_a_failed_login_during_an_outage_is_an_outage() -> None:
 
 
 async def test_suppressed_logins_are_told_even_when_the_first_telling_failed() -> None:
-    log = MemoryLog()
-    appended, _ = records(log)
+    log, clock = MemoryLog(), HandClock()
+    appended, _ = records(log, clock)
     for _ in range(60):
         await appended.append_failed_login({"type": "auth.fail"})
     before = len(log.records)
     log.fail_from = before
-    await asyncio.sleep(0.15)
+    clock.now += 0.15
     with pytest.raises(Unavailable):
         await appended.append_failed_login({"type": "auth.fail"})
     log.fail_from = None
-    await asyncio.sleep(0.15)
+    clock.now += 0.15
     await appended.append_failed_login({"type": "auth.fail"})
     assert log.records[-1]["suppressed"] >= 60 - before
 

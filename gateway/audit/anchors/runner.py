@@ -85,12 +85,13 @@ class AnchorRunner:
         record: Record,
         own: _OwnRecords,
         recent: Recent,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.settings, self._anchor, self._heads = settings, anchor, heads
         last = recent.last.get(settings.name)
         self._history, self._record, self._own = history, record, own
-        self._last, self._problem = last, ""
-        self._since_ns = last.ts_ns if last is not None else recent.since_ns or time.time_ns()
+        self._last, self._problem, self._wall_ns = last, "", wall_ns
+        self._since_ns = last.ts_ns if last is not None else recent.since_ns or wall_ns()
         self._told_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"anchor-{settings.name}", daemon=True)
@@ -107,7 +108,7 @@ class AnchorRunner:
 
     def standing(self) -> Standing:
         """From any thread."""
-        age_s = max(0.0, (time.time_ns() - self._since_ns) / 1e9)
+        age_s = max(0.0, (self._wall_ns() - self._since_ns) / 1e9)
         return Standing(self.settings, self._last, age_s, self._problem)
 
     def _run(self) -> None:
@@ -143,7 +144,7 @@ class AnchorRunner:
     def _done(self, head: HeadNote, proof: dict[str, Json]) -> None:
         name, kind = self.settings.name, self.settings.place.kind
         root = b64encode(head.head.root).decode()
-        done = Anchored(name, kind, head.head.size, root, time.time_ns())
+        done = Anchored(name, kind, head.head.size, root, self._wall_ns())
         if self._problem:
             log.info("anchor_works_again", anchor=name, size=done.size)
         self._last, self._since_ns, self._problem, self._told_at = done, done.ts_ns, "", 0.0
@@ -180,10 +181,12 @@ class Anchors:
         new_heads: Callable[[], Heads],
         history: AnchorHistory,
         record: Record,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         recent, own = history.recent(), _OwnRecords()
         self._runners = [
-            AnchorRunner(settings, anchor, new_heads(), history, record, own, recent) for settings, anchor in made
+            AnchorRunner(settings, anchor, new_heads(), history, record, own, recent, wall_ns)
+            for settings, anchor in made
         ]
 
     def start(self) -> None:

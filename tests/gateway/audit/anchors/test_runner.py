@@ -42,7 +42,7 @@ class Site:
     """A log whose steps happen when they are called, and anchors whose turns do."""
 
     def __init__(self, path: Path, *anchors: Scripted, max_age_s: float | None = None) -> None:
-        self.path, self.anchors = path, anchors
+        self.path, self.anchors, self.late_s = path, anchors, 0.0
         put_test_key(path)
         self.log: Opened = opened(path, clock=FixedClock())
         self.all = self.made(max_age_s)
@@ -50,7 +50,11 @@ class Site:
     def made(self, max_age_s: float | None = None) -> Anchors:
         settings = [AnchorSettings(f"a{number}", PLACE, 0.02, max_age_s) for number in range(len(self.anchors))]
         pairs = list(zip(settings, self.anchors, strict=True))
-        return Anchors(pairs, self.heads, AnchorHistory(self.path / "log"), self.record)
+        return Anchors(pairs, self.heads, AnchorHistory(self.path / "log"), self.record, self.wall_ns)
+
+    def wall_ns(self) -> int:
+        """Now, and `late_s` later."""
+        return time.time_ns() + round(self.late_s * 1e9)
 
     def heads(self) -> Heads:
         return Heads(self.path / "log", trust_in(self.path))
@@ -99,24 +103,24 @@ def test_records_of_anchors_alone_are_no_reason_to_anchor(site: Site) -> None:
 
 
 def test_while_nothing_happens_the_head_is_shown_now_and_then(tmp_path: Path) -> None:
-    site = Site(tmp_path, Scripted(), max_age_s=0.1)
+    site = Site(tmp_path, Scripted(), max_age_s=3600)
     site.happens()
     site.turn()
-    time.sleep(0.06)
+    site.late_s = 2000
     site.turn()
     assert len(site.anchors[0].sizes) == 2
     site.log.close()
 
 
 def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> None:
-    site = Site(tmp_path, Scripted(), max_age_s=0.1)
+    site = Site(tmp_path, Scripted(), max_age_s=3600)
     site.happens()
     site.turn()
     assert site.all.trouble() is None
     site.anchors[0].failure = AnchorError("anchor_unreachable", "no answer")
     site.happens()
     with capture_logs() as logs:
-        time.sleep(0.12)
+        site.late_s = 3601
         for _ in range(3):
             site.turn()
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("anchor_failed", "warning")]

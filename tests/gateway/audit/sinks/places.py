@@ -63,16 +63,6 @@ class ScriptedSink:
         return
 
 
-class HandClock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Gate:
     """Lets a sink through, makes it wait, or makes it fail; changed while it runs."""
 

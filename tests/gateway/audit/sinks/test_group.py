@@ -19,11 +19,11 @@ from gateway.audit.log import AuditLog
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.sinks.group import QuorumLost, Sinks
 from gateway.audit.sinks.settings import DirectoryPlace, SinkSettings, SinksSettings
+from tests.doubles import HandClock
 from tests.gateway.audit.harness import lines_in, records_in, small_log, types_in
 from tests.gateway.audit.sinks.places import (
     CopyFaults,
     Gate,
-    HandClock,
     ScriptedSink,
     directory_sinks,
     log_settings,

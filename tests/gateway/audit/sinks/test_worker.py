@@ -14,8 +14,9 @@ from gateway.audit.files import OsFiles
 from gateway.audit.sinks.errors import SinkConflict
 from gateway.audit.sinks.position import Piece, PositionFile
 from gateway.audit.sinks.worker import Worker
+from tests.doubles import HandClock
 from tests.gateway.audit.harness import ORIGIN, lines_in, small_log
-from tests.gateway.audit.sinks.places import Gate, HandClock, ScriptedSink, until, worker_of
+from tests.gateway.audit.sinks.places import Gate, ScriptedSink, until, worker_of
 
 
 @pytest.fixture
