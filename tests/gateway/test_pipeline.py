@@ -21,7 +21,7 @@ from guards.panel import Panel
 from guards.verdict import PPM, Guard, Span, Verdict
 from policies.load import load_policy
 from policies.settings import Limits
-from tests.doubles import MemoryAudit, ScriptedGuard, ScriptedServer
+from tests.doubles import MemoryAudit, ScriptedGuard, ScriptedServer, jumping
 
 POLICY = """
 gatehouse: policy/v1
@@ -242,6 +242,7 @@ async def test_text_that_comes_slowly_is_released_after_max_wait(tmp_path: Path)
 
 @pytest.mark.parametrize("gone", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
+@jumping
 async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_upstream(
     tmp_path: Path, stream: bool, gone: bool
 ) -> None:
@@ -269,6 +270,7 @@ async def test_a_client_that_goes_away_leaves_one_closing_record_and_a_closed_up
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("text", ["hello", "BAD"])
+@jumping
 async def test_whenever_the_client_goes_away_the_exchange_is_closed_exactly_once(
     tmp_path: Path, stream: bool, text: str
 ) -> None:
