@@ -198,7 +198,7 @@ def product(
     """[n, o] in the type of the rows. Without `ends_e` all rows belong to the only projection.
 
     `tile` and `splits` say how the work is divided, where something is known better.
-    What several programs add up, they count in a memory of the device: calls must follow each other in one stream.
+    What several programs add up, they count in a memory of the stream: a graph is to be replayed in one stream at a time.
     """
     is_wide = x_ni.dtype == torch.float32
     x_ni = x_ni.to(torch.float32 if is_wide else torch.bfloat16).contiguous()
@@ -220,7 +220,7 @@ def product(
         ends_e,
         out_no,
         out_no if splits == 1 else x_ni.new_empty(splits, rows, packed.outputs, dtype=torch.float32),
-        _counts(x_ni.device),
+        counts(x_ni.device),
         rows,
         INPUTS=packed.inputs,
         OUTPUTS=packed.outputs,
@@ -262,7 +262,11 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
 
 
+def counts(device: torch.device) -> Tensor:
+    """All zero between calls. One for each stream, as calls in several may run at once."""
+    return _counts(device, torch.cuda.current_stream(device).stream_id if device.type == "cuda" else 0)
+
+
 @cache
-def _counts(device: torch.device) -> Tensor:
-    """All zero between calls."""
+def _counts(device: torch.device, _stream: int) -> Tensor:
     return torch.zeros(COUNTS, dtype=torch.int32, device=device)
