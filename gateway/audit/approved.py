@@ -120,7 +120,8 @@ class Approvals:
         if event.kind == _POLICIES:
             bundle = told.get("bundle")
             digest = bundle.get("digest") if isinstance(bundle, dict) else None
-            return digest == f"sha256:{sha256(statement.encode('utf-8', 'replace')).hexdigest()}"
+            is_named = digest == f"sha256:{sha256(statement.encode('utf-8', 'replace')).hexdigest()}"
+            return is_named and self._is_for_here(statement, str(told.get("binding") or "-"))
         said = [_DEEDS[event.kind], f"origin {self._origin}", f"reason {told.get('reason')}"]
         if event.kind == "hold.release":
             hold = told.get("hold")
@@ -131,6 +132,15 @@ class Approvals:
             said += self._blobs(event)
         lines = statement.split("\n")
         return lines[0] == said[0] and all(line in lines for line in said)
+
+    def _is_for_here(self, statement: str, binding: str) -> bool:
+        """Whether a manifest names these, if it says for which gateways and bindings it is, before it names its files."""
+        head = statement.partition("\npolicy ")[0].split("\n")
+        for word, here in (("origin ", self._origin), ("binding ", binding)):
+            named = [line for line in head if line.startswith(word)]
+            if named and word + here not in named:
+                return False
+        return True
 
     def _blobs(self, event: Event) -> list[str]:
         """What the statement of an erasure by name has to say of the blobs, once all are known."""

@@ -34,7 +34,7 @@ _SPOKEN = ERASURES | {"key.epoch", "checkpoint.anchor", "audit.adopt", "hold.rel
 _TOLD = PAIRED | _SPOKEN | {START, "clock.step", "audit.fail"}
 """Types that mean something to the rest of the log."""
 _SAYING = _SPOKEN | {"policy.load"}
-_AGREED = ("approval", "approved_by", "bundle", "hold", "reason", "stage", "subject")
+_AGREED = ("approval", "approved_by", "binding", "bundle", "hold", "reason", "stage", "subject")
 _SAID = ("key", "ts", "anchor", "erase", "refused", "adopt", *_AGREED)
 _UNLIKE = _TOLD - PAIRED
 """Types of which each record says something of its own."""

@@ -106,6 +106,24 @@ def test_the_blobs_of_a_request_are_those_that_were_approved(tmp_path: Path) -> 
     assert (report.finding, report.approvals) == (None, 4)
 
 
+def test_a_policy_that_was_signed_for_another_place_is_found(tmp_path: Path) -> None:
+    def loaded(only: str, **more: str) -> Record:
+        return policy(f"{POLICY}{only}policy sha256:0\n") | more
+
+    good = [
+        loaded(f"origin {ORIGIN}\norigin z\n"),
+        loaded("binding -\nbinding own\n"),
+        loaded("binding -\nbinding own\n", binding="own"),
+        loaded(f"origin {ORIGIN}\nbinding own\n", binding="own"),
+    ]
+    assert judged(tmp_path / "good", good).approvals == 4
+    bad = [loaded("origin z\n"), loaded("binding own\n"), loaded("binding -\n", binding="own")]
+    for number, record in enumerate(bad):
+        finding = judged(tmp_path / f"bad-{number}", [record]).finding
+        assert finding is not None
+        assert (finding.code, finding.found) == ("approval", "one of something else")
+
+
 def test_a_policy_may_come_into_force_again(tmp_path: Path) -> None:
     assert judged(tmp_path, [policy(), policy()]).finding is None
 
