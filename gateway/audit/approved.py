@@ -134,7 +134,7 @@ class Approvals:
         return lines[0] == said[0] and all(line in lines for line in said)
 
     def _is_for_here(self, statement: str, binding: str) -> bool:
-        """Whether a manifest names these, if it says for which gateways and bindings it is, before it names its files."""
+        """Whether a manifest that says for which gateways and bindings it is names these; its head says so."""
         head = statement.partition("\npolicy ")[0].split("\n")
         for word, here in (("origin ", self._origin), ("binding ", binding)):
             named = [line for line in head if line.startswith(word)]
