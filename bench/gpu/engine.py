@@ -135,8 +135,8 @@ class Bench:
                 self._measure(shape, precision, row)
             except (MemoryExhausted, torch.OutOfMemoryError) as exc:
                 row["not_measured"] = f"out of memory: {type(exc).__name__}"
+            # Time on a GPU is dear: what fails here says why, and the next model has its turn.
             except Exception as exc:
-                # Time on a GPU is dear: what fails here says why, and the next model has its turn.
                 traceback.print_exc()
                 row["not_measured"] = f"failed: {type(exc).__name__}"
         print(json.dumps(row), flush=True)
