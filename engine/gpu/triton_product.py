@@ -107,7 +107,8 @@ def _add_up(
         tl.store(count_ptr, 0)
 
 
-@triton.jit
+# Compiled once, not anew for one row or for multiples of sixteen.
+@triton.jit(do_not_specialize=["rows"])
 def grouped_product(
     x_ptr: tl.tensor,
     words_ptr: tl.tensor,
@@ -198,7 +199,7 @@ def product(
     """[n, o] in the type of the rows. Without `ends_e` all rows belong to the only projection.
 
     `tile` and `splits` say how the work is divided, where something is known better.
-    What several programs add up, they count in a memory of the stream: a graph is to be replayed in one stream at a time.
+    What several programs add up, they count in a memory of the stream: a graph is for one stream at a time.
     """
     is_wide = x_ni.dtype == torch.float32
     x_ni = x_ni.to(torch.float32 if is_wide else torch.bfloat16).contiguous()
@@ -253,8 +254,9 @@ def _tile(tiles: Sequence[Tile], rows: int, experts: int) -> Tile:
 
 
 def _splits(programs: int, blocks: int, processors: int) -> int:
-    """Into how many parts the inputs are divided."""
-    return max(1, min(PROGRAMS * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
+    """Into how many parts the inputs are divided: a power of two, so that few forms are to be compiled."""
+    most = max(1, min(PROGRAMS * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
+    return 1 << most.bit_length() - 1
 
 
 @cache

@@ -75,6 +75,13 @@ def test_all_divisions_of_rows_have_room(tile: object) -> None:
         assert needed <= triton_product.tiles_for(tile, sum(counts), len(counts))
 
 
+@pytest.mark.parametrize(
+    ("programs", "blocks", "splits"), [(1, 64, 8), (256, 40, 2), (80, 64, 4), (4000, 64, 1), (1, 3, 1)]
+)
+def test_few_programs_divide_the_inputs(programs: int, blocks: int, splits: int) -> None:
+    assert triton_product._splits(programs, blocks, processors=132) == splits
+
+
 @pytest.mark.gpu
 @on_gpu
 @pytest.mark.parametrize("precision", PRECISIONS)
