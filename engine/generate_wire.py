@@ -37,6 +37,8 @@ DEFAULT_CHAT_TOKENS = 1024
 """Unless the caller says otherwise and the model has less room: an answer may keep what it may need from others."""
 DEADLINE_S = 600.0
 SEED_LIMIT = 2**63 - 1
+LEAST_TEMPERATURE = 1e-5
+"""Below it the likeliest token is drawn: scores divided by much less are no numbers any more."""
 LABELS = ("model", "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier")
 """Fields for the caller's own use; no model sees them."""
 
@@ -174,14 +176,15 @@ def _asked(
 def _sampling(fields: Fields, model: Generator, logprobs: int | None, reported: tuple[int, ...]) -> Sampling:
     defaults = model.defaults
     seed = fields.take("seed")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) > SEED_LIMIT):
-        fields.refuse("seed", "expected an integer of at most 63 bits")
+    if seed is not None and not (type(seed) is int and -SEED_LIMIT - 1 <= seed <= SEED_LIMIT):
+        fields.refuse("seed", "expected an integer of 64 bits")
+    temperature = fields.number("temperature", defaults.temperature, 0.0, 2.0)
     return Sampling(
-        temperature=fields.number("temperature", defaults.temperature, 0.0, 2.0),
+        temperature=temperature if temperature >= LEAST_TEMPERATURE else 0.0,
         top_p=fields.number("top_p", defaults.top_p, 0.0, 1.0),
         top_k=max(0, fields.integer("top_k", defaults.top_k, -1, SEED_LIMIT)),
         min_p=fields.number("min_p", defaults.min_p, 0.0, 1.0),
-        seed=abs(seed) if seed is not None else None,
+        seed=min(abs(seed), SEED_LIMIT) if seed is not None else None,
         logprobs=logprobs,
         reported=reported,
         presence_penalty=fields.number("presence_penalty", 0.0, -2.0, 2.0),

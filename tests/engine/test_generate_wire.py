@@ -61,6 +61,19 @@ def test_options_arrive(model: Generator) -> None:
     assert (asked.streams, asked.stream_usage) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("asked", "drawn"), [(0, 0.0), (5e-324, 0.0), (1e-40, 0.0), (9e-6, 0.0), (1e-5, 1e-5), (2, 2.0)]
+)
+def test_a_temperature_at_which_scores_would_overflow_is_none(model: Generator, asked: float, drawn: float) -> None:
+    assert chat(model, temperature=asked).request.sampling.temperature == drawn
+
+
+def test_every_seed_of_64_bits_is_one(model: Generator) -> None:
+    for seed in (-(2**63), 2**63 - 1):
+        assert 0 <= (chat(model, seed=seed).request.sampling.seed or 0) < 2**63
+    assert refused(chat, model, seed=2**63)[1] == "seed"
+
+
 def test_choices_differ_by_seed_only(model: Generator) -> None:
     asked = chat(model, n=2, seed=4)
     assert [asked.request_of(choice).sampling.seed for choice in (0, 1)] == [4, 5]
