@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.steps import TINY, is_on_grid, steps_of
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from([torch.float32, torch.bfloat16]), st.sampled_from([32, 128]))
 def test_a_grid_is_found_again(seed: int, dtype: torch.dtype, group: int) -> None:
     torch.manual_seed(seed)
