@@ -13,8 +13,8 @@ half has its sign in front of the other: so the first one's is where a bf16 has 
 share a word as well. In memory a block's words of all outputs follow each other, so that what a program reads at once
 lies together.
 
-Shapes: e projections, o outputs, i inputs, g groups of inputs, n inputs of a group, b blocks, j words
-of a block, p pairs of groups, h halves.
+Shapes: e projections, o outputs, i inputs, g groups of inputs, n inputs of a group, b blocks, j words of a block,
+p pairs of groups, h halves.
 """
 
 from __future__ import annotations
@@ -36,12 +36,10 @@ RUNS: Final = {"int4": 4, "int8": 2, "fp8": 2}
 GROUPS: Final = (128, 32)
 """How many inputs may share a scale of four bits."""
 REDUCED: Final = tuple(RUNS)
-_RANGE: Final = {"fp8": (-448.0, 448.0), "int8": (-127.0, 127.0), "int4": (-8.0, 7.0)}
-
-
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """Of what is stacked as it is."""
 PRECISIONS: Final = (*DTYPES, *REDUCED)
+_RANGE: Final = {"fp8": (-448.0, 448.0), "int8": (-127.0, 127.0), "int4": (-8.0, 7.0)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.gpu.packed import BLOCK, RUNS, Packed
+from engine.steps import TINY
 
 FEW: Final = 64
 """Up to so many rows for each projection, reading the weights takes longer than multiplying."""
@@ -31,7 +32,6 @@ MANY: Final = 512
 HOPPER: Final = (9, 0)
 _LANE: Final = 16
 """Bytes of which torch's products by group want rows to be a multiple."""
-_TINY: Final = 1e-12
 
 
 def product(x_ni: Tensor, packed: Packed, ends_e: Tensor | None = None) -> Tensor:
@@ -118,7 +118,7 @@ def _rounded(x_ni: Tensor, packed: Packed, ends_e: Tensor | None) -> Tensor:
 
 def rounded_rows(x_ni: Tensor) -> tuple[Tensor, Tensor]:
     """Rows in fp8 with a scale each, in plain torch. Inputs come in the order in which the weights' words have them."""
-    scale_n = (x_ni.float().abs().amax(dim=1) / 448).clamp_min(_TINY)
+    scale_n = (x_ni.float().abs().amax(dim=1) / 448).clamp_min(TINY)
     steps_ni = (x_ni.float() / scale_n[:, None]).to(torch.float8_e4m3fn)
     runs = steps_ni.view(x_ni.shape[0], x_ni.shape[1] // BLOCK, RUNS["fp8"], BLOCK // RUNS["fp8"] // 2, 2)
     return runs.permute(0, 1, 3, 4, 2).reshape(x_ni.shape), scale_n
