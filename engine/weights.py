@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +23,7 @@ from torch import Tensor
 from engine import stored
 from engine.device import CPU
 from engine.errors import ModelRefused
-from engine.form import Form
+from engine.form import Form, Join
 from engine.manifest import check_header
 from engine.mapped import Cut, MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
@@ -226,7 +226,7 @@ def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, f
         qkv=lay(torch.cat([q, k, v])),
         out=lay(_times(out, residual)),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
-        feed_forward=_moe(shards, forward, config, form, share)
+        feed_forward=_mixture(shards, forward, config, form, share)
         if layer.is_moe
         else _mlp(shards, forward, D, config.mlp_width, lay, share, residual),
         q_norm=q_norm,
@@ -249,10 +249,15 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, share: Sh
     return Mlp(gate_up=lay(torch.cat([gate, up])), down=lay(_times(down, factor)))
 
 
-def _moe(shards: Shards, name: str, config: ModelConfig, form: Form, share: Share) -> Moe | GroupedMoe:
+def _mixture(shards: Shards, name: str, config: ModelConfig, form: Form, share: Share) -> Moe | GroupedMoe:
+    if form.join is None or form.head is None:
+        return _moe(shards, name, config, form.lay, share)
+    return _grouped(shards, name, config, form.lay, form.join, form.head)
+
+
+def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share) -> Moe:
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
-    lay = form.lay if form.join is None else plain
     if shards.mapped is not None:
         gate_up: Sequence[Matrix] | Tensor = shards.in_file(joined + "gate_up_proj", E, D, 2 * F, cut=share.of_halves)
         down: Sequence[Matrix] | Tensor = shards.in_file(
@@ -265,12 +270,43 @@ def _moe(shards: Shards, name: str, config: ModelConfig, form: Form, share: Shar
         down = _each(share.of(shards.take(joined + "down_proj", E, F, D).transpose(1, 2), 2), lay)
     else:
         gate_up, down = _single_experts(shards, joined, config, lay, share)
-    router_eD = shards.take(name + "router.weight", E, D)
-    shared = _mlp(shards, name + "shared_expert.", D, F, form.lay, share)
-    if form.join is None or form.head is None:
-        return Moe(router_eD.float(), gate_up, down, shared)
-    joined_gate_up, joined_down = (form.join(cast("Sequence[Tensor]", stack)) for stack in (gate_up, down))
-    return GroupedMoe(form.head(router_eD), joined_gate_up, joined_down, shared)
+    return Moe(
+        router_eD=shards.take(name + "router.weight", E, D).float(),
+        gate_up_egD=gate_up,
+        down_eDf=down,
+        shared=_mlp(shards, name + "shared_expert.", D, F, lay, share),
+    )
+
+
+def _grouped(shards: Shards, name: str, config: ModelConfig, lay: Lay, join: Join, head: Lay) -> GroupedMoe:
+    """On a device whose memory may hold hardly more than the model: one stack at a time, one expert after another."""
+    D, E, F = config.hidden, config.experts, config.expert_width
+    joined = name + "experts."
+    if stored.is_stored(shards, joined + "gate_up_proj"):
+        gate_up = join(Turned(shards.take(joined + "gate_up_proj", E, D, 2 * F)))
+        down = join(Turned(shards.take(joined + "down_proj", E, F, D)))
+    else:
+        singles = _single_experts(shards, joined, config, plain, WHOLE)
+        gate_up, down = (join(cast("Sequence[Tensor]", some)) for some in singles)
+    router = head(shards.take(name + "router.weight", E, D))
+    return GroupedMoe(router, gate_up, down, _mlp(shards, name + "shared_expert.", D, F, lay, WHOLE))
+
+
+class Turned(Sequence[Tensor]):
+    """Joined experts, which lie as [in, out], as [out, in]: each when its turn comes."""
+
+    def __init__(self, stack_eio: Tensor) -> None:
+        self._stack_eio = stack_eio
+
+    def __len__(self) -> int:
+        return len(self._stack_eio)
+
+    @overload
+    def __getitem__(self, at: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, at: slice) -> Turned: ...
+    def __getitem__(self, at: int | slice) -> Tensor | Turned:
+        return Turned(self._stack_eio[at]) if isinstance(at, slice) else self._stack_eio[at].t().contiguous()
 
 
 def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:

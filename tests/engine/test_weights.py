@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.config import read_config
 from engine.errors import ModelRefused
-from engine.weights import Moe, load_weights
+from engine.weights import Moe, Turned, load_weights
 from tests.engine import tiny
 
 Tensors = dict[str, torch.Tensor]
@@ -142,3 +142,12 @@ def test_what_old_checkpoints_hold_beside_their_weights_is_left_alone(tmp_path: 
     copy_with(original, copy, lambda tensors: tensors.update({name: torch.zeros(4)}))
 
     assert len(load_weights(copy, read_config(copy)).layers) == 3
+
+
+def test_experts_are_turned_round_when_their_turn_comes() -> None:
+    stack = torch.randn(3, 4, 5)
+    turned = Turned(stack)
+    assert len(turned) == 3
+    assert all(torch.equal(one, stack[at].t()) for at, one in enumerate(turned))
+    assert turned[0].is_contiguous()
+    assert torch.equal(turned[1:][0], stack[1].t())
