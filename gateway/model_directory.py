@@ -86,6 +86,9 @@ def add(path: Path, addition: Addition) -> Found:
 
 def add_engine(path: Path, name: str, licence: str) -> Found:
     """The same for what the model host generates with: an architecture that it runs. Raises ModelRefused."""
+    for needed in ("*.safetensors", "tokenizer.json"):
+        if not any(path.glob(needed)):
+            raise ModelRefused(f"`{path}` has no `{needed}`")
     with as_it_was_if_refused(path):
         digest, files = _run("write", path, "--name", name, "--license", licence)
         done = _python("engine.size_command", "--model", str(path.absolute()), "--gpu", "1", "--json")

@@ -72,6 +72,18 @@ def test_a_model_that_answers_is_added_without_a_profile(tmp_path: Path) -> None
     assert not (directory / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("lost", ["model.safetensors", "tokenizer.json"])
+def test_a_model_that_answers_needs_weights_and_a_tokenizer(lost: str, tmp_path: Path) -> None:
+    from tests.engine import tiny
+
+    directory = tiny.llama4(tmp_path / "m")
+    (directory / "manifest.json").unlink()
+    (directory / lost).unlink()
+    status, said = run("add", directory, "--engine", "--licence", "house")
+    assert (status, lost.rpartition(".")[2] in said) == (1, True)
+    assert not (directory / "manifest.json").exists()
+
+
 def test_a_model_that_answers_needs_a_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more in ((), ("--licence", "x", "--probe")):
         assert run("add", tmp_path, "--engine", *more)[0] == 2
