@@ -123,14 +123,16 @@ def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> No
         site.late_s = 3601
         for _ in range(3):
             site.turn()
-    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("anchor_failed", "warning")]
+    assert [(entry["event"], entry["log_level"]) for entry in logs if "anchor" in entry] == [
+        ("anchor_failed", "warning")
+    ]
     assert "anchor `a0` has had no success" in str(site.all.trouble())
     [standing] = site.all.standings()
     assert standing.problem == "anchor_unreachable"
     site.anchors[0].failure = None
     with capture_logs() as logs:
         site.turn()
-    assert [entry["event"] for entry in logs] == ["anchor_works_again"]
+    assert [entry["event"] for entry in logs if "anchor" in entry] == ["anchor_works_again"]
     assert site.all.trouble() is None
     site.log.close()
 
@@ -139,7 +141,7 @@ def test_a_contradiction_is_an_error_in_the_log(site: Site) -> None:
     site.anchors[0].failure = AnchorError("anchor_fork", "another history")
     with capture_logs() as logs:
         site.turn()
-    assert [entry["log_level"] for entry in logs] == ["error"]
+    assert [entry["log_level"] for entry in logs if "anchor" in entry] == ["error"]
     assert site.anchors[1].sizes
     site.log.close()
 
@@ -175,7 +177,7 @@ def test_a_record_that_cannot_be_written_costs_no_anchor(site: Site) -> None:
     site.all = site.made()
     with capture_logs() as logs:
         site.turn()
-    assert [entry["event"] for entry in logs] == ["anchor_not_recorded"] * 2
+    assert [entry["event"] for entry in logs if "anchor" in entry] == ["anchor_not_recorded"] * 2
     assert AnchorHistory(site.path / "log").recent().last.keys() == {"a0", "a1"}
 
 
@@ -183,7 +185,7 @@ def test_no_record_names_a_line_that_is_not_there(site: Site) -> None:
     (site.path / "log/anchors.log").mkdir()
     with capture_logs() as logs:
         site.turn()
-    assert [entry["event"] for entry in logs] == ["anchor_not_listed"] * 2
+    assert [entry["event"] for entry in logs if "anchor" in entry] == ["anchor_not_listed"] * 2
     assert not [record for record in records_in(site.path) if record["type"] == "checkpoint.anchor"]
     assert all(standing.last for standing in site.all.standings())
     site.log.close()
