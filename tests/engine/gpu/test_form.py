@@ -14,6 +14,7 @@ from engine.kv_cache import KvCache
 from engine.runner import ModelRunner, Run
 from engine.weights import GroupedMoe, load_weights
 from tests.engine.model_cases import Pair, prompt, reserved
+from tests.engine.test_stored_checkpoints import source, written
 
 
 @pytest.mark.parametrize("case", ["scout", "maverick", "two_experts", "granite", "llama_tied"])
@@ -26,6 +27,17 @@ def test_the_form_changes_nothing_in_fp32(case: str, tmp_path: Path) -> None:
     ids = prompt(40)
     found = ModelRunner(pair.config, weights).step([Run(pair.slot(40), ids, range(40))])
     torch.testing.assert_close(found, pair.full(ids), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["fbgemm_fp8", "pack-quantized"])
+def test_published_experts_are_joined_whether_they_were_or_not(form: str, tmp_path: Path) -> None:
+    held, meant = written(source(tmp_path / "m", "scout"), tmp_path, form)
+    config, ids, found = read_config(held), prompt(20), []
+    for directory in (held, meant):
+        weights = load_weights(directory, config, torch.float32, gpu_form("fp32", CPU))
+        slot = reserved(KvCache(config, 64), 20)
+        found.append(ModelRunner(config, weights).step([Run(slot, ids, range(20))]))
+    torch.testing.assert_close(*found, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "int4"])
