@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from engine.config import read_config
 from engine.errors import ModelRefused
+from engine.parallel.share import Share
 from engine.weights import Moe, Turned, load_weights
 from tests.engine import tiny
+from tests.engine.model_cases import Pair
 
 Tensors = dict[str, torch.Tensor]
 GATE_UP = "model.layers.0.feed_forward.experts.gate_up_proj"
@@ -151,3 +153,17 @@ def test_experts_are_turned_round_when_their_turn_comes() -> None:
     assert all(torch.equal(one, stack[at].t()) for at, one in enumerate(turned))
     assert turned[0].is_contiguous()
     assert torch.equal(turned[1:][0], stack[1].t())
+
+
+def test_processes_divide_each_expert_by_its_width(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, "scout")
+    parts = [load_weights(tmp_path, pair.config, share=Share(rank, 2)) for rank in (0, 1)]
+    for layer, *shares in zip(pair.weights.layers, *(part.layers for part in parts), strict=True):
+        whole = layer.feed_forward
+        for rank, share in enumerate(one.feed_forward for one in shares):
+            assert isinstance(whole, Moe)
+            assert isinstance(share, Moe)
+            gate_up = torch.as_tensor(whole.gate_up_egD)
+            halves = [half.chunk(2, dim=1)[rank] for half in gate_up.chunk(2, dim=1)]
+            assert torch.equal(torch.as_tensor(share.gate_up_egD), torch.cat(halves, dim=1))
+            assert torch.equal(torch.as_tensor(share.down_eDf), torch.as_tensor(whole.down_eDf).chunk(2, dim=2)[rank])
