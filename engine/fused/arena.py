@@ -35,7 +35,8 @@ class Arena:
 
 
 def _taken(size: int) -> mmap.mmap:
-    memory = mmap.mmap(-1, size)
+    # What is shared gets large pages only where the system was set up for it.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

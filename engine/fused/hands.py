@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 
 LARGE = 4 << 20
-"""Bytes to read, from which on the work is divided: 150 microseconds for one thread."""
+"""Bytes to read, from which on work should be divided: 150 microseconds for one thread."""
 
 
 @cache
@@ -23,9 +23,9 @@ def _others() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hand")
 
 
-def divided(count: int, size: int, do: Callable[[int, int], None]) -> None:
-    """do(begin, end) for all of range(count), in as many threads as torch may use here, if `size` bytes are read."""
-    threads = min(torch.get_num_threads(), count) if size >= LARGE else 1
+def divided(count: int, do: Callable[[int, int], None]) -> None:
+    """do(begin, end) for all of range(count), in as many threads as torch may use here. For LARGE work only."""
+    threads = min(torch.get_num_threads(), count)
     bounds = [count * at // threads for at in range(threads + 1)]
     waited = [_others().submit(do, begin, end) for begin, end in pairwise(bounds[1:])]
     do(bounds[0], bounds[1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from engine.fused import loops
 from engine.fused.attention import attend, prepare
-from engine.fused.hands import divided
+from engine.fused.hands import LARGE, divided
+from engine.fused.looped import Looped
 from engine.fused.loops import Floats, Ints, Stored
 from engine.fused.plan import Seen
 from engine.fused.products import Product, product
@@ -37,9 +39,13 @@ class Dense:
     """silu(gate) * up, then down."""
 
     def __init__(self, gate_up: Product, down: Product) -> None:
-        self._gate_up, self._down = gate_up, down
+        self._gate_up, self._down, self._stored = gate_up, down, None
+        if isinstance(gate_up, Looped) and isinstance(down, Looped) and gate_up.is_small and down.is_small:
+            self._stored = gate_up.stored, down.stored
 
     def __call__(self, x_tD: Floats) -> Floats:
+        if self._stored is not None:
+            return loops.dense(x_tD, *self._stored)
         gate_up_tg = self._gate_up(x_tD)
         x_tf = np.empty((x_tD.shape[0], gate_up_tg.shape[1] // 2), np.float32)
         loops.gate(gate_up_tg, x_tf)
@@ -93,6 +99,7 @@ class Layers:
 
     def __init__(self, config: ModelConfig, layers: Sequence[Layer], frequencies_r: Tensor, dtype: torch.dtype) -> None:
         self._config, self._frequencies_r = config, frequencies_r.numpy()
+        self._place_bytes = config.kv_heads * config.head_dim * dtype.itemsize
         self._layers = [
             _ready(config, layer, parameters, dtype) for layer, parameters in zip(config.layers, layers, strict=True)
         ]
@@ -134,12 +141,11 @@ class Layers:
             seen.place_t,
         )
         out_ti = np.empty((len(x_tD), config.heads * config.head_dim), np.float32)
-
-        def some(begin: int, end: int) -> None:
-            attend(joined_tc, config.heads, memory, seen.seen_n, seen.begin_t, seen.end_t, out_ti, begin, end)
-
-        keys = memory[0]
-        divided(config.kv_heads, 2 * len(seen.seen_n) * keys[:, 0].nbytes, some)
+        look = partial(attend, joined_tc, config.heads, memory, seen.seen_n, seen.begin_t, seen.end_t, out_ti)
+        if 2 * len(seen.seen_n) * self._place_bytes < LARGE:
+            look(0, config.kv_heads)
+        else:
+            divided(config.kv_heads, look)
         return layer.out(out_ti)
 
 

@@ -125,6 +125,18 @@ def times(x_ti: Floats, weight_oi: Stored, scale_o: Floats, out_to: Floats, begi
 
 
 @compiled
+def dense(x_tD: Floats, gate_up: tuple[Stored, Floats], down: tuple[Stored, Floats]) -> Floats:
+    """A whole feed-forward of weights and their scales: one call instead of three."""
+    tokens, both = x_tD.shape[0], gate_up[0].shape[0]
+    gate_up_tg, x_tf = np.empty((tokens, both), np.float32), np.empty((tokens, both // 2), np.float32)
+    out_tD = np.empty((tokens, down[0].shape[0]), np.float32)
+    times(x_tD, gate_up[0], gate_up[1], gate_up_tg, 0, both)
+    gate(gate_up_tg, x_tf)
+    times(x_tf, down[0], down[1], out_tD, 0, out_tD.shape[1])
+    return out_tD
+
+
+@compiled
 def _times_in_tiles(x_ti: Floats, weight_oi: Stored, scale_o: Floats, out_to: Floats, begin: int, end: int) -> None:
     """Two outputs of four rows at a time: what is read and widened once serves several sums.
 

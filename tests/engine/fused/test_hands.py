@@ -1,4 +1,4 @@
-"""Work is divided where it is large, and all of it is done."""
+"""All parts of the work are done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from engine.fused.hands import LARGE, divided
+from engine.fused.hands import divided
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def three_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize("count", [1, 2, 3, 10])
-def test_large_work_is_done_in_as_many_threads_as_torch_may_use(count: int) -> None:
+def test_work_is_done_in_as_many_threads_as_torch_may_use(count: int) -> None:
     done: list[int] = []
     threads: set[int] = set()
     together = threading.Barrier(min(count, 3), timeout=10)
@@ -31,16 +31,9 @@ def test_large_work_is_done_in_as_many_threads_as_torch_may_use(count: int) -> N
         threads.add(threading.get_ident())
         done.extend(range(begin, end))
 
-    divided(count, LARGE, some)
+    divided(count, some)
     assert sorted(done) == list(range(count))
     assert len(threads) == min(count, 3)
-
-
-@pytest.mark.usefixtures("three_threads")
-def test_small_work_is_not_worth_waking_anybody() -> None:
-    done = []
-    divided(10, LARGE - 1, lambda begin, end: done.append((begin, end, threading.get_ident())))
-    assert done == [(0, 10, threading.get_ident())]
 
 
 @pytest.mark.usefixtures("three_threads")
@@ -50,4 +43,4 @@ def test_a_part_that_fails_fails_the_whole() -> None:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        divided(3, LARGE, some)
+        divided(3, some)

@@ -8,6 +8,7 @@ import torch
 from engine.fused.form import loop_form
 from engine.fused.layers import Dense, Mixture
 from engine.fused.products import product
+from engine.matrix import Lay, plain
 from engine.model.moe import mlp, moe
 from engine.weights import Mlp, Moe
 
@@ -16,11 +17,12 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randn(shape) * 0.3
 
 
+@pytest.mark.parametrize("lay", [loop_form("fp32").lay, plain], ids=["in one call", "through torch"])
 @pytest.mark.parametrize("tokens", [1, 2, 9])
-def test_a_dense_part_is_that_of_torch(tokens: int) -> None:
+def test_a_dense_part_is_that_of_torch(tokens: int, lay: Lay) -> None:
     torch.manual_seed(1)
     gate_up, down, x = draw(64, 32), draw(32, 32), draw(tokens, 32)
-    found = Dense(*(product(one, torch.float32) for one in (gate_up, down)))(x.numpy())
+    found = Dense(*(product(lay(one), torch.float32) for one in (gate_up, down)))(x.numpy())
     torch.testing.assert_close(torch.from_numpy(found), mlp(x, Mlp(gate_up, down)), rtol=1e-5, atol=1e-5)
 
 
