@@ -37,12 +37,14 @@ def ours(checkpoint: Path, precision: str, work: Told) -> Told:
     from engine.fused.choose import fused, is_available
     from engine.kv_cache import KvCache, Slot
     from engine.matrix import DTYPES
+    from engine.memory import give_back
     from engine.runner import ModelRunner, Run
     from engine.weights import load_weights
 
     config = read_config(checkpoint)
     form = form_for(precision, CPU, is_gpu=False, in_loops=is_available())
     weights = load_weights(checkpoint, config, DTYPES[precision], form)
+    give_back()
     runner = fused(config, weights, ModelRunner(config, weights), is_available())
     ids, context, steps = work["ids"], work["context"], work["steps"]
 

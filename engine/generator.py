@@ -25,7 +25,7 @@ from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, graph_runner
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
 from engine.mapped import MappedFiles
-from engine.memory import enough_memory
+from engine.memory import enough_memory, give_back
 from engine.model.decoder import ALONE
 from engine.pages import KV_PRECISIONS, block_bytes
 from engine.parallel.share import Share, divided
@@ -205,6 +205,7 @@ def _lane(
     part, team = divided(config, options.processes), _team(directory, options, place.precision)
     dtype = place.dtype
     weights = load_weights(directory, config, dtype, form, mapped, share)
+    give_back()
     kv_bytes = place.kv_bytes(options.kv_bytes, machine) // options.processes
     capacity = capacity_for(part, kv_bytes, dtype, options.kv_precision)
     if place.is_gpu and not options.kv_bytes:
