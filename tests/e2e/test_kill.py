@@ -25,6 +25,8 @@ def load(gateway: Gateway, stop: threading.Event, body: dict[str, object]) -> li
         while not stop.is_set() and len(answers) < 2000:
             try:
                 answers.append(client.post(gateway.api + CHAT, json=body))
+                # A refusal comes at once; asking without a pause would keep from the cores what is to come back.
+                time.sleep(0.02)
             except httpx.HTTPError:
                 time.sleep(0.01)
     return answers
