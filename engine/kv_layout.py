@@ -8,11 +8,14 @@ back may hold a full layer's keys next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
+from typing import TypeVar
 
 from engine.shape import ModelConfig
 
+Made = TypeVar("Made")
 BLOCK = 16
 """Positions of one block."""
 
@@ -47,6 +50,14 @@ class Layout:
     def units(self) -> int:
         """Blocks for each `block` positions while all of them are kept in all layers."""
         return self.full + self.chunked
+
+    def for_layers(self, make: Callable[[Home], Made]) -> list[tuple[Made, int]]:
+        """What is made for each layer, and its row; made once for all that lie in the same blocks, for the first."""
+        made: dict[tuple[bool, int], Made] = {}
+        for home in self.homes:
+            if (home.is_chunked, home.unit) not in made:
+                made[home.is_chunked, home.unit] = make(home)
+        return [(made[home.is_chunked, home.unit], home.row) for home in self.homes]
 
     def border(self, position: int) -> int:
         """The last border up to `position`: chunked layers see nothing before it from there on."""

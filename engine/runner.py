@@ -70,10 +70,7 @@ class ModelRunner:
     def logits(self, runs: Sequence[Run]) -> Tensor:
         """The same, in inference mode, and nothing is advanced."""
         laid = _laid(runs)
-        pieces, row = [], 0
-        for run in laid:
-            pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
-            row += len(run.ids)
+        pieces = pieces_of(laid)
         begins = {id(run): piece.row for run, piece in zip(laid, pieces, strict=True)}
         wanted = [begins[id(run)] + at for run in runs for at in run.wanted]
         ids_t = torch.tensor(as_tokens([token for run in laid for token in run.ids]))
@@ -97,6 +94,15 @@ class ModelRunner:
             if run.pictures and self._features is not None:
                 for position, rows_nD in self._features.rows(run.pictures, piece.start, piece.end):
                     yield piece.row + position - piece.start, rows_nD
+
+
+def pieces_of(laid: Sequence[Run]) -> list[Piece]:
+    """Their rows, one behind the other."""
+    pieces, row = [], 0
+    for run in laid:
+        pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
+        row += len(run.ids)
+    return pieces
 
 
 def advance(runs: Sequence[Run]) -> None:

@@ -18,6 +18,7 @@ from engine.events import Event, Finished, GenerateRequest, Grown, Sampling
 from engine.loop import EngineLoop
 from engine.sequence import Sequence as Answer
 
+GREEDY = Sampling(temperature=0)
 GUARD_TOKENS = 300
 PAUSE_S = 0.02
 WAIT_S = 60.0
@@ -56,7 +57,7 @@ class Ear:
             raise RuntimeError(f"no answer: {self.end}")
 
 
-def answer(prompt: Sequence[int], max_tokens: int, ear: Ear, sampling: Sampling = Sampling(temperature=0)) -> Answer:  # noqa: B008 - it is frozen
+def answer(prompt: Sequence[int], max_tokens: int, ear: Ear, sampling: Sampling = GREEDY) -> Answer:
     """On its way to its end, whatever it says."""
     request = GenerateRequest(tuple(prompt), max_tokens, float("inf"), sampling, ignores_end=True)
     return Answer(request, Silent(), frozenset(), ear)

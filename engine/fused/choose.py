@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def is_available() -> bool:
     """False, too, where it cannot be imported."""
     try:
-        import numba  # noqa: F401
+        import_module("numba")
     except ImportError:
         return False
     return True

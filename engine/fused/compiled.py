@@ -56,7 +56,7 @@ def _wide(stored: Any) -> Callable[..., Any]:  # noqa: ANN401
     return of_bf16 if stored == types.uint16 else of_others
 
 
-def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN401
+def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN401 - as above
     """In loops only: keep an fp32 number as the memory keeps numbers, bf16 rounded to nearest."""
     raise NotImplementedError
 
@@ -78,6 +78,7 @@ def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: A
     return rounded if memory.dtype == types.uint16 else same
 
 
+# llvmlite has no types.
 def _prefetch(typing: Any, memory: Any, offset: Any) -> Any:  # noqa: ANN401
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)

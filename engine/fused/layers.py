@@ -23,6 +23,7 @@ from engine.fused.looped import Looped
 from engine.fused.loops import Floats, Ints, Stored
 from engine.fused.plan import Seen
 from engine.fused.products import Product, product
+from engine.model.decoder import temperature
 from engine.shape import LayerConfig, ModelConfig
 from engine.weights import Layer, Mlp, Moe
 
@@ -121,8 +122,7 @@ class Layers:
         one_t = np.ones(len(positions), np.float32)
         sharper_t = one_t
         if self._config.temperature_tuning:
-            steps_t = np.floor((positions.astype(np.float32) + np.float32(1.0)) / np.float32(self._config.floor_scale))
-            sharper_t = np.log1p(steps_t) * np.float32(self._config.attn_scale) + np.float32(1.0)
+            sharper_t = temperature(self._config, torch.from_numpy(positions)).numpy()
         return Turns((np.cos(angle_tr), np.sin(angle_tr)), sharper_t, one_t)
 
     def _attention(self, layer: Ready, x_tD: Floats, turns: Turns, memory: Memory, seen: Seen) -> Floats:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.fused.loops import Ints
-from engine.kv_layout import Home
-from engine.model.attention import Piece
+from engine.kv_layout import Home, Layout
+from engine.model.attention import Piece, require_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,12 @@ class Seen:
     place_t: Ints
 
 
-def plans(pieces: Sequence[Piece], homes: Sequence[Home], chunk: int) -> list[Seen]:
+def plans(pieces: Sequence[Piece], layout: Layout) -> list[Seen]:
     """For every layer. Rows are in the order of the pieces. ValueError when a piece has no room in its slot."""
-    if any(piece.end > piece.slot.room for piece in pieces):
-        raise ValueError("a piece is longer than its slot")
-    made: dict[tuple[bool, int], Seen] = {}
-    for home in homes:
-        if (home.is_chunked, home.unit) not in made:
-            made[home.is_chunked, home.unit] = _seen(pieces, home, chunk if home.is_chunked else 0)
-    return [made[home.is_chunked, home.unit] for home in homes]
+    require_room(pieces)
+    return [
+        seen for seen, _ in layout.for_layers(lambda home: _seen(pieces, home, layout.chunk if home.is_chunked else 0))
+    ]
 
 
 def _seen(pieces: Sequence[Piece], home: Home, chunk: int) -> Seen:

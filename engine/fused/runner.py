@@ -17,10 +17,9 @@ from engine.fused.loops import Ints, add_and_norm
 from engine.fused.plan import plans
 from engine.fused.products import product
 from engine.memory import enough_memory
-from engine.model.attention import Piece
 from engine.model.rope import frequencies
 from engine.pages import Pages
-from engine.runner import Run, Runner
+from engine.runner import Run, Runner, advance, pieces_of
 from engine.shape import ModelConfig
 from engine.weights import Weights
 
@@ -44,8 +43,7 @@ class FusedRunner:
             return self._otherwise.step(runs)
         with torch.inference_mode(), enough_memory("there was not enough memory for this step"):
             logits_sv = self._logits(runs)
-        for run in runs:
-            run.slot.filled += len(run.ids)
+        advance(runs)
         return logits_sv
 
     def _is_for_loops(self, runs: Sequence[Run]) -> bool:
@@ -54,15 +52,12 @@ class FusedRunner:
         return rows <= FEW and plain and all(run.adapter is None and min(run.ids) >= 0 for run in runs)
 
     def _logits(self, runs: Sequence[Run]) -> Tensor:
-        pieces, wanted, row = [], [], 0
-        for run in runs:
-            pieces.append(Piece(run.slot, row, run.slot.filled, len(run.ids)))
-            wanted += [row + at for at in run.wanted]
-            row += len(run.ids)
+        pieces = pieces_of(runs)
+        wanted = [piece.row + at for run, piece in zip(runs, pieces, strict=True) for at in run.wanted]
         positions: Ints = np.concatenate([np.arange(piece.start, piece.end) for piece in pieces])
         x_tD = array(self._embedding_vD[torch.tensor([token for run in runs for token in run.ids])])
         pages = pieces[0].slot.pages
-        planned = plans(pieces, pages.layout.homes, pages.layout.chunk)
+        planned = plans(pieces, pages.layout)
         x_sD = self._layers.through(x_tD, positions, self._memories(pages), planned)[wanted]
         add_and_norm(x_sD, np.zeros_like(x_sD), self._norm_D, self._config.norm_eps, x_sD)
         return torch.from_numpy(self._head(x_sD))

@@ -24,7 +24,7 @@ from engine.device import sent
 from engine.gpu.graphs import Graphs
 from engine.gpu.layers import Paged, through_rows
 from engine.kv_cache import KvCache
-from engine.kv_layout import Layout
+from engine.kv_layout import Home, Layout
 from engine.matrix import times
 from engine.runner import Run
 from engine.shape import ModelConfig
@@ -116,18 +116,14 @@ class Decode:
     def _planned(self, size: int) -> list[Paged]:
         """For every layer; worked out once for those that lie in the same blocks."""
         positions_b = self._given_2b[1, :size]
-        made: dict[tuple[bool, int], Paged] = {}
-        planned = []
-        for home in self._cache.layout.homes:
-            if (key := (home.is_chunked, home.unit)) not in made:
-                made[key] = self._paged(positions_b, *key)
-            planned.append(replace(made[key], row=home.row))
-        return planned
+        placed = self._cache.layout.for_layers(lambda home: self._paged(positions_b, home))
+        return [replace(paged, row=row) for paged, row in placed]
 
-    def _paged(self, positions_b: Tensor, is_chunked: bool, unit: int) -> Paged:
-        layout, starts_bl = self._cache.layout, self._tables[is_chunked].starts_ubl[unit, : len(positions_b)]
+    def _paged(self, positions_b: Tensor, home: Home) -> Paged:
+        layout = self._cache.layout
+        starts_bl = self._tables[home.is_chunked].starts_ubl[home.unit, : len(positions_b)]
         block, seen_b, firsts_b = layout.block, positions_b.clamp(min=0), None
-        if is_chunked:
+        if home.is_chunked:
             # Whole blocks since the one that holds the last border.
             border_b = seen_b // layout.chunk * layout.chunk
             firsts_b = border_b % block

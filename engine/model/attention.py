@@ -76,14 +76,15 @@ class Layer:
 
 def plans(pieces: Sequence[Piece]) -> list[Layer]:
     """For every layer. ValueError when a piece would write where its slot has no room."""
+    require_room(pieces)
+    layout = pieces[0].slot.pages.layout
+    return [Layer(plan, row) for plan, row in layout.for_layers(lambda home: _plan(pieces, home))]
+
+
+def require_room(pieces: Sequence[Piece]) -> None:
+    """ValueError when a piece would write where its slot has no room."""
     if any(piece.end > piece.slot.room for piece in pieces):
         raise ValueError("a piece is longer than its slot")
-    layout = pieces[0].slot.pages.layout
-    made: dict[tuple[bool, int], Plan] = {}
-    for home in layout.homes:
-        if (home.is_chunked, home.unit) not in made:
-            made[home.is_chunked, home.unit] = _plan(pieces, home)
-    return [Layer(made[home.is_chunked, home.unit], home.row) for home in layout.homes]
 
 
 def _plan(pieces: Sequence[Piece], home: Home) -> Plan:

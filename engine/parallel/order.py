@@ -17,7 +17,7 @@ from typing import IO, TypeAlias
 import torch
 from torch import Tensor
 
-from engine.kv_layout import Layout
+from engine.kv_layout import Home, Layout
 from engine.model.attention import Layer, Plan, Span
 from engine.pages import Pages, Places
 
@@ -109,13 +109,11 @@ def _step(rest: Iterator[int], layout: Layout, pages: Pages) -> Step:
     adapters = [(slice(next(rest), next(rest)), next(rest)) for _ in range(next(rest))]
     count = next(rest)
     positions_t = _tensor(rest, count)
-    plans: dict[tuple[bool, int], Plan] = {}
-    for home in layout.homes:
-        if (home.is_chunked, home.unit) not in plans:
-            writes_t = _tensor(rest, count)
-            plans[home.is_chunked, home.unit] = Plan(pages, writes_t, tuple(_span(rest) for _ in range(next(rest))))
-    planned = [Layer(plans[home.is_chunked, home.unit], home.row) for home in layout.homes]
-    return Step(positions_t, planned, adapters)
+
+    def plan(_home: Home) -> Plan:
+        return Plan(pages, _tensor(rest, count), tuple(_span(rest) for _ in range(next(rest))))
+
+    return Step(positions_t, [Layer(*placed) for placed in layout.for_layers(plan)], adapters)
 
 
 def _span(rest: Iterator[int]) -> Span:

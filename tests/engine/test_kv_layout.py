@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import parse_config
-from engine.kv_layout import Layout, layout_of
+from engine.kv_layout import Home, Layout, layout_of
 from engine.published import PUBLISHED
 from engine.shape import LayerConfig, ModelConfig
 from engine.size import kv_of
@@ -61,3 +61,15 @@ def test_borders_lie_at_multiples_of_the_chunk() -> None:
     layout: Layout = layout_of(mixed(1, 1))
     assert [layout.border(at) for at in (0, 15, 16, 33)] == [0, 0, 16, 32]
     assert [layout.next_border(at) for at in (0, 15, 16)] == [16, 16, 32]
+
+
+def test_what_is_made_for_layers_is_made_once_for_those_in_the_same_blocks() -> None:
+    layout, asked = layout_of(mixed(2, 4)), list[tuple[bool, int]]()
+
+    def made(home: Home) -> tuple[bool, int]:
+        asked.append((home.is_chunked, home.unit))
+        return asked[-1]
+
+    found = layout.for_layers(made)
+    assert found == [((home.is_chunked, home.unit), home.row) for home in layout.homes]
+    assert len(asked) == len(set(asked)) == layout.units
