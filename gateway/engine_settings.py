@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import peers
-from gateway.local_model import LocalModel
+from gateway.local_model import DEVICES, LocalModel
 from gateway.peers import HOST_URL
 from gateway.upstream import UpstreamSettings
 from policies import fields
@@ -28,7 +28,6 @@ _LOCAL: Final = ("model", "precision", "device", "kv", "kv_precision", "offload"
 _WAYS: Final = ("starter", "path", "url")
 _KNOWN: Final = (*_WAYS, "class", "adapters", *_REMOTE, *_LOCAL)
 _PRECISIONS: Final = ("auto", "fp32", "bf16", "fp8", "int8", "int4")
-_DEVICES: Final = ("auto", "cpu", "cuda")
 _OFFLOADS: Final = ("experts",)
 MOST_PROCESSES: Final = 16
 _KV_PRECISIONS: Final = ("auto", "int8", "fp8")
@@ -118,7 +117,7 @@ class _Reader:
             path=path,
             place=section.place_of("path"),
             precision=section.get("precision", fields.choice(_PRECISIONS), "auto"),
-            device=section.get("device", fields.choice(_DEVICES), "auto"),
+            device=section.get("device", fields.choice(DEVICES), "auto"),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             kv_precision=section.get("kv_precision", fields.choice(_KV_PRECISIONS), "auto"),
             offload=section.get("offload", fields.choice(_OFFLOADS), ""),

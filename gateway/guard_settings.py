@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import peers
+from gateway.local_model import DEVICES
 from guards.profiles import configured as profiles
 from guards.profiles.configured import Configured
 from guards.profiles.known import PROFILES
@@ -30,7 +31,6 @@ from policies.yaml_strict import Entry, Node, Scalar, Table, parse
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "int8")
 _OF_GENERATIVE: Final = (*PRECISIONS, "int4", "fp8")
-_DEVICES: Final = ("auto", "cpu", "cuda")
 _COMMON: Final = ("profile", "path")
 _LOCAL: Final = ("precision", "device", "deterministic", "kv")
 _REMOTE: Final = ("url", "model", "api_key_file", "timeout")
@@ -173,7 +173,7 @@ class _Reader:
             api_key=peers.api_key(section, self.directory) if self.read_key else "",
             connect_s=section.get("timeout", fields.duration_ms(1, 60_000), 2000) / 1000,
             precision=section.get("precision", fields.choice(precisions), "auto"),
-            device=section.get("device", fields.choice(_DEVICES), "auto"),
+            device=section.get("device", fields.choice(DEVICES), "auto"),
             is_deterministic=section.get("deterministic", fields.boolean, False),
             kv_bytes=section.get("kv", fields.size_bytes(16 * 1024**2), 0),
             options=configured.options,

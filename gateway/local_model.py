@@ -13,6 +13,7 @@ from typing import Final
 
 from policies.errors import Place, Problems
 
+DEVICES: Final = ("auto", "cpu", "cuda")
 _FORM: Final = ("precision", "device", "kv_bytes", "kv_precision", "offload", "resident_bytes", "processes")
 """What the model host calls by the same names."""
 
