@@ -54,6 +54,8 @@ class AuditLog:
         room = (settings.reserve_bytes, settings.low_space, settings.probe_interval_s)
         self._reserve = Reserve(files, settings.directory, *room)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._at_hand: list[_Waiting] = []
+        """The latest batch that was taken out of the queue."""
         self._fault: str | None = None
         self._where = "store"
         """Where the fault lies: here, or at a sink of this name."""
@@ -185,6 +187,7 @@ class AuditLog:
         # Whatever ends this thread, those who wait for a record hear of it; it goes on.
         except BaseException as exc:
             self._fault = f"writer thread failed: {type(exc).__name__}"
+            _fail(self._at_hand, self._fault)
             raise
         finally:
             self._fault = self._fault or "the log is closed"
@@ -213,7 +216,7 @@ class AuditLog:
         return go_on
 
     def _take(self) -> tuple[list[_Waiting], bool]:
-        batch: list[_Waiting] = []
+        self._at_hand = batch = list[_Waiting]()
         try:
             first = self._queue.get(timeout=self._patience())
             while first is not None:

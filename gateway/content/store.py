@@ -89,6 +89,8 @@ class ContentStore:
         self._keys, self._files, self._directory, self.settings = keystore, files, directory, settings
         self._segments = SegmentWriter(files, directory)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._at_hand: list[_Job] = []
+        """What was taken out of the queue for the latest turn."""
         self._gone: set[str] = set()
         """Persons and exchanges erased by this process: one that still goes on must not make new keys for them."""
         self._fault: str | None = None
@@ -184,12 +186,17 @@ class ContentStore:
         try:
             while self._turn():
                 pass
+        # Whatever ends this thread, those who wait for it hear of it; it goes on.
+        except BaseException as exc:
+            self._fault = f"the content store's thread failed: {type(exc).__name__}"
+            _refuse(self._at_hand, self._fault)
+            raise
         finally:
             self._fault = self._fault or "the content store is closed"
             self._ended = True
+            self._refuse_rest()
             self._segments.close()
             self._keys.close()
-            self._refuse_rest()
 
     def _turn(self) -> bool:
         jobs, go_on = self._take()
@@ -207,7 +214,7 @@ class ContentStore:
         return go_on
 
     def _take(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
+        self._at_hand = jobs = list[_Job]()
         try:
             job = self._queue.get()
             while job is not None:
@@ -295,9 +302,13 @@ class ContentStore:
         try:
             while True:
                 if (job := self._queue.get_nowait()) is not None:
-                    _settle([job], [ContentUnavailable("the content store is closed")])
+                    _refuse([job], self._fault or "the content store is closed")
         except Empty:
             return
+
+
+def _refuse(jobs: Sequence[_Job], problem: str) -> None:
+    _settle(jobs, [ContentUnavailable(problem) for _ in jobs])
 
 
 def _settle(jobs: Sequence[_Job], results: Sequence[object]) -> None:

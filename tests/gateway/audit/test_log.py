@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.errors import AuditError, AuditUnavailable, RecordError
+from gateway.audit.files import OsFiles
 from gateway.audit.log import AuditLog, AuditSettings
 from gateway.audit.merkle import Tree, leaf_hash
 from gateway.audit.writer import Receipt
@@ -95,6 +96,32 @@ async def test_append_after_close_is_unavailable(tmp_path: Path) -> None:
     assert not log.healthy
     with pytest.raises(AuditUnavailable, match="closed"):
         await log.append({"type": "late"})
+
+
+class BrokenFiles(OsFiles):
+    """A disk that fails as nobody foresaw."""
+
+    is_broken = False
+
+    def datasync(self, descriptor: int) -> None:
+        if self.is_broken:
+            raise MemoryError
+        super().datasync(descriptor)
+
+
+# The thread ends as it should for a bug: with its traceback on stderr.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_ever_for_a_writer_that_fails_as_nobody_foresaw(tmp_path: Path) -> None:
+    files = BrokenFiles()
+    log = AuditLog.open(settings_in(tmp_path), files=files)
+    files.is_broken = True
+    async with asyncio.timeout(5):
+        with pytest.raises(AuditUnavailable, match="writer thread failed: MemoryError"):
+            await log.append({"type": "auth.fail"})
+        with pytest.raises(AuditUnavailable, match="writer thread failed: MemoryError"):
+            await log.append({"type": "late"})
+    assert log.state == "audit_unavailable"
+    await log.close()
 
 
 async def test_cancelled_append_is_written_all_the_same(tmp_path: Path) -> None:

@@ -218,3 +218,27 @@ async def test_a_bug_in_what_was_asked_belongs_to_who_asked(tmp_path: Path) -> N
         with pytest.raises(ZeroDivisionError):
             await store.do(lambda _: 1 // 0)
         await store.keep(item())
+
+
+class BrokenDisk(OsFiles):
+    """Fails once as nobody foresaw, and not with an Exception."""
+
+    is_broken = False
+
+    def datasync(self, descriptor: int) -> None:
+        if self.is_broken:
+            raise SystemExit(1)
+        super().datasync(descriptor)
+
+
+# The thread ends as it should for a bug: with its traceback on stderr.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_ever_for_a_store_whose_thread_is_gone(tmp_path: Path) -> None:
+    disk = BrokenDisk()
+    async with opened(tmp_path, disk) as store:
+        disk.is_broken = True
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                with pytest.raises(ContentUnavailable, match="thread failed: SystemExit"):
+                    await store.keep(item())
+        assert not store.healthy
