@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway import fields
 from gateway.disconnect import Client, unbroken
-from gateway.entries import Exchange, judged, refusal
+from gateway.entries import Exchange, judged, overflow_records, refusal
 from gateway.errors import BadRequest, GatewayError, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
@@ -24,7 +24,7 @@ from gateway.transcript import Keeper, NothingKept, parts_json
 from guards.profiles.profile import Kind
 from guards.registry import RULES
 from guards.verdict import PPM, Context, Finding, Part, Scope, Verdict
-from policies.model import DetectorSpec
+from policies.model import Decision, DetectorSpec
 
 MAX_INPUTS: Final = 64
 _KEYS: Final[Mapping[str, None]] = dict.fromkeys(("input", "model"))
@@ -101,18 +101,29 @@ async def moderate(
         with suppress(GatewayError):  # nobody is left who could be told
             await unbroken(audit.append(gone))
         raise
-    overflow, record = judged(findings, parts, decision, in_force.policy, in_force.identities)
-    for rows in overflow:
-        await audit.append(exchange.record("request.findings", "progress") | {"rows": rows})
-    kept = kept_parts(parts, decision.redactions)
-    record |= await (keeper or NothingKept()).keep(exchange, "request", {"parts": parts_json(kept)})
-    await unbroken(audit.append(exchange.record("moderation.complete", "complete") | record))
+    await unbroken(_record(exchange, in_force, parts, findings, decision, audit, keeper or NothingKept()))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")
     results: list[Json] = [
         _result([finding for finding in findings if finding.part.path == part.path], in_force) for part in parts
     ]
     return dumps({"id": f"modr-{exchange.id}", "model": in_force.policy.name, "results": results})
+
+
+async def _record(
+    exchange: Exchange,
+    in_force: InForce,
+    parts: Sequence[Part],
+    findings: Sequence[Finding],
+    decision: Decision,
+    audit: Audit,
+    keeper: Keeper,
+) -> None:
+    overflow, record = judged(findings, parts, decision, in_force.policy, in_force.identities)
+    for earlier in overflow_records(exchange, overflow):
+        await audit.append(earlier)
+    kept = await keeper.keep(exchange, "request", {"parts": parts_json(kept_parts(parts, decision.redactions))})
+    await audit.append(exchange.record("moderation.complete", "complete") | record | kept)
 
 
 def _result(findings: Sequence[Finding], in_force: InForce) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from gateway.entries import Exchange
 from gateway.errors import BadRequest
 from gateway.exchange import Caller
+from gateway.jsonstrict import Json
 from gateway.moderations import _CATEGORIES, MAX_INPUTS, moderate, read_inputs
 from gateway.pipeline import InForce
+from gateway.transcript import Keeper
 from guards.errors import ErrorKind
 from guards.panel import Panel
 from guards.profiles.taxonomy import HAZARDS
@@ -180,13 +183,43 @@ def test_every_text_is_a_part_in_its_place_or_the_request_is_refused(input_: str
     assert {part.scope for part in parts} == {Scope.USER}
 
 
-async def test_what_must_not_be_kept_is_not_kept_of_an_input() -> None:
+async def kept_moderation(audit: MemoryAudit, keeper: Keeper) -> bytes:
+    """A card number, moderated under a policy that has it kept without its digits."""
     policy = parse_policy(KEEPS, "p")
     guards: dict[str, Guard] = {name: build(spec.use, spec.options, {}) for name, spec in policy.detectors.items()}
     in_force = InForce(policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
-    audit = MemoryAudit()
-    keeper = ListKeeper(audit)
     exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/moderations", "engine", policy)
     parts = read_inputs(b'{"input": "my card is 4111111111111111"}', 1000)
-    await moderate(exchange, in_force, parts, audit, keeper=keeper)
+    return await moderate(exchange, in_force, parts, audit, keeper=keeper)
+
+
+async def test_what_must_not_be_kept_is_not_kept_of_an_input() -> None:
+    audit = MemoryAudit()
+    keeper = ListKeeper(audit)
+    await kept_moderation(audit, keeper)
     assert [value["parts"][0]["text"] for _, _, value in keeper.kept] == ["my card is [pan]"]
+
+
+class SlowKeeper(ListKeeper):
+    """A content store whose disk takes its time."""
+
+    def __init__(self, audit: MemoryAudit) -> None:
+        super().__init__(audit)
+        self.asked = asyncio.Event()
+
+    async def keep(self, exchange: Exchange, level: str, value: Json) -> dict[str, Json]:
+        self.asked.set()
+        await asyncio.sleep(0.05)
+        return await super().keep(exchange, level, value)
+
+
+async def test_a_client_that_hangs_up_while_its_text_is_kept_leaves_the_record_that_names_it() -> None:
+    audit = MemoryAudit()
+    keeper = SlowKeeper(audit)
+    asking = asyncio.ensure_future(kept_moderation(audit, keeper))
+    await keeper.asked.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert audit.types() == ["moderation.complete"]
+    assert audit.records[0]["content"] == [{"ref": "0"}]
