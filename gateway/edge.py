@@ -1,8 +1,9 @@
 """What is checked of an HTTP request before any route sees it.
 
 The HTTP parser (httptools) refuses conflicting framing by itself. These are the checks it leaves open, each a way in
-which two readers of one request can disagree: encoded or dotted paths, missing or doubled Host, a second key, floods
-of headers. Of an absolute target only the path counts: nothing here is chosen by host. Plain ASGI: no task per request.
+which two readers of one request can disagree: another version of HTTP, encoded or dotted paths, missing or doubled
+Host, a second key, type or encoding, floods of headers. Of an absolute target only the path counts: nothing here is
+chosen by host. Plain ASGI: no task per request.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.render import error_body
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_TARGET: Final = 2048
+_ONCE: Final = (b"authorization", b"content-type", b"content-encoding")
 
 
 class Edge:
@@ -32,7 +34,7 @@ class Edge:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        problem = _problem(scope["raw_path"], scope["headers"])
+        problem = _problem(scope["http_version"], scope["raw_path"], scope["headers"])
         if problem is None:
             await self._app(scope, receive, send)
             return
@@ -46,7 +48,9 @@ class Edge:
         await send({"type": "http.response.body", "body": body})
 
 
-def _problem(path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+def _problem(version: str, path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    if version not in ("1.0", "1.1"):
+        return "the request is not one of HTTP 1.0 or 1.1"
     if len(path) > MAX_TARGET or b"%" in path or b"//" in path or b"\\" in path or b"/." in path:
         return "the path is not one of this gateway's"
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
@@ -54,8 +58,9 @@ def _problem(path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     names = [name for name, _ in headers]
     if names.count(b"host") != 1:
         return "a request has exactly one `Host` header"
-    if names.count(b"authorization") > 1:
-        return "a request has at most one `Authorization` header"
+    for name in _ONCE:
+        if names.count(name) > 1:
+            return f"a request has at most one `{name.decode().title()}` header"
     encodings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if encodings not in ([], [b"chunked"]):
         return "the transfer-encoding is not `chunked`"

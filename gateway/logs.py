@@ -12,10 +12,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import defaultdict
 from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from gateway.allowance import Allowance
 
 _TEXT_FIELDS: Final = frozenset(("text", "prompt", "content", "message", "messages", "body", "answer", "key", "token"))
 _SENTENCES: Final = frozenset(("problem", "problems", "act", "state"))
@@ -50,17 +53,30 @@ def _refused(name: str, value: Any) -> Any:  # noqa: ANN401 - a log field may be
     return value if name in _SENTENCES or not any(map(str.isspace, value)) else _NOT_LOGGED
 
 
-class _Libraries(logging.Handler):
-    """What uvicorn, asyncio and the like have to say, without their message."""
+class Libraries(logging.Handler):
+    """What uvicorn, asyncio and the like have to say, without their message.
+
+    uvicorn has something to say about each request that is not HTTP, and anybody can send those. So each place in a
+    library may say so much at once, then so much a second; its next line says how often it was not heard.
+    """
+
+    def __init__(self, burst: float = 20, per_s: float = 0.5) -> None:
+        super().__init__()
+        self._allowances: defaultdict[str, Allowance] = defaultdict(lambda: Allowance(burst, per_s))
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = record.exc_info[0] if record.exc_info else None
+        at = f"{record.filename}:{record.lineno}"
+        allowance = self._allowances[f"{record.name} {at}"]
+        if not allowance.take():
+            return
+        kind, left_out = record.exc_info[0] if record.exc_info else None, allowance.told()
         structlog.get_logger().warning(
             "library_warned",
             library=record.name,
             severity=record.levelname,
-            at=f"{record.filename}:{record.lineno}",
+            at=at,
             error=kind.__name__ if kind else "",
+            **({"left_out": left_out} if left_out else {}),
         )
 
 
@@ -87,4 +103,4 @@ def set_up(process: str) -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[Libraries()], level=logging.WARNING, force=True)

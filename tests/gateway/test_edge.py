@@ -49,6 +49,8 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
         POST + b"host: a\r\nhost: b\r\n" + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\r\nhost: a\r\n" + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\r\nauthorization: Bearer x\r\n" + LENGTH + b"\r\n" + BODY,
+        POST + b"host: a\r\ncontent-type: application/json\r\ncontent-type: text/plain\r\n" + LENGTH + b"\r\n" + BODY,
+        POST + b"host: a\r\ncontent-encoding: identity\r\ncontent-encoding: gzip\r\n" + LENGTH + b"\r\n" + BODY,
         POST + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\n" + LENGTH + b"\r\n" + BODY,
         POST + b"host: a\r\n folded: b\r\n" + LENGTH + b"\r\n" + BODY,
@@ -57,6 +59,9 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
         POST.replace(b"POST", b"post") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
         POST.replace(b" HTTP/1.1", b" HTTP/1.1 HTTP/1.1") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
         POST.replace(b"HTTP/1.1", b"HTTP/9.9") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
+        POST.replace(b"HTTP/1.1", b"HTTP/2.0") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
+        POST.replace(b"HTTP/1.1", b"HTTP/0.9") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
+        POST.replace(b"POST", b"CONNECT") + b"host: a\r\n" + LENGTH + b"\r\n" + BODY,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n\r\n\r\nhello\r\n\r\n",
     ],
@@ -168,7 +173,7 @@ async def passes(path: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
         assert not seen
         assert message.get("status", 400) == 400
 
-    await Edge(app)({"type": "http", "raw_path": path, "headers": headers}, send, send)
+    await Edge(app)({"type": "http", "http_version": "1.1", "raw_path": path, "headers": headers}, send, send)
     return bool(seen)
 
 

@@ -94,6 +94,44 @@ async def test_ordinary_requests_on_one_connection_are_not_hurried(port: int) ->
     writer.close()
 
 
+UPGRADE = b"host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQC\r\n"
+INNER = b"GET /inner HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "framed",
+    [
+        b"content-length: %d\r\n\r\n" % len(INNER) + INNER,
+        b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(INNER) + INNER + b"\r\n0\r\n\r\n",
+    ],
+)
+async def test_the_body_of_a_request_that_offers_another_protocol_is_its_body(framed: bytes, pause_s: float) -> None:
+    """Not the next request of the connection, as the parser would have it."""
+    seen: list[tuple[str, bytes]] = []
+
+    async def keep(scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        seen.append((scope["path"], body))
+        await hello(scope, receive, send)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(keep, http=Impatient, lifespan="off", log_config=None, ws="none"))
+    task = asyncio.create_task(server._serve([listener]))
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    end = b"GET /end HTTP/1.1\r\n" + UPGRADE.replace(b"Upgrade,", b"Upgrade, close,") + b"\r\n"
+    head = b"POST /outer HTTP/1.1\r\n" + UPGRADE
+    answer = await closed_after(listener.getsockname()[1], head, framed, head + framed + end, pause_s=pause_s)
+    server.should_exit = True
+    await task
+    assert answer.count(b"200 OK") == 3
+    assert seen == [("/outer", INNER), ("/outer", INNER), ("/end", b"")]
+
+
 async def test_a_client_that_stops_reading_is_let_go() -> None:
     gone = asyncio.Event()
 

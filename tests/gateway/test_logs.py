@@ -92,3 +92,23 @@ def test_libraries_say_who_and_which_exception_but_not_what() -> None:
         ("library_warned", "uvicorn.error", ""),
         ("library_warned", "uvicorn.error", "KeyError"),
     ]
+
+
+def test_a_library_that_says_the_same_again_and_again_is_counted_and_another_is_heard() -> None:
+    """A stranger who sends what is no HTTP writes a line of ours with each."""
+    lines = run(
+        "log = logging.getLogger('uvicorn.error')\n"
+        "for _ in range(900):\n    log.warning('canary')\n"
+        "logging.getLogger('asyncio').error('canary')\n"
+    )
+    assert 20 <= len([line for line in lines if line["library"] == "uvicorn.error"]) <= 30
+    assert lines[-1]["library"] == "asyncio"
+
+
+def test_the_next_line_says_how_many_were_left_out() -> None:
+    lines = run(
+        "import time; log = logging.getLogger('x'); log.propagate = False\n"
+        "log.addHandler(logs.Libraries(burst=1, per_s=20))\n"
+        "for wait in (0, 0, 0, 0.1):\n    time.sleep(wait)\n    log.warning('canary')\n"
+    )
+    assert [line.get("left_out") for line in lines] == [None, 2]
