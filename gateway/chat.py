@@ -56,7 +56,7 @@ class Conversation:
         first = await unless_gone(http.receive, self._first(), self._client)
         if isinstance(first, Response):
             return first
-        return _Streaming(self._events(first), self._headers(), self._ended, self._client)
+        return _Streaming(self._steps, self._events(first), self._headers(), self._ended, self._client)
 
     async def _first(self) -> Step | Response:
         """The step that decides the status: a block, or the first release."""
@@ -158,10 +158,18 @@ class Conversation:
 class _Streaming(Response):
     """Sends events as they come and stops the exchange when the client hangs up."""
 
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str], ended: Ending, client: Client) -> None:
+    def __init__(
+        self,
+        steps: AsyncGenerator[Step],
+        events: AsyncGenerator[bytes],
+        headers: dict[str, str],
+        ended: Ending,
+        client: Client,
+    ) -> None:
+        """`events` are made of `steps`."""
         super().__init__(None, 200, {**headers, "cache-control": "no-store"}, "text/event-stream")
         del self.headers["content-length"]
-        self._events, self._ended, self._client = events, ended, client
+        self._steps, self._events, self._ended, self._client = steps, events, ended, client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -170,8 +178,9 @@ class _Streaming(Response):
             self._ended("error", "client_gone")
 
     async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with aclosing(self._events) as events:
+        # Events that nobody has begun to read do not close their steps, which have the closing record to write.
+        async with aclosing(self._steps), aclosing(self._events) as events:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for data in events:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message, Scope
 
+from gateway.audit.log import AuditLog
+from gateway.chat import Conversation
+from gateway.entries import Exchange
 from gateway.errors import UpstreamFailed
-from gateway.exchange import Channel, Finish, TextDelta, ToolDelta, Usage
+from gateway.exchange import Caller, Channel, Finish, TextDelta, ToolDelta, Usage
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics
+from gateway.records import Records
+from gateway.wire import parse_chat
 from guards.errors import ErrorKind
 from guards.verdict import PPM, Verdict
+from tests.doubles import MemoryLog
 from tests.gateway.live import Live, content, in_force, say, until
+from tests.gateway.test_pipeline import Bench
 
 LONG = ["0123456789"] * 12
 
@@ -195,6 +208,33 @@ def test_who_has_had_nothing_when_the_drain_is_over_is_told_to_ask_again() -> No
     assert b"retry-after: 1" in head
     assert json.loads(body)["error"]["code"] == "shutting_down"
     assert live.types() == ["request.admit", "response.abort"]
+
+
+async def test_a_client_that_is_gone_before_the_status_line_leaves_one_closing_record(tmp_path: Path) -> None:
+    """As when what it was sent before on the same connection fills its buffers."""
+    bench, log, gone, ends = Bench(tmp_path, *say(*["a word "] * 20)), MemoryLog(), asyncio.Event(), list[str]()
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    request = parse_chat(json.dumps(body).encode(), bench.policy.limits)
+    exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/chat/completions", "engine", bench.policy)
+    ledger = Ledger(Records(cast(AuditLog, log), Metrics()))
+    conversation = Conversation(
+        bench.pipeline, ledger, exchange, bench.in_force, request, lambda _, code: ends.append(code)
+    )
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        gone.set()
+        await asyncio.Event().wait()
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    response = await conversation.respond(Request(scope, receive))
+    await response(scope, receive, send)
+    assert [record["type"] for record in log.records] == ["request.admit", "response.progress", "response.abort"]
+    assert log.records[-1]["err"]["code"] == "client_gone"
+    assert ends == ["client_gone"]
 
 
 def test_logprobs_are_forbidden_where_the_policy_says_so(live: Live) -> None:
