@@ -16,6 +16,8 @@ from gateway.fields import IDENTIFIER
 from gateway.jsonstrict import Json, loads
 
 FINISH_REASONS: Final = frozenset(("stop", "length", "tool_calls", "content_filter"))
+_OTHER_NAMES: Final = {"stop_sequence": "stop", "eos_token": "stop"}
+"""As text-generation-inference calls an end at a stop string, or at the model's own."""
 MAX_COUNT: Final = 10**12
 """Token counts beyond this are not counts; the audit log would refuse them, and with them the record."""
 _CHANNELS: Final = (
@@ -27,6 +29,8 @@ _CHANNELS: Final = (
 _WITH_LOGPROBS: Final = ("content", "refusal")
 MAX_LOGPROB: Final = 1e6
 """In magnitude. Servers write -9999 for what cannot be; more digits would be a message, not a measure."""
+_ROUNDING: Final = 1e-3
+"""How far above 0 rounding may carry the logarithm of a probability."""
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS: Final = (("prompt_tokens_details", "cached_tokens"), ("completion_tokens_details", "reasoning_tokens"))
 
@@ -108,13 +112,14 @@ def _tokens(rows: Json) -> tuple[TokenLogprob, ...]:
 
 def _token(row: dict[str, Json]) -> TokenLogprob | None:
     text, data, logprob = row.get("token"), row.get("bytes"), row.get("logprob")
-    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not -MAX_LOGPROB <= logprob <= 0:
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not -MAX_LOGPROB <= logprob <= _ROUNDING:
         return None
+    logprob = min(float(logprob), 0.0)
     if isinstance(data, list):
         if any(isinstance(byte, bool) or not isinstance(byte, int) or not 0 <= byte <= 255 for byte in data):
             return None
-        return TokenLogprob(bytes(data), float(logprob))  # type: ignore[arg-type] # every item was checked above
-    return TokenLogprob(text.encode(), float(logprob)) if isinstance(text, str) else None
+        return TokenLogprob(bytes(data), logprob)  # type: ignore[arg-type] # every item was checked above
+    return TokenLogprob(text.encode(), logprob) if isinstance(text, str) else None
 
 
 def _usage(value: Json) -> Iterator[Usage]:
@@ -134,8 +139,8 @@ def _is_count(value: Json) -> bool:
 
 
 def _finish(value: Json) -> str:
-    if isinstance(value, str) and value in FINISH_REASONS:
-        return value
+    if isinstance(value, str) and (known := _OTHER_NAMES.get(value, value)) in FINISH_REASONS:
+        return known
     raise _bad("ends for a reason that is not known here")
 
 

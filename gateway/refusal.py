@@ -2,7 +2,9 @@
 
 Its text may quote the prompt, and so may a code that is not a known one. What is passed on are names that the caller
 may know anyway: the field that it is about, where that is one of a request's own, and of a schema that it cannot hold
-an answer to the keyword, where that is one of JSON Schema's own.
+an answer to the keyword, where that is one of JSON Schema's own. That a request is too long for the model SDKs want to
+know by OpenAI's code, and few servers have it: there it is read from the words that vLLM, SGLang, llama.cpp, Ollama
+and text-generation-inference begin with.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from typing import Final
 
 from gateway.errors import BadRequest, GatewayError, NotFound, Unavailable, UpstreamFailed
 from gateway.jsonstrict import Json, loads
-from gateway.wire import TOP_LEVEL
+from gateway.wire_top import TOP_LEVEL
 
 INVALID_SCHEMA: Final = "invalid_schema"
+TOO_LONG: Final = "context_length_exceeded"
 KNOWN_CODES: Final = frozenset(
     (
-        "context_length_exceeded",
+        TOO_LONG,
         "invalid_value",
         "invalid_type",
         "missing_required_parameter",
@@ -44,6 +47,12 @@ _KEYWORDS: Final = frozenset(
 _QUOTED: Final = re.compile(r"`([$A-Za-z]{2,32})`")
 _FIELD: Final = re.compile("[a-z_]{1,32}(?![a-z_])")
 _MAX_MESSAGE: Final = 1000
+_SAYS_TOO_LONG: Final = re.compile(
+    r".{0,120}?(?:maximum context length|maximum model length|model's context length|exceeds the (?:available )?context"
+    r"|longer than the context length|`inputs` (?:tokens \+ `max_new_tokens` must be|must have less than))",
+    re.DOTALL,
+)
+"""Near the beginning: what comes later may quote the prompt."""
 
 
 def failed(status: int, body: bytes) -> GatewayError:
@@ -58,14 +67,23 @@ def failed(status: int, body: bytes) -> GatewayError:
 
 
 def _refused(status: int, error: Mapping[str, Json]) -> BadRequest:
-    code = error.get("code")
+    code = TOO_LONG if _is_too_long(error) else error.get("code")
     if not isinstance(code, str) or code not in KNOWN_CODES:
         code = "upstream_refused"
     param = _field_of(error)
     told = f"the model server refused the request with status {status}" + (f", naming `{param}`" if param else "")
     if code == INVALID_SCHEMA and (keyword := _keyword_of(error)):
         told = f"the model server cannot hold an answer to a schema with this `{keyword}`"
+    if code == TOO_LONG:
+        told = "the request, with the answer that it asks for, is longer than the model takes"
     return BadRequest(code, told, param)
+
+
+def _is_too_long(error: Mapping[str, Json]) -> bool:
+    message = error.get("message")
+    return error.get("type") == "exceed_context_size_error" or (
+        isinstance(message, str) and _SAYS_TOO_LONG.match(message) is not None
+    )
 
 
 def _field_of(error: Mapping[str, Json]) -> str | None:
@@ -86,5 +104,7 @@ def _error_of(body: bytes) -> Mapping[str, Json]:
         top = loads(body, max_depth=16)
     except BadRequest:
         return {}
-    error = top.get("error") if isinstance(top, dict) else None
-    return error if isinstance(error, dict) else {}
+    if not isinstance(top, dict):
+        return {}
+    error = top.get("error", top)  # SGLang writes no envelope
+    return error if isinstance(error, dict) else {"message": error}

@@ -87,6 +87,19 @@ def test_what_is_no_token_is_left_out_and_its_text_is_not(row: Any) -> None:
         assert unary(choice(content="ab") | {"logprobs": shape})[0] == TextDelta(0, Channel.CONTENT, "ab")
 
 
+def test_a_certain_token_may_be_rounded_to_more_than_certain() -> None:
+    row = {"token": "b", "logprob": 1.2e-7, "bytes": [98]}
+    [text, _] = unary(choice(content="b") | {"logprobs": {"content": [row]}})
+    assert text == TextDelta(0, Channel.CONTENT, "b", (TokenLogprob(b"b", 0.0),))
+
+
+@pytest.mark.parametrize("reason", ["stop", "stop_sequence", "eos_token"])
+def test_an_end_at_a_stop_string_is_a_stop_under_every_servers_name(reason: str) -> None:
+    assert unary(choice(content="b", reason=reason))[-1] == Finish(0, "stop")
+    piece = {"index": 0, "delta": {}, "finish_reason": reason}
+    assert list(read_chunk(json.dumps({"choices": [piece]}), 1)) == [Finish(0, "stop")]
+
+
 def test_reasoning_under_two_names_is_taken_once_if_equal_and_twice_if_not() -> None:
     """Some servers send both names for one text. Two different texts are both judged."""
     same = unary(choice(reasoning_content="thought", reasoning="thought"))

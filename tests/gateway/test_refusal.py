@@ -58,6 +58,48 @@ def test_the_field_of_a_request_is_named_and_nothing_that_stands_in_it(param: An
     )
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "context_length_exceeded", "message": CANARY}},
+        {
+            "error": {
+                "code": 400,
+                "type": "BadRequestError",
+                "message": f"This model's maximum context length is {CANARY}",
+            }
+        },
+        {
+            "error": {
+                "code": 400,
+                "message": f"The prompt (length 9) is longer than the maximum model length of {CANARY}",
+            }
+        },
+        {"error": {"code": 400, "type": "exceed_context_size_error", "message": CANARY, "n_ctx": 64}},
+        {"error": {"code": None, "message": f"the input length exceeds the context length {CANARY}"}},
+        {
+            "object": "error",
+            "code": 400,
+            "message": f"The input (9 tokens) is longer than the model's context length {CANARY}",
+        },
+        {"error": f"Input validation error: `inputs` must have less than 4 tokens. Given: {CANARY}"},
+    ],
+)
+def test_a_request_too_long_for_the_model_has_openais_code_whatever_the_server_calls_it(body: Any) -> None:
+    error = failed(400, json.dumps(body).encode())
+    assert (error.status, error.code) == (400, "context_length_exceeded")
+    assert error.message == "the request, with the answer that it asks for, is longer than the model takes"
+
+
+def test_words_further_on_in_a_refusal_may_be_the_prompts() -> None:
+    assert refusal(400, "x" * 150 + "maximum context length")[0] == "upstream_refused"
+
+
+def test_a_refusal_without_an_envelope_still_names_the_field() -> None:
+    error = failed(400, json.dumps({"object": "error", "message": CANARY, "param": "stop", "code": 400}).encode())
+    assert (error.code, error.param) == ("upstream_refused", "stop")
+
+
 def test_a_keyword_means_nothing_with_another_code() -> None:
     assert refusal("invalid_value", "`not`")[1] == "the model server refused the request with status 400"
     assert refusal("prompt: `not`", "`not`") == ("upstream_refused", refusal("invalid_value", "")[1])
