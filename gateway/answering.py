@@ -14,21 +14,19 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.disconnect import Client, unbroken
-from gateway.entries import Exchange, choice_rows, judged, overflow_records
+from gateway.disconnect import unbroken
+from gateway.entries import choice_rows, judged, overflow_records
 from gateway.errors import GatewayError
-from gateway.exchange import AnswerEvent, Channel, ChatRequest, Ended, Released, ReleasedText
+from gateway.exchange import AnswerEvent, Channel, Ended, Released, ReleasedText
 from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
 from gateway.jsonstrict import Json
-from gateway.reviews import Reviewers
 from gateway.rewrite import kept_parts
-from gateway.steps import Admitted, Audit, Blocked, InForce, Step
+from gateway.running import Running
+from gateway.steps import Admitted, Blocked, Step
 from gateway.streaming import Windows
-from gateway.transcript import Transcript
-from guards.verdict import Context, Finding
+from guards.verdict import Finding
 from policies.decide import merged, unredactable
 from policies.model import GUARD_UNAVAILABLE, Action, Decision, Policy
-from policies.streams import stream_for
 
 _WHERE: Final = {
     "client_gone": "client",
@@ -42,23 +40,11 @@ _WHERE: Final = {
 class Answer:
     """One exchange's answer on its way out."""
 
-    def __init__(
-        self,
-        audit: Audit,
-        exchange: Exchange,
-        in_force: InForce,
-        request: ChatRequest,
-        context: Context,
-        client: Client,
-        transcript: Transcript,
-        reviewers: Reviewers,
-    ) -> None:
-        self._audit, self._exchange, self._in_force, self._request = audit, exchange, in_force, request
-        self._context, self._client, self._transcript = context, client, transcript
-        self._reviewers = reviewers
-        policy = in_force.policy
-        spec = stream_for(policy, exchange.facts(request.parts, request.model, None))
-        self._mode = spec.mode if request.stream else "buffer"
+    def __init__(self, running: Running) -> None:
+        self._running, self._audit, self._exchange = running, running.audit, running.exchange
+        self._in_force, self._request = running.in_force, running.request
+        spec, policy = running.stream, running.in_force.policy
+        self._mode = spec.mode if self._request.stream else "buffer"
         self._windowed, self._late = self._mode == "window", self._mode == "shadow_only"
         rule = ReleaseRule(
             mode=self._mode,
@@ -66,9 +52,9 @@ class Answer:
             holdback=spec.holdback_chars,
             max_chars=policy.limits.answer_chars,
             whole_runs=policy.redacts_answers,
-            logprobs=request.logprobs,
+            logprobs=self._request.logprobs,
         )
-        self._held = Holdback(rule, request.n)
+        self._held = Holdback(rule, self._request.n)
         self._windows = Windows(self._held, spec, windowed=self._mode != "buffer")
         self._admission: int | None = None
         self._judgings = 0
@@ -99,7 +85,7 @@ class Answer:
         except (asyncio.CancelledError, GeneratorExit) as exc:
             # The client went away, or we are shutting down. The record must outlive the cancellation that says so.
             with suppress(GatewayError):  # nobody is left who could be told
-                await unbroken(self._abort(self._client.why_ended(exc)))
+                await unbroken(self._abort(self._running.client.why_ended(exc)))
             raise
         finally:
             await self._abort("internal_error")
@@ -118,7 +104,7 @@ class Answer:
     async def _judge(self, window: Window) -> list[Blocked | Released]:
         """What follows from one window, once that is on disk."""
         began = time.monotonic()
-        findings = await self._in_force.find(window.parts, self._context)
+        findings = await self._in_force.find(window.parts, self._running.context)
         decisions = {choice: self._decide(window, choice, findings) for choice in window.choices}
         for choice in [choice for choice, decision in decisions.items() if decision.reviews]:
             decisions[choice] = await self._reviewed(window, choice, decisions[choice])
@@ -159,7 +145,7 @@ class Answer:
     async def _reviewed(self, window: Window, choice: int, decision: Decision) -> Decision:
         """People see the choice whole before anything of it leaves."""
         parts, person = window.parts_of(choice), self._request.person
-        return await self._reviewers.reviewed(self._audit, self._exchange, decision, parts, person)
+        return await self._running.reviewers.reviewed(self._audit, self._exchange, decision, parts, person)
 
     def _ends(self, number: int, blocked: Mapping[int, Decision]) -> list[Blocked]:
         """A block for each choice that one ended; the last one speaks for the exchange if no choice is left."""
@@ -198,7 +184,7 @@ class Answer:
         withheld = {
             choice: list(kept_parts(window.parts_of(choice), decisions[choice].redactions)) for choice in stopped
         }
-        record |= await self._transcript.answer([*self._unjudged, *released], withheld, closing=closing)
+        record |= await self._running.transcript.answer([*self._unjudged, *released], withheld, closing=closing)
         return await unbroken(self._append(record, closing))
 
     async def _append(self, record: dict[str, Json], closing: bool) -> int:

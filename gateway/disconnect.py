@@ -1,18 +1,23 @@
 """Work that ends when its client goes away.
 
 While a request is judged and answered nobody reads its connection, so a client that hung up would keep a model server
-busy. `unless_gone` watches the connection beside the work and cancels the work, which then writes its closing record.
-What must not be cut in two, such as a record being made durable, runs `unbroken`.
+busy. `unless_gone` watches the connection beside the work and cancels the work, which then writes its closing record;
+before there is an admission that is a refusal (`refused_if_cut_off`). What must not be cut in two, such as a record
+being made durable, runs `unbroken`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.types import Receive
+
+from gateway.entries import Exchange, Recorder, refusal
+from gateway.errors import GatewayError
 
 T = TypeVar("T")
 
@@ -61,6 +66,19 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait((task,))
+        raise
+
+
+@asynccontextmanager
+async def refused_if_cut_off(log: Recorder, exchange: Exchange, client: Client, bytes_in: int) -> AsyncGenerator[None]:
+    """Around what comes before an exchange is admitted: cancelled in there, it is on record as refused first."""
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        code, status = client.why_ended(exc), 499 if client.is_gone else 503
+        record = refusal(exchange.id, exchange.caller, exchange.route, code, status, bytes_in)
+        with suppress(GatewayError):  # nobody is left who could be told
+            await unbroken(log.append(record))
         raise
 
 

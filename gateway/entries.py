@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.exchange import Caller, ChatRequest
 from gateway.jsonstrict import Json, dumps
@@ -29,6 +29,12 @@ LIST_BYTES: Final = 2_000
 TRANSFORM_BYTES: Final = 4_000
 """Room for what was redacted. Which characters it was follows from the finding rows and the policy."""
 _CLEAN: Final = Verdict(0)
+
+
+class Recorder(Protocol):
+    """Where records go. Returns once one is durable; raises GatewayError when it cannot be made so."""
+
+    async def append(self, record: Record) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)

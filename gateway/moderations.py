@@ -7,16 +7,14 @@ under the key `gatehouse`. A guard without a verdict is 503, never "not flagged"
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from gateway import fields
-from gateway.disconnect import Client, unbroken
-from gateway.entries import Exchange, judged, overflow_records, refusal
-from gateway.errors import BadRequest, GatewayError, Unavailable
+from gateway.disconnect import Client, refused_if_cut_off, unbroken
+from gateway.entries import Exchange, judged, overflow_records
+from gateway.errors import BadRequest, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.pipeline import Audit, InForce
 from gateway.rewrite import kept_parts
@@ -92,15 +90,9 @@ async def moderate(
     """Judge, record, answer. Raises Unavailable when a guard gave no verdict, or the policy has none to ask."""
     if not in_force.policy.detectors_for(Scope.USER):
         raise Unavailable("nothing_to_moderate_with", "the policy in force has no detector for user text")
-    try:
+    size = sum(part.bytes for part in parts)
+    async with refused_if_cut_off(audit, exchange, client or Client(), size):
         findings, decision = await in_force.judge(parts, exchange, "", Context.of(parts, exchange.caller.tenant))
-    except asyncio.CancelledError as exc:
-        size, client = sum(part.bytes for part in parts), client or Client()
-        status = 499 if client.is_gone else 503
-        gone = refusal(exchange.id, exchange.caller, exchange.route, client.why_ended(exc), status, size)
-        with suppress(GatewayError):  # nobody is left who could be told
-            await unbroken(audit.append(gone))
-        raise
     await unbroken(_record(exchange, in_force, parts, findings, decision, audit, keeper or NothingKept()))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")

@@ -10,20 +10,19 @@ Streamed and unary answers take the same path: only the release rule differs.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 from gateway.answering import Answer, from_template
-from gateway.disconnect import Client, unbroken
-from gateway.entries import Exchange, Record, judged, overflow_records, refusal, request_fields, tenant_key
-from gateway.errors import GatewayError
+from gateway.disconnect import Client, refused_if_cut_off, unbroken
+from gateway.entries import Exchange, judged, overflow_records, request_fields, tenant_key
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
 from gateway.restoring import restored
 from gateway.reviews import ReviewDesk, Reviewers
 from gateway.rewrite import kept_parts, with_redactions
+from gateway.running import Running
 from gateway.sending import Sending, send_to
 from gateway.steps import Admitted, Audit, Blocked, InForce, ModelServers, Step
 from gateway.tokens import Vault
@@ -31,9 +30,19 @@ from gateway.transcript import Keeper, NothingKept, Transcript
 from guards.verdict import Context, Finding
 from policies.decide import unredactable
 from policies.model import Action, Decision
-from policies.streams import stream_for
 
 __all__ = ["Admitted", "Audit", "Blocked", "InForce", "ModelServers", "Pipeline", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A judged request in the bytes that go to the model server."""
+
+    decision: Decision
+    canonical: bytes = field(repr=False)
+    """As it was judged."""
+    sent: bytes = field(repr=False)
+    """The same with redactions. Empty where nothing goes there: it is blocked, or the policy answers."""
 
 
 class Pipeline:
@@ -54,85 +63,78 @@ class Pipeline:
     ) -> AsyncGenerator[Step]:
         """Yield what may leave, in order. Closing the iterator early writes the closing record of an abort."""
         client, exchange = client or Client(), exchange.concerning(request)
-        try:
-            place = await self._servers.place(request.model)
-            exchange = exchange.going_to(place.upstream, place.class_)
-            context = Context.of(request.parts, exchange.caller.tenant)
-            findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
-            sending = await send_to(self._servers, in_force, request, findings, Sending(exchange, place, decision))
-            exchange, decision, served = sending.exchange, sending.decision, sending.place.model
-            if decision.reviews:
-                reviewed = self._reviewers.reviewed(audit, exchange, decision, request.parts, request.person)
-                decision = await reviewed
-        except asyncio.CancelledError as exc:
-            code = client.why_ended(exc)
-            status = 499 if client.is_gone else 503
-            gone = refusal(exchange.id, exchange.caller, exchange.route, code, status, request.bytes_in)
-            with suppress(GatewayError):  # nobody is left who could be told
-                await unbroken(audit.append(gone))
-            raise
-        canonical = dumps(request.body | {"model": served})
-        vault = Vault(self._digest_key, exchange.caller.tenant)
-        decision = replace(decision, redactions=vault.tokens_in(request.parts, decision.redactions))
-        body, decision = _rewritten(request, served, canonical, decision)
-        blocked = decision.action is Action.BLOCK
-        sent = b"" if blocked or decision.template is not None else body
-        key = tenant_key(self._digest_key, exchange.caller.tenant)
-        transcript = Transcript(self._keeper, exchange, key)
-        fields = request_fields(request, sent, canonical, key)
-        admission = _record_admission(
-            audit, exchange, in_force, request, findings, decision, fields, sending.target(request), transcript
-        )
-        if blocked:
-            yield Blocked(await unbroken(admission), decision, on_answer=False)
-            return
-        if decision.template is not None:
-            yield Admitted(await unbroken(admission), decision)
+        tenant = exchange.caller.tenant
+        context, key = Context.of(request.parts, tenant), tenant_key(self._digest_key, tenant)
+        async with refused_if_cut_off(audit, exchange, client, request.bytes_in):
+            findings, sending = await self._judged(audit, exchange, in_force, request, context)
+        vault = Vault(self._digest_key, tenant)
+        outgoing = _outgoing(request, sending, vault)
+        transcript = Transcript(self._keeper, sending.exchange, key)
+        running = Running(audit, sending.exchange, in_force, request, context, client, transcript, key, self._reviewers)
+        admission = _record_admission(running, findings, sending, outgoing)
+        if outgoing.decision.action is Action.BLOCK:
+            yield Blocked(await unbroken(admission), outgoing.decision, on_answer=False)
+        elif outgoing.decision.template is not None:
+            yield Admitted(await unbroken(admission), outgoing.decision)
             for choice in range(request.n):
-                for said in from_template(in_force.policy, decision, choice):
+                for said in from_template(in_force.policy, outgoing.decision, choice):
                     yield said
-            return
-        answer = Answer(audit, exchange, in_force, request, context, client, transcript, self._reviewers)
-        async with (
-            aclosing(restored(sending.answer(body, request), vault.originals)) as events,
-            aclosing(answer.steps(admission, decision, events)) as steps,
-        ):
-            async for step in steps:
-                yield step
+        else:
+            async with (
+                aclosing(restored(sending.answer(outgoing.sent, request), vault.originals)) as events,
+                aclosing(Answer(running).steps(admission, outgoing.decision, events)) as steps,
+            ):
+                async for step in steps:
+                    yield step
+
+    async def _judged(
+        self, audit: Audit, exchange: Exchange, in_force: InForce, request: ChatRequest, context: Context
+    ) -> tuple[list[Finding], Sending]:
+        """What guards say of the request, and what is decided for the place it goes to; people are asked here, too."""
+        place = await self._servers.place(request.model)
+        exchange = exchange.going_to(place.upstream, place.class_)
+        findings, decision = await in_force.judge(request.parts, exchange, request.model, context)
+        sending = await send_to(self._servers, in_force, request, findings, Sending(exchange, place, decision))
+        if sending.decision.reviews:
+            decision = await self._reviewers.reviewed(
+                audit, sending.exchange, sending.decision, request.parts, request.person
+            )
+            sending = replace(sending, decision=decision)
+        return findings, sending
+
+
+def _outgoing(request: ChatRequest, sending: Sending, vault: Vault) -> _Outgoing:
+    body = request.body | {"model": sending.place.model}
+    canonical = dumps(body)
+    cuts = vault.tokens_in(request.parts, sending.decision.redactions)
+    decision = replace(sending.decision, redactions=cuts)
+    redacted: dict[str, Json] | None = body
+    if cuts and decision.action is not Action.BLOCK:
+        redacted = with_redactions(body, request.parts, cuts)
+    if redacted is None:
+        decision = unredactable(decision)
+    if decision.action is Action.BLOCK or decision.template is not None:
+        return _Outgoing(decision, canonical, b"")
+    return _Outgoing(decision, canonical, canonical if redacted is body else dumps(redacted))
 
 
 async def _record_admission(
-    audit: Audit,
-    exchange: Exchange,
-    in_force: InForce,
-    request: ChatRequest,
-    findings: Sequence[Finding],
-    decision: Decision,
-    fields: Record,
-    target: Json,
-    transcript: Transcript,
+    running: Running, findings: Sequence[Finding], sending: Sending, outgoing: _Outgoing
 ) -> int:
-    ends = decision.action is Action.BLOCK or decision.template is not None
+    """The number of the record that admits or refuses the request, once it is durable."""
+    exchange, request, in_force, decision = running.exchange, running.request, running.in_force, outgoing.decision
     overflow, found = judged(findings, request.parts, decision, in_force.policy, in_force.identities)
     for earlier in overflow_records(exchange, overflow):
-        await audit.append(earlier)
-    record = exchange.record("request.refuse", "complete") if ends else exchange.record("request.admit", "admit")
-    if not ends and _leaves_unjudged(exchange, in_force, request):
+        await running.audit.append(earlier)
+    type_, stage = ("request.admit", "admit") if outgoing.sent else ("request.refuse", "complete")
+    record = exchange.record(type_, stage) | found | {"target": sending.target(request)}
+    if outgoing.sent and _leaves_unjudged(running):
         record["stream"] = {"mode": "shadow_only", "released": "before it is judged"}
-    kept = await transcript.request(kept_parts(request.parts, decision.redactions))
-    return await audit.append(record | found | fields | {"target": target} | kept)
+    record |= request_fields(request, outgoing.sent, outgoing.canonical, running.key)
+    record |= await running.transcript.request(kept_parts(request.parts, decision.redactions))
+    return await running.audit.append(record)
 
 
-def _leaves_unjudged(exchange: Exchange, in_force: InForce, request: ChatRequest) -> bool:
+def _leaves_unjudged(running: Running) -> bool:
     """Whether the answer leaves before it is judged: the one exception to what is promised, and on record first."""
-    facts = exchange.facts(request.parts, request.model, None)
-    return request.stream and stream_for(in_force.policy, facts).mode == "shadow_only"
-
-
-def _rewritten(request: ChatRequest, served: str, canonical: bytes, decision: Decision) -> tuple[bytes, Decision]:
-    if not decision.redactions or decision.action is Action.BLOCK:
-        return canonical, decision
-    body = with_redactions(request.body | {"model": served}, request.parts, decision.redactions)
-    if body is None:
-        return canonical, unredactable(decision)
-    return dumps(body), decision
+    return running.request.stream and running.stream.mode == "shadow_only"

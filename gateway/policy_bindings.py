@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gateway.approval import Approvers
-from gateway.entries import Record
+from gateway.entries import Record, Recorder
 from gateway.exchange import Caller
 from gateway.policy_settings import PolicySettings, read_policy
 from gateway.policy_source import PolicySource
@@ -147,16 +147,10 @@ class Bound:
         return (holder.current().policy for _, holder in self._holders)
 
 
-class Log(Protocol):
-    """Where records of policies go."""
-
-    async def append(self, record: Record) -> object: ...
-
-
 class BoundLog:
     """The same log; each record names the binding that it is about."""
 
-    def __init__(self, log: Log, name: str) -> None:
+    def __init__(self, log: Recorder, name: str) -> None:
         self._log, self._name = log, name
 
     async def append(self, record: Record) -> object:

@@ -15,14 +15,14 @@ from typing import TypeAlias
 import structlog
 
 from gateway.bundles.errors import BundleError
-from gateway.entries import Record, policy_identity
+from gateway.entries import Record, Recorder, policy_identity
 from gateway.errors import ConfigError, Conflict, GatewayError
 from gateway.exchange import Caller
 from gateway.guard_settings import Guards
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
-from gateway.policy_bindings import BoundLog, Log
+from gateway.policy_bindings import BoundLog
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import BundleSource, Found, PolicySource
 from gateway.surroundings import Surroundings
@@ -49,7 +49,7 @@ class PolicyInForce:
         source: PolicySource,
         guards: Guards,
         sources: Mapping[str, ModelSource],
-        records: Log,
+        records: Recorder,
         metrics: Metrics,
         *,
         copies: Path | None = None,

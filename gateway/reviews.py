@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from gateway.disconnect import unbroken
-from gateway.entries import Exchange, Record
+from gateway.entries import Exchange, Record, Recorder
 from gateway.errors import Conflict, Forbidden, NotFound, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json
@@ -32,17 +32,11 @@ _MESSAGES: Final = {
 }
 
 
-class Log(Protocol):
-    """Where records of a review go."""
-
-    async def append(self, record: Record) -> object: ...
-
-
 class Reviewers(Protocol):
     """Who decides about what the policy wants reviewed."""
 
     async def reviewed(
-        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+        self, log: Recorder, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
         """The decision once people have had their say: as it was, or a block. Raises Unavailable."""
         ...
@@ -134,13 +128,13 @@ class ReviewDesk:
         """Those whose first record is being written: they have a place already."""
 
     async def reviewed(
-        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+        self, log: Recorder, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
         """Hold the exchange until people have had their say, or its time is up."""
         state = await self.hold(log, Matter.of(exchange, decision, parts, person))
         return concluded(decision, state)
 
-    async def hold(self, log: Log, matter: Matter) -> State:
+    async def hold(self, log: Recorder, matter: Matter) -> State:
         """How it was decided. Raises Unavailable; one that is cancelled is recorded as abandoned."""
         if len(self._held) + self._opening >= MOST_HELD:
             raise Unavailable("review_unavailable", "too many exchanges wait for a review already")
@@ -157,17 +151,17 @@ class ReviewDesk:
         finally:
             if self._held.pop(held.id, None) is not None:
                 kind = "review.expire" if outcome in (State.EXPIRED, State.WAIVED) else "review.close"
-                await unbroken(_appended(log, _record(held, kind, {"outcome": outcome, "why": ballot.because})))
+                await unbroken(log.append(_record(held, kind, {"outcome": outcome, "why": ballot.because})))
         return state
 
-    async def _opened(self, log: Log, held: Held, timeout_s: int) -> None:
+    async def _opened(self, log: Recorder, held: Held, timeout_s: int) -> None:
         self._opening += 1
         try:
             await unbroken(self._open(log, held, timeout_s))
         finally:
             self._opening -= 1
 
-    async def _open(self, log: Log, held: Held, timeout_s: int) -> None:
+    async def _open(self, log: Recorder, held: Held, timeout_s: int) -> None:
         """From its record on it is held, so that whatever ends it is recorded, too."""
         await log.append(_record(held, "review.open", {"quorum": held.ballot.quorum, "timeout_s": timeout_s}))
         self._held[held.id] = held
@@ -190,7 +184,7 @@ class ReviewDesk:
             raise NotFound("no_such_review", "no exchange waits under this id; it may be decided already")
         return found
 
-    async def vote(self, log: Log, record: Record, review_id: str, name: str, *, approve: bool) -> dict[str, Json]:
+    async def vote(self, log: Recorder, record: Record, review_id: str, name: str, *, approve: bool) -> dict[str, Json]:
         """Count a vote once it is recorded. Raises NotFound, or Conflict for one that does not count."""
         held = self.held(review_id)
         async with held.voting:
@@ -219,10 +213,6 @@ async def _last_vote(held: Held) -> State:
     """What goes on since its time is up does not if somebody denied before that, whose vote is being recorded."""
     async with held.voting:
         return held.ballot.state if held.ballot.state is not State.PENDING else State.WAIVED
-
-
-async def _appended(log: Log, record: Record) -> None:
-    await log.append(record)
 
 
 def _record(held: Held, kind: str, more: dict[str, Json]) -> Record:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-from gateway.entries import Exchange, Record
+from gateway.entries import Exchange, Record, Recorder
 from gateway.errors import Unavailable
 from gateway.exchange import AnswerEvent, Channel, Finish, TextDelta, ToolDelta
 from gateway.jsonstrict import Json, loads
 from gateway.outcome import Outcome
-from gateway.reviews import Log, concluded
+from gateway.reviews import concluded
 from gateway.steps import Place
 from gateway.transcript import NothingKept
 from guards.errors import ErrorKind, GuardError
@@ -122,7 +122,7 @@ class Reviewing:
         self._faked, self._outcome, self._clock = faked, outcome, clock
 
     async def reviewed(
-        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+        self, log: Recorder, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
         wanted = [review for _, review in decision.reviews]
         ballot = Ballot.of(wanted, (exchange.caller.key_id, person))

@@ -13,11 +13,10 @@ from typing import Any
 import structlog
 
 from gateway.bundles.errors import BundleError
-from gateway.entries import Record, policy_identity
+from gateway.entries import Record, Recorder, policy_identity
 from gateway.errors import GatewayError
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
-from gateway.policy_bindings import Log
 from gateway.policy_source import BundleSource
 from gateway.trial import End, Trial
 from policies.model import Policy
@@ -30,7 +29,7 @@ class TrialLife:
 
     def __init__(
         self,
-        records: Log,
+        records: Recorder,
         metrics: Metrics,
         turn: asyncio.Lock,
         in_force: Callable[[], Policy],

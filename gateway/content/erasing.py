@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -22,7 +22,7 @@ from gateway.content.errors import ContentUnavailable, HoldsForbid
 from gateway.content.keystore import Keystore
 from gateway.content.shred import RETENTION, Task, finish, order, ordered, shred
 from gateway.content.store import ContentStore
-from gateway.entries import Record
+from gateway.entries import Record, Recorder
 from gateway.errors import GatewayError, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json
@@ -33,12 +33,6 @@ MOST_REFS: Final = 400
 PRUNE_EVERY_S: Final = 3600.0
 OWN_ACTOR: Final[Mapping[str, Json]] = {"type": "gateway", "sub": "retention"}
 log = structlog.get_logger()
-
-
-class Recorder(Protocol):
-    """Where records go. Returns once one is durable; raises GatewayError when it cannot be made so."""
-
-    async def append(self, record: Record) -> object: ...
 
 
 class Eraser:

@@ -6,11 +6,11 @@ leaves too much kept, never too little. What was set and not recorded is recorde
 
 from __future__ import annotations
 
-from gateway.content.erasing import Recorder, unavailable_instead
+from gateway.content.erasing import unavailable_instead
 from gateway.content.holds import Hold, holds, mark_recorded, release_hold, set_hold
 from gateway.content.keystore import Keystore
 from gateway.content.store import ContentStore
-from gateway.entries import Record
+from gateway.entries import Record, Recorder
 from gateway.errors import GatewayError
 
 

@@ -15,12 +15,13 @@ from typing import Protocol
 
 from gateway.approval import Approvers
 from gateway.content.consent import Consent
-from gateway.content.erasing import Eraser, Recorder, unavailable_instead
+from gateway.content.erasing import Eraser, unavailable_instead
 from gateway.content.errors import ContentError
 from gateway.content.holding import Holding
 from gateway.content.keeper import Log, SealedKeeper
 from gateway.content.settings import ContentSettings
 from gateway.content.store import ContentStore
+from gateway.entries import Recorder
 from gateway.errors import ConfigError, GatewayError
 from gateway.health import Probe
 from gateway.transcript import Keeper, NothingKept

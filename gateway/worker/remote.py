@@ -12,11 +12,11 @@ from typing import cast
 
 from gateway.audit.writer import Receipt
 from gateway.content.keeper import Text
-from gateway.entries import Exchange, Record
+from gateway.entries import Exchange, Record, Recorder
 from gateway.exchange import Caller
 from gateway.jsonstrict import Json
 from gateway.records import Book
-from gateway.reviews import Log, Matter, concluded
+from gateway.reviews import Matter, concluded
 from gateway.steps import InForce
 from gateway.trial import Outcome, watched
 from gateway.worker.line import Line
@@ -122,7 +122,7 @@ class RemoteReviewers:
         self._link = link
 
     async def reviewed(
-        self, log: Log, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
+        self, log: Recorder, exchange: Exchange, decision: Decision, parts: Sequence[Part], person: str
     ) -> Decision:
         line, token = self._link.current(), secrets.token_hex(8)
         asked = {"token": token, **matter_body(Matter.of(exchange, decision, parts, person))}

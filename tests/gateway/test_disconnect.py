@@ -7,7 +7,22 @@ from typing import Any
 
 import pytest
 
-from gateway.disconnect import ClientGone, unless_gone
+from gateway import disconnect
+from gateway.disconnect import ClientGone, refused_if_cut_off, unless_gone
+from gateway.entries import Exchange
+from gateway.exchange import Caller
+from policies.load import parse_policy
+from tests.doubles import MemoryAudit
+
+POLICY = b"""
+gatehouse: policy/v1
+name: p
+version: "1"
+detectors: {keys: {use: secrets}}
+rules:
+  - {id: keys, on: [user], when: {keys: {count: {gte: 1}}}, do: {block: {code: keys}}}
+"""
+EXCHANGE = Exchange("id-1", Caller("k", "t", "a"), "/v1/chat/completions", "engine", parse_policy(POLICY, "p"))
 
 
 class Client:
@@ -100,3 +115,31 @@ async def test_a_connection_that_breaks_is_a_client_that_is_gone() -> None:
     with pytest.raises(ClientGone):
         await unless_gone(broken, work.run())
     assert work.wound_up
+
+
+@pytest.mark.parametrize(("is_gone", "code", "status"), [(True, "client_gone", 499), (False, "shutting_down", 503)])
+async def test_what_is_cut_off_before_it_is_admitted_is_refused_on_record(
+    is_gone: bool, code: str, status: int
+) -> None:
+    audit, client = MemoryAudit(slow_s=0.02), disconnect.Client()
+
+    async def judging() -> None:
+        async with refused_if_cut_off(audit, EXCHANGE, client, 7):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(judging())
+    await asyncio.sleep(0)
+    client.is_gone = is_gone
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    [record] = audit.records
+    assert (record["type"], record["req"], record["err"]["code"]) == ("request.refuse", "id-1", code)
+    assert (record["http"]["status"], record["http"]["bytes_in"]) == (status, 7)
+
+
+async def test_a_log_that_is_away_does_not_stop_a_cancellation() -> None:
+    client = disconnect.Client(is_gone=True)
+    with pytest.raises(asyncio.CancelledError):
+        async with refused_if_cut_off(MemoryAudit(fail_from=0), EXCHANGE, client, 7):
+            raise asyncio.CancelledError

@@ -10,10 +10,9 @@ import pytest
 
 from gateway.admission import Concurrency
 from gateway.audit.errors import RecordError
-from gateway.entries import Exchange
+from gateway.entries import Exchange, Recorder
 from gateway.errors import BadRequest, TooMany, Unavailable
 from gateway.jsonstrict import Json
-from gateway.reviews import Log
 from gateway.worker.line import Answer, Line
 from gateway.worker.remote import RemoteBook, RemoteReviewers
 from gateway.worker.wire import Body, Kind
@@ -144,7 +143,7 @@ async def test_failed_logins_of_all_workers_have_one_allowance(tmp_path: Path) -
 async def test_people_vote_at_the_lead_on_what_a_worker_holds(tmp_path: Path) -> None:
     async with house(tmp_path) as (made, _), working(made) as worker:
         visit = await worker.door.enter(ANN, "x1")
-        reviewers, records = RemoteReviewers(worker.link), cast(Log, visit.records)
+        reviewers, records = RemoteReviewers(worker.link), cast(Recorder, visit.records)
         work = asyncio.ensure_future(reviewers.reviewed(records, exchange("x1"), REVIEWED, [PART], ""))
         await eventually(lambda: bool(made.reviews.rows()))
         [row] = made.reviews.rows()
@@ -164,7 +163,7 @@ async def test_people_vote_at_the_lead_on_what_a_worker_holds(tmp_path: Path) ->
 async def test_a_review_whose_client_or_worker_is_gone_is_abandoned(tmp_path: Path, ends: str) -> None:
     async with house(tmp_path) as (made, _), working(made) as worker:
         visit = await worker.door.enter(ANN, "x1")
-        reviewers, records = RemoteReviewers(worker.link), cast(Log, visit.records)
+        reviewers, records = RemoteReviewers(worker.link), cast(Recorder, visit.records)
         work = asyncio.ensure_future(reviewers.reviewed(records, exchange("x1"), REVIEWED, [PART], ""))
         await eventually(lambda: bool(made.reviews.rows()))
         if ends == "client":
