@@ -16,6 +16,7 @@ from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import create_private, load_private
 from gateway.audit.note import Signer, is_origin
+from gateway.file_problem import file_problem
 
 _STATUS = "exit status: 0 done, 2 it was not: a file cannot be used, or exists"
 
@@ -52,7 +53,7 @@ def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namesp
         except (AuditError, ApprovalError) as exc:
             problem = str(exc)
         except OSError as exc:
-            problem = f"`{exc.filename}`: {exc.strerror}"
+            problem = file_problem(exc)
         except UnicodeDecodeError:
             problem = "the statement is not text"
         print(f"gatehouse: {problem}", file=sys.stderr)

@@ -22,6 +22,7 @@ from gateway.audit.keys import create_private, load_private, load_trust_file
 from gateway.audit.note import Signer
 from gateway.audit.report import iso
 from gateway.audit_location import CONFIG_HELP
+from gateway.file_problem import file_problem
 from policies.errors import FileErrors
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def told_errors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.
         except FileErrors as exc:
             problem = str(exc)
         except (OSError, UnicodeDecodeError) as exc:
-            problem = f"`{exc.filename}`: {exc.strerror}" if isinstance(exc, OSError) else "a file is not text"
+            problem = file_problem(exc) if isinstance(exc, OSError) else "a file is not text"
         print(f"gatehouse audit: {problem}", file=sys.stderr)
         return 2
 

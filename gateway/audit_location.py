@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.audit.errors import ProofError, TrustError
 from gateway.audit.report import Exit
 from gateway.audit.sinks.settings import SinksSettings
+from gateway.file_problem import file_problem
 
 CONFIG_HELP = "configuration that says where the log is (default: gatehouse.yaml)"
 
@@ -51,7 +52,7 @@ def guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as exc:
-            return _complain(f"`{exc.filename}`: {exc.strerror}")
+            return _complain(file_problem(exc))
 
     return run_guarded
 

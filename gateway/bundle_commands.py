@@ -25,6 +25,7 @@ from gateway.bundles.manifest import EVERYBODY, POLICY, Manifest, is_binding
 from gateway.config import load_config
 from gateway.evaluate.errors import EvaluationError
 from gateway.evaluate.rules import evaluated
+from gateway.file_problem import file_problem
 from gateway.in_force_commands import add_in_force_commands
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, check_file, known_guards
 from gateway.rehearsal import failing
@@ -104,7 +105,7 @@ def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namesp
         except (FileErrors, EvaluationError) as exc:
             problem = str(exc)
         except OSError as exc:
-            problem = f"`{exc.filename}`: {exc.strerror}"
+            problem = file_problem(exc)
         print(f"gatehouse policy: {problem}", file=sys.stderr)
         return UNREADABLE
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from gateway import logs
+from gateway.file_problem import file_problem
 from guards.verdict import PPM
 from policies.errors import FileErrors
 
@@ -156,7 +157,7 @@ def _guarded(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as exc:
-        print(f"gatehouse {command}: `{exc.filename}`: {(exc.strerror or 'failed').lower()}", file=sys.stderr)
+        print(f"gatehouse {command}: {file_problem(exc)}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"gatehouse {command}: interrupted; nothing was measured", file=sys.stderr)
         return INTERRUPTED

@@ -17,6 +17,7 @@ from gateway.audit_location import Locate
 from gateway.errors import BadRequest, ConfigError, TooLarge
 from gateway.exchange import Caller
 from gateway.explain_report import as_json, as_text
+from gateway.file_problem import file_problem
 from gateway.given_scores import ScoresRefused, read_scores
 from gateway.jsonstrict import Json, dumps
 from gateway.policy_files import PROBLEMS, UNREADABLE, check_file, known_guards
@@ -94,7 +95,7 @@ def run_explain(args: argparse.Namespace, out: TextIO | None = None) -> int:
         explain = _explain_request if args.request else _explain_record
         return explain(args, checked.policy, stream)
     except OSError as exc:
-        problem = f"`{exc.filename}`: {exc.strerror}"
+        problem = file_problem(exc)
     except (EvaluationError, FileErrors, ConfigError, ScoresRefused, _NoSuchRecord) as exc:
         problem = str(exc)
     print(f"gatehouse policy explain: {problem}", file=sys.stderr)

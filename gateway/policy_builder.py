@@ -14,6 +14,7 @@ from gateway.policy_copies import keep_copy
 from gateway.policy_source import Found
 from gateway.steps import InForce
 from gateway.surroundings import Surroundings
+from guards.complaints import Complaints
 from guards.errors import GuardSetupError
 from guards.panel import Panel
 from guards.registry import RULES, ModelSource, build, identity
@@ -36,6 +37,7 @@ class PolicyBuilder:
         self.known = facts(guards)
         self._guards, self._sources = guards, dict(sources)
         self._copies, self._classes, self._around = copies, classes, around or Surroundings()
+        self._complain = Complaints()
 
     def built(self, found: Found) -> InForce:
         """The pair, or GuardSetupError, ConfigError or OSError."""
@@ -49,7 +51,7 @@ class PolicyBuilder:
         guards = {name: build(spec.use, self._around.options_of(spec), sources) for name, spec in specs.items()}
         return InForce(
             policy,
-            Panel(guards),
+            Panel(guards, complain=self._complain),
             identities={name: identity(specs[name].use, guard, sources) for name, guard in guards.items()},
             profiles={name: self._guards[spec.use].profile for name, spec in specs.items() if spec.use in self._guards},
         )

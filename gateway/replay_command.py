@@ -19,6 +19,7 @@ from gateway.audit.errors import QueryError
 from gateway.audit.lookup import stored_lines
 from gateway.audit.search import moment
 from gateway.audit_location import Locate
+from gateway.file_problem import DEFAULT_CONFIG, file_problem
 from gateway.jsonstrict import Json, dumps
 from gateway.replay import EXAMPLES, FINDINGS, REPLAYED, Replay, replay
 from policies.model import Policy
@@ -58,12 +59,12 @@ def add_replay(
 def replay_log(args: argparse.Namespace, policy: Policy, out: TextIO) -> int:
     """Replay and report. The policy has been loaded with the guards that the configuration knows."""
     try:
-        directory = args.dir or args.locate(args.config or Path("gatehouse.yaml")).directory
+        directory = args.dir or args.locate(args.config or DEFAULT_CONFIG).directory
         now = time.time_ns()
         since, until = (moment(text, now) if text else None for text in (args.since, args.until))
         result = replay(policy, _records(directory, since, until, args.tenant))
     except (QueryError, OSError) as exc:
-        told = f"`{exc.filename}`: {exc.strerror}" if isinstance(exc, OSError) else str(exc)
+        told = file_problem(exc) if isinstance(exc, OSError) else str(exc)
         print(f"gatehouse policy replay: {told}", file=sys.stderr)
         return UNREADABLE
     print(dumps(_as_json(result, policy)).decode() if args.json else _as_text(result), file=out)

@@ -34,6 +34,12 @@ class Detector(Protocol):
 
 Report = Callable[[str, Exception], None]
 """Gets a detector's name and the exception that no guard should raise. Must not store the exception's text."""
+Complain = Callable[[str, ErrorKind, str], None]
+"""Gets a detector's name, the kind of its error and why there is no verdict, which holds no text that was judged."""
+
+
+def say_nothing(_detector: str, _kind: ErrorKind, _problem: str) -> None:
+    """For callers that show errors themselves."""
 
 
 def log_crash(detector: str, exc: Exception) -> None:
@@ -67,8 +73,10 @@ class _Batch:
 class Panel:
     """The guards behind the detectors of a policy, by detector name."""
 
-    def __init__(self, guards: Mapping[str, Guard], report: Report = log_crash) -> None:
-        self._guards, self._report = dict(guards), report
+    def __init__(
+        self, guards: Mapping[str, Guard], report: Report = log_crash, complain: Complain = say_nothing
+    ) -> None:
+        self._guards, self._report, self._complain = dict(guards), report, complain
 
     @property
     def memories(self) -> dict[str, Remembering]:
@@ -140,8 +148,10 @@ class Panel:
 
     def _kind(self, batch: _Batch, exc: Exception) -> ErrorKind:
         if isinstance(exc, GuardError):
+            self._complain(batch.detector.name, exc.kind, exc.problem)
             return exc.kind
         if isinstance(exc, TimeoutError):
+            self._complain(batch.detector.name, ErrorKind.TIMEOUT, "no verdict in time")
             return ErrorKind.TIMEOUT
         self._report(batch.detector.name, exc)
         return ErrorKind.BAD_ANSWER

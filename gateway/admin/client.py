@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from gateway.file_problem import file_problem
 from policies.errors import FileErrors
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
         except BrokenPipeError:
             raise
         except OSError as exc:
-            print(f"gatehouse: `{exc.filename}`: {exc.strerror}", file=sys.stderr)
+            print(f"gatehouse: {file_problem(exc)}", file=sys.stderr)
         return FAILED
 
     return run_guarded

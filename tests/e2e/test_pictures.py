@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -13,6 +14,7 @@ from PIL import Image
 
 from engine import manifest
 from tests.e2e.conftest import KEY, Gateway, running, write_config
+from tests.e2e.seeing_server import MODEL, SeeingServer
 from tests.engine.vision import seeing
 from tests.gateway.pictures import GIF, JPEG, encoded, encoded_png, moving_gif, shown, url
 from tests.guards.generative.seeing_guard import USE, seeing_guard
@@ -36,7 +38,14 @@ detectors: {hidden: {use: unicode, find: [tags]}}
 rules:
   - {id: hidden, on: [user], when: {hidden: {count: {gte: 1}}}, do: {block: {code: forged_markup}}}
 """
+FAR = """\
+detectors:
+  harm: {use: far_eyes, threshold: 0.5, timeout: 30s, memory: off}
+rules:
+  - {id: unsafe, on: [user, image], when: {harm: {unsafe: true}}, do: {block: {code: unsafe_content}}}
+"""
 POLICIES = {
+    "far": HEAD + FAR + PASS,
     "judged": HEAD + JUDGED.replace("THRESHOLD", "1") + PASS,
     "strict": HEAD + JUDGED.replace("THRESHOLD", "0.000001") + PASS,
     "named": HEAD + TEXTS + "  - {id: pictures-pass, on: [image], do: allow}\n" + PASS,
@@ -49,12 +58,27 @@ def digest(tenant: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway; what is allowed depends on whose key it is."""
-    directory, models = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("models")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guard and an engine that see."""
+    models = tmp_path_factory.mktemp("models")
     seeing.llama4(models / "eyes")
     seeing_guard(models / "guard")
     (models / "guard" / manifest.NAME).unlink()
+    return models
+
+
+@pytest.fixture(scope="module")
+def far(models: Path) -> Iterator[SeeingServer]:
+    """The same guard on a server."""
+    with SeeingServer(models / "guard") as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(models: Path, far: SeeingServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway; what is allowed depends on whose key it is."""
+    directory = tmp_path_factory.mktemp("site")
     manifest.write(models / "guard", USE, "Apache-2.0", USE)
     manifest.write(models / "eyes", "eyes", "Apache-2.0")
     for name, policy in POLICIES.items():
@@ -62,8 +86,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     config = write_config(directory, policy="judged.yaml", engine=f"{{path: '{models / 'eyes'}'}}")
     keys = ", ".join(f"{{id: {one}, tenant: {one}, app: a, sha256: {digest(one)}}}" for one in POLICIES)
     lines = [f"keys: [{keys}]" if line.startswith("keys:") else line for line in config.read_text().splitlines()]
-    bound = ", ".join(f"{{policy: {one}.yaml, tenant: {one}}}" for one in ("strict", "named", "closed"))
-    more = [f"policies: [{bound}]", f"guards: {{{USE}: {{path: '{models / 'guard'}'}}}}"]
+    bound = ", ".join(f"{{policy: {one}.yaml, tenant: {one}}}" for one in ("strict", "named", "closed", "far"))
+    guard = models / "guard"
+    eyes = f"far_eyes: {{profile: {USE}, path: '{guard}', url: '{far.url}', model: {MODEL}}}"
+    more = [f"policies: [{bound}]", f"guards: {{{USE}: {{path: '{guard}'}}, {eyes}}}"]
     config.write_text("\n".join([*lines, *more, ""]))
     with running(directory, config) as gateway:
         yield gateway
@@ -125,6 +151,33 @@ def test_a_guard_that_sees_decides(site: Gateway) -> None:
     assert guards["harm"]["parts"] == 2
     assert len(scores) == 2, "two pictures, two scores"
     assert refused(site, "strict", *pictures)["gatehouse"]["code"] == "unsafe_picture"
+
+
+def test_a_guard_on_a_server_is_shown_the_very_bytes_that_the_engine_gets(site: Gateway, far: SeeingServer) -> None:
+    blue, red = (shown(encoded(Image.new("RGB", (60, 40), colour), "PNG")) for colour in ("blue", "red"))
+    assert asked(site, "far", blue).choices
+    record = last_record(site, "request.admit")
+    (guard,) = record["guards"]
+    assert (guard["use"], guard["profile"], guard["model"]) == ("far_eyes", USE, MODEL)
+    assert {"user", "image"} <= set(guard["scopes"])
+    assert record["images"][0]["bytes"] == len(far.pictures[-1]), "packed anew, and nothing else was judged"
+    assert refused(site, "far", blue, red)["gatehouse"]["code"] == "unsafe_content"
+    (guard,) = last_record(site, "request.refuse")["guards"]
+    over = {row["part"] for row in guard["rows"] if row["score_ppm"] >= 500_000}
+    assert over == {"/messages/0/content/2/image_url/url"}
+    assert refused(site, "far", {"type": "text", "text": "hit him"}, blue)["gatehouse"]["rules"] == ["unsafe"]
+
+
+def test_a_server_that_does_not_look_at_pictures_stops_the_exchange(site: Gateway, far: SeeingServer) -> None:
+    far.sees = False
+    try:
+        with pytest.raises(openai.InternalServerError) as caught:
+            asked(site, "far", shown(encoded(Image.new("RGB", (50, 40), "red"), "PNG")))
+    finally:
+        far.sees = True
+    assert (caught.value.status_code, caught.value.code) == (503, "guard_unavailable")
+    assert last_record(site, "request.refuse")["decision"]["errors"] == [{"detector": "harm", "kind": "bad_answer"}]
+    assert asked(site, "far").choices, "texts are judged as before"
 
 
 def test_a_video_is_judged_frame_by_frame(site: Gateway) -> None:

@@ -158,6 +158,23 @@ async def test_a_detector_without_a_guard_is_an_error_not_a_pass() -> None:
     assert finding.error is ErrorKind.UNAVAILABLE
 
 
+async def test_why_there_is_no_verdict_is_said_to_whoever_wants_to_know() -> None:
+    said: list[tuple[str, ErrorKind, str]] = []
+    guards: dict[str, Guard] = {
+        "away": ScriptedGuard(raising(GuardError("scripted", ErrorKind.UNAVAILABLE, "no connection: ConnectError"))),
+        "slow": ScriptedGuard(by_length, wait_s=60),
+    }
+
+    await judge(
+        Panel(guards, complain=lambda *one: said.append(one)), [part(SECRET_TEXT)], [Spec("away"), Spec("slow", 0.01)]
+    )
+
+    assert said == [
+        ("away", ErrorKind.UNAVAILABLE, "no connection: ConnectError"),
+        ("slow", ErrorKind.TIMEOUT, "no verdict in time"),
+    ]
+
+
 async def test_a_rule_that_crashes_is_an_error_and_its_report_holds_no_text() -> None:
     panel = Panel({"broken": BrokenRule("broken", 1), "good": UnicodeGuard()})
 
