@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -131,6 +132,10 @@ class _Call:
 
 
 _Handler = Callable[[_Call], Awaitable[Response]]
+_ROUTES: Final = (
+    "there is no such route here: applications ask POST /v1/chat/completions, POST /v1/moderations and GET /v1/models"
+)
+"""For clients that begin with another API of the kind, such as /v1/responses or /v1/messages."""
 
 
 def make_app(gate: Gate) -> Edge:
@@ -244,7 +249,7 @@ def health_routes(health: Health, metrics: Metrics) -> list[Route]:
 
 async def _no_route(_request: Request, exc: Exception) -> Response:
     status = exc.status_code if isinstance(exc, HTTPException) else 500
-    problem: GatewayError = NotFound("no_such_route", "there is no such route here")
+    problem: GatewayError = NotFound("no_such_route", _ROUTES)
     if status == 405:
         problem = MethodNotAllowed("method_not_allowed", "the route does not take this method")
     request_id = exchange_id()

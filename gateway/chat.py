@@ -145,7 +145,10 @@ class Conversation:
         self._record = step.record
         self._ended("error" if step.decision.code == GUARD_UNAVAILABLE else "block", step.decision.code or "")
         status, body = blocked_request(self._exchange, step)
-        return self._json(status, body)
+        response = self._json(status, body)
+        if step.decision.code == GUARD_UNAVAILABLE:
+            response.headers["retry-after"] = "1"
+        return response
 
     def _json(self, status: int, body: bytes) -> Response:
         return Response(body, status, self._headers(), "application/json")

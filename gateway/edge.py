@@ -8,6 +8,7 @@ chosen by host. Plain ASGI: no task per request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,8 @@ from gateway.render import error_body
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_TARGET: Final = 2048
+_OF_A_MODEL: Final = re.compile(rb"/v1/models/(?:[^%]|%2F|%3A)+", re.IGNORECASE | re.DOTALL)
+"""SDKs ask for `meta-llama/Llama-4` so. What follows is only looked up among the names of models."""
 _ONCE: Final = (b"authorization", b"content-type", b"content-encoding")
 
 
@@ -51,7 +54,8 @@ class Edge:
 def _problem(version: str, path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     if version not in ("1.0", "1.1"):
         return "the request is not one of HTTP 1.0 or 1.1"
-    if len(path) > MAX_TARGET or b"%" in path or b"//" in path or b"\\" in path or b"/." in path:
+    encoded = b"%" in path and not _OF_A_MODEL.fullmatch(path)
+    if len(path) > MAX_TARGET or encoded or b"//" in path or b"\\" in path or b"/." in path:
         return "the path is not one of this gateway's"
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         return f"more than {MAX_HEADERS} header fields or {MAX_HEADER_BYTES} bytes of them"

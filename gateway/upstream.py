@@ -19,7 +19,7 @@ import httpx
 
 from gateway.answer import read_chunk, read_unary
 from gateway.errors import BadRequest, NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
-from gateway.exchange import AnswerEvent
+from gateway.exchange import AnswerEvent, Finish
 from gateway.jsonstrict import Json, loads
 from gateway.local_model import LocalModel
 from gateway.refusal import failed
@@ -29,6 +29,8 @@ from gateway.steps import Place
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _MODELS_KEPT_S: Final = 30.0
 _MODEL_ID: Final = 256
+_FRAMES: Final = frozenset(("transfer-encoding", "content-length"))
+"""One of these tells the end of a body from a connection that was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Upstream:
         """This server, as where requests for a model go. Raises NotFound."""
         if engine not in ("", self.settings.name):
             raise unknown_model()
-        return Place(self, await self.served_as(model), self.settings.name, self.settings.class_)
+        settings = self.settings
+        return Place(self, await self.served_as(model), settings.name, settings.class_, settings.local is not None)
 
     def remembered(self) -> Mapping[str, str] | None:
         """As `models`, without asking; None where that would have to be asked."""
@@ -127,10 +130,11 @@ class Upstream:
         return self._models
 
     async def _listed(self) -> list[str]:
-        response = await self._send("GET", self._models_url, None)
+        until = time.monotonic() + self.settings.total_s
+        response = await self._send("GET", self._models_url, None, until)
         try:
             with _reading():
-                body = await self._whole(response, MAX_ANSWER)
+                body = await self._whole(response, MAX_ANSWER, until)
         finally:
             await response.aclose()
         if response.status_code != 200:
@@ -146,37 +150,39 @@ class Upstream:
 
     async def answer(self, body: bytes, *, stream: bool, choices: int) -> AsyncGenerator[AnswerEvent]:
         """Send judged bytes, yield what comes back. Raises GatewayError; closing the iterator hangs up."""
-        response = await self._send("POST", self._chat_url, body)
+        until = time.monotonic() + self.settings.total_s
+        response = await self._send("POST", self._chat_url, body, until)
         try:
             with _reading():
                 if response.status_code != 200:
-                    raise failed(response.status_code, await self._whole(response, 64 * 1024))
+                    raise failed(response.status_code, await self._whole(response, 64 * 1024, until))
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise UpstreamFailed(
                         "upstream_encoded", "the model server sent an encoded answer though none was asked for"
                     )
                 if stream:
-                    async for event in self._streamed(response, choices):
+                    async for event in self._streamed(response, choices, until):
                         yield event
                 else:
-                    for event in read_unary(await self._whole(response, MAX_ANSWER), choices):
+                    for event in read_unary(await self._whole(response, MAX_ANSWER, until), choices):
                         yield event
         finally:
             await response.aclose()
 
-    async def _send(self, method: str, url: httpx.URL, body: bytes | None) -> httpx.Response:
+    async def _send(self, method: str, url: httpx.URL, body: bytes | None, until: float) -> httpx.Response:
         request = httpx.Request(method, url, content=body, headers=self._headers, extensions=self._extensions)
         try:
-            return await self._client.send(request, stream=True)
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as exc:
+            # Each byte of a header, and each `100 Continue`, ends the silence that the transport has a timeout for.
+            async with asyncio.timeout(until - time.monotonic()):
+                return await self._client.send(request, stream=True)
+        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as exc:
             raise UpstreamTimeout("upstream_timeout", "the model server did not answer in time") from exc
         except httpx.HTTPError as exc:
             raise Unavailable("upstream_unreachable", "the model server cannot be reached") from exc
 
-    async def _streamed(self, response: httpx.Response, choices: int) -> AsyncGenerator[AnswerEvent]:
-        parser = EventParser()
-        size = 0
-        async for piece in self._pieces(response):
+    async def _streamed(self, response: httpx.Response, choices: int, until: float) -> AsyncGenerator[AnswerEvent]:
+        parser, ended, size = EventParser(), set[int](), 0
+        async for piece in self._pieces(response, until):
             size += len(piece)
             if size > MAX_ANSWER:
                 raise UpstreamFailed(
@@ -186,23 +192,26 @@ class Upstream:
                 if data.strip() == "[DONE]":
                     return
                 for event in read_chunk(data, choices):
+                    if isinstance(event, Finish):
+                        ended.add(event.choice)
                     yield event
+        if len(ended) == choices and _FRAMES & response.headers.keys():
+            return  # some servers know no [DONE]: each choice has ended, and the body says itself that it is whole
         raise UpstreamFailed("upstream_cut_off", "the model server's stream ended before it was complete")
 
-    async def _whole(self, response: httpx.Response, limit: int) -> bytes:
+    async def _whole(self, response: httpx.Response, limit: int, until: float) -> bytes:
         body = bytearray()
-        async for piece in self._pieces(response):
+        async for piece in self._pieces(response, until):
             body += piece
             if len(body) > limit:
                 raise UpstreamFailed("upstream_too_large", f"the model server's answer is larger than {limit} bytes")
         return bytes(body)
 
-    async def _pieces(self, response: httpx.Response) -> AsyncGenerator[bytes]:
+    async def _pieces(self, response: httpx.Response, until: float) -> AsyncGenerator[bytes]:
         """What comes, each piece in time. The transport's own timeout is lost when a server breaks its chunking."""
         pieces = response.aiter_raw()
-        until = time.monotonic() + self.settings.total_s
-        while time.monotonic() < until:
-            async with asyncio.timeout(self.settings.first_byte_s):
+        while (left := until - time.monotonic()) > 0:
+            async with asyncio.timeout(min(left, self.settings.first_byte_s)):
                 piece = await anext(pieces, None)
             if piece is None:
                 return

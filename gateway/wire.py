@@ -1,9 +1,9 @@
 """Bytes to ChatRequest: the one walk that both collects what guards judge and builds what goes upstream.
 
 Every field of the OpenAI chat completion request is in exactly one table: forwarded after a check, judged as a part,
-accepted and not forwarded, or refused by name. A field in no table is refused as unknown. So a text that guards did not
-see cannot reach the model, whatever an SDK starts to send. Source of the field list: the OpenAI API reference for chat
-completions, and vLLM's extra sampling parameters.
+accepted and not forwarded, or refused by name (gateway/wire_top.py). A field in no table is refused as unknown. So a
+text that guards did not see cannot reach the model, whatever an SDK starts to send. Source of the field list: the
+OpenAI API reference for chat completions, and vLLM's extra sampling parameters.
 """
 
 from __future__ import annotations
@@ -20,59 +20,20 @@ from gateway.person import named_person
 from gateway.wire_picture import PICTURES, picture
 from gateway.wire_text import joined, schema_text
 from gateway.wire_tools import read_tool_choice
+from gateway.wire_top import FORWARDED, HINTS, REPEATED, TOP_LEVEL, refuse_unavailable, stream_options
 from guards.verdict import Part, Scope
 from policies.settings import CHARS_PER_TOKEN, Limits
 
-_FORWARDED: Final[Mapping[str, fields.Reader]] = {
-    "temperature": fields.number(0, 2),
-    "top_p": fields.number(0, 1),
-    "presence_penalty": fields.number(-2, 2),
-    "frequency_penalty": fields.number(-2, 2),
-    "max_tokens": fields.integer(1, 10_000_000),
-    "max_completion_tokens": fields.integer(1, 10_000_000),
-    "seed": fields.integer(-fields.INT64, fields.INT64 - 1),
-    "parallel_tool_calls": fields.boolean,
-    "logit_bias": fields.logit_bias,
-    "reasoning_effort": fields.one_of("none", "minimal", "low", "medium", "high", "xhigh"),
-    "verbosity": fields.one_of("low", "medium", "high"),
-    "top_k": fields.integer(-1, 1_000_000),
-    "min_p": fields.number(0, 1),
-    "repetition_penalty": fields.number(0, 10),
-    "min_tokens": fields.integer(0, 10_000_000),
-    "ignore_eos": fields.boolean,
-}
-NOT_FORWARDED: Final = frozenset(
-    ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store")
-)
-"""Accepted, because SDKs send them, and left here: identity comes from the key, and nothing unjudged goes upstream."""
-_UNAVAILABLE: Final[Mapping[str, str]] = {
-    "functions": "use `tools`",
-    "function_call": "use `tool_choice`",
-    "audio": "audio cannot be judged yet",
-    "modalities": "only text answers can be judged",
-    "prediction": "predicted outputs are not supported",
-    "web_search_options": "the gateway fetches nothing from outside",
-    "top_logprobs": "alternative tokens are no text that a guard could judge; `logprobs` alone is available",
-}
-_JUDGED: Final = ("messages", "tools", "tool_choice", "response_format", "stop")
-_OWN: Final = ("model", "n", "stream", "stream_options", "logprobs")
-TOP_LEVEL: Final[Mapping[str, None]] = dict.fromkeys((*_FORWARDED, *NOT_FORWARDED, *_UNAVAILABLE, *_JUDGED, *_OWN))
-"""All fields that a request may have, or is told about by name."""
-_HARMLESS: Final[Mapping[str, Callable[[Json], bool]]] = {
-    "top_logprobs": lambda value: value == 0 and value is not False,
-    "modalities": lambda value: value == ["text"],
-}
-"""Values of unavailable fields that ask for nothing, which SDKs send as defaults."""
 _MOST_CHOICES: Final = 128
 
 
 def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     """Read a request body, or raise BadRequest with a code and the field's name."""
     top = fields.known_keys(loads(body, max_depth=limits.depth), "", TOP_LEVEL)
-    _refuse_unavailable(top)
+    refuse_unavailable(top)
     reader = _ChatReader(limits)
     out: dict[str, Json] = {"model": "", "messages": reader.messages(top.get("messages"))}
-    for key, read in _FORWARDED.items():
+    for key, read in FORWARDED.items():
         if key in top:
             out[key] = read(top[key], key)
     _check_length(out, limits)
@@ -95,7 +56,7 @@ def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
     if n != 1:
         out["n"] = n
     stream = fields.boolean(top.get("stream", False), "stream")
-    include_usage = _stream_options(top.get("stream_options"), stream)
+    include_usage = stream_options(top.get("stream_options"), stream)
     if stream:
         out |= {"stream": True, "stream_options": {"include_usage": True}}
     if logprobs := fields.boolean(top.get("logprobs", False), "logprobs"):
@@ -115,25 +76,6 @@ def _check_length(out: Mapping[str, Json], limits: Limits) -> None:
             raise BadRequest(
                 "limit_output_tokens", f"the policy admits a `{key}` of at most {limits.output_tokens}", key
             )
-
-
-def _refuse_unavailable(top: Mapping[str, Json]) -> None:
-    for key, reason in _UNAVAILABLE.items():
-        if key not in top:
-            continue
-        harmless = _HARMLESS.get(key)
-        if harmless is None or not harmless(top[key]):
-            raise BadRequest("unsupported_field", f"`{key}` is not available here: {reason}", key)
-
-
-def _stream_options(value: Json, stream: bool) -> bool:
-    if value is None:
-        return False
-    if not stream:
-        fields.wrong("stream_options", "left out unless `stream` is true")
-    options = fields.known_keys(value, "stream_options", {"include_usage": None, "include_obfuscation": None})
-    fields.boolean(options.get("include_obfuscation", False), "stream_options.include_obfuscation")
-    return fields.boolean(options.get("include_usage", False), "stream_options.include_usage")
 
 
 class _ChatReader:
@@ -212,11 +154,9 @@ class _ChatReader:
         where, base = f"messages[{index}]", f"/messages/{index}"
         message = fields.known_keys(value, where, _ASSISTANT_KEYS)
         out: dict[str, Json] = {"role": "assistant"}
-        for key in ("function_call", "audio"):
-            if key in message:
-                raise BadRequest("unsupported_field", f"`{where}.{key}` is not available here", f"{where}.{key}")
-        if message.get("annotations"):
-            fields.wrong(f"{where}.annotations", "empty: annotations cannot be judged yet")
+        _refuse_forms(message, where)
+        if "content" not in message and not message.get("tool_calls"):
+            _fill(message, value, where)
         if "content" in message:
             out["content"] = self._content(message["content"], index, "assistant", Scope.HISTORY)
         for key in ("refusal", "reasoning_content", "reasoning"):
@@ -227,8 +167,6 @@ class _ChatReader:
             out["name"] = self._named(message["name"], f"{where}.name", f"{base}/name", "assistant", Scope.HISTORY)
         if message.get("tool_calls"):
             out["tool_calls"] = self._tool_calls(message["tool_calls"], where, base)
-        if "content" not in out and "tool_calls" not in out and "refusal" not in out:
-            fields.wrong(f"{where}.content", "given unless there are `tool_calls`")
         out.setdefault("content", None)
         return out
 
@@ -292,7 +230,7 @@ class _ChatReader:
     def _piece(self, value: Json, where: str, role: str) -> dict[str, Json]:
         kind = value.get("type") if isinstance(value, dict) else None
         if kind in ("text", "refusal") and (kind == "text" or role == "assistant"):
-            piece = fields.known_keys(value, where, {"type": None, kind: None})
+            piece = fields.known_keys(value, where, {"type": None, kind: None, **HINTS})
             text = fields.text(piece.get(kind), f"{where}.{kind}")
             return {"type": kind, kind: text}
         if kind in PICTURES and role == "user":
@@ -316,8 +254,9 @@ class _ChatReader:
 
     def _declared(self, value: Json, index: int) -> dict[str, Json]:
         where = f"tools[{index}]"
-        tool = fields.known_keys(value, where, {"type": None, "function": None})
-        fields.one_of("function")(tool.get("type"), f"{where}.type")
+        if isinstance(value, dict):
+            fields.one_of("function")(value.get("type"), f"{where}.type")
+        tool = fields.known_keys(value, where, {"type": None, "function": None, **HINTS})
         function = fields.known_keys(tool.get("function"), f"{where}.function", _FUNCTION_KEYS)
         name = fields.identifier(function.get("name"), f"{where}.function.name")
         if "description" in function:
@@ -355,8 +294,27 @@ class _ChatReader:
         return value
 
 
-_PLAIN_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name"))
-_TOOL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name", "tool_call_id"))
+def _refuse_forms(message: Mapping[str, Json], where: str) -> None:
+    """What an assistant's message may hold elsewhere and cannot be judged here."""
+    for key in ("function_call", "audio"):
+        if key in message:
+            raise BadRequest("unsupported_field", f"`{where}.{key}` is not available here", f"{where}.{key}")
+    if message.get("annotations"):
+        fields.wrong(f"{where}.annotations", "empty: annotations cannot be judged yet")
+
+
+def _fill(message: dict[str, Json], value: Json, where: str) -> None:
+    """The content of an answer that had none, as clients send it back.
+
+    Few servers read `refusal`, and some refuse a message without content. So what was refused with is the content.
+    """
+    if isinstance(value, dict) and value.keys() <= {"role", "name"}:
+        fields.wrong(f"{where}.content", "given unless there are `tool_calls`")
+    message["content"] = fields.text(message.pop("refusal", ""), f"{where}.refusal")
+
+
+_PLAIN_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name", *HINTS))
+_TOOL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("role", "content", "name", "tool_call_id", *HINTS))
 _ASSISTANT_KEYS: Final[Mapping[str, None]] = dict.fromkeys(
     (
         "role",
@@ -369,10 +327,12 @@ _ASSISTANT_KEYS: Final[Mapping[str, None]] = dict.fromkeys(
         "function_call",
         "audio",
         "annotations",
+        *HINTS,
+        *REPEATED,
     )
 )
-_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("id", "type", "function", "index"))
-_FUNCTION_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "arguments"))
+_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("id", "type", "function", "index", *REPEATED))
+_FUNCTION_CALL_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "arguments", *REPEATED))
 _FUNCTION_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "description", "parameters", "strict"))
 _SCHEMA_KEYS: Final[Mapping[str, None]] = dict.fromkeys(("name", "description", "schema", "strict"))
 _ROLES: Final[Mapping[str, Callable[[_ChatReader, Json, int, bool], dict[str, Json]]]] = {

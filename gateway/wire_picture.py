@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway import fields
 from gateway.jsonstrict import Json
+from gateway.wire_top import HINTS
 
 PICTURES: Final = ("image_url", "video_url")
 """Types of content parts that show something."""
@@ -19,12 +20,14 @@ _DATA_URL: Final = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0
 
 def picture(value: Json, kind: str, where: str) -> dict[str, Json]:
     """A part of one of these types, or BadRequest."""
-    piece = fields.known_keys(value, where, {"type": None, kind: None})
+    piece = fields.known_keys(value, where, {"type": None, kind: None, **HINTS})
     image = fields.known_keys(piece.get(kind), f"{where}.{kind}", {"url": None, "detail": None})
     url = fields.text(image.get("url"), f"{where}.{kind}.url")
     if not _DATA_URL.fullmatch(url):
         fields.wrong(f"{where}.{kind}.url", "a `data:` URL of a PNG, JPEG, WebP or GIF; nothing is fetched")
     out: dict[str, Json] = {"url": url}
     if "detail" in image:
-        out["detail"] = fields.one_of("auto", "low", "high")(image["detail"], f"{where}.{kind}.detail")
+        detail = fields.one_of("auto", "low", "high", "original")(image["detail"], f"{where}.{kind}.detail")
+        # Servers know the first three, and nothing is sent in more detail than it was packed anew with.
+        out["detail"] = "high" if detail == "original" else detail
     return {"type": kind, kind: out}

@@ -180,6 +180,7 @@ def test_models_are_listed_to_who_has_a_key(live: Live) -> None:
     body = live.get("/v1/models").json()
     assert [(row["id"], row["object"], row["owned_by"]) for row in body["data"]] == [("m", "model", "gatehouse")]
     assert live.get("/v1/models/m").json()["id"] == "m"
+    assert "POST /v1/chat/completions" in live.get("/v1/responses").json()["error"]["message"]
     missing = live.get(f"/v1/models/{CANARY}")
     assert (missing.status_code, code(missing)) == (404, "model_not_found")
     assert CANARY not in missing.text

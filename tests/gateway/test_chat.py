@@ -116,6 +116,7 @@ def test_a_guard_that_is_down_during_the_answer_is_503_when_nothing_was_sent(liv
     live.server.events = tuple(say("LOST"))
     response = live.chat(stream=stream)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "guard_unavailable")
+    assert response.headers["retry-after"] == "1"
     assert live.types() == ["request.admit", "response.complete"]
 
 

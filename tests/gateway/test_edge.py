@@ -86,13 +86,19 @@ def test_chunked_bodies_are_fine_in_any_pieces(live: Live) -> None:
     ["/v1/chat%2fcompletions", "/v1/%63hat/completions", "/v1//chat/completions", "//v1/chat/completions",
      "/v1/models/../chat/completions", "/v1/./chat/completions", "/v1/chat/completions%00", "/v1\\chat\\completions",
      "/v1/chat/completions/", "/V1/chat/completions", "/v1/chat/completions;a=b", "/", "/admin", "/metrics/../v1",
-     "/v1/models/%2e%2e/x", "/v1/models/" + "a" * MAX_TARGET, "*", "/v1/completions", "/v1/embeddings"],
+     "/v1/models/%2e%2e/x", "/v1/models/a%252fb", "/v1/models/a%00", "/v1/models%2fa",
+     "/v1/models/..%2Fchat/completions", "/v1/models/" + "a" * MAX_TARGET, "*", "/v1/completions", "/v1/embeddings"],
 )  # fmt: skip
 def test_only_exact_paths_are_routes(live: Live, path: str) -> None:
     before = len(live.server.bodies)
     answer = live.raw(head(len(BODY), path, b"connection: close\r\n") + BODY)
     assert status(answer) in (400, 404, 405), answer[:90]
     assert len(live.server.bodies) == before
+
+
+@pytest.mark.parametrize("name", ["meta-llama%2FLlama-4", "llama3%3a8b", "meta-llama/Llama-4"])
+def test_the_name_of_a_model_may_come_as_sdks_write_it(live: Live, name: str) -> None:
+    assert live.get(f"/v1/models/{name}").json()["error"]["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize("target", ["http://evil/livez", "http://gate/livez", "//evil/livez", "gate:80", "livez"])

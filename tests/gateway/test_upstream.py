@@ -60,6 +60,19 @@ async def test_an_answer_is_the_same_streamed_and_whole(server: RawServer, clien
     assert streamed == [TextDelta(0, Channel.CONTENT, "fi"), TextDelta(0, Channel.CONTENT, "ne"), Finish(0, "stop")]
 
 
+async def test_a_body_that_is_whole_and_says_that_each_choice_has_ended_needs_no_done(
+    server: RawServer, client: httpx.AsyncClient
+) -> None:
+    whole, half = chunk("fine") + chunk(reason="stop"), chunk("fine")
+    server.answers(http(whole))
+    assert await events(upstream(server, client), stream=True) == [
+        TextDelta(0, Channel.CONTENT, "fine"), Finish(0, "stop"),
+    ]  # fmt: skip
+    for body, length, code in ((half, len(half), "upstream_cut_off"), (whole, len(whole) + 9, "upstream_broken")):
+        server.answers(http(body, length=length))
+        assert (await error_of(upstream(server, client), stream=True)).code == code
+
+
 async def test_what_goes_out_is_the_judged_body_to_a_constant_path(
     server: RawServer, client: httpx.AsyncClient
 ) -> None:
@@ -122,7 +135,10 @@ async def test_each_way_to_fail_has_its_code(
 
 
 STREAMS: dict[str, tuple[tuple[Step, ...], str]] = {
-    "ends without [DONE]": ((STREAM_HEAD, chunk("fine"), chunk(reason="stop")), "upstream_cut_off"),
+    "ends without [DONE] and no word of its length": (
+        (STREAM_HEAD, chunk("fine"), chunk(reason="stop")),
+        "upstream_cut_off",
+    ),
     "ends inside an event": ((STREAM_HEAD, chunk("fine")[:-10]), "upstream_cut_off"),
     "stops": ((STREAM_HEAD, chunk("fine"), 5.0), "upstream_timeout"),
     "is reset": ((STREAM_HEAD, chunk("fine"), 0.05, RESET), "upstream_cut_off"),
@@ -258,3 +274,23 @@ async def test_a_server_that_never_ends_is_given_up(server: RawServer, client: h
     server.answers(STREAM_HEAD, *[step for _ in range(60) for step in (b": still here\n\n", 0.05)])
     asked = upstream(server, client, total_s=0.5)
     assert (await error_of(asked, stream=True)).code == "upstream_timeout"
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"), [(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
+)
+async def test_a_server_whose_header_never_ends_is_given_up(
+    server: RawServer, client: httpx.AsyncClient, begin: bytes, piece: bytes
+) -> None:
+    server.answers(begin, *[step for _ in range(60) for step in (piece, 0.05)])
+    asked = upstream(server, client, total_s=0.4)
+    assert (await error_of(asked, stream=True)).code == "upstream_timeout"
+
+
+async def test_silence_past_the_total_is_not_waited_for(server: RawServer, client: httpx.AsyncClient) -> None:
+    server.answers(STREAM_HEAD, 5.0)
+    began = asyncio.get_running_loop().time()
+    assert (
+        await error_of(upstream(server, client, total_s=0.3, first_byte_s=4), stream=True)
+    ).code == "upstream_timeout"
+    assert asyncio.get_running_loop().time() - began < 2

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
-from gateway.wire import NOT_FORWARDED, parse_chat
+from gateway.wire import parse_chat
+from gateway.wire_top import NOT_FORWARDED
 from guards.verdict import Scope
 from policies.settings import Limits
 
@@ -136,8 +137,8 @@ def test_unknown_fields_are_refused_by_name_at_every_level() -> None:
     assert "`prompt_template`" in refused(prompt_template="x").message
     message = {"role": "user", "content": "hi", "content_blocks": [{"text": "payload"}]}
     assert "`content_blocks` in `messages[0]`" in refused(messages=[message]).message
-    piece = {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}
-    assert "`cache_control`" in refused(messages=[piece]).message
+    piece = {"role": "user", "content": [{"type": "text", "text": "a", "cache": {}}]}
+    assert "`cache`" in refused(messages=[piece]).message
     tool = {"type": "function", "function": {"name": "f", "examples": ["x"]}}
     assert "`examples`" in refused(tools=[tool]).message
 
@@ -228,6 +229,38 @@ def test_nulls_are_absent_fields() -> None:
     body = parse(messages=messages, stop=None, temperature=None, tools=None).body
     assert body["messages"][1] == {"role": "assistant", "content": "a"}
     assert body.keys() == {"model", "messages"}
+
+
+OF_SDKS = {"parsed": {"a": "T-parsed"}, "provider_specific_fields": {"refusal": "T-refusal"}, "cache_control": {}}
+
+
+def test_what_sdks_add_to_an_answer_comes_back_and_stays_here() -> None:
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}", "parsed_arguments": {"a": "T-parsed"}}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "q", "prompt_cache_breakpoint": {"mode": "T-mode"}}]},
+        {"role": "assistant", "content": "a", **OF_SDKS},
+        {"role": "assistant", "tool_calls": [call | {"provider_specific_fields": {"s": "T-s"}}], **OF_SDKS},
+    ]
+    tool = {"type": "function", "function": {"name": "f"}, "cache_control": {"type": "T-type"}}
+    request = parse(messages=messages, tools=[tool])
+    assert "T-" not in str(request)
+    assert request.body["messages"][1] == {"role": "assistant", "content": "a"}
+    assert refused(messages=[{"role": "user", "content": "q", "parsed": {}}]).code == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        ({"content": None, "refusal": "withheld"}, "withheld"),
+        ({"provider_specific_fields": {"refusal": "withheld"}}, ""),
+        ({"content": None}, ""),
+        ({"tool_calls": []}, ""),
+    ],
+)
+def test_an_answer_without_content_is_one_that_every_server_takes(answer: dict[str, Any], content: str) -> None:
+    request = parse(messages=[{"role": "user", "content": "q"}, {"role": "assistant"} | answer])
+    assert request.body["messages"][1] == {"role": "assistant", "content": content}
+    assert [part.text for part in request.parts] == ["q", *([content] if content else [])]
 
 
 def test_streams_always_ask_for_usage_and_say_whether_the_client_did() -> None:

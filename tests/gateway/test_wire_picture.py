@@ -19,6 +19,11 @@ def test_a_part_is_passed_on_as_it_is() -> None:
     assert picture({"type": "image_url", "image_url": {"url": URL}}, "image_url", "x")["image_url"] == {"url": URL}
 
 
+def test_the_most_detail_is_what_servers_call_high() -> None:
+    part = {"type": "image_url", "image_url": {"url": URL, "detail": "original"}, "prompt_cache_breakpoint": {}}
+    assert picture(part, "image_url", "x") == {"type": "image_url", "image_url": {"url": URL, "detail": "high"}}
+
+
 @pytest.mark.parametrize(
     ("shown", "param"),
     [
@@ -28,7 +33,7 @@ def test_a_part_is_passed_on_as_it_is() -> None:
         ({"url": "data:image/png;base64,QU JD"}, "x.image_url.url"),
         ({"url": 5}, "x.image_url.url"),
         ({}, "x.image_url.url"),
-        ({"url": URL, "detail": "original"}, "x.image_url.detail"),
+        ({"url": URL, "detail": "sharp"}, "x.image_url.detail"),
         (URL, "x.image_url"),
     ],
 )
