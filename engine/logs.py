@@ -1,11 +1,13 @@
 """Log lines of the model host: one JSON object a line, on stderr.
 
 Events are past-tense names with small fields. No prompt, answer, token or exception text may be a field: exceptions
-of libraries can quote their input, so only their type is logged.
+of libraries can quote their input, so only their type is logged. A line that nobody reads any more is lost: who has
+lost its log has to go on, and be it only to end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any, Final
 
@@ -27,8 +29,18 @@ def _is_name(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float)
 
 
+class _Lines:
+    """Writes to stderr as it is now. Its reader may be gone: whoever killed our parent killed that, too."""
+
+    def info(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
+
+    warning = error = info
+
+
 log: Any = structlog.wrap_logger(
-    structlog.PrintLogger(sys.stderr),
+    _Lines(),
     processors=[
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

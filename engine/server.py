@@ -103,13 +103,14 @@ def serve(host: Host, path: Path, watches_stdin: bool) -> int:
 def _end_with_stdin(end: Callable[[], None]) -> None:
     while os.read(0, 4096):
         pass
-    log.info("parent_gone")
     end()
+    log.info("parent_gone")
 
 
 def refuse(error: ModelRefused) -> int:
     """The one line a supervisor reads before it gives up."""
-    print(json.dumps({"code": error.code, "message": error.problem}), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(json.dumps({"code": error.code, "message": error.problem}), file=sys.stderr, flush=True)
     return EXIT_REFUSED
 
 
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     status = main()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     # A loader or a step may still be inside native code. Nothing is left to save, so leave without waiting for it.
     os._exit(status)

@@ -46,6 +46,24 @@ def test_the_end_of_stdin_ends_the_host(models: list[dict[str, str]], tmp_path: 
         process.close()
 
 
+@pytest.mark.parametrize("status", [503, 200])
+def test_who_reads_the_log_may_be_gone_with_the_parent(
+    models: list[dict[str, str]], tmp_path: Path, status: int
+) -> None:
+    """kill -9 of a whole session leaves neither the pipe nor a reader of stderr: a line less must not keep it alive."""
+    process = HostProcess(tmp_path, models[:1])
+    try:
+        process.wait_until(status)
+        assert process.process.stdin is not None
+        assert process.process.stderr is not None
+        process.process.stderr.close()
+        process.process.stdin.close()
+        assert process.process.wait(20) == 0
+    finally:
+        process.process.stdin = process.process.stderr = None
+        process.close()
+
+
 def test_a_killed_host_is_replaced_on_the_same_socket(models: list[dict[str, str]], tmp_path: Path) -> None:
     first = HostProcess(tmp_path, models[:1])
     try:
