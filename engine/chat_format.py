@@ -184,8 +184,10 @@ def _call(node: ast.expr, offered: frozenset[str]) -> ToolCall:
     name = ast.unparse(node.func)
     if name not in offered or any(keyword.arg is None for keyword in node.keywords):
         raise ValueError("not an offered function")
-    arguments = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
-    return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+    arguments = json.dumps({str(one.arg): _value(one.value) for one in node.keywords}, ensure_ascii=False)
+    # Half of a surrogate pair, which an escape can write, is a ValueError here: no answer could hold it.
+    arguments.encode()
+    return ToolCall(name, arguments)
 
 
 def _value(node: ast.expr) -> Json:

@@ -271,8 +271,9 @@ class Host:
         except ModelRefused as exc:
             self.failure = exc
             self._ended()
-        # An error nobody foresaw must not leave a process that says "loading" for ever.
-        except Exception as exc:  # noqa: BLE001
+        # An error nobody foresaw must not leave a process that says "loading" for ever: nor may a panic of a library in
+        # Rust, which is no Exception.
+        except BaseException as exc:  # noqa: BLE001
             log.error("load_failed", error=type(exc).__name__)
             self.gave_up = True
             self._ended()

@@ -1,13 +1,14 @@
 """Log lines of the model host: one JSON object a line, on stderr.
 
 Events are past-tense names with small fields. No prompt, answer, token or exception text may be a field: exceptions
-of libraries can quote their input, so only their type is logged. A line that nobody reads any more is lost: who has
-lost its log has to go on, and be it only to end.
+of libraries can quote their input, so only their type is logged, also where a library logs itself. A line that nobody
+reads any more is lost: who has lost its log has to go on, and be it only to end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from typing import Any, Final
 
@@ -37,6 +38,14 @@ class _Lines:
             print(line, file=sys.stderr, flush=True)
 
     warning = error = info
+
+
+class Libraries(logging.Handler):
+    """What uvicorn, asyncio and the like have to say, without their message and without the exception's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        log.warning("library_warned", library=record.name, at=f"{record.filename}:{record.lineno}", error=error)
 
 
 log: Any = structlog.wrap_logger(

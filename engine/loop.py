@@ -103,7 +103,8 @@ class EngineLoop:
                 if gave_up:
                     self._given_up()
         # Not a piece of work but a lane failed, at finding some or at telling of a failure: what it holds is not known.
-        except Exception as exc:  # noqa: BLE001
+        # Panics of libraries in Rust are no Exception, here and below.
+        except BaseException as exc:  # noqa: BLE001
             log.error("engine_lost", error=type(exc).__name__)
             self._abandon(lane)
 
@@ -152,7 +153,7 @@ class EngineLoop:
         except RequestError as exc:
             work.fail(exc)
         # Whatever torch raises (memory, shapes, a kernel) is this work's failure and nobody else's.
-        except Exception as exc:  # noqa: BLE001
+        except BaseException as exc:  # noqa: BLE001
             work.fail(StepFailed("step_failed", "the computation failed; the request may be sent again"))
             return self._failed(type(exc).__name__)
         self._failures = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ import uvicorn
 from engine.app import build_app
 from engine.errors import ModelRefused
 from engine.host import Host, parse_specs
-from engine.logs import log
+from engine.logs import Libraries, log
 
 EXIT_REFUSED = 2
 EXIT_FAILED = 1
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    logging.getLogger().addHandler(Libraries(logging.WARNING))
     try:
         specs = parse_specs(options.models)
         return serve(Host(specs, options.threads), options.socket, not options.ignore_stdin)

@@ -44,8 +44,8 @@ class TextTokenizer:
             added = {token["content"]: int(token["id"]) for token in parsed["added_tokens"]}
             whole = Tokenizer.from_str(raw)
             content = Tokenizer.from_str(json.dumps(_without_added(parsed, set(added))))
-        # The tokenizers package raises plain Exception for a file that it cannot read.
-        except Exception as exc:
+        # The tokenizers package raises plain Exception for a file that it cannot read; its panics are not even that.
+        except BaseException as exc:
             raise ModelRefused("tokenizer_invalid", f"`{path}` is not a tokenizer.json that can be read") from exc
         return cls(whole, content, frozenset(added.values()), added.get(parsed["model"].get("unk_token") or ""))
 

@@ -92,8 +92,9 @@ class Fields:
 
     def done(self) -> None:
         for name in sorted(set(self._value) - self._asked):
-            told = f"unknown field `{self._prefix}{name[:64]}`"
-            raise BadRequest("unknown_parameter", told, self._prefix + name[:64])
+            # Half of a surrogate pair is no character that an answer could hold.
+            shown = self._prefix + name[:64].encode(errors="replace").decode()
+            raise BadRequest("unknown_parameter", f"unknown field `{shown}`", shown)
 
     def refuse(self, name: str, expected: str) -> NoReturn:
         raise BadRequest("invalid_parameter", f"`{self._prefix}{name}`: {expected}", self._prefix + name)

@@ -105,8 +105,8 @@ def _compare_tokenizer(directory: Path, rows: int) -> None:
 
     try:
         ids = Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True).values()
-    # The tokenizers package raises plain Exception for a file that it cannot read.
-    except Exception as exc:
+    # The tokenizers package raises plain Exception for a file that it cannot read; its panics are not even that.
+    except BaseException as exc:
         raise ModelRefused("tokenizer_invalid", f"`{path}` is not a tokenizer.json that can be read") from exc
     needed = max(ids, default=-1) + 1
     spare = max(SPARE_ROWS, round(rows * SPARE_SHARE))

@@ -150,6 +150,7 @@ def test_the_words_of_json_are_read_too() -> None:
         "[" + "weather()," * 40 + "]",
         "[weather(a=\x00)]",
         "[weather(a='\\d')",
+        "[weather(a='\\ud800')]",
     ],
 )
 def test_anything_else_is_text(text: str) -> None:

@@ -105,6 +105,27 @@ def test_a_failure_is_told_to_its_own_work_only() -> None:
     assert [item.error.code if item.error else None for item in items] == ["step_failed", None, "step_failed", None]
 
 
+class Panic(BaseException):
+    """As a library in Rust raises one."""
+
+
+class Panicking(Item):
+    def run(self) -> None:
+        raise Panic
+
+
+def test_a_panic_of_a_library_is_a_failure_like_any_other() -> None:
+    order: list[str] = []
+    items = [Panicking("x", order), Item("y", order)]
+    loop = EngineLoop([], [Queue(*items)])
+    loop.start()
+    assert items[-1].done.wait(10)
+    loop.stop(5)
+
+    assert items[0].error is not None
+    assert (items[0].error.code, order) == ("step_failed", ["y"])
+
+
 def test_failures_in_a_row_give_the_process_up_and_tell_those_who_wait() -> None:
     gave_up = threading.Event()
     items = [Item("x", [], fails=True) for _ in range(MAX_FAILURES)]

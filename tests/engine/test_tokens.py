@@ -87,6 +87,17 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) ->
     assert caught.value.code == "tokenizer_invalid"
 
 
+def test_a_file_at_which_the_library_panics_is_refused(tmp_path: Path) -> None:
+    """What it raises then is no Exception, and would leave a host that is loading for ever."""
+    tiny.byte_pairs(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    raw["model"]["continuing_subword_prefix"] = "longer than any token"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ModelRefused):
+        TextTokenizer.from_file(path)
+
+
 def test_tokens_have_the_bytes_that_make_up_their_text(pairs: TextTokenizer) -> None:
     for text in ("é漢🙂 a\n\x00", "".join(map(chr, range(0x20, 0x180)))):
         assert b"".join(map(pairs.data, pairs.content(text))).decode() == text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from engine.errors import BadRequest, TooLarge
@@ -37,6 +39,13 @@ def test_fields_that_were_not_read_are_refused_by_name() -> None:
     assert (caught.value.code, caught.value.param) == ("unknown_parameter", "c")
     fields.ignored("c")
     fields.done()
+
+
+def test_a_name_that_no_answer_can_hold_is_shown_without_what_is_no_character() -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_object(b'{"a\\ud800": 1}').done()
+    assert caught.value.param == "a?"
+    json.dumps(error_body(caught.value), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("value", [True, "1", 1.5, -1, 10, [1]])
