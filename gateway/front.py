@@ -43,6 +43,7 @@ from gateway.audit.log import AuditLog, AuditSettings
 from gateway.audit.record import MAX_BYTES
 from gateway.audit_metrics import AuditMetrics
 from gateway.auth import KeyRing
+from gateway.background import Background
 from gateway.config import Config, load_config
 from gateway.content.office import Keeping, open_keeping
 from gateway.door import OwnDoor
@@ -171,14 +172,14 @@ class _Policies:
         self.everybodys.reload_soon()
         self.bound.reload_soon()
 
-    def follow_files(self, config: Config, stack: contextlib.AsyncExitStack) -> None:
+    def follow_files(self, config: Config, background: Background) -> None:
         """Reload each when its file changes, where that is wanted."""
         for one, settings in (
             (self.everybodys, config.policy),
             *((one, binding.settings) for binding, one in self.held),
         ):
             if settings.watch:
-                stack.callback(asyncio.create_task(_follow(one, settings.path)).cancel)
+                background.start(_follow(one, settings.path))
 
 
 async def serve(
@@ -209,9 +210,11 @@ async def serve(
             house.metrics.everywhere = lead.exposition
         health = _health(house, policies, lead)
         gate = _gate(house, policies, admission, reviews, health)
-        stack.callback(asyncio.create_task(health.watch()).cancel)
+        background = Background()
+        stack.callback(background.cancel)
+        background.start(health.watch())
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policies.reload_soon)
-        policies.follow_files(config, stack)
+        policies.follow_files(config, background)
         set_aside_start()
         apps = make_app(gate), make_admin_app(health, house.metrics, _operators_routes(house, policies, reviews, lead))
         # Workers may come once everything is there that they ask for, and before the first client does.

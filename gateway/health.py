@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import GatewayError
+from gateway.logs import place_of
 from gateway.metrics import Metrics
 from gateway.records import Book
 
@@ -78,11 +79,16 @@ class Health:
 
     async def watch(self) -> None:
         """Probe for ever. One task of the process."""
-        while True:
-            probes = {**self._probes, **self._more()}
-            await asyncio.gather(*(self._look(name, probe) for name, probe in probes.items()))
-            self._metrics.ready.set(self.ready)
-            await asyncio.sleep(self._every_s)
+        try:
+            while True:
+                probes = {**self._probes, **self._more()}
+                await asyncio.gather(*(self._look(name, probe) for name, probe in probes.items()))
+                self._metrics.ready.set(self.ready)
+                await asyncio.sleep(self._every_s)
+        finally:
+            # Nobody looks any more: what was seen last says nothing.
+            self._state.clear()
+            self._metrics.ready.set(False)
 
     async def _ask(self, probe: Probe) -> str:
         try:
@@ -94,7 +100,7 @@ class Health:
             return "no_answer"
         # A bug in a probe must not end the watch: readiness would stay what it was for ever.
         except Exception as exc:  # noqa: BLE001
-            log.error("probe_crashed", error=type(exc).__name__)
+            log.error("probe_crashed", error=type(exc).__name__, at=place_of(exc))
             return "probe_crashed"
         return "ok"
 

@@ -82,11 +82,15 @@ class Libraries(logging.Handler):
 
 def log_bug(exchange: str, exc: BaseException) -> None:
     """Say that something of ours failed, by type and place. The message may hold user text and stays out."""
+    structlog.get_logger().error("request_failed", exchange=exchange, error=type(exc).__name__, at=place_of(exc))
+
+
+def place_of(exc: BaseException) -> str:
+    """`file.py:line` of where it was raised; empty if it never was."""
     trace = exc.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    at = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}" if trace else ""
-    structlog.get_logger().error("request_failed", exchange=exchange, error=type(exc).__name__, at=at)
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno}" if trace else ""
 
 
 def set_up(process: str) -> None:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import structlog
 
+from gateway.background import Background
 from gateway.bundles.errors import BundleError
 from gateway.entries import Record, Recorder, policy_identity
 from gateway.errors import ConfigError, Conflict, GatewayError
@@ -68,7 +69,7 @@ class PolicyInForce:
         self._share = share or _nobody_else
         self._in_force: InForce | None = None
         self._found: Found | None = None
-        self._reloading: set[asyncio.Task[None]] = set()
+        self._reloading = Background()
         self._turn = asyncio.Lock()
         self._trials = TrialLife(
             self._records, metrics, self._turn, lambda: self.current().policy, self._promote, binding
@@ -134,9 +135,7 @@ class PolicyInForce:
 
     def reload_soon(self) -> None:
         """Reload in the background. For a signal handler."""
-        task = asyncio.get_running_loop().create_task(self.reload())
-        self._reloading.add(task)
-        task.add_done_callback(self._reloading.discard)
+        self._reloading.start(self.reload())
 
     async def reload(self, *, if_changed: bool = False) -> None:
         """Replace the policy, or keep the old one and say why in record, metric and log."""

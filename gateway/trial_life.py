@@ -7,11 +7,11 @@ Nothing that fails on the way out brings it back. It is promoted only by a recor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from gateway.background import Background
 from gateway.bundles.errors import BundleError
 from gateway.entries import Record, Recorder, policy_identity
 from gateway.errors import GatewayError
@@ -41,7 +41,7 @@ class TrialLife:
         self._source: BundleSource | None = None
         self._records, self._metrics, self._turn = records, metrics, turn
         self._in_force, self._promote, self._binding = in_force, promote, binding
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._endings = Background()
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, source: BundleSource, trial: Trial) -> None:
@@ -58,14 +58,14 @@ class TrialLife:
             raise
         self._source, self.running = source, trial
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(trial.terms.duration_s, lambda: self._start(self._time_is_over(trial)))
+        self._timer = loop.call_later(trial.terms.duration_s, lambda: self._endings.start(self._time_is_over(trial)))
         self._metrics.trials.labels("begun", self._binding).inc()
         log.info("policy_on_trial", policy=policy.name, version=policy.version, digest=policy.digest)
 
     def withdraw(self, trial: Trial, end: End) -> None:
         """At once, from anywhere."""
         if self.taken(trial):
-            self._start(self._recorded_in_turn(trial, end))
+            self._endings.start(self._recorded_in_turn(trial, end))
 
     def taken(self, trial: Trial | None = None) -> Trial | None:
         """The trial that ran, if it is this one (None: any). It runs no more."""
@@ -129,8 +129,3 @@ class TrialLife:
                 return
             self._metrics.trials.labels("promoted", self._binding).inc()
             log.info("policy_promoted", digest=trial.candidate.policy.digest, exchanges=trial.counts.exchanges)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.approval import Approvers
+from gateway.background import Background
 from gateway.content.consent import Consent
 from gateway.content.erasing import Eraser, unavailable_instead
 from gateway.content.errors import ContentError
@@ -78,12 +79,13 @@ async def open_keeping(
         consent = Consent(origin, settings.two_people, approvers or {})
         office = Office(store, Eraser(store, records), Holding(store, records), consent)
         await _recover(office)
-        pruning = asyncio.create_task(office.eraser.prune_for_ever())
+        pruning = Background()
+        pruning.start(office.eraser.prune_for_ever())
         try:
             yield Keeping(SealedKeeper(store, origin, records), settings.classes, office)
         finally:
             pruning.cancel()
-            await asyncio.wait((pruning,))
+            await pruning.ended()
     finally:
         await store.close()
 

@@ -13,16 +13,17 @@ import socket
 import stat
 import time
 from base64 import b64encode
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from gateway.admin.adapter_routes import Models
+from gateway.background import Background
 from gateway.config import Config
 from gateway.errors import BadRequest, ConfigError, Unavailable
 from gateway.health import NOT_PROBED, Probe
@@ -78,9 +79,8 @@ class Lead:
         self._sessions: dict[int, Session] = {}
         """By number, those that said hello and are not gone."""
         self._joined: set[Session] = set()
-        self._work: set[asyncio.Task[None]] = set()
+        self._finishing, self._telling = Background(), Background()
         self._server: asyncio.AbstractServer | None = None
-        self._telling: asyncio.Task[None] | None = None
         self._began, self._were_ready = time.monotonic(), set[int]()
         self._models: dict[str, bool] = {}
         """Those that came (True) or went while the gateway runs."""
@@ -103,7 +103,7 @@ class Lead:
                     self._tell(session, Kind.STATE, {"checks": checks, "least": least})
                 await asyncio.sleep(STATE_EVERY_S)
 
-        self._telling = asyncio.get_running_loop().create_task(run())
+        self._telling.start(run())
 
     def _least(self) -> int:
         """Of workers that can take some."""
@@ -171,7 +171,7 @@ class Lead:
             del self._sessions[session.number]
         self._sums.keep(session.process, session.last_counts)
         self._rest.set()
-        self._start(session.finish())
+        self._finishing.start(session.finish())
 
     def rested(self) -> None:
         self._rest.set()
@@ -194,19 +194,12 @@ class Lead:
             self._server.close()
         for session in [*self._sessions.values()]:
             session.cut_off()
-        if self._telling is not None:
-            self._telling.cancel()
-        if self._work:  # what cannot be dealt with now is for the next start
-            await asyncio.wait(self._work, timeout=_LAST_WORDS_S)
+        self._telling.cancel()
+        await self._finishing.ended(_LAST_WORDS_S)  # what cannot be dealt with by then is for the next start
 
     def _tell(self, session: Session, kind: Kind, body: Body) -> None:
         if session.line is not None:
             session.line.tell(kind, body)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
 
 
 class EverybodysModels:

@@ -13,15 +13,15 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvloop
 
 from gateway import logs
 from gateway.app import Gate, make_app
 from gateway.auth import KeyRing
+from gateway.background import Background
 from gateway.health import Health
 from gateway.listening import Share, Stop, listen, set_aside_start
 from gateway.metrics import Metrics
@@ -53,13 +53,16 @@ async def serve(api: socket.socket, lead: Path, number: int) -> None:
             counts=lambda: counts(metrics.registry),
             model=site.model,
         )
-        _in_background(stack, link.keep())
+        keeping, watching = Background(), Background()
+        stack.callback(keeping.cancel)
+        keeping.start(kept(link, stop))
         if not await _joined(link, stop):
             return
         gate = _gate(site, link, policies, metrics)
-        _in_background(stack, gate.health.watch())
+        stack.callback(watching.cancel)
+        watching.start(gate.health.watch())
         share = Share(lambda: link.least)
-        _in_background(stack, _tell_state(link, gate.health, share))
+        watching.start(_tell_state(link, gate.health, share))
         set_aside_start()
 
         def draining() -> None:
@@ -106,14 +109,18 @@ async def _joined(link: Link, stop: Stop) -> bool:
     return not stop.is_told
 
 
+async def kept(link: Link, stop: Stop) -> None:
+    """Without a way to its lead this process is of no use: it ends, and its supervisor starts another."""
+    try:
+        await link.keep()
+    finally:
+        stop.tell()
+
+
 async def _tell_state(link: Link, health: Health, share: Share) -> None:
     while True:
         link.tell_state(is_ready=health.own_ready, connections=share.connections())
         await asyncio.sleep(STATE_EVERY_S)
-
-
-def _in_background(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    stack.callback(asyncio.create_task(work).cancel)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from gateway.errors import Unavailable
 from gateway.health import Health, Probe
 from gateway.metrics import Metrics
@@ -140,3 +142,20 @@ async def test_what_a_new_policy_needs_is_probed_from_then_on_and_what_it_does_n
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_watch_that_ended_leaves_nothing_ready() -> None:
+    """Whatever ended it: what was seen last says nothing of now."""
+    metrics, asked = Metrics(), list[int]()
+
+    def more() -> dict[str, Probe]:
+        asked.append(1)
+        return {"policy": Thing().probe} if len(asked) < 20 else 1 // 0  # type: ignore[return-value] # never returned
+
+    records = Records(MemoryLog(), metrics)  # type: ignore[arg-type] # a double
+    health = Health({"engine": Thing().probe}, records, metrics, more=more, every_s=0.001)
+    with pytest.raises(ZeroDivisionError):
+        await health.watch()
+    asked.clear()
+    assert health.own() == {"engine": "not probed yet", "policy": "not probed yet", "audit": "ok"}
+    assert not health.ready

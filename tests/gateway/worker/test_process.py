@@ -8,8 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
+
+from gateway.listening import Stop
+from gateway.worker.link import Link
+from gateway.worker.process import kept
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,3 +40,20 @@ def test_a_worker_without_a_lead_takes_no_connection_and_ends_when_told(tmp_path
         assert process.wait(1) in (0, -signal.SIGTERM), "before it has begun to listen to signals it just ends"
         process.stdin.close()
         assert "Traceback" not in (tmp_path / "said").read_text()
+
+
+async def test_a_worker_whose_way_to_its_lead_fails_as_nobody_foresaw_ends() -> None:
+    """It would answer 503 for ever; its supervisor starts another."""
+    told: list[bool] = []
+
+    class BrokenLink:
+        async def keep(self) -> None:
+            raise KeyError("config")
+
+    class Ear:
+        def tell(self) -> None:
+            told.append(True)
+
+    with pytest.raises(KeyError):
+        await kept(cast(Link, BrokenLink()), cast(Stop, Ear()))
+    assert told == [True]
