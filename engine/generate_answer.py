@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 from engine.chat_format import ToolCall, parse_calls
 from engine.events import Drawn, Finished, Grown, Reason
 from engine.generate_wire import Asked
-from engine.tokens import TextTokenizer
+from engine.output import Detokeniser
+from engine.tokens import REPLACEMENT, TextTokenizer
 
 Object: TypeAlias = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
@@ -29,17 +30,20 @@ class Usage:
 
     prompt: int
     generated: int = 0
-    reused: int = 0
     computed: int = 0
+    reused: dict[int, int] = field(default_factory=dict)
+    """For each prompt what was there already of its keys and values, for the choice that found least."""
+
+    def finish(self, prompt: int, event: Finished) -> None:
+        """One more choice of a prompt is complete."""
+        self.generated += event.generated
+        self.computed += event.computed
+        self.reused[prompt] = min(event.reused, self.reused.get(prompt, event.reused))
 
     def to_json(self) -> Object:
         total = self.prompt + self.generated
-        return {"prompt_tokens": self.prompt, "completion_tokens": self.generated, "total_tokens": total}
-
-    def to_full_json(self) -> Object:
-        """With what the prefix cache saved, and what was really computed."""
-        details = {"prompt_tokens_details": {"cached_tokens": min(self.reused, self.prompt)}}
-        return self.to_json() | details | {"computed_tokens": self.computed}
+        counts: Object = {"prompt_tokens": self.prompt, "completion_tokens": self.generated, "total_tokens": total}
+        return counts | {"prompt_tokens_details": {"cached_tokens": min(sum(self.reused.values()), self.prompt)}}
 
 
 @dataclass(slots=True)
@@ -98,9 +102,7 @@ class Answer(ABC):
         if isinstance(event, Grown):
             shown = self.choices[index].grow(event)
             return [self._delta(index, shown)] if shown is not None else []
-        self.usage.generated += event.generated
-        self.usage.reused += event.reused
-        self.usage.computed += event.computed
+        self.usage.finish(index // self._asked.choices_each, event)
         self.reasons[index] = event.reason
         shown = self.choices[index].finish()
         last = [self._delta(index, shown)] if shown is not None else []
@@ -197,20 +199,45 @@ class ChatAnswer(Answer):
         return {"token": self._name(token), "logprob": logprob, "bytes": list(self._tokenizer.data(token))}
 
 
+class Offsets:
+    """Where in one choice's text each of its tokens begins. A character of several tokens has one place.
+
+    Text may be held back, and cut at a stop string: what counts are the tokens.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._detokeniser = Detokeniser(tokenizer)
+        self._end = 0
+        self.all: list[int] = []
+
+    def add(self, tokens: Sequence[Drawn]) -> list[int]:
+        """Those of the next tokens."""
+        for drawn in tokens:
+            self.all.append(self._end)
+            # Control tokens are named, but they are not in the text.
+            self._end += len(self._detokeniser.push(drawn.token))
+        return self.all[len(self.all) - len(tokens) :]
+
+
 class TextAnswer(Answer):
     """`text_completion`, whole and in pieces."""
 
     kind, chunk_kind, prefix = "text_completion", "text_completion", "cmpl"
 
+    def __init__(self, model: str, digest: str, asked: Asked, tokenizer: TextTokenizer) -> None:
+        super().__init__(model, digest, asked, tokenizer)
+        self._offsets = [Offsets(tokenizer) for _ in range(asked.choices)]
+
     def whole(self) -> Object:
         return super().whole() | {"weights": self._head["system_fingerprint"]}
 
     def _usage(self) -> Object:
-        return self.usage.to_full_json()
+        return self.usage.to_json() | {"computed_tokens": self.usage.computed}
 
     def _delta(self, index: int, shown: Grown) -> Object:
-        offset = len(self.choices[index].text) - len(shown.text)
-        return self._piece(index, shown.text) | self._logprobs(shown.tokens, offset)
+        if self._asked.request.sampling.logprobs is None:
+            return self._piece(index, shown.text)
+        return self._piece(index, shown.text) | self._logprobs(shown.tokens, self._offsets[index].add(shown.tokens))
 
     def _closing(self, index: int) -> list[Object]:
         return [self._piece(index, "") | {"finish_reason": self._reason(index)}]
@@ -218,31 +245,38 @@ class TextAnswer(Answer):
     def _whole(self, index: int) -> Object:
         choice = self.choices[index]
         whole = self._piece(index, choice.text) | {"finish_reason": self._reason(index)}
-        return whole | self._logprobs(choice.tokens, 0)
+        return whole | self._logprobs(choice.tokens, self._offsets[index].all)
 
     def _piece(self, index: int, text: str) -> Object:
         return {"index": index, "text": text, "finish_reason": None, "logprobs": None}
 
-    def _logprobs(self, tokens: Sequence[Drawn], offset: int) -> Object:
+    def _logprobs(self, tokens: Sequence[Drawn], offsets: Sequence[int]) -> Object:
         if self._asked.request.sampling.logprobs is None:
             return {}
-        offsets, names = [], [self._name(drawn.token) for drawn in tokens]
-        for drawn in tokens:
-            offsets.append(offset)
-            # Control tokens are named, but they are not in the text.
-            offset += len(self._tokenizer.text([drawn.token]))
         return {
             "logprobs": {
-                "tokens": names,
+                "tokens": [self._name(drawn.token) for drawn in tokens],
                 "token_logprobs": [drawn.logprob for drawn in tokens],
                 "top_logprobs": [self._alternatives(drawn) for drawn in tokens],
-                "text_offset": offsets,
+                "text_offset": list(offsets),
             }
         }
 
     def _alternatives(self, drawn: Drawn) -> Object | None:
-        """None for a prompt's first token, which no model expects."""
-        return None if drawn.logprob is None else {self._name(token): value for token, value in drawn.top}
+        """The likeliest and the drawn one. None for a prompt's first token, which no model expects."""
+        if drawn.logprob is None:
+            return None
+        told: Object = {}
+        for token, value in (*drawn.top, (drawn.token, drawn.logprob)):
+            told.setdefault(self._name(token), value)
+        return told
+
+    def _name(self, token: int) -> str:
+        """Parts of characters by their bytes, as OpenAI does here: under one name they would be one alternative."""
+        name = super()._name(token)
+        if REPLACEMENT not in name:
+            return name
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in self._tokenizer.data(token))
 
 
 def event(value: Object) -> bytes:

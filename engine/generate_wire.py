@@ -66,6 +66,11 @@ class Asked:
     def prompt_tokens(self) -> int:
         return sum(map(len, self.prompts)) or len(self.request.prompt)
 
+    @property
+    def choices_each(self) -> int:
+        """How many answers each prompt has."""
+        return self.choices // max(1, len(self.prompts))
+
     def within(self, seconds: float) -> Asked:
         """The same with less time, if it is less."""
         deadline = min(self.request.deadline, time.monotonic() + seconds)
@@ -73,7 +78,7 @@ class Asked:
 
     def request_of(self, choice: int) -> GenerateRequest:
         """Choices of one prompt differ in their seed only."""
-        at, nth = divmod(choice, self.choices // max(1, len(self.prompts)))
+        at, nth = divmod(choice, self.choices_each)
         request = self.request
         if self.prompts:
             request = replace(request, prompt=self.prompts[at], echo=self.echoes[at] if self.echoes else None)

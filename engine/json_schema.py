@@ -35,8 +35,9 @@ _LISTS: Final = frozenset(("anyOf", "oneOf", "allOf", "prefixItems"))
 _MAPS: Final = frozenset(("properties", "patternProperties", "$defs", "definitions"))
 _ANNOTATIONS: Final = _words(
     "title description default examples example readOnly writeOnly deprecated $comment contentMediaType "
-    "contentEncoding contentSchema discriminator externalDocs xml"
+    "contentEncoding contentSchema discriminator externalDocs xml strict"
 )
+"""What asks for nothing. `strict` belongs one level above, where it is often not put; it asks for what is done."""
 _REFUSED: Final = _words(
     "not if then else contains minContains maxContains propertyNames dependentRequired dependentSchemas dependencies "
     "unevaluatedProperties unevaluatedItems $dynamicRef $dynamicAnchor $recursiveRef $recursiveAnchor $vocabulary "
@@ -169,7 +170,7 @@ def _drop_satisfied(kept: dict[str, Schema]) -> None:
 
 def _with_bounds(kept: dict[str, Schema]) -> dict[str, Schema]:
     types = kept.get("type")
-    if not {"number", "integer"} & set(types if isinstance(types, list) else [str(types)]):
+    if not {"number", "integer"} & set(map(str, types if isinstance(types, list) else [types])):
         return kept
     low = {} if "exclusiveMinimum" in kept else {"minimum": -LARGEST}
     high = {} if "exclusiveMaximum" in kept else {"maximum": LARGEST}

@@ -44,7 +44,8 @@ class Sending:
 
     def answer(self, body: bytes, request: ChatRequest) -> AsyncGenerator[AnswerEvent]:
         """What the place says to a judged body."""
-        return self.place.server.answer(body, stream=request.stream, choices=request.n)
+        told = self.place.body_for(self.exchange.caller.tenant, body)
+        return self.place.server.answer(told, stream=request.stream, choices=request.n)
 
 
 async def send_to(

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.entries import Exchange, Record
 from gateway.exchange import AnswerEvent, Released
+from guards.asking import salt_of
 from guards.panel import Panel
 from guards.profiles.profile import ModelProfile
 from guards.verdict import Context, Finding, GuardIdentity, Part
@@ -43,6 +44,13 @@ class Place:
     """The engine's name; empty: the one that the exchange began with, as in tests with one server."""
     class_: str = ""
     """What kind of place it is, for policies."""
+    is_ours: bool = False
+    """Whether it is our own model host, which keeps apart what it computed for different tenants."""
+
+    def body_for(self, tenant: str, body: bytes) -> bytes:
+        """A judged body, a JSON object with members, with what only our own model host is told."""
+        salt = salt_of(tenant) if self.is_ours else ""
+        return b'%s,"cache_salt":"%s"}' % (body.removesuffix(b"}"), salt.encode()) if salt else body
 
 
 class ModelServers(Protocol):

@@ -8,7 +8,6 @@ GuardError for the whole batch. Neither texts nor prompts nor answers are logged
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Protocol
 import httpx
 import structlog
 
+from guards.asking import salt_of
 from guards.errors import ErrorKind, GuardError
 from guards.generative.answer import NotAnAnswer, parse_answer
 from guards.generative.categories import CodeTrie, Reading
@@ -70,7 +70,7 @@ class GenerativeGuard:
     async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         asked = await self._asked(parts, context)
         prompts = list(dict.fromkeys(prompt for one in asked for prompt in one.prompts))
-        by_prompt = dict(zip(prompts, await self._judged(prompts, _salt(context.tenant)), strict=True))
+        by_prompt = dict(zip(prompts, await self._judged(prompts, salt_of(context.tenant)), strict=True))
         return [self._verdict(one, by_prompt) for one in asked]
 
     async def _asked(self, parts: Sequence[Part], context: Context) -> list[Asked]:
@@ -164,10 +164,6 @@ class GenerativeGuard:
             return Verdict(0, categories, windows=0)
         worst, one = max(found, key=lambda pair: pair[1].score)  # the first of equals, so `alone` before the others
         return Verdict(to_ppm(one.score), categories, windows=asked.windows, view=worst.view)
-
-
-def _salt(tenant: str) -> str:
-    return hashlib.blake2b(tenant.encode(), digest_size=16).hexdigest() if tenant else ""
 
 
 class Source(Protocol):

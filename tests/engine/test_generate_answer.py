@@ -25,9 +25,30 @@ class Names:
         return f"<{token_id}>".encode()
 
 
+SMILE = "\U0001f600"
+
+
+class Bytes(Names):
+    """Token n is byte n of UTF-8."""
+
+    def token(self, token_id: int) -> str:
+        return self.text([token_id])
+
+    def text(self, ids: list[int]) -> str:
+        return bytes(ids).decode(errors="replace")
+
+    def data(self, token_id: int) -> bytes:
+        return bytes([token_id])
+
+
 def answer(kind: type[Answer], tools: frozenset[str] = frozenset(), logprobs: int | None = None, **options: Any) -> Any:
     request = GenerateRequest((1, 2, 3), 10, 0.0, Sampling(logprobs=logprobs))
     return kind("m", "sha256:1", Asked(request, tools=tools, **options), Names())  # type: ignore[arg-type]
+
+
+def of_bytes(logprobs: int, choices: int = 1) -> TextAnswer:
+    request = GenerateRequest((1, 2, 3), 10, 0.0, Sampling(logprobs=logprobs))
+    return TextAnswer("m", "sha256:1", Asked(request, choices=choices), Bytes())  # type: ignore[arg-type]
 
 
 def grown(text: str, token: int = 5) -> Grown:
@@ -54,7 +75,12 @@ def test_a_chat_answer_whole_and_in_pieces() -> None:
     assert [piece["finish_reason"] for piece in pieces] == [None, None, None, "stop"]
     whole = one.whole()
     assert whole["choices"][0]["message"]["content"] == "hello"
-    assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert whole["usage"] == {
+        "prompt_tokens": 3,
+        "completion_tokens": 2,
+        "total_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
     assert whole["system_fingerprint"] == "sha256:1"
 
 
@@ -115,6 +141,57 @@ def test_control_tokens_take_no_room_in_the_text() -> None:
 
     assert choice["logprobs"]["text_offset"] == [0, 0, 3]
     assert [choice["text"][at : at + 3] for at in choice["logprobs"]["text_offset"][1:]] == ["<7>", "<8>"]
+
+
+def test_offsets_are_the_same_in_a_stream_and_where_text_is_held_back() -> None:
+    one = of_bytes(logprobs=0)
+    drawn = [Drawn(byte, -1.0) for byte in f"a{SMILE}b.".encode()]
+    pieces = one.take(0, Grown("a", tuple(drawn[:1])))
+    pieces += one.take(0, Grown(SMILE, tuple(drawn[1:6])))
+    pieces += one.take(0, Grown("b.", tuple(drawn[6:])))
+    one.take(0, Finished(Reason.STOP, 7))
+
+    told = one.whole()["choices"][0]
+    assert told["logprobs"]["text_offset"] == [0, 1, 1, 1, 1, 2, 3]
+    assert [at for piece in pieces for at in piece["logprobs"]["text_offset"]] == told["logprobs"]["text_offset"]
+    assert told["text"][told["logprobs"]["text_offset"][5]] == "b"
+
+
+@pytest.mark.parametrize(("logprobs", "count"), [(0, 1), (2, 3)])
+def test_the_drawn_token_is_among_the_alternatives_of_a_completion(logprobs: int, count: int) -> None:
+    one = of_bytes(logprobs)
+    top = ((ord("x"), -0.1), (ord("y"), -0.2))[:logprobs]
+    one.take(0, Grown("a", (Drawn(ord("a"), -5.0, top),)))
+    (told,) = one.whole()["choices"][0]["logprobs"]["top_logprobs"]
+    assert (len(told), told["a"]) == (count, -5.0)
+
+
+def test_parts_of_characters_are_alternatives_of_their_own() -> None:
+    one = of_bytes(logprobs=2)
+    top = ((0xF0, -0.1), (0x9F, -0.2))
+    one.take(0, Grown("", (Drawn(0xF0, -0.1, top),)))
+    told = one.whole()["choices"][0]["logprobs"]
+    assert told["tokens"] == ["bytes:\\xf0"]
+    assert told["top_logprobs"] == [{"bytes:\\xf0": -0.1, "bytes:\\x9f": -0.2}]
+
+
+def test_of_two_tokens_with_one_name_the_likelier_is_told() -> None:
+    one = answer(TextAnswer, logprobs=2)
+    one.take(0, Grown("a", (Drawn(5, -0.1, ((5, -0.1), (5, -3.0))),)))
+    assert one.whole()["choices"][0]["logprobs"]["top_logprobs"] == [{"<5>": -0.1}]
+
+
+def test_a_prompt_is_cached_as_far_as_every_one_of_its_answers_found_it() -> None:
+    one = of_bytes(logprobs=0, choices=2)
+    one.take(0, Finished(Reason.STOP, 4, reused=1, computed=2))
+    one.take(1, Finished(Reason.STOP, 5, reused=3, computed=0))
+    assert one.whole()["usage"] == {
+        "prompt_tokens": 3,
+        "completion_tokens": 9,
+        "total_tokens": 12,
+        "prompt_tokens_details": {"cached_tokens": 1},
+        "computed_tokens": 2,
+    }
 
 
 def test_choices_do_not_mix() -> None:

@@ -22,7 +22,7 @@ def problem(schema: Any, **options: Any) -> str:
 
 
 def test_annotations_are_left_out_wherever_a_schema_is() -> None:
-    said = {"title": "SECRET", "description": "SECRET", "default": 3, "x-order": 1, "deprecated": True}
+    said = {"title": "SECRET", "description": "SECRET", "default": 3, "x-order": 1, "deprecated": True, "strict": True}
     schema = {
         **said,
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -130,6 +130,7 @@ async def test_models_of_the_model_host_take_adapters() -> None:
         engines.serve("x:clinic")
         assert set(await engines.models()) == {"x", "s", "m", "m:clinic"}
         assert (await engines.place("m:clinic")).model == "m:clinic"
+        assert [(await engines.place(name)).is_ours for name in ("s", "m:clinic", "x")] == [True, True, False]
         engines.drop("m:clinic")
         assert "m:clinic" not in await engines.models()
     async with opened(at(AWAY, "a")) as engines:

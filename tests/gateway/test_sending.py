@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ class Two:
         raise unknown_model()
 
 
+class Ours(Two):
+    """`small` is served by our own model host."""
+
+    async def place(self, model: str, engine: str = "") -> Place:
+        return replace(await super().place(model, engine), is_ours=model == "small")
+
+
 class Sent:
     def __init__(self, policy: str = POLICY) -> None:
         self.policy = parse_policy(policy.encode(), "p.yaml")
@@ -79,10 +87,10 @@ class Sent:
         self.in_force = InForce(self.policy, Panel(guards), {name: one.identity for name, one in guards.items()})
         self.two, self.audit = Two(), MemoryAudit()
 
-    async def send(self, text: str, model: str = "small") -> Sent:
+    async def send(self, text: str, model: str = "small", tenant: str = "t") -> Sent:
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{text}"}}]}}'
         request = parse_chat(body.encode(), Limits())
-        exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/chat/completions", "house", self.policy, "local")
+        exchange = Exchange("id-1", Caller("k", tenant, "a"), "/v1/chat/completions", "house", self.policy, "local")
         self.steps = [s async for s in Pipeline(self.two, b"k" * 32).run(self.audit, exchange, self.in_force, request)]
         return self
 
@@ -147,3 +155,15 @@ async def test_the_record_is_enough_to_decide_it_again(text: str, model: str) ->
     assert (again.action.name.lower(), list(again.rules)) == (was["action"], was["rules"])
     assert (again.route or None) == was.get("route")
     assert len(again.redactions) == len(sent.admitted.get("transform", []))
+
+
+async def test_our_own_model_host_is_told_to_keep_tenants_apart_and_no_other_server_is() -> None:
+    sent = Sent()
+    sent.two = Ours()
+    for tenant, model in (("clinic", "small"), ("school", "small"), ("clinic", "small"), ("clinic", "big")):
+        await sent.send("hello", model, tenant)
+    first, second, again = (body["cache_salt"] for body in sent.two.house.bodies)
+    assert first == again != second
+    assert "clinic" not in first
+    assert sent.said_to(sent.two.house)[0] == ("house/small", "hello")
+    assert "cache_salt" not in sent.two.cloud.bodies[0]
