@@ -23,6 +23,8 @@ match, each quote in it would be tried as a beginning, and one request could hol
 _ESCAPE: Final = re.compile(
     r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\(.)", re.DOTALL
 )
+_BEGINS_AS_JSON: Final = re.compile(r'[\s\ufeff]*(?:```\w*\s*)?[\[{"]')
+"""Also in a fence, as models like to write it."""
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -65,7 +67,7 @@ def dumps(value: Json) -> bytes:
 def is_json(text: str) -> bool:
     """Whether a string holds JSON, as lenient readers see it."""
     try:
-        json.loads(text)
+        _lenient(text)
     except (ValueError, RecursionError):
         return False
     return True
@@ -75,9 +77,10 @@ def without_escapes(text: str) -> str:
     """JSON inside a string (the arguments of a tool call) with the characters themselves where escapes stood.
 
     A guard reads `\\u003c|im_start|>` as it stands; a chat template or a tool parses it first, and reads another text.
-    Equal in meaning; what has to stay escaped does. A text that is not JSON is left alone: nobody parses it.
+    Equal in meaning; what has to stay escaped does. That goes for what only begins as JSON, too: there are readers that
+    close what is open, pass over a comma, or have no bound on depth. What does not begin so nobody parses.
     """
-    return _ESCAPE.sub(_unescaped, text) if "\\" in text and is_json(text) else text
+    return _ESCAPE.sub(_unescaped, text) if "\\" in text and _BEGINS_AS_JSON.match(text) else text
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -123,6 +126,8 @@ def _constant(_token: str) -> float:
 _decode = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant
 ).decode
+_lenient = json.JSONDecoder(parse_int=len, strict=False).decode
+"""As others read: numbers of any length, line breaks in strings."""
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 

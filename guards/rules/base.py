@@ -18,9 +18,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import ClassVar
 
 import re2
 
+from guards.rules.lined import is_document, lined, told_once
 from guards.verdict import NO_CONTEXT, PPM, Context, GuardIdentity, Part, Span, Verdict
 
 INLINE_ASCII = 8_192
@@ -41,6 +43,9 @@ class RuleGuard(ABC):
     """What its spans may be labelled with, of which a single one lets a search end early, and …"""
     settings: Mapping[str, str | int | tuple[str, ...] | Mapping[str, str]] = MappingProxyType({})
     """… its options in one spelling, of a guard that reads them itself (policies/read_detectors.py)."""
+    reads_codes: ClassVar[str] = "never"
+    """Whether it also reads a text with line breaks where codes for them stand (lined.py): `always`, in a `document`,
+    that is in JSON, or `never`. In running text `\\n` may begin a folder or a formula."""
     known_after: float = 0
     """Characters after which a find is known to be one: what a stream has to hold back to redact it whole."""
 
@@ -64,12 +69,21 @@ class RuleGuard(ABC):
         return size <= (INLINE_ASCII if is_ascii else INLINE_OTHER)
 
     def judge_now(self, parts: Sequence[Part]) -> list[Verdict]:
-        return [self._verdict(part.text) for part in parts]
+        return [self._read(part.text) for part in parts]
 
     async def judge(self, parts: Sequence[Part], context: Context = NO_CONTEXT) -> list[Verdict]:
         if self.is_quick(parts):
             return self.judge_now(parts)
         return await asyncio.to_thread(self.judge_now, parts)
+
+    def _read(self, text: str) -> Verdict:
+        verdict = self._verdict(text)
+        is_read = self.reads_codes == "always" or (self.reads_codes == "document" and is_document(text))
+        read = lined(text) if is_read else None
+        if read is None:
+            return verdict
+        again = self._verdict(read)
+        return Verdict(PPM, spans=tuple(told_once(verdict.spans, again.spans, read))) if again.spans else verdict
 
     def _verdict(self, text: str) -> Verdict:
         found: list[Span] = []

@@ -41,13 +41,15 @@ _DIGIT: Final = re.compile("[0-9]")
 class EntitiesGuard(RuleGuard):
     """`find` chooses among LABELS, `locales` among the countries, `patterns` gives a form of one's own."""
 
+    reads_codes = "always"
+
     def __init__(
         self,
         find: Sequence[str] | None = None,
         locales: Sequence[str] = LOCALES,
         patterns: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__("entities", 2)
+        super().__init__("entities", 3)
         own = dict(sorted((patterns or {}).items()))
         self.labels = tuple(sorted(set(_everywhere(locales) if find is None else find)))
         where = tuple(sorted(set(locales)))

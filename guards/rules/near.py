@@ -31,6 +31,8 @@ MOST: Final = 1_000
 class NearGuard(RuleGuard):
     """`term` and `value` are patterns, `within` is in characters, `check` holds the value to its check digits."""
 
+    reads_codes = "document"
+
     def __init__(
         self,
         term: str,
@@ -40,7 +42,7 @@ class NearGuard(RuleGuard):
         check: str = "",
         views: tuple[str, ...] = RAW,
     ) -> None:
-        super().__init__("near", 2)
+        super().__init__("near", 3)
         self._term, self._value = bounded_pattern("near", term, "term"), bounded_pattern("near", value, "value")
         self._within, self._label, self._views = within, checked_label("near", label), views
         self._check = CHECKS[checked_name("near", check)] if check else None

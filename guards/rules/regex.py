@@ -26,8 +26,10 @@ MAX_PATTERN = 4_096
 class RegexGuard(RuleGuard):
     """Every match of the pattern, and of the check if one is named, becomes a span with the label."""
 
+    reads_codes = "document"
+
     def __init__(self, pattern: str, label: str = "match", views: Sequence[str] = RAW, check: str = "") -> None:
-        super().__init__("regex", 2)
+        super().__init__("regex", 3)
         self._label, self._views = checked_label("regex", label), tuple(views)
         self.labels = (label,)
         self._check = CHECKS[checked_name("regex", check)] if check else None

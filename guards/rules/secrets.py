@@ -22,8 +22,10 @@ from guards.verdict import Span
 class SecretsGuard(RuleGuard):
     """`find` selects among LABELS; `cloud_key` and `api_key` stand for groups of them."""
 
+    reads_codes = "always"
+
     def __init__(self, find: Iterable[str] = LABELS) -> None:
-        super().__init__("secrets", 3)
+        super().__init__("secrets", 4)
         wanted = {label for name in find for label in GROUPS.get(name, (name,))}
         if unknown := sorted(wanted - set(LABELS)):
             known = ", ".join((*LABELS, *GROUPS))

@@ -51,8 +51,10 @@ _OWN: Final = {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae"
 class TermsGuard(RuleGuard):
     """`words` are the terms; a policy may name a file with more of them, see policies/lists.py."""
 
+    reads_codes = "document"
+
     def __init__(self, words: Iterable[str], label: str = "match") -> None:
-        super().__init__("terms", 2)
+        super().__init__("terms", 3)
         self._label = checked_label("terms", label)
         found = {_term(word) for word in words}
         if not 0 < len(found) <= MAX_TERMS:

@@ -103,10 +103,23 @@ def test_without_escapes_the_meaning_stays(value: object) -> None:
         (r'["\\u0041\n\u0022\u005c\u0000"]', r'["\\u0041\n\u0022\u005c\u0000"]'),
         (r'["\ud800"]', r'["\ud800"]'),
         (r"no json \u0041", r"no json \u0041"),
+        (r'{"n":' + "1" * 5_000 + r',"q":"\u0041KIA"}', '{"n":' + "1" * 5_000 + ',"q":"AKIA"}'),
+        ("[" * 5_000 + r'"\u0041KIA"' + "]" * 5_000, "[" * 5_000 + '"AKIA"' + "]" * 5_000),
+        ('{"q":"line\nline \\u0041KIA"}', '{"q":"line\nline AKIA"}'),
+        (r'{"q":"\u0041KIA",}', '{"q":"AKIA",}'),
+        (r'{"q":"\u0041KIA', '{"q":"AKIA'),
+        ('```json\n{"q":"\\u0041KIA"}\n```', '```json\n{"q":"AKIA"}\n```'),
+        (r"{'q':'\u0041KIA'}", "{'q':'AKIA'}"),
     ],
 )
 def test_only_escapes_that_hide_a_character_go(escaped: str, plain: str) -> None:
     assert without_escapes(escaped) == plain
+
+
+def test_json_is_what_some_reader_takes_for_it() -> None:
+    """A line break in a string, a number of any length."""
+    assert is_json('{"q":"a\nb","n":' + "9" * 10_000 + "}")
+    assert not is_json('{"q":1,}')
 
 
 def test_json_nested_beyond_reading_is_none() -> None:

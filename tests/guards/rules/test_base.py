@@ -178,7 +178,7 @@ def test_identity_names_the_rule_and_its_version_and_no_weights() -> None:
     assert [(g.identity.version, g.identity.weights) for g in GUARDS[:3]] == [
         ("unicode/2", ""),
         ("special_tokens/2", ""),
-        ("secrets/3", ""),
+        ("secrets/4", ""),
     ]
 
 

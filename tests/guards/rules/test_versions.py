@@ -31,6 +31,7 @@ MADE: Final = (
     f"hf_{RANDOM[:34]}",
     f"dop_v1_{HEX[:64]}",
     f"https://img.example.com/?d={RANDOM[:60]}",
+    '{"body":"for Acme Corp:\\nAKIAQ3EGRP7XNMJ2LVWD\\n4111 1111 1111 1111\\tsecurity code:\\n123\\tEX-7\\nAcme Corp"}',
 )
 SCHEMA: Final = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 SYSTEM: Final = (
@@ -56,20 +57,20 @@ CONTEXT: Final = Context.of(
     ]
 )
 PINNED: Final = {
-    "entities/2": "daf441f6c4f2ee16",
-    "exfiltration/2": "609a9e9172056ac9",
-    "json_schema/2": "0993b0bb0724ef27",
-    "language/2": "60d32af14c9aa271",
-    "near/2": "7670dffb5841ed86",
-    "prompt_leak/2": "4c94cf83c4e8f62b",
-    "regex/2": "39a555438a7d469f",
-    "repetition/2": "697addeaec0349a3",
-    "secrets/3": "9831fffcb842f2ea",
-    "size/1": "691db42622ed2687",
-    "special_tokens/2": "becd1f9fc09a8ffc",
-    "terms/2": "5dfc1f91b1fc70c6",
-    "tool_arguments/2": "0993b0bb0724ef27",
-    "unicode/2": "38e49ac52bdaf7e5",
+    "entities/3": "9b4f353d81730a51",
+    "exfiltration/2": "fe6e6ead4d9cc43b",
+    "json_schema/2": "dc53a8d7b8834f02",
+    "language/2": "f350d2822dc4b421",
+    "near/3": "8661f7671f94425e",
+    "prompt_leak/2": "4fb8a1efc7ad62d2",
+    "regex/3": "91f43256231a494e",
+    "repetition/2": "b3db736107084ee0",
+    "secrets/4": "dad521ce8b1410fa",
+    "size/1": "83f22b8b90faafda",
+    "special_tokens/2": "afd3b1e2fc43e3d6",
+    "terms/3": "f7818ce971984b7a",
+    "tool_arguments/2": "dc53a8d7b8834f02",
+    "unicode/2": "d3cfd1701fa8c084",
 }
 
 
