@@ -90,19 +90,19 @@ def random_adapter(base: Path, directory: Path, rank: int, seed: int) -> Path:
 async def _rounds(host: Serving, rounds: int, tokens: int) -> dict[str, list[Row]]:
     rates: dict[str, list[Row]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
-        for way, models in WAYS.items():
-            rate = await _rate(host, models, tokens, number)
+        for at, (way, models) in enumerate(WAYS.items()):
+            rate = await _rate(host, models, tokens, number * len(WAYS) + at)
             if number:  # the first round warms up
                 rates[way].append(rate)
     return rates
 
 
 async def _rate(host: Serving, models: Sequence[str], tokens: int, number: int) -> Row:
-    """Over all callers, prompts included in the time: they are new to the host each round."""
+    """Over all callers, prompts included in the time: those of each number are new to the host."""
     async with host.session(len(models)) as session:
 
         async def ask(at: int, model: str) -> int:
-            prompt = [3 + (number * 97 + at * 31 + place) % 8000 for place in range(PROMPT)]
+            prompt = [3 + (number * 997 + at * 31 + place) % 8000 for place in range(PROMPT)]
             body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
             async with session.post(f"{BASE}/v1/completions", json=body) as response:
                 if response.status != 200:

@@ -166,10 +166,9 @@ class Bench:
     ) -> None:
         self.config = read_config(checkpoint)
         dtype = DTYPES[precision]
-        in_loops = is_available() and kept_as == "auto"
-        form = form_for(precision, CPU, is_gpu=False, in_loops=in_loops)
+        form = form_for(precision, CPU, is_gpu=False, in_loops=is_available())
         weights = load_weights(checkpoint, self.config, dtype, form, mapped)
-        runner = fused(self.config, weights, ModelRunner(self.config, weights), in_loops)
+        runner = fused(self.config, weights, ModelRunner(self.config, weights), is_available())
         self._cache = KvCache(self.config, positions, dtype, kept_as=kept_as)
         self.block_bytes = block_bytes(self.config, self._cache.layout, dtype, kept_as)
         self._lane = GenerateLane(runner, self._cache, self.config.max_positions)

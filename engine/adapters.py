@@ -12,10 +12,9 @@ A whole adapter or none: a ModelRefused says what is wrong, and nothing of it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,7 +24,7 @@ from engine import manifest
 from engine.adapter_config import AdapterConfig, read_adapter_config
 from engine.device import CPU
 from engine.errors import ModelRefused
-from engine.model.low_rank import AdaptedLayer, LowRank, Part, Place
+from engine.model.low_rank import AdaptedLayer, Place, Placed, joined
 from engine.parallel.share import WHOLE, Share, divided
 from engine.shape import ModelConfig
 from engine.stored import FLOATS
@@ -67,10 +66,6 @@ class _Projection:
     @property
     def outputs(self) -> int:
         return int(self.columns.stop - self.columns.start)
-
-
-_Placed: TypeAlias = tuple[slice, Tensor, Tensor]
-"""Columns of the joined multiplication, and both matrices."""
 
 
 def load_adapter(
@@ -178,13 +173,13 @@ def _layers(
     share: Share,
 ) -> tuple[AdaptedLayer, ...]:
     known, mine = _projections(config), _projections(divided(config, share.world))
-    parts: list[dict[Place, list[_Placed]]] = [{} for _ in config.layers]
+    parts: list[dict[Place, list[Placed]]] = [{} for _ in config.layers]
     for module, pair in tensors.items():
         projection = known[module]
         down_ri, up_or = _share_of(share, projection.place, *_fitted(module, projection, stated, *pair))
-        placed = (mine[module].columns, down_ri.to(*kept), up_or.T.contiguous().to(*kept))
+        placed = (mine[module].columns, down_ri.to(*kept), up_or.T.to(*kept))
         parts[projection.layer].setdefault(projection.place, []).append(placed)
-    return tuple({place: _joined(found) for place, found in layer.items()} for layer in parts)
+    return tuple({place: joined(found) for place, found in layer.items()} for layer in parts)
 
 
 def _fitted(
@@ -206,15 +201,3 @@ def _check_shape(name: str, tensor: Tensor, *expected: int) -> None:
     if tuple(tensor.shape) != expected:
         told = f"tensor `{PREFIX}{name}.weight` has shape {list(tensor.shape)}, expected {list(expected)}"
         raise ModelRefused("weights_mismatch", told)
-
-
-def _joined(parts: list[_Placed]) -> LowRank:
-    return LowRank(torch.cat([down_ri for _, down_ri, _ in parts]), tuple(_placed(parts)))
-
-
-def _placed(parts: list[_Placed]) -> Iterator[Part]:
-    begin = 0
-    for columns, down_ri, up_ro in parts:
-        end = begin + down_ri.shape[0]
-        yield Part(slice(begin, end), columns, up_ro)
-        begin = end

@@ -199,7 +199,7 @@ def _lane(
 ) -> tuple[GenerateLane, Team | None]:
     """With the weights and the memory for keys and values, warm; and who else has shares of it."""
     mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
-    in_loops = is_available() and not place.is_gpu and options.processes == 1 and options.kv_precision == "auto"
+    in_loops = is_available() and not place.is_gpu and options.processes == 1
     form = form_for(place.precision, place.device, place.is_gpu, in_loops)
     share = Share(0, options.processes)
     part, team = divided(config, options.processes), _team(directory, options, place.precision)

@@ -21,11 +21,14 @@ from engine.shape import ModelConfig
 Places: TypeAlias = slice | Tensor
 """Where positions lie: in a row, or one by one."""
 SCALE_DTYPE = torch.bfloat16
-_TINY = 1e-8
+TINY = 1e-8
 
 
 class Pages:
     """As they are computed."""
+
+    most: float = 0.0
+    """What a head's largest number becomes where there are scales."""
 
     def __init__(self, config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype) -> None:
         self.layout = layout
@@ -60,7 +63,6 @@ class ScaledPages(Pages):
     """In eight bits: the largest of a head's numbers becomes `most`."""
 
     kept: torch.dtype
-    most: float
 
     def __init__(self, config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype) -> None:
         super().__init__(config, layout, blocks, self.kept)
@@ -72,7 +74,7 @@ class ScaledPages(Pages):
         parts = ((k_tkd, self.keys_lkpd, self.key_scales_lkp), (v_tkd, self.values_lkpd, self.value_scales_lkp))
         for new_tkd, pool_lkpd, scales_lkp in parts:
             wide_ktd = new_tkd.transpose(0, 1).float()
-            scale_kt = (wide_ktd.abs().amax(dim=-1) / self.most).clamp_min(_TINY).to(SCALE_DTYPE)
+            scale_kt = (wide_ktd.abs().amax(dim=-1) / self.most).clamp_min(TINY).to(SCALE_DTYPE)
             # A scale that was rounded down cuts the largest number by less than half a step.
             steps_ktd = (wide_ktd / scale_kt.float()[..., None]).clamp_(-self.most, self.most)
             # What is no number must not become one: the scale carries it.

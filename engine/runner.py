@@ -69,10 +69,9 @@ class ModelRunner:
 
     def logits(self, runs: Sequence[Run]) -> Tensor:
         """The same, in inference mode, and nothing is advanced."""
-        laid = _laid(runs)
+        laid = laid_out(runs)
         pieces = pieces_of(laid)
-        begins = {id(run): piece.row for run, piece in zip(laid, pieces, strict=True)}
-        wanted = [begins[id(run)] + at for run in runs for at in run.wanted]
+        wanted = rows_wanted(runs, laid, pieces)
         ids_t = torch.tensor(as_tokens([token for run in laid for token in run.ids]))
         positions_t = torch.cat([torch.arange(piece.start, piece.end) for piece in pieces])
         return forward(
@@ -83,7 +82,7 @@ class ModelRunner:
             sent(positions_t, self._device),
             pieces,
             sent(torch.tensor(wanted, dtype=torch.long), self._device),
-            _groups(laid),
+            worn(laid),
             self._seen(laid, pieces),
             self._company,
         )
@@ -105,20 +104,26 @@ def pieces_of(laid: Sequence[Run]) -> list[Piece]:
     return pieces
 
 
+def rows_wanted(runs: Sequence[Run], laid: Sequence[Run], pieces: Sequence[Piece]) -> list[int]:
+    """In the order of the runs, whatever order they were laid out in."""
+    begins = {id(run): piece.row for run, piece in zip(laid, pieces, strict=True)}
+    return [begins[id(run)] + at for run in runs for at in run.wanted]
+
+
 def advance(runs: Sequence[Run]) -> None:
     """What they held has gone through the model."""
     for run in runs:
         run.slot.filled += len(run.ids)
 
 
-def _laid(runs: Sequence[Run]) -> Sequence[Run]:
+def laid_out(runs: Sequence[Run]) -> Sequence[Run]:
     """In the order of their rows: those without an adapter first, then those of each adapter together."""
     if all(run.adapter is None for run in runs):
         return runs
     return sorted(runs, key=lambda run: 0 if run.adapter is None else id(run.adapter))
 
 
-def _groups(laid: Sequence[Run]) -> list[tuple[slice, Adapter]]:
+def worn(laid: Sequence[Run]) -> list[tuple[slice, Adapter]]:
     """Which rows of the batch have which adapter."""
     groups: list[tuple[slice, Adapter]] = []
     end = 0

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.fused.compiled import compiled, put, wide
+from engine.fused.compiled import compiled, wide
 from engine.fused.loops import Floats, Ints, Stored, exp
+from engine.fused.memory import Memory, keep
 
 
 @compiled
@@ -22,7 +23,7 @@ def prepare(
     is_unit: bool,
     sharper_t: Floats,
     eps: float,
-    memory_kpd: tuple[Stored, Stored],
+    memory: Memory,
     place_t: Ints,
 ) -> None:
     """Norm, turn and sharpen queries and keys where they are, and put keys and values into the memory.
@@ -31,8 +32,8 @@ def prepare(
     """
     cosine_tr, sine_tr = turn_tr
     q_weight_d, k_weight_d = weight_qk_d
-    keys_kpd, values_kpd = memory_kpd
-    kv_heads, _, d = keys_kpd.shape
+    keys, values = memory
+    kv_heads, _, d = keys[0].shape
     for t in range(joined_tc.shape[0]):
         for head in range(heads + kv_heads):
             row_d = joined_tc[t, head * d : (head + 1) * d]
@@ -50,9 +51,8 @@ def prepare(
                     row_d[at] *= sharper_t[t]
         for head in range(kv_heads):
             key, value = (heads + head) * d, (heads + kv_heads + head) * d
-            for at in range(d):
-                put(keys_kpd, (head, place_t[t], at), joined_tc[t, key + at])
-                put(values_kpd, (head, place_t[t], at), joined_tc[t, value + at])
+            keep(joined_tc[t, key : key + d], keys, head, place_t[t])
+            keep(joined_tc[t, value : value + d], values, head, place_t[t])
 
 
 @compiled
@@ -77,7 +77,7 @@ def _turn(row_d: Floats, cosine_r: Floats, sine_r: Floats) -> None:
 def attend(
     joined_tc: Floats,
     heads: int,
-    memory_kpd: tuple[Stored, Stored],
+    memory: Memory,
     seen_n: Ints,
     begin_t: Ints,
     end_t: Ints,
@@ -86,7 +86,7 @@ def attend(
     last_k: int,
 ) -> None:
     """What each row gets from seen_n[begin:end], its own place the last of them. Keys of heads first up to last."""
-    keys_kpd, values_kpd = memory_kpd
+    (keys_kpd, key_scales_kp, _), (values_kpd, value_scales_kp, _) = memory
     kv_heads, _, d = keys_kpd.shape
     group = heads // kv_heads
     shares_gn = np.empty((group, np.max(end_t - begin_t) + 3), np.float32)
@@ -100,9 +100,11 @@ def attend(
                     query_gd[one, at] = joined_tc[t, (k * group + one) * d + at] * scale
                     found_gd[one, at] = np.float32(0.0)
             _score(query_gd, keys_kpd[k], places_n, shares_gn)
+            _scale(shares_gn, key_scales_kp, k, places_n)
             for one in range(group):
                 _softmax(shares_gn[one, : places_n.shape[0]])
                 shares_gn[one, places_n.shape[0] :] = np.float32(0.0)
+            _scale(shares_gn, value_scales_kp, k, places_n)
             _mix(shares_gn, values_kpd[k], places_n, found_gd)
             for one in range(group):
                 for at in range(d):
@@ -124,6 +126,16 @@ def _score(query_gd: Floats, keys_pd: Stored, places_n: Ints, scores_gn: Floats)
                 s2 += query_gd[one, at] * wide(keys_pd[p2, at])
                 s3 += query_gd[one, at] * wide(keys_pd[p3, at])
             scores_gn[one, n], scores_gn[one, n + 1], scores_gn[one, n + 2], scores_gn[one, n + 3] = s0, s1, s2, s3
+
+
+@compiled
+def _scale(shares_gn: Floats, scales_kp: Stored | None, k: int, places_n: Ints) -> None:
+    """A place's scale belongs to all of its numbers, so it can come behind the sum over them, or before."""
+    if scales_kp is not None:
+        for n in range(places_n.shape[0]):
+            scale = wide(scales_kp[k, places_n[n]])
+            for one in range(shares_gn.shape[0]):
+                shares_gn[one, n] *= scale
 
 
 @compiled

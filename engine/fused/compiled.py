@@ -40,7 +40,10 @@ def compiled_as_written(function: Function) -> Function:
 
 
 def wide(stored: Any) -> Any:  # noqa: ANN401 - whatever a matrix or a memory of keys holds
-    """In loops only: as fp32. Numbers of 16 bits without a sign are the upper halves of fp32, which is bf16."""
+    """In loops only: as fp32. Whole numbers without a sign are bits: 16 of them bf16, the upper half of fp32, 8 float8.
+
+    Float8 has a sign, four bits of exponent and three of fraction (e4m3fn); its NaN is not known here.
+    """
     raise NotImplementedError
 
 
@@ -50,14 +53,24 @@ def _wide(stored: Any) -> Callable[..., Any]:  # noqa: ANN401
     def of_bf16(stored: Any) -> Any:  # noqa: ANN401
         return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
 
+    def of_float8(stored: Any) -> Any:  # noqa: ANN401
+        rest = np.uint32(stored) & np.uint32(0x7F)
+        normal = np.uint32((rest << np.uint32(20)) + np.uint32(120 << 23)).view(np.float32)
+        # Without an exponent it is steps of 2^-9.
+        size = normal if rest > np.uint32(7) else np.float32(np.int32(rest)) * np.float32(2.0**-9)
+        return -size if stored > 127 else size
+
     def of_others(stored: Any) -> Any:  # noqa: ANN401
         return np.float32(stored)
 
-    return of_bf16 if stored == types.uint16 else of_others
+    return {types.uint16: of_bf16, types.uint8: of_float8}.get(stored, of_others)
 
 
 def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN401 - as above
-    """In loops only: keep an fp32 number as the memory keeps numbers, bf16 rounded to nearest."""
+    """In loops only: keep an fp32 number as the memory keeps numbers, rounded to nearest.
+
+    In eight bits that is for numbers within what they can hold.
+    """
     raise NotImplementedError
 
 
@@ -72,10 +85,22 @@ def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: A
                 (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
             )
 
+    def whole(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+        memory[place] = np.int8(np.rint(value))
+
+    def float8(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+        bits, size = np.float32(value).view(np.uint32), abs(np.float32(value))
+        rest = bits & np.uint32(0x7FFFFFFF)
+        half = np.uint32(0x7FFFF) + ((rest >> np.uint32(20)) & np.uint32(1))
+        normal = np.uint32((rest - np.uint32(120 << 23) + half) >> np.uint32(20))
+        small = np.uint32(np.int32(np.rint(size * np.float32(2.0**9))))
+        kept = normal if size >= np.float32(2.0**-6) else small
+        memory[place] = np.uint8(kept | ((bits >> np.uint32(24)) & np.uint32(0x80)))
+
     def same(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
         memory[place] = value
 
-    return rounded if memory.dtype == types.uint16 else same
+    return {types.uint16: rounded, types.int8: whole, types.uint8: float8}.get(memory.dtype, same)
 
 
 # llvmlite has no types.

@@ -9,11 +9,12 @@ Shapes: t tokens, i inputs, o outputs, r rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,7 +43,27 @@ class LowRank:
 
     down_ri: Tensor
     """The first matrices of all parts, one below the other: they read the same input."""
+    up_n: Tensor
+    """The second matrices of all parts, one behind the other; those of the parts are views of it."""
     parts: tuple[Part, ...]
+
+
+Placed: TypeAlias = tuple[slice, Tensor, Tensor]
+"""Columns of the joined multiplication, and both matrices: [r, i] and [r, o]."""
+
+
+def joined(placed: Sequence[Placed]) -> LowRank:
+    """What several projections get that read the same input."""
+    up_n = torch.cat([up_ro.flatten() for _, _, up_ro in placed])
+    return LowRank(torch.cat([down_ri for _, down_ri, _ in placed]), up_n, tuple(_parts(placed, up_n)))
+
+
+def _parts(placed: Sequence[Placed], up_n: Tensor) -> Iterator[Part]:
+    begin = n = 0
+    for columns, _, up_ro in placed:
+        end = begin + up_ro.shape[0]
+        yield Part(slice(begin, end), columns, up_n[n : n + up_ro.numel()].view(up_ro.shape))
+        begin, n = end, n + up_ro.numel()
 
 
 AdaptedLayer: TypeAlias = Mapping[Place, LowRank]

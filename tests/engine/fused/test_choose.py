@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine.form import Form
 from engine.fused.choose import form_on_processors, fused, is_available
 from engine.fused.runner import FusedRunner
 from engine.generator import Options, load_generator
 from engine.kv_cache import KvCache
-from engine.matrix import DTYPES, LAYS
-from engine.runner import Run
+from engine.matrix import LAYS
+from engine.pages import KV_PRECISIONS
+from engine.runner import ModelRunner, Run
+from engine.weights import load_weights
 from tests.engine import tiny
 from tests.engine.model_cases import Pair, prompt, reserved
 
@@ -40,16 +44,16 @@ def test_loops_have_their_own_forms_and_torch_its_own(tmp_path: Path) -> None:
     assert isinstance(fused(pair.config, pair.weights, pair.runner, in_loops=True), FusedRunner)
 
 
-def test_a_model_that_is_served_decodes_in_loops_unless_its_keys_are_kept_otherwise(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept_as", KV_PRECISIONS)
+def test_a_model_that_is_served_decodes_in_loops_however_its_keys_are_kept(tmp_path: Path, kept_as: str) -> None:
     tiny.llama4(tmp_path)
-    loops, other = (
-        load_generator(tmp_path, Options(10_000_000, "fp32", kv_precision=kept)) for kept in ("auto", "int8")
-    )
+    served = load_generator(tmp_path, Options(10_000_000, "fp32", kv_precision=kept_as))
+    weights = load_weights(tmp_path, served.shape)
+    assert isinstance(served.lane._runner, FusedRunner)
+    assert (served.lane.cache.pages.most > 0) == (kept_as != "auto")
+    assert (served.lane.cache.pages.most > 0) == (kept_as != "auto")
     ids = prompt(20)
     found = []
-    for one in (loops, other):
-        cache = KvCache(one.shape, 64, DTYPES["fp32"])
-        found.append(one.lane._runner.step([Run(reserved(cache, 20), ids, [19])]))
-    assert isinstance(loops.lane._runner, FusedRunner)
-    assert not isinstance(other.lane._runner, FusedRunner)
+    for runner in (served.lane._runner, ModelRunner(served.shape, weights)):
+        found.append(runner.step([Run(reserved(KvCache(served.shape, 64), 20), ids, [19])]))
     assert (found[0] - found[1]).abs().max() < 1e-4

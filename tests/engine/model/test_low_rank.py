@@ -10,18 +10,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters import Adapter, load_adapter
-from engine.model.low_rank import UNCHANGED, Adapted, LowRank, Part, Place
+from engine.model.low_rank import UNCHANGED, Adapted, LowRank, Place, joined
 from engine.runner import Run
 from tests.engine import adapting
 from tests.engine.model_cases import Pair, prompt
 
 
 def low(*outputs: tuple[int, int], inputs: int = 3, rank: int = 2) -> LowRank:
-    parts, begin = [], 0
-    for start, stop in outputs:
-        parts.append(Part(slice(begin, begin + rank), slice(start, stop), torch.randn(rank, stop - start)))
-        begin += rank
-    return LowRank(torch.randn(begin, inputs), tuple(parts))
+    return joined(
+        [(slice(start, stop), torch.randn(rank, inputs), torch.randn(rank, stop - start)) for start, stop in outputs]
+    )
 
 
 def test_rows_and_columns_get_their_own_share_only() -> None:
