@@ -75,7 +75,7 @@ def _refused(status: int, error: Mapping[str, Json]) -> BadRequest:
     if code == INVALID_SCHEMA and (keyword := _keyword_of(error)):
         told = f"the model server cannot hold an answer to a schema with this `{keyword}`"
     if code == TOO_LONG:
-        told = "the request, with the answer that it asks for, is longer than the model takes"
+        told = "the request, with the answer that it asks for, is longer than the model's context length"
     return BadRequest(code, told, param)
 
 
