@@ -7,8 +7,12 @@ what changes no decision: names, messages, tests, shadow rules.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+N = TypeVar("N", bound=int)
 
 
 class Effect(StrEnum):
@@ -42,23 +46,32 @@ class Change:
     """The rules that a detector's change moves, sorted."""
 
 
-def moved(
-    subject: str,
-    name: str,
-    aspect: str,
-    numbers: tuple[int, int],
-    shown: tuple[str, str],
-    more_is: Effect,
-    reasons: tuple[str, str],
-) -> list[Change]:
-    """A number that went up or down. `reasons`: why up and why down has its effect."""
-    before, after = numbers
-    if before == after:
-        return []
-    effect = more_is if after > before else more_is.turned
-    return [Change(subject, name, aspect, *shown, effect, reasons[0] if after > before else reasons[1])]
+@dataclass(frozen=True, slots=True)
+class About:
+    """What changes are about, and how each of them is told."""
+
+    subject: str
+    name: str
+
+    def change(
+        self, aspect: str, before: str, after: str, effect: Effect, reason: str, rules: tuple[str, ...] = ()
+    ) -> Change:
+        return Change(self.subject, self.name, aspect, before, after, effect, reason, rules)
+
+    def moved(
+        self, aspect: str, before: N, after: N, *, more_is: Effect, up: str, down: str, shown: Callable[[N], str] = str
+    ) -> list[Change]:
+        """A number or a switch that went up or down; why either has its effect."""
+        if before == after:
+            return []
+        is_more = after > before
+        effect, reason = (more_is, up) if is_more else (more_is.turned, down)
+        return [self.change(aspect, shown(before), shown(after), effect, reason)]
+
+    def renamed(self, aspect: str, before: str, after: str, reason: str) -> list[Change]:
+        """A value that decides nothing."""
+        return [] if before == after else [self.change(aspect, before, after, Effect.OTHER, reason)]
 
 
-def renamed(subject: str, name: str, aspect: str, before: str, after: str, reason: str) -> list[Change]:
-    """A value that decides nothing."""
-    return [] if before == after else [Change(subject, name, aspect, before, after, Effect.OTHER, reason)]
+def yes_or_no(switch: bool) -> str:
+    return "yes" if switch else "no"

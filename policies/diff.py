@@ -7,23 +7,20 @@ decided when every guard answers, and errs to one side only: a change that is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from guards.verdict import Scope
-from policies.actions import USUAL
-from policies.changes import Change, Effect, moved, renamed
+from policies.changes import About, Change, Effect
 from policies.compare import NEVER, coverage, covers, region
+from policies.diff_actions import diff_actions, loudness
 from policies.diff_defaults import diff_limits, diff_streams
 from policies.diff_detectors import diff_detectors, follows
-from policies.diff_reviews import diff_on_error, diff_reviews, diff_uncovered
+from policies.diff_reviews import diff_on_error, diff_uncovered
 from policies.errors import Place
 from policies.keeping import diff_keeping
 from policies.matchers import ALWAYS, Matcher
 from policies.model import Action, Do, Mode, Policy, Rule
-from policies.read_actions import SEVERITIES
 from policies.read_times import day_of
-from policies.replacements import shown as shown_of
 from policies.spoken import condition, doing, said
 
 _NOWHERE = Place("", 0, 0)
@@ -53,7 +50,7 @@ def diff(before: Policy, after: Policy) -> Difference:
         *diff_limits(before.limits, after.limits),
         *diff_streams(before.stream, after.stream),
         *diff_on_error(
-            ("policy", "on_error"),
+            About("policy", "on_error"),
             (before.on_error, before.risk, before.people),
             (after.on_error, after.risk, after.people),
         ),
@@ -65,9 +62,9 @@ def diff(before: Policy, after: Policy) -> Difference:
         *_tests(before, after),
     ]
     shared = before.detectors.keys() & after.detectors.keys()
-    moved = {name: (before.detectors[name], after.detectors[name]) for name in shared}
+    edited_detectors = {name: (before.detectors[name], after.detectors[name]) for name in shared}
     for rule, edited in both:
-        changes += _edited(follows(rule, moved), edited)
+        changes += _edited(follows(rule, edited_detectors), edited)
     added = [now[id_] for id_ in sorted(now.keys() - was.keys())]
     changes += [_removed(was[id_], added) for id_ in sorted(was.keys() - now.keys())]
     changes += [change for rule in added for change in _added(rule)]
@@ -75,13 +72,16 @@ def diff(before: Policy, after: Policy) -> Difference:
 
 
 def _identity(before: Policy, after: Policy) -> list[Change]:
-    told = "informative"
-    was, now = (", ".join(policy.regimes) for policy in (before, after))
+    said = {
+        "name": (before.name, after.name),
+        "version": (before.version, after.version),
+        "owner": (before.owner, after.owner),
+        "regimes": (", ".join(before.regimes), ", ".join(after.regimes)),
+    }
     return [
-        *renamed("policy", "name", "name", before.name, after.name, told),
-        *renamed("policy", "version", "version", before.version, after.version, told),
-        *renamed("policy", "owner", "owner", before.owner, after.owner, told),
-        *renamed("policy", "regimes", "regimes", was, now, told),
+        change
+        for key, (was, now) in said.items()
+        for change in About("policy", key).renamed(key, was, now, "informative")
     ]
 
 
@@ -131,6 +131,10 @@ def _covered(matcher: Matcher) -> str:
 # --- rules ---
 
 
+def _about(rule: Rule) -> About:
+    return About("rule", rule.id)
+
+
 def _decides(rule: Rule) -> bool:
     """`allow` only covers, and what is covered is compared by scope. A rule that rests decides from some day on."""
     return (rule.mode is Mode.ENFORCE or rule.until is not None) and rule.do.action is not Action.ALLOW
@@ -147,31 +151,32 @@ def _described(rule: Rule) -> str:
 
 
 def _added(rule: Rule) -> list[Change]:
-    return [_added_itself(rule), *_relaxing(rule.id, "", rule.relaxes)]
+    return [_added_itself(rule), *_relaxing(_about(rule), "", rule.relaxes)]
 
 
-def _relaxing(id_: str, before: str, after: str) -> list[Change]:
+def _relaxing(about: About, before: str, after: str) -> list[Change]:
     """An exception from another rule."""
-    reasons = (f"`{before}` holds there as well", f"`{after}` does not hold where this rule matches")
     if before == after:
         return []
-    effect = Effect.WEAKER if after else Effect.STRONGER
-    return [Change("rule", id_, "relaxes", before, after, effect, reasons[bool(after)])]
+    if after:
+        reason = f"`{after}` does not hold where this rule matches"
+        return [about.change("relaxes", before, after, Effect.WEAKER, reason)]
+    return [about.change("relaxes", before, after, Effect.STRONGER, f"`{before}` holds there as well")]
 
 
 def _added_itself(rule: Rule) -> Change:
-    told = ("it decides more", Effect.STRONGER) if _decides(rule) else (_idle(rule), Effect.OTHER)
-    return Change("rule", rule.id, "added", "", _described(rule), told[1], told[0])
+    effect, reason = (Effect.STRONGER, "it decides more") if _decides(rule) else (Effect.OTHER, _idle(rule))
+    return _about(rule).change("added", "", _described(rule), effect, reason)
 
 
 def _removed(rule: Rule, added: list[Rule]) -> Change:
     """Renaming a rule is no weakening: an added one may do all that it did."""
-    told = (f"nothing does what it did: {doing(rule.do)}", Effect.WEAKER)
+    effect, reason = Effect.WEAKER, f"nothing does what it did: {doing(rule.do)}"
     if not _decides(rule):
-        told = (_idle(rule), Effect.OTHER)
+        effect, reason = Effect.OTHER, _idle(rule)
     elif heirs := [other.id for other in added if _does_all_of(other, rule)]:
-        told = (f"added rule `{heirs[0]}` does at least as much", Effect.OTHER)
-    return Change("rule", rule.id, "removed", _described(rule), "", told[1], told[0])
+        effect, reason = Effect.OTHER, f"added rule `{heirs[0]}` does at least as much"
+    return _about(rule).change("removed", _described(rule), "", effect, reason)
 
 
 def _does_all_of(rule: Rule, other: Rule) -> bool:
@@ -179,7 +184,7 @@ def _does_all_of(rule: Rule, other: Rule) -> bool:
         _decides(rule)
         and other.scopes <= rule.scopes
         and rule.do.action >= other.do.action
-        and _flag_rank(rule.do) >= _flag_rank(other.do)
+        and loudness(rule.do) >= loudness(other.do)
         and covers(region(rule), region(other))
         and _acts_from(rule) <= _acts_from(other)
         and rule.buffers >= other.buffers
@@ -189,18 +194,18 @@ def _does_all_of(rule: Rule, other: Rule) -> bool:
 
 
 def _weakens(before: Do, after: Do) -> bool:
-    return any(change.effect is Effect.WEAKER for change in _do("", before, after))
+    return any(change.effect is Effect.WEAKER for change in diff_actions(About("rule", ""), before, after))
 
 
 def _edited(before: Rule, after: Rule) -> list[Change]:
     """`before` is the old rule under the new thresholds, so that what a detector moved is not told twice."""
     turns = [*_mode(before, after), *_action(before, after)]
-    rest = [*_on(before, after), *_when(before, after), *_do(before.id, before.do, after.do)]
+    rest = [*_on(before, after), *_when(before, after), *diff_actions(_about(before), before.do, after.do)]
     rest += [*_on_error(before, after), *_stream(before, after)]
     if before.relaxes and before.relaxes == after.relaxes and _reach_of(before) != _reach_of(after):
-        told = (before.id, "relaxes", before.relaxes, after.relaxes)
-        rest.append(Change("rule", *told, Effect.WEAKER, "the exception from it is another one"))
-    turns += _relaxing(before.id, before.relaxes, after.relaxes)
+        reason = "the exception from it is another one"
+        rest.append(_about(before).change("relaxes", before.relaxes, after.relaxes, Effect.WEAKER, reason))
+    turns += _relaxing(_about(before), before.relaxes, after.relaxes)
     if not _decides(before):
         rest = _without_effect(rest, "it decided nothing before")
     if not _decides(after):
@@ -223,7 +228,7 @@ def _action(before: Rule, after: Rule) -> list[Change]:
         return []
     effect = Effect.STRONGER if now > was else Effect.WEAKER
     reason = f"`{now.name.lower()}` is {'stricter' if now > was else 'less strict'} than `{was.name.lower()}`"
-    return [Change("rule", before.id, "action", was.name.lower(), now.name.lower(), effect, reason)]
+    return [_about(before).change("action", was.name.lower(), now.name.lower(), effect, reason)]
 
 
 def _mode(before: Rule, after: Rule) -> list[Change]:
@@ -236,7 +241,7 @@ def _mode(before: Rule, after: Rule) -> list[Change]:
         Effect.WEAKER: "it only leaves a note now" if before.mode is Mode.ENFORCE else "it acts later",
         Effect.OTHER: "it acts no sooner and no later",
     }
-    return [Change("rule", before.id, "mode", _told_mode(before), _told_mode(after), effect, reasons[effect])]
+    return [_about(before).change("mode", _told_mode(before), _told_mode(after), effect, reasons[effect])]
 
 
 def _acts_from(rule: Rule) -> int:
@@ -250,13 +255,19 @@ def _told_mode(rule: Rule) -> str:
 
 def _on_error(before: Rule, after: Rule) -> list[Change]:
     was = (before.on_error, before.risk, before.people)
-    return diff_on_error(("rule", before.id), was, (after.on_error, after.risk, after.people))
+    return diff_on_error(_about(before), was, (after.on_error, after.risk, after.people))
 
 
 def _stream(before: Rule, after: Rule) -> list[Change]:
-    words, shown = ("answers leave whole", "answers leave as the defaults say"), ("buffer", "defaults")
-    numbers, told = (before.buffers, after.buffers), (shown[not before.buffers], shown[not after.buffers])
-    return moved("rule", before.id, "stream", numbers, told, Effect.STRONGER, words)
+    return _about(before).moved(
+        "stream",
+        before.buffers,
+        after.buffers,
+        more_is=Effect.STRONGER,
+        up="answers leave whole",
+        down="answers leave as the defaults say",
+        shown=lambda buffers: "buffer" if buffers else "defaults",
+    )
 
 
 def _on(before: Rule, after: Rule) -> list[Change]:
@@ -264,10 +275,10 @@ def _on(before: Rule, after: Rule) -> list[Change]:
     lost, gained = sorted(before.scopes - after.scopes), sorted(after.scopes - before.scopes)
     if lost:
         reason = "it no longer looks there"
-        changes.append(Change("rule", before.id, "scopes lost", ", ".join(lost), "", Effect.WEAKER, reason))
+        changes.append(_about(before).change("scopes lost", ", ".join(lost), "", Effect.WEAKER, reason))
     if gained:
         reason = "it looks there as well"
-        changes.append(Change("rule", before.id, "scopes gained", "", ", ".join(gained), Effect.STRONGER, reason))
+        changes.append(_about(before).change("scopes gained", "", ", ".join(gained), Effect.STRONGER, reason))
     return changes
 
 
@@ -278,85 +289,4 @@ def _when(before: Rule, after: Rule) -> list[Change]:
         return []
     effect = Effect.STRONGER if more else Effect.WEAKER
     reason = "it matches more" if more else "it matches less" if less else "what it matched it may match no longer"
-    return [Change("rule", before.id, "condition", condition(before), condition(after), effect, reason)]
-
-
-def _do(id_: str, before: Do, after: Do) -> list[Change]:
-    changes = []
-    if _flag_rank(before) != _flag_rank(after):
-        is_louder = _flag_rank(after) > _flag_rank(before)
-        effect = Effect.STRONGER if is_louder else Effect.WEAKER
-        words = _flag(before), _flag(after)
-        reason = "people hear of it with more urgency" if is_louder else "people hear of it with less urgency, or not"
-        changes.append(Change("rule", id_, "flag", *words, effect, reason))
-    elif before.queue != after.queue:
-        changes += renamed("rule", id_, "queue", before.queue, after.queue, "who hears of it")
-    changes += _note(id_, before.field, after.field)
-    changes += _removal(id_, before, after)
-    texts: Mapping[str, tuple[str, str, str]] = {
-        "code": (before.code, after.code, "what the client's program reads"),
-        "message": (before.message, after.message, "what the client reads"),
-        "dialect": (before.dialect or USUAL, after.dialect or USUAL, "in which form the client is told"),
-        "replacement": (before.replacement, after.replacement, "what stands where something was removed"),
-    }
-    for aspect, (was, now, reason) in texts.items():
-        changes += renamed("rule", id_, aspect, was, now, reason)
-    return changes
-
-
-def _note(id_: str, before: str, after: str) -> list[Change]:
-    if before and not after:
-        return [Change("rule", id_, "annotate", before, "", Effect.WEAKER, "records are no longer marked with it")]
-    return renamed("rule", id_, "annotate", before, after, "what records are marked with")
-
-
-def _removal(id_: str, before: Do, after: Do) -> list[Change]:
-    """What stays of something that is removed, and where."""
-    yes = {True: "yes", False: "no"}
-    changes: list[Change] = []
-    if before.action is after.action is Action.REPLACE and bool(before.template) != bool(after.template):
-        told = ("the answer", "the part")
-        reasons = ("all of the answer is the policy's", "only the part is replaced")
-        numbers, shown = (
-            (bool(before.template), bool(after.template)),
-            (told[not before.template], told[not after.template]),
-        )
-        changes += moved("rule", id_, "replaces", numbers, shown, Effect.STRONGER, reasons)
-    changes += moved(
-        *("rule", id_, "require_seed"),
-        *((before.require_seed, after.require_seed), (yes[before.require_seed], yes[after.require_seed])),
-        *(Effect.STRONGER, ("it needs a seed", "it needs no seed")),
-    )
-    if before.review and after.review:
-        changes += diff_reviews(("rule", id_), before.review, after.review)
-    for name, old, new in (("model", before.model, after.model), ("engine", before.engine, after.engine)):
-        if before.model and after.model and old != new:
-            reason = "what another model answers cannot be compared without measuring it"
-            changes.append(Change("rule", id_, name, old or "any", new or "any", Effect.WEAKER, reason))
-    if before.template and after.template:
-        changes += renamed("rule", id_, "template", before.template, after.template, "which text is the answer")
-    for aspect, was, now, more_is, reasons in (
-        (
-            *("before_audit", before.before_audit, after.before_audit, Effect.STRONGER),
-            ("it is kept nowhere", "it may be kept, sealed"),
-        ),
-        (
-            *("reversible", before.reversible, after.reversible, Effect.WEAKER),
-            ("it comes back in the answer", "it no longer comes back"),
-        ),
-    ):
-        changes += moved("rule", id_, aspect, (was, now), (yes[was], yes[now]), more_is, reasons)
-    counts = (shown_of(before.replacement), shown_of(after.replacement))
-    if before.action is after.action is Action.REDACT:
-        told = (f"{counts[0]} characters", f"{counts[1]} characters")
-        reasons = ("more of what is found is shown", "less of what is found is shown")
-        changes += moved("rule", id_, "shown", counts, told, Effect.WEAKER, reasons)
-    return changes
-
-
-def _flag_rank(do: Do) -> int:
-    return 1 + SEVERITIES.index(do.severity) if do.queue else 0
-
-
-def _flag(do: Do) -> str:
-    return f"{do.queue} {do.severity}" if do.queue else "none"
+    return [_about(before).change("condition", condition(before), condition(after), effect, reason)]

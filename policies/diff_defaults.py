@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from policies.changes import Change, Effect, moved, renamed
+from policies.changes import About, Change, Effect
 from policies.settings import STREAM_MODES, Amount, Limits, StreamSpec
 from policies.spoken import duration
 
+_NEVER_MS = 10**12
 _MORE, _LESS = "requests that were refused are admitted", "requests that were admitted are refused"
 
 
@@ -16,9 +17,13 @@ def diff_limits(before: Limits, after: Limits) -> list[Change]:
     changes: list[Change] = []
     for one in fields(Limits):
         was, now = getattr(before, one.name), getattr(after, one.name)
-        shown = (str(was).lower(), str(now).lower())
-        changes += moved("limit", one.name, "limit", (int(was), int(now)), shown, Effect.WEAKER, (_MORE, _LESS))
+        about = About("limit", one.name)
+        changes += about.moved("limit", was, now, more_is=Effect.WEAKER, up=_MORE, down=_LESS, shown=_limit)
     return changes
+
+
+def _limit(value: int) -> str:
+    return str(value).lower()
 
 
 def diff_streams(before: StreamSpec, after: StreamSpec) -> list[Change]:
@@ -28,32 +33,41 @@ def diff_streams(before: StreamSpec, after: StreamSpec) -> list[Change]:
         effect = Effect.WEAKER if early else Effect.STRONGER
         much = "any" if "shadow_only" in (before.mode, after.mode) else "all"
         reason = f"text {'leaves' if early else 'no longer leaves'} before {much} of the answer was judged"
-        return [Change("stream", "mode", "mode", before.mode, after.mode, effect, reason)]
-    held = (before.holdback_chars, after.holdback_chars)
-    reasons = ("more is kept back until what follows is known", "less is kept back until what follows is known")
-    shown = (_shown(before.holdback), _shown(after.holdback))
+        return [About("stream", "mode").change("mode", before.mode, after.mode, effect, reason)]
+    waits = duration(before.max_wait_ms), duration(after.max_wait_ms)
     return [
-        *moved("stream", "holdback", "holdback", held, shown, Effect.STRONGER, reasons),
+        *_holdback(before.holdback, after.holdback),
         *_delay(before.max_delay_ms, after.max_delay_ms),
-        *renamed("stream", "window", "window", _window(before), _window(after), "how much is judged together"),
-        *renamed(
-            *("stream", "max_wait", "max_wait"),
-            *(duration(before.max_wait_ms), duration(after.max_wait_ms)),
-            "how long text waits for a full window",
-        ),
+        *About("stream", "window").renamed("window", _window(before), _window(after), "how much is judged together"),
+        *About("stream", "max_wait").renamed("max_wait", *waits, "how long text waits for a full window"),
     ]
+
+
+def _holdback(before: Amount, after: Amount) -> list[Change]:
+    """Amounts are compared as characters and shown as they are written."""
+    written = {after.chars: f"{after.count} {after.unit}", before.chars: f"{before.count} {before.unit}"}
+    return About("stream", "holdback").moved(
+        "holdback",
+        before.chars,
+        after.chars,
+        more_is=Effect.STRONGER,
+        up="more is kept back until what follows is known",
+        down="less is kept back until what follows is known",
+        shown=written.__getitem__,
+    )
 
 
 def _delay(before: int, after: int) -> list[Change]:
     """0 is no promise, which holds text back longest."""
-    shown = tuple(duration(ms) if ms else "none" for ms in (before, after))
-    reasons = ("what is held back leaves later", "what is held back leaves sooner, without what follows")
-    numbers = (before or 10**12, after or 10**12)
-    return moved("stream", "max_delay", "max_delay", numbers, (shown[0], shown[1]), Effect.STRONGER, reasons)
-
-
-def _shown(amount: Amount) -> str:
-    return f"{amount.count} {amount.unit}"
+    return About("stream", "max_delay").moved(
+        "max_delay",
+        before or _NEVER_MS,
+        after or _NEVER_MS,
+        more_is=Effect.STRONGER,
+        up="what is held back leaves later",
+        down="what is held back leaves sooner, without what follows",
+        shown=lambda ms: "none" if ms == _NEVER_MS else duration(ms),
+    )
 
 
 def _window(stream: StreamSpec) -> str:

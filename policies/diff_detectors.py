@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from guards.options import VIEWS
-from policies.changes import Change, Effect, moved, renamed
+from policies.changes import About, Change, Effect
 from policies.compare import covers, region, under
 from policies.diff_reviews import diff_on_error
 from policies.model import Action, DetectorSpec, Mode, Option, Rule
@@ -23,17 +23,20 @@ _MORE_IS_MORE = ("find", "families", "views", "locales", "words")
 _SHOWN = 8
 """Names that a reviewer is shown; of a list of terms there may be thousands."""
 _FEWER_IS_MORE = ("exclude", "hosts")
-_NUMBERS: Mapping[str, tuple[Effect, tuple[str, str]]] = {
-    "overlap": (Effect.STRONGER, ("windows share more", "windows share less")),
+_NUMBERS: Mapping[str, tuple[Effect, str, str]] = {
+    "overlap": (Effect.STRONGER, "windows share more", "windows share less"),
     "max_windows": (
         Effect.WEAKER,
-        ("longer texts are judged where they were refused", "texts that were judged are refused"),
+        "longer texts are judged where they were refused",
+        "texts that were judged are refused",
     ),
     "length_aware": (
         Effect.WEAKER,
-        ("many windows need a higher score", "many windows no longer need a higher score"),
+        "many windows need a higher score",
+        "many windows no longer need a higher score",
     ),
 }
+"""Option -> what more of it is, why up has its effect, why down."""
 
 
 def diff_detectors(
@@ -55,25 +58,27 @@ def diff_detectors(
 
 
 def _whole(name: str, aspect: str, before: str, after: str) -> Change:
-    return Change("detector", name, aspect, before, after, Effect.OTHER, "the rules that ask it say what follows")
+    return _about(name).change(aspect, before, after, Effect.OTHER, "the rules that ask it say what follows")
+
+
+def _about(detector: str) -> About:
+    return About("detector", detector)
 
 
 def _diff(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Rule, Rule], ...]) -> list[Change]:
-    name, changes = before.name, _thresholds(before, after, rules)
+    about, changes = _about(before.name), _thresholds(before, after, rules)
     if (before.use, before.configured) != (after.use, after.configured):
-        changes.append(
-            Change("detector", name, "use", before.use, after.use, Effect.WEAKER, f"another guard: {MEASURE}")
-        )
+        changes.append(about.change("use", before.use, after.use, Effect.WEAKER, f"another guard: {MEASURE}"))
     else:
         for key in sorted(before.options.keys() | after.options.keys()):
             changes += _option(before, key, before.options.get(key), after.options.get(key))
     changes += diff_on_error(
-        ("detector", name),
+        about,
         (before.on_error, before.risk, before.people),
         (after.on_error, after.risk, after.people),
     )
     timeouts = duration(before.timeout_ms), duration(after.timeout_ms)
-    return [*changes, *renamed("detector", name, "timeout", *timeouts, "how long its verdict is waited for")]
+    return [*changes, *about.renamed("timeout", *timeouts, "how long its verdict is waited for")]
 
 
 def _thresholds(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Rule, Rule], ...]) -> list[Change]:
@@ -85,7 +90,7 @@ def _thresholds(before: DetectorSpec, after: DetectorSpec, rules: tuple[tuple[Ru
     deciding = [(was, now) for was, now in moves if was.mode is Mode.ENFORCE and was.do.action is not Action.ALLOW]
     effect, reason = _direction(deciding)
     ids = tuple(sorted(was.id for was, _ in moves))
-    return [Change("detector", before.name, "threshold", *shown, effect, reason, ids)]
+    return [_about(before.name).change("threshold", *shown, effect, reason, ids)]
 
 
 def _direction(moves: list[tuple[Rule, Rule]]) -> tuple[Effect, str]:
@@ -117,18 +122,26 @@ def _told_thresholds(spec: DetectorSpec) -> str:
 def _option(spec: DetectorSpec, key: str, before: Option | None, after: Option | None) -> list[Change]:
     if before == after and (not isinstance(before, Mapping) or list(before) == list(_pairs(after))):
         return []
-    name, shown = spec.name, (_told(before), _told(after))
+    about, shown = _about(spec.name), (_told(before), _told(after))
     if (key in _MORE_IS_MORE or key in _FEWER_IS_MORE) and _is_names(before) and _is_names(after):
         return _names(spec, key, before, after)
     if key in _NUMBERS and _is_known(key, before) and _is_known(key, after):
-        more_is, reasons = _NUMBERS[key]
-        return moved("detector", name, key, (_number(before), _number(after)), shown, more_is, reasons)
+        return _option_number(about, key, before, after)
     if key == "context" and before == "last":
-        return [Change("detector", name, key, *shown, Effect.STRONGER, "parts are judged in their conversation, too")]
+        return [about.change(key, *shown, Effect.STRONGER, "parts are judged in their conversation, too")]
     if key in ("memory", "label"):
         what = "verdicts come out the same" if key == "memory" else "what its places are called"
-        return [Change("detector", name, key, *shown, Effect.OTHER, what)]
-    return [Change("detector", name, key, *shown, Effect.WEAKER, MEASURE)]
+        return [about.change(key, *shown, Effect.OTHER, what)]
+    return [about.change(key, *shown, Effect.WEAKER, MEASURE)]
+
+
+def _option_number(about: About, key: str, before: Option | None, after: Option | None) -> list[Change]:
+    was, now = _number(before), _number(after)
+    if was == now:
+        return []
+    more_is, up, down = _NUMBERS[key]
+    effect, reason = (more_is, up) if now > was else (more_is.turned, down)
+    return [about.change(key, _told(before), _told(after), effect, reason)]
 
 
 def _pairs(option: Option | None) -> Iterable[str]:
@@ -138,11 +151,11 @@ def _pairs(option: Option | None) -> Iterable[str]:
 def _names(spec: DetectorSpec, key: str, before: Option | None, after: Option | None) -> list[Change]:
     was, now = (frozenset(_all(spec.use, key, option)) for option in (before, after))
     more = Effect.WEAKER if key in _FEWER_IS_MORE else Effect.STRONGER
-    changes = []
+    about, changes = _about(spec.name), list[Change]()
     if lost := _shown(was - now):
-        changes.append(Change("detector", spec.name, f"{key} lost", lost, "", more.turned, _FINDS[more.turned]))
+        changes.append(about.change(f"{key} lost", lost, "", more.turned, _FINDS[more.turned]))
     if gained := _shown(now - was):
-        changes.append(Change("detector", spec.name, f"{key} gained", "", gained, more, _FINDS[more]))
+        changes.append(about.change(f"{key} gained", "", gained, more, _FINDS[more]))
     return changes
 
 

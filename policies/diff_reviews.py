@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from policies.changes import Change, Effect, moved, renamed
+from policies.changes import About, Change, Effect, yes_or_no
 from policies.model import Review, Risk
 from policies.read_times import day_of
 from policies.spoken import duration
@@ -18,12 +18,12 @@ OnError: TypeAlias = tuple[str, Risk | None, Review | None]
 _LOOSE = {"closed": 0, "review": 1, "open": 2}
 
 
-def diff_on_error(what: tuple[str, str], before: OnError, after: OnError) -> list[Change]:
+def diff_on_error(about: About, before: OnError, after: OnError) -> list[Change]:
     """What follows from a missing verdict. Open, or open for longer, is weaker; so is what is no longer closed here."""
     if before == after:
         return []
     if before[2] and after[2]:
-        return diff_reviews(what, before[2], after[2])
+        return diff_reviews(about, before[2], after[2])
     was, now = _until(before[1]), _until(after[1])
     if before[0] == after[0] and was == now:
         effect = Effect.OTHER
@@ -36,7 +36,7 @@ def diff_on_error(what: tuple[str, str], before: OnError, after: OnError) -> lis
         Effect.STRONGER: "what was not judged stops sooner",
         Effect.OTHER: "who accepts it",
     }
-    return [Change(*what, "on_error", _told_error(before), _told_error(after), effect, reasons[effect])]
+    return [about.change("on_error", _told_error(before), _told_error(after), effect, reasons[effect])]
 
 
 def diff_uncovered(before: Risk | None, after: Risk | None) -> list[Change]:
@@ -50,42 +50,64 @@ def diff_uncovered(before: Risk | None, after: Risk | None) -> list[Change]:
         Effect.STRONGER: "parts that no rule looks at are refused, or sooner",
         Effect.OTHER: "who accepts it",
     }
-    shown = (_accepted("allow", before) if before else "deny", _accepted("allow", after) if after else "deny")
-    return [Change("policy", "uncovered", "uncovered", *shown, effect, reasons[effect])]
+    was_shown, now_shown = (_accepted("allow", risk) or "deny" for risk in (before, after))
+    return [About("policy", "uncovered").change("uncovered", was_shown, now_shown, effect, reasons[effect])]
 
 
-def diff_reviews(what: tuple[str, str], before: Review, after: Review) -> list[Change]:
+def diff_reviews(about: About, before: Review, after: Review) -> list[Change]:
     """Who has to approve, and what follows when nobody does."""
-    people = (f"{before.quorum} people", f"{after.quorum} people")
-    waits = (duration(before.timeout_ms), duration(after.timeout_ms))
-    yes = {True: "yes", False: "no"}
-    ends = (_accepted("allow", before.risk) or "block", _accepted("allow", after.risk) or "block")
     return [
-        *moved(
-            *(*what, "quorum", (before.quorum, after.quorum), people),
-            *(Effect.STRONGER, ("more people have to approve", "fewer people have to approve")),
+        *about.moved(
+            "quorum",
+            before.quorum,
+            after.quorum,
+            more_is=Effect.STRONGER,
+            up="more people have to approve",
+            down="fewer people have to approve",
+            shown="{} people".format,
         ),
-        *moved(
-            *(*what, "distinct_from", (before.distinct, after.distinct)),
-            *((yes[before.distinct], yes[after.distinct]), Effect.STRONGER),
-            ("whoever asked may not approve", "whoever asked may approve"),
+        *about.moved(
+            "distinct_from",
+            before.distinct,
+            after.distinct,
+            more_is=Effect.STRONGER,
+            up="whoever asked may not approve",
+            down="whoever asked may approve",
+            shown=yes_or_no,
         ),
-        *moved(
-            *(*what, "on_timeout", (_until(before.risk), _until(after.risk)), ends),
-            *(Effect.WEAKER, ("what nobody decided goes on", "what nobody decided is blocked, or sooner")),
-        ),
-        *renamed(*what, "review queue", before.queue, after.queue, "who is asked"),
-        *renamed(*what, "hold", before.hold, after.hold, "what waits"),
-        *_waiting(what, before, after, waits),
+        *_ending(about, before.risk, after.risk),
+        *about.renamed("review queue", before.queue, after.queue, "who is asked"),
+        *about.renamed("hold", before.hold, after.hold, "what waits"),
+        *_waiting(about, before, after),
     ]
 
 
-def _waiting(what: tuple[str, str], before: Review, after: Review, waits: tuple[str, str]) -> list[Change]:
+def _ending(about: About, before: Risk | None, after: Risk | None) -> list[Change]:
+    """What happens when the time is up: a block, or it goes on, as long as somebody accepts that."""
+    was, now = _until(before), _until(after)
+    if was == now:
+        return []
+    is_looser = now > was
+    reason = "what nobody decided goes on" if is_looser else "what nobody decided is blocked, or sooner"
+    effect = Effect.WEAKER if is_looser else Effect.STRONGER
+    was_shown, now_shown = (_accepted("allow", risk) or "block" for risk in (before, after))
+    return [about.change("on_timeout", was_shown, now_shown, effect, reason)]
+
+
+def _waiting(about: About, before: Review, after: Review) -> list[Change]:
     """How long it waits is no weakening where it ends in a block; where it goes on then, less time is."""
     if not (before.risk and after.risk):
-        return renamed(*what, "timeout", *waits, "how long it is waited for, then it is blocked")
-    numbers, reasons = (before.timeout_ms, after.timeout_ms), ("people have more time", "people have less time")
-    return moved(*what, "timeout", numbers, waits, Effect.STRONGER, reasons)
+        waits = duration(before.timeout_ms), duration(after.timeout_ms)
+        return about.renamed("timeout", *waits, "how long it is waited for, then it is blocked")
+    return about.moved(
+        "timeout",
+        before.timeout_ms,
+        after.timeout_ms,
+        more_is=Effect.STRONGER,
+        up="people have more time",
+        down="people have less time",
+        shown=duration,
+    )
 
 
 def _until(risk: Risk | None) -> int:

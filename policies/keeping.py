@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from policies.changes import Change, Effect, moved
+from policies.changes import About, Change, Effect
 from policies.fields import Section, choice, integer, matching
 from policies.matchers import Form
 
@@ -49,14 +49,21 @@ def keeping_form(keeping: Keeping) -> dict[str, Form]:
 
 def diff_keeping(before: Keeping, after: Keeping) -> list[Change]:
     """Text that is no longer kept, or for another time, cannot be shown later; more of it is kept without more risk."""
-    numbers, shown = (before.sinks, after.sinks), (str(before.sinks or "any"), str(after.sinks or "any"))
-    reasons = ("records have to be in more places", "records may be in fewer places")
-    sinks = moved("policy", "audit", "sinks", numbers, shown, Effect.STRONGER, reasons)
+    about = About("policy", "audit")
+    sinks = about.moved(
+        "sinks",
+        before.sinks,
+        after.sinks,
+        more_is=Effect.STRONGER,
+        up="records have to be in more places",
+        down="records may be in fewer places",
+        shown=lambda places: str(places or "any"),
+    )
     if (before.content, before.retention) == (after.content, after.retention):
         return sinks
     effect = Effect.STRONGER if not before.keeps else Effect.WEAKER
     reason = "what was said can be shown later" if not before.keeps else "what was said is kept no more, or otherwise"
-    return [*sinks, Change("policy", "audit", "content", before.spoken, after.spoken, effect, reason)]
+    return [*sinks, about.change("content", before.spoken, after.spoken, effect, reason)]
 
 
 def read_keeping(defaults: Section) -> Keeping:

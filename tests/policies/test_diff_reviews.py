@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from policies.changes import Effect
+from policies.changes import About, Effect
 from policies.diff import diff
 from policies.diff_reviews import diff_on_error, diff_reviews, diff_uncovered
 from policies.model import Review, Risk
 from tests.policies.build import policy_of
 
+ABOUT = About("rule", "r")
 EARLY, LATE = Risk("ciso", "R-1", 100), Risk("ciso", "R-1", 200)
 REVIEW = Review("q", 2, "", 60_000, True)
 CLOSED, ASKED, OPEN, NOTHING = ("closed", None, None), ("review", None, REVIEW), ("open", EARLY, None), ("", None, None)
@@ -34,8 +35,8 @@ CLOSED, ASKED, OPEN, NOTHING = ("closed", None, None), ("review", None, REVIEW),
     ],
 )
 def test_what_follows_from_a_missing_verdict(before: tuple, after: tuple, effect: Effect) -> None:  # type: ignore[type-arg]
-    assert [one.effect for one in diff_on_error(("rule", "r"), before, after)] == [effect]
-    assert diff_on_error(("rule", "r"), before, before) == []
+    assert [one.effect for one in diff_on_error(ABOUT, before, after)] == [effect]
+    assert diff_on_error(ABOUT, before, before) == []
 
 
 @pytest.mark.parametrize(
@@ -49,15 +50,15 @@ def test_what_follows_from_a_missing_verdict(before: tuple, after: tuple, effect
     ],
 )
 def test_who_has_to_approve(edited: Review, aspect: str, effect: Effect) -> None:
-    assert [(one.aspect, one.effect) for one in diff_reviews(("rule", "r"), REVIEW, edited)] == [(aspect, effect)]
-    back = diff_reviews(("rule", "r"), edited, REVIEW)
+    assert [(one.aspect, one.effect) for one in diff_reviews(ABOUT, REVIEW, edited)] == [(aspect, effect)]
+    back = diff_reviews(ABOUT, edited, REVIEW)
     assert [(one.aspect, one.effect) for one in back] == [(aspect, effect.turned)]
 
 
 def test_less_time_is_weaker_where_it_ends_in_a_pass() -> None:
     passes = replace(REVIEW, risk=EARLY)
     hurried = replace(passes, timeout_ms=1_000)
-    assert [one.effect for one in diff_reviews(("rule", "r"), passes, hurried)] == [Effect.WEAKER]
+    assert [one.effect for one in diff_reviews(ABOUT, passes, hurried)] == [Effect.WEAKER]
 
 
 def test_parts_that_no_rule_looks_at() -> None:
