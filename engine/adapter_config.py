@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from engine.config_shared import read_object
 from engine.errors import ModelRefused
-from engine.shape import wrong
+from engine.stated import wrong
 
 Raw: TypeAlias = Mapping[str, Any]
 NAME = "adapter_config.json"

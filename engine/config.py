@@ -8,18 +8,19 @@ mathematics in a way this version does not compute is refused; ignoring it would
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from engine.config_dense import DENSE_ARCHITECTURES, parse_dense
-from engine.config_shared import Raw, check_method, read_object, read_rope, refuse_unless_neutral
+from engine.config_shared import check_method, read_object, read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
-from engine.shape import LayerConfig, ModelConfig, wrong
+from engine.shape import MOST_LAYERS, LayerConfig, ModelConfig
+from engine.stated import Raw, Stated, wrong
 from engine.vision.shape import parse_vision
 
 TEXT_ARCHITECTURES = ("Llama4ForCausalLM", "Llama4ForConditionalGeneration")
-DEFAULT_THETA = 500_000.0
+DEFAULT_THETA, DEFAULT_CHUNK, DEFAULT_INTERVAL = 500_000.0, 8192, 4
+"""What transformers assumes where a configuration does not say."""
 NEUTRAL = {"hidden_act": "silu", "attention_bias": False}
 
 
@@ -29,85 +30,86 @@ def read_config(directory: Path) -> ModelConfig:
 
 
 def parse_config(raw: Raw) -> ModelConfig:
-    architecture = next(iter(raw.get("architectures") or ()), None)
-    try:
-        check_method(raw)
-        if architecture in DENSE_ARCHITECTURES:
-            return parse_dense(str(architecture), raw)
-        if architecture not in TEXT_ARCHITECTURES:
-            known = ", ".join((*TEXT_ARCHITECTURES, *DENSE_ARCHITECTURES))
-            raise ModelRefused("model_unsupported", f"`architectures` is `{architecture}`, this version runs {known}")
-        nested = raw.get("text_config")
-        text: Raw = nested if nested is not None else raw
-        check_method(text)
-        refuse_unless_neutral(text, NEUTRAL)
-        vision = parse_vision(raw["vision_config"]) if nested is not None and raw.get("vision_config") else None
-        return replace(_from_text(text, "language_model." if nested is not None else ""), vision=vision)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ModelRefused("config_invalid", f"config.json has a missing or mistyped value: {exc}") from exc
+    """ModelRefused as above, whatever JSON object it is."""
+    architectures = raw.get("architectures")
+    architecture = architectures[0] if isinstance(architectures, list) and architectures else None
+    check_method(raw)
+    if architecture in DENSE_ARCHITECTURES:
+        return parse_dense(architecture, Stated(raw))
+    if architecture not in TEXT_ARCHITECTURES:
+        known = ", ".join((*TEXT_ARCHITECTURES, *DENSE_ARCHITECTURES))
+        raise ModelRefused("model_unsupported", f"`architectures` is `{architecture}`, this version runs {known}")
+    if raw.get("text_config") is None:
+        return _from_text(Stated(raw), "")
+    text = Stated(raw["text_config"], "text_config")
+    check_method(text.raw)
+    vision = parse_vision(Stated(raw["vision_config"], "vision_config")) if raw.get("vision_config") else None
+    return replace(_from_text(text, "language_model."), vision=vision)
 
 
-def _from_text(raw: Raw, prefix: str) -> ModelConfig:
-    theta, scaling = read_rope(raw, DEFAULT_THETA)
-    heads, hidden = int(raw["num_attention_heads"]), int(raw["hidden_size"])
+def _from_text(stated: Stated, prefix: str) -> ModelConfig:
+    refuse_unless_neutral(stated.raw, NEUTRAL)
+    theta, scaling = read_rope(stated, DEFAULT_THETA)
+    heads, hidden, width = (stated.whole(key) for key in ("num_attention_heads", "hidden_size", "intermediate_size"))
     return ModelConfig(
-        vocabulary=int(raw["vocab_size"]),
+        vocabulary=stated.whole("vocab_size"),
         hidden=hidden,
         heads=heads,
-        kv_heads=int(raw.get("num_key_value_heads") or heads),
-        head_dim=int(raw.get("head_dim") or hidden // heads),
-        expert_width=int(raw.get("intermediate_size") or 0),
-        mlp_width=int(raw.get("intermediate_size_mlp") or raw["intermediate_size"]),
-        experts=int(raw.get("num_local_experts") or 0),
-        experts_per_token=int(raw.get("num_experts_per_tok") or 1),
-        max_positions=int(raw["max_position_embeddings"]),
-        norm_eps=float(raw.get("rms_norm_eps", 1e-5)),
-        qk_norm=bool(raw.get("use_qk_norm", True)),
-        temperature_tuning=bool(raw.get("attn_temperature_tuning", True)),
-        floor_scale=float(raw.get("floor_scale", 8192)),
-        attn_scale=float(raw.get("attn_scale", 0.1)),
+        kv_heads=stated.whole("num_key_value_heads", heads),
+        head_dim=stated.whole("head_dim", hidden // heads),
+        expert_width=width,
+        mlp_width=stated.whole("intermediate_size_mlp", width),
+        experts=stated.whole("num_local_experts", 0, low=0),
+        experts_per_token=stated.whole("num_experts_per_tok", 1, low=0),
+        max_positions=stated.whole("max_position_embeddings"),
+        norm_eps=stated.number("rms_norm_eps", 1e-5, 0),
+        qk_norm=stated.flag("use_qk_norm", True),
+        temperature_tuning=stated.flag("attn_temperature_tuning", True),
+        floor_scale=stated.number("floor_scale", 8192, 0, is_above=True),
+        attn_scale=stated.number("attn_scale", 0.1),
         theta=theta,
         rope_scaling=scaling,
-        tied_head=bool(raw.get("tie_word_embeddings", False)),
-        layers=_layers(raw),
+        tied_head=stated.flag("tie_word_embeddings", False),
+        layers=_layers(stated),
         prefix=prefix,
     )
 
 
-def _layers(raw: Raw) -> tuple[LayerConfig, ...]:
-    count = int(raw["num_hidden_layers"])
-    rope = _uses_rope(raw, count)
-    chunk = raw.get("attention_chunk_size", 8192)
-    kinds = raw.get("layer_types") or ["chunked_attention" if uses else "full_attention" for uses in rope]
-    if len(kinds) < count or not set(kinds) <= {"chunked_attention", "full_attention"}:
-        raise wrong("layer_types", "of another length or kind", f"{count} of chunked_attention or full_attention")
-    moe = _moe_layers(raw, count)
+def _layers(stated: Stated) -> tuple[LayerConfig, ...]:
+    count = stated.whole("num_hidden_layers", high=MOST_LAYERS)
+    rope, moe = _uses_rope(stated, count), _moe_layers(stated, count)
+    # Llama Guard 4 is published with `null`, which says that everything is seen.
+    chunk = None
+    if not stated.is_null("attention_chunk_size"):
+        chunk = stated.whole("attention_chunk_size", DEFAULT_CHUNK, low=0) or None
+    kinds = stated.raw.get("layer_types") or ["chunked_attention" if uses else "full_attention" for uses in rope]
+    is_known = isinstance(kinds, list) and all(one in ("chunked_attention", "full_attention") for one in kinds)
+    if not is_known or len(kinds) < count:
+        told = f"{count} of chunked_attention or full_attention"
+        raise wrong(stated.name("layer_types"), "of another length or kind", told)
     return tuple(
-        LayerConfig(
-            uses_rope=rope[index],
-            chunk=int(chunk) if chunk and kinds[index] == "chunked_attention" else None,
-            is_moe=index in moe,
-        )
+        LayerConfig(rope[index], chunk if kinds[index] == "chunked_attention" else None, is_moe=index in moe)
         for index in range(count)
     )
 
 
-def _uses_rope(raw: Raw, count: int) -> list[bool]:
+def _uses_rope(stated: Stated, count: int) -> list[bool]:
     """`no_rope_layers` holds 1 where RoPE is used, despite its name; empty means: take the interval."""
-    stated: Sequence[int] | None = raw.get("no_rope_layers")
-    if stated:
-        if len(stated) < count:
-            raise wrong("no_rope_layers", f"{len(stated)} entries", f"{count} entries")
-        return [bool(one) for one in stated[:count]]
-    interval = raw.get("no_rope_layer_interval", raw.get("nope_layer_interval", 4))
-    return [not interval or (index + 1) % int(interval) != 0 for index in range(count)]
+    listed = stated.raw.get("no_rope_layers")
+    if listed:
+        if not isinstance(listed, list) or len(listed) < count:
+            raise wrong(stated.name("no_rope_layers"), "of another kind or too short", f"a list of {count} entries")
+        return [bool(one) for one in listed[:count]]
+    named = [key for key in ("no_rope_layer_interval", "nope_layer_interval") if key in stated.raw]
+    interval = stated.whole(named[0], 0, low=0) if named else DEFAULT_INTERVAL
+    return [not interval or (index + 1) % interval != 0 for index in range(count)]
 
 
-def _moe_layers(raw: Raw, count: int) -> frozenset[int]:
-    if not raw.get("num_local_experts"):
+def _moe_layers(stated: Stated, count: int) -> frozenset[int]:
+    if not stated.raw.get("num_local_experts"):
         return frozenset()
-    stated: Sequence[int] | None = raw.get("moe_layers")
-    if stated is not None:
-        return frozenset(int(index) for index in stated)
-    step = int(raw.get("interleave_moe_layer_step", 1))
+    listed = stated.wholes("moe_layers", 0, count - 1)
+    if listed is not None:
+        return frozenset(listed)
+    step = stated.whole("interleave_moe_layer_step", 1, low=0)
     return frozenset(range(step - 1, count, step)) if step else frozenset()

@@ -7,67 +7,70 @@ They share one forward pass: full attention, half-split rotary positions, gated 
 
 from __future__ import annotations
 
-from engine.config_shared import Raw, read_rope, refuse_unless_neutral
+from engine.config_shared import read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
-from engine.shape import LayerConfig, ModelConfig, Multipliers
+from engine.shape import MOST_LAYERS, LayerConfig, ModelConfig, Multipliers
+from engine.stated import Stated
 
 MISTRAL, QWEN, GRANITE = "MistralForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM"
 DENSE_ARCHITECTURES = ("LlamaForCausalLM", MISTRAL, QWEN, GRANITE)
 DEFAULT_THETA = 10_000.0
 QWEN_HEAD_DIM = 128
 DEFAULT_MISTRAL_WINDOW = 4096
-"""Both are what transformers assumes where a configuration does not say."""
+"""The last three are what transformers assumes where a configuration does not say."""
 NEUTRAL = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 
 
-def parse_dense(architecture: str, raw: Raw) -> ModelConfig:
-    """ModelRefused, KeyError, TypeError or ValueError when the values do not describe such a model."""
-    refuse_unless_neutral(raw, NEUTRAL)
-    _refuse_sliding(architecture, raw)
-    theta, scaling = read_rope(raw, DEFAULT_THETA)
-    heads, hidden, is_qwen = int(raw["num_attention_heads"]), int(raw["hidden_size"]), architecture == QWEN
+def parse_dense(architecture: str, stated: Stated) -> ModelConfig:
+    """ModelRefused when the values do not describe such a model."""
+    refuse_unless_neutral(stated.raw, NEUTRAL)
+    _refuse_sliding(architecture, stated)
+    theta, scaling = read_rope(stated, DEFAULT_THETA)
+    heads, hidden, is_qwen = stated.whole("num_attention_heads"), stated.whole("hidden_size"), architecture == QWEN
+    layer = LayerConfig(uses_rope=True, chunk=None, is_moe=False)
     return ModelConfig(
-        vocabulary=int(raw["vocab_size"]),
+        vocabulary=stated.whole("vocab_size"),
         hidden=hidden,
         heads=heads,
-        kv_heads=int(raw.get("num_key_value_heads") or heads),
-        head_dim=int(raw.get("head_dim") or (QWEN_HEAD_DIM if is_qwen else hidden // heads)),
+        kv_heads=stated.whole("num_key_value_heads", heads),
+        head_dim=stated.whole("head_dim", QWEN_HEAD_DIM if is_qwen else hidden // heads),
         expert_width=0,
-        mlp_width=int(raw["intermediate_size"]),
+        mlp_width=stated.whole("intermediate_size"),
         experts=0,
         experts_per_token=0,
-        max_positions=int(raw["max_position_embeddings"]),
-        norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+        max_positions=stated.whole("max_position_embeddings"),
+        norm_eps=stated.number("rms_norm_eps", 1e-6, 0),
         qk_norm=False,
         temperature_tuning=False,
         floor_scale=1.0,
         attn_scale=0.0,
         theta=theta,
         rope_scaling=scaling,
-        tied_head=bool(raw.get("tie_word_embeddings", False)),
-        layers=(LayerConfig(uses_rope=True, chunk=None, is_moe=False),) * int(raw["num_hidden_layers"]),
+        tied_head=stated.flag("tie_word_embeddings", False),
+        layers=(layer,) * stated.whole("num_hidden_layers", high=MOST_LAYERS),
         prefix="",
         is_dense_family=True,
         weighted_qk_norm=is_qwen,
-        multipliers=_multipliers(raw) if architecture == GRANITE else Multipliers(),
+        multipliers=_multipliers(stated) if architecture == GRANITE else Multipliers(),
     )
 
 
-def _multipliers(raw: Raw) -> Multipliers:
+def _multipliers(stated: Stated) -> Multipliers:
     return Multipliers(
-        embedding=float(raw.get("embedding_multiplier", 1.0)),
-        residual=float(raw.get("residual_multiplier", 1.0)),
-        logits=1.0 / float(raw.get("logits_scaling", 1.0)),
-        attention=float(raw.get("attention_multiplier", 1.0)),
+        embedding=stated.number("embedding_multiplier", 1.0),
+        residual=stated.number("residual_multiplier", 1.0),
+        logits=1.0 / stated.number("logits_scaling", 1.0, 0, is_above=True),
+        attention=stated.number("attention_multiplier", 1.0),
     )
 
 
-def _refuse_sliding(architecture: str, raw: Raw) -> None:
+def _refuse_sliding(architecture: str, stated: Stated) -> None:
     """A window over all positions is no window; Qwen states one and switches it off."""
-    kinds = set(raw.get("layer_types") or ()) - {"full_attention"}
-    if kinds:
+    kinds = stated.raw.get("layer_types") or ()
+    if any(one != "full_attention" for one in kinds):
         raise ModelRefused("model_unsupported", "`layer_types` is not all `full_attention`, which is not computed here")
-    window = raw.get("sliding_window", DEFAULT_MISTRAL_WINDOW if architecture == MISTRAL else None)
-    in_use = bool(raw.get("use_sliding_window", False)) if architecture == QWEN else window is not None
-    if in_use and (window is None or int(window) < int(raw["max_position_embeddings"])):
+    is_stated = not stated.is_null("sliding_window") and (architecture == MISTRAL or "sliding_window" in stated.raw)
+    window = stated.whole("sliding_window", DEFAULT_MISTRAL_WINDOW) if is_stated else None
+    in_use = stated.flag("use_sliding_window", False) if architecture == QWEN else window is not None
+    if in_use and (window is None or window < stated.whole("max_position_embeddings")):
         raise ModelRefused("model_unsupported", f"`sliding_window` is {window}, this version computes full attention")

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from engine.errors import ModelRefused
 from engine.shape import RopeScaling
+from engine.stated import Raw, Stated
 
-Raw: TypeAlias = Mapping[str, Any]
 METHODS: Final = ("fbgemm_fp8", "fp8", "compressed-tensors")
 """Of storing weights in fewer bits, whose tensors engine/stored.py reads."""
 FORMATS: Final = ("dense", "float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "mixed-precision")
@@ -29,20 +29,31 @@ def read_object(path: Path) -> dict[str, Any]:
     return raw
 
 
-def read_rope(raw: Raw, default_theta: float) -> tuple[float, RopeScaling | None]:
+def read_rope(stated: Stated, default_theta: float) -> tuple[float, RopeScaling | None]:
     """transformers 5 writes `rope_parameters`; older checkpoints have `rope_theta` beside `rope_scaling`."""
-    found = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    for source in (raw, found):
-        refuse_unless_neutral(source, {"partial_rotary_factor": 1.0})
-    theta = float(found.get("rope_theta") or raw.get("rope_theta") or default_theta)
-    kind = found.get("rope_type", found.get("type", "default"))
+    found = stated.part("rope_parameters" if stated.raw.get("rope_parameters") else "rope_scaling")
+    for source in (stated, found):
+        refuse_unless_neutral(source.raw, {"partial_rotary_factor": 1.0})
+    theta = found.number("rope_theta", stated.number("rope_theta", default_theta, 0, is_above=True), 0, is_above=True)
+    kind = found.raw.get("rope_type", found.raw.get("type", "default"))
     if kind == "default":
         return theta, None
     if kind != "llama3":
         raise ModelRefused("model_unsupported", f"`rope_type` is `{kind}`, this version computes default and llama3")
-    original = found.get("original_max_position_embeddings") or raw["max_position_embeddings"]
-    low, high = float(found["low_freq_factor"]), float(found["high_freq_factor"])
-    return theta, RopeScaling(float(found["factor"]), low, high, int(original))
+    return theta, _stretched(stated, found)
+
+
+def _stretched(stated: Stated, found: Stated) -> RopeScaling:
+    original = found.raw.get("original_max_position_embeddings")
+    low = found.number("low_freq_factor", low=0, is_above=True)
+    return RopeScaling(
+        found.number("factor", low=0, is_above=True),
+        low,
+        found.number("high_freq_factor", low=low, is_above=True),
+        stated.whole("max_position_embeddings")
+        if original is None
+        else found.whole("original_max_position_embeddings"),
+    )
 
 
 def refuse_unless_neutral(raw: Raw, neutral: Mapping[str, object]) -> None:
@@ -62,7 +73,8 @@ def check_method(raw: Raw) -> None:
     method = found.get("quant_method") if isinstance(found, Mapping) else None
     if method not in METHODS:
         raise _unsupported("quant_method", method, METHODS)
-    forms = [found.get("format"), *(group.get("format") for group in (found.get("config_groups") or {}).values())]
+    groups = Stated(found, "quantization_config").part("config_groups")
+    forms = [found.get("format"), *(groups.part(name).raw.get("format") for name in groups.raw)]
     for form in forms:
         if form is not None and form not in FORMATS:
             raise _unsupported("format", form, FORMATS)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from engine.errors import BadRequest, MemoryExhausted, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
 from engine.form import GPU_DTYPES, form_for
 from engine.fused.choose import fused, is_available
+from engine.generation_config import read_sampling, read_stop_ids
 from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, graph_runner
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK, layout_of
@@ -164,7 +164,7 @@ def _load(directory: Path, options: Options, machine: Machine) -> Generator:
     config = read_config(directory)
     tokenizer = TextTokenizer.from_file(directory / "tokenizer.json")
     if tokenizer.size > config.vocabulary:
-        told = f"the tokenizer has {tokenizer.size} tokens, the model {config.vocabulary}"
+        told = f"the tokenizer has ids up to {tokenizer.size - 1}, the model embeddings for {config.vocabulary}"
         raise ModelRefused("tokenizer_invalid", told)
     chat = _chat_format(config, tokenizer)
     place = placed(options.asked, config, read_object(directory / "config.json"), machine)
@@ -172,13 +172,13 @@ def _load(directory: Path, options: Options, machine: Machine) -> Generator:
     if options.offload and not any(layer.is_moe for layer in config.layers):
         raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
     lane, team = _lane(directory, config, options, place, eyes.features if eyes is not None else None, machine)
-    stop_ids = _stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
+    stop_ids = read_stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
     return Generator(
         tokenizer,
         chat,
         stop_ids,
         config.vocabulary,
-        _defaults(directory),
+        read_sampling(directory),
         lane,
         place.precision,
         config,
@@ -278,30 +278,3 @@ def _warm_up(runner: Runner, cache: KvCache) -> None:
         cache.release(slot)
     if not torch.isfinite(logits).all():
         raise ModelRefused("not_finite", "the model's scores are not finite numbers")
-
-
-def _defaults(directory: Path) -> Sampling:
-    raw = _json(directory / "generation_config.json")
-    if raw.get("do_sample") is False:
-        return Sampling(temperature=0.0)
-    return Sampling(
-        temperature=float(raw.get("temperature", 1.0)),
-        top_p=float(raw.get("top_p", 1.0)),
-        top_k=int(raw.get("top_k") or 0),
-        min_p=float(raw.get("min_p") or 0.0),
-    )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """An object, empty when there is no such file."""
-    return read_object(path) if path.exists() else {}
-
-
-def _stop_ids(directory: Path) -> frozenset[int]:
-    """The union of what both configuration files name as end of an answer."""
-    found: set[int] = set()
-    for name in ("generation_config.json", "config.json"):
-        raw = _json(directory / name)
-        stated = raw.get("eos_token_id", (raw.get("text_config") or {}).get("eos_token_id"))
-        found |= set(stated if isinstance(stated, list) else [stated]) - {None}
-    return frozenset(found)

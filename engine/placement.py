@@ -15,7 +15,6 @@ from typing import Final
 
 import torch
 
-from engine.config_shared import Raw
 from engine.device import CPU, DEVICES, Machine, missing
 from engine.errors import ModelRefused
 from engine.form import GPU_DTYPES
@@ -23,6 +22,7 @@ from engine.logs import log
 from engine.matrix import DTYPES
 from engine.shape import ModelConfig
 from engine.size import parameters, weight_bytes
+from engine.stated import Raw
 
 WORKSPACE: Final = 4 * 10**9
 """Bytes for the driver, activations and fragments; `gatehouse size` assumes the same."""

@@ -7,12 +7,15 @@ together is refused before a tensor is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from engine.errors import ModelRefused
+from engine.stated import wrong
 
 if TYPE_CHECKING:
     from engine.vision.shape import VisionConfig
+
+MOST_LAYERS: Final = 4096
+"""Of a model that somebody meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,13 @@ class ModelConfig:
             raise wrong("num_key_value_heads", self.kv_heads, f"a divisor of {self.heads}")
         if self.head_dim % 2:
             raise wrong("head_dim", self.head_dim, "an even number")
-        if any(layer.is_moe for layer in self.layers) and not 1 <= self.experts_per_token <= self.experts:
-            raise wrong("num_experts_per_tok", self.experts_per_token, f"1 to {self.experts}")
+        if any(layer.is_moe for layer in self.layers):
+            if not 1 <= self.experts_per_token <= self.experts:
+                raise wrong("num_experts_per_tok", self.experts_per_token, f"1 to {self.experts}")
+            if self.expert_width < 1:
+                raise wrong("intermediate_size", self.expert_width, "a positive integer")
 
     @property
     def values_per_position(self) -> int:
         """Numbers that one position needs in the cache of keys and values."""
         return 2 * len(self.layers) * self.kv_heads * self.head_dim
-
-
-def wrong(key: str, found: object, expected: str) -> ModelRefused:
-    """The refusal of a value that config.json has."""
-    return ModelRefused("config_invalid", f"`{key}` is {found}, expected {expected}")

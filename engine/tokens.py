@@ -51,7 +51,8 @@ class TextTokenizer:
 
     @property
     def size(self) -> int:
-        return int(self._whole.get_vocab_size(with_added_tokens=True))
+        """One more than the largest id: the rows that a model needs for it. Ids may have gaps, so this is no count."""
+        return max(map(int, self._whole.get_vocab(with_added_tokens=True).values()), default=-1) + 1
 
     def control(self, name: str) -> int | None:
         """The id of a control token, by its exact name."""

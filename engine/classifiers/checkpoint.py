@@ -8,7 +8,6 @@ no code of the checkpoint's runs, and weights come from safetensors only, told b
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +16,9 @@ import torch
 from torch import nn
 
 from engine import manifest
+from engine.config_shared import read_object
 from engine.errors import ModelRefused
+from engine.stated import Stated
 
 Checkpoint: TypeAlias = Any
 """transformers' own objects carry no types."""
@@ -88,10 +89,10 @@ def max_tokens(directory: Path, model: Checkpoint) -> int:
         # RoBERTa's kind counts from behind the padding id, so the first rows of its table belong to no token.
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
             limits.append(module.num_embeddings - module.padding_idx - 1)
-    path = directory / "tokenizer_config.json"
-    length = json.loads(path.read_text(encoding="utf-8")).get("model_max_length") if path.exists() else None
-    if length:
-        limits.append(int(length))
+    if (path := directory / "tokenizer_config.json").exists():
+        stated = Stated(read_object(path)).number("model_max_length", 0, 0)
+        # Tokenizers without a limit state 10^30.
+        limits += [int(stated)] if stated else []
     if not limits:
         raise ModelRefused("config_invalid", f"`{directory}` states no longest input; `model_max_length` would")
     return min(limits)

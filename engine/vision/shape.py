@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config_shared import Raw, read_rope, refuse_unless_neutral
+from engine.config_shared import read_rope, refuse_unless_neutral
 from engine.errors import ModelRefused
-from engine.shape import wrong
+from engine.shape import MOST_LAYERS
+from engine.stated import Stated, wrong
 
 DEFAULT_THETA = 10_000.0
 NEUTRAL = {
@@ -56,39 +57,45 @@ class VisionConfig:
         return (self.across // self.shrink) ** 2
 
 
-def parse_vision(raw: Raw) -> VisionConfig:
-    """ModelRefused, KeyError, TypeError or ValueError when the values do not describe such an encoder."""
-    refuse_unless_neutral(raw, NEUTRAL)
-    theta, scaling = read_rope(raw, DEFAULT_THETA)
+def parse_vision(stated: Stated) -> VisionConfig:
+    """ModelRefused when the values do not describe such an encoder."""
+    refuse_unless_neutral(stated.raw, NEUTRAL)
+    theta, scaling = read_rope(stated, DEFAULT_THETA)
     if scaling is not None:
         raise ModelRefused("model_unsupported", "`vision_config` scales its rotary positions, which is not computed")
-    hidden, shrink = int(raw["hidden_size"]), round(1 / float(raw.get("pixel_shuffle_ratio", 0.5)))
-    if float(raw.get("pixel_shuffle_ratio", 0.5)) * shrink != 1:
-        raise wrong("vision_config.pixel_shuffle_ratio", raw["pixel_shuffle_ratio"], "one over a whole number")
-    adapter = int(raw["projector_output_dim"])
-    for key, expected in (("projector_input_dim", adapter), ("vision_output_dim", adapter)):
-        if int(raw[key]) != expected:
-            raise wrong(f"vision_config.{key}", raw[key], f"{expected}, as `projector_output_dim`")
-    if int(raw["intermediate_size"]) != hidden * shrink * shrink:
+    hidden, width, shrink = stated.whole("hidden_size"), stated.whole("intermediate_size"), _shrink(stated)
+    adapter = stated.whole("projector_output_dim")
+    for key in ("projector_input_dim", "vision_output_dim"):
+        if stated.whole(key) != adapter:
+            raise wrong(stated.name(key), stated.raw[key], f"{adapter}, as `projector_output_dim`")
+    if width != hidden * shrink * shrink:
         told = f"{hidden * shrink * shrink}, the patches of one token"
-        raise wrong("vision_config.intermediate_size", raw["intermediate_size"], told)
+        raise wrong(stated.name("intermediate_size"), width, told)
     return VisionConfig(
-        layers=int(raw["num_hidden_layers"]),
+        layers=stated.whole("num_hidden_layers", high=MOST_LAYERS),
         hidden=hidden,
-        heads=int(raw["num_attention_heads"]),
-        mlp_width=int(raw["intermediate_size"]),
-        side=_square(raw, "image_size"),
-        patch=_square(raw, "patch_size"),
+        heads=stated.whole("num_attention_heads"),
+        mlp_width=width,
+        side=_square(stated, "image_size"),
+        patch=_square(stated, "patch_size"),
         shrink=shrink,
         adapter_width=adapter,
         theta=theta,
     )
 
 
-def _square(raw: Raw, key: str) -> int:
-    found = raw[key]
-    if isinstance(found, list) and len(set(found)) == 1:
-        found = found[0]
-    if isinstance(found, list):
-        raise wrong(f"vision_config.{key}", found, "the side of a square")
-    return int(found)
+def _shrink(stated: Stated) -> int:
+    ratio = stated.number("pixel_shuffle_ratio", 0.5, 0, is_above=True)
+    shrink = round(1 / ratio)
+    if ratio * shrink != 1:
+        raise wrong(stated.name("pixel_shuffle_ratio"), ratio, "one over a whole number")
+    return shrink
+
+
+def _square(stated: Stated, key: str) -> int:
+    """The side, given once or for both directions."""
+    found = stated.raw.get(key)
+    sides = found if isinstance(found, list) and found else [found]
+    if any(one != sides[0] for one in sides):
+        raise wrong(stated.name(key), found, "the side of a square")
+    return Stated({key: sides[0]}, "vision_config").whole(key)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.config import parse_config, read_config
 from engine.errors import ModelRefused
@@ -109,7 +112,21 @@ def test_the_text_part_of_a_multimodal_checkpoint_is_read() -> None:
         ({"num_experts_per_tok": 5}, "config_invalid", "num_experts_per_tok"),
         ({"no_rope_layers": [1]}, "config_invalid", "no_rope_layers"),
         ({"layer_types": ["sliding"] * 8}, "config_invalid", "layer_types"),
-        ({"vocab_size": "many"}, "config_invalid", "value"),
+        ({"vocab_size": "many"}, "config_invalid", "vocab_size"),
+        ({"vocab_size": None}, "config_invalid", "vocab_size"),
+        ({"vocab_size": float("inf")}, "config_invalid", "vocab_size"),
+        ({"num_hidden_layers": 10**9}, "config_invalid", "num_hidden_layers"),
+        ({"num_attention_heads": 0}, "config_invalid", "num_attention_heads"),
+        ({"attention_chunk_size": -1}, "config_invalid", "attention_chunk_size"),
+        ({"no_rope_layer_interval": -1}, "config_invalid", "no_rope_layer_interval"),
+        ({"moe_layers": [8]}, "config_invalid", "moe_layers"),
+        ({"floor_scale": 0}, "config_invalid", "floor_scale"),
+        ({"rope_theta": float("nan")}, "config_invalid", "rope_theta"),
+        ({"rope_parameters": [1]}, "config_invalid", "rope_parameters"),
+        ({"use_qk_norm": "false"}, "config_invalid", "use_qk_norm"),
+        ({"text_config": [None]}, "config_invalid", "text_config"),
+        ({"text_config": raw(), "vision_config": 5}, "config_invalid", "vision_config"),
+        ({"quantization_config": {"quant_method": "fp8", "config_groups": [1]}}, "config_invalid", "config_groups"),
         ({"hidden_size": 0}, "config_invalid", "hidden"),
     ],
 )
@@ -118,6 +135,19 @@ def test_what_cannot_be_computed_is_refused_by_name(changes: dict[str, Any], cod
 
     assert error.code == code
     assert named in error.problem
+
+
+ODD = st.sampled_from(
+    [None, 0, -1, 1.5, 1e308, float("inf"), float("nan"), True, "", "4", [], [1], [None], {}, {"a": 1}]
+)
+NAMES = sorted({*raw(), "architectures", "text_config", "vision_config", "layer_types", "moe_layers", "no_rope_layers"})
+
+
+@given(changes=st.dictionaries(st.sampled_from(NAMES), ODD, min_size=1, max_size=3))
+def test_whatever_a_file_states_it_is_a_model_or_a_refusal(changes: dict[str, Any]) -> None:
+    """Anything else would look as if starting the host again could help."""
+    with contextlib.suppress(ModelRefused):
+        parse_config(raw(**changes))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])

@@ -70,6 +70,18 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "tokenizer_invalid"
 
 
+def test_a_tokenizer_of_few_tokens_with_an_id_beyond_the_model_is_refused(tmp_path: Path) -> None:
+    """A text with that token would make every step fail that it is in, and three of those end the host."""
+    tiny.llama4(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    raw["model"]["vocab"]["z"] = 320
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ModelRefused, match="ids up to 320") as caught:
+        load_generator(tmp_path, ENOUGH)
+    assert caught.value.code == "tokenizer_invalid"
+
+
 def test_weights_that_compute_no_numbers_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

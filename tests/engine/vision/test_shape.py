@@ -9,6 +9,7 @@ import pytest
 from engine.config import parse_config
 from engine.errors import ModelRefused
 from engine.published import PUBLISHED
+from engine.stated import Stated
 from engine.vision.shape import VisionConfig, parse_vision
 from tests.engine.vision.seeing import VISION
 
@@ -20,8 +21,8 @@ def test_the_published_encoder_makes_144_tokens_of_a_tile() -> None:
 
 
 def test_sides_may_be_given_twice() -> None:
-    vision: VisionConfig = parse_vision({**VISION, "image_size": [16, 16]})
-    assert vision == parse_vision(VISION)
+    vision: VisionConfig = parse_vision(Stated({**VISION, "image_size": [16, 16]}))
+    assert vision == parse_vision(Stated(VISION))
     assert (vision.side, vision.patch, vision.shrink, vision.tokens) == (16, 4, 2, 4)
 
 
@@ -45,7 +46,7 @@ def test_sides_may_be_given_twice() -> None:
 )  # fmt: skip
 def test_what_is_not_computed_or_does_not_fit_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ModelRefused) as caught:
-        parse_vision({**VISION, **changed})
+        parse_vision(Stated({**VISION, **changed}, "vision_config"))
     assert caught.value.code in ("config_invalid", "model_unsupported")
     assert "vision_config" in caught.value.problem or next(iter(changed)) in caught.value.problem
 
