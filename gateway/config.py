@@ -229,8 +229,14 @@ class _Reader:
         section = Section.open(node, "a key", self.problems, ("id", "tenant", "app", "key", "sha256", *_CLAIMS))
         if section is None:
             return None
-        who = (section.require("id", _NAME, ""), section.require("tenant", _NAME, ""))
-        caller = Caller(*who, section.get("app", _NAME, "default"), *read_claims(section, self.problems))
+        claims, may_claim = read_claims(section, self.problems)
+        caller = Caller(
+            key_id=section.require("id", _NAME, ""),
+            tenant=section.require("tenant", _NAME, ""),
+            app=section.get("app", _NAME, "default"),
+            claims=claims,
+            may_claim=may_claim,
+        )
         if ("key" in section) == ("sha256" in section):
             self.problems.add(section.place, "a key has either `key` or `sha256`")
             return None

@@ -68,8 +68,15 @@ class Exchange:
         """What a policy may ask of these parts besides what detectors say; `released`: their text has left already."""
         caller = self.caller
         return Facts(
-            *(tuple(parts), caller.tenant, caller.app, model, caller.claims),
-            *(self.upstream, self.upstream_class, self.tool_context, at),
+            parts=tuple(parts),
+            tenant=caller.tenant,
+            app=caller.app,
+            model=model,
+            claims=caller.claims,
+            upstream=self.upstream,
+            upstream_class=self.upstream_class,
+            tool_context=self.tool_context,
+            at=at,
             released=released,
         )
 

@@ -194,8 +194,16 @@ def _run(args: argparse.Namespace, check: Callable[[LabelledSet], None]) -> Run:
     if args.scores:
         return read_scores(args.scores)
     pace = Pace(args.concurrency, args.alone, args.timeout)
-    named = (args.policy, args.detector, args.use, args.threshold)
-    asked = Asked(args.set, args.config, *named, pace=pace, is_for_one=args.is_for_one)
+    asked = Asked(
+        set_file=args.set,
+        config=args.config,
+        policy=args.policy,
+        detectors=args.detector,
+        uses=args.use,
+        threshold_ppm=args.threshold,
+        pace=pace,
+        is_for_one=args.is_for_one,
+    )
     return asyncio.run(evaluate(asked, _show_progress if sys.stderr.isatty() else _say_nothing, check))
 
 

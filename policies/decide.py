@@ -286,8 +286,8 @@ class _Tally:
     def _hide(self, rule: Rule, part: Part) -> None:
         """What must not be kept is in there somewhere, and where it is nobody could say."""
         if rule.do.before_audit and part.text:
-            whole = (part.path, 0, len(part.text), filled(rule.do.replacement, "removed", ""), rule.id)
-            self.cuts.add(Redaction(*whole, "redact", before_audit=True))
+            removed = filled(rule.do.replacement, "removed", "")
+            self.cuts.add(Redaction(part.path, 0, len(part.text), removed, rule.id, before_audit=True))
 
     def decision(self) -> Decision:
         if self.action is Action.BLOCK:

@@ -82,8 +82,11 @@ def read_risk(section: Section, needed_by: str, what: str) -> Risk | None:
     inner = Section.open(node, "`accept_risk`", problems, _RISK_KEYS)
     if inner is None:
         return None
-    said = inner.require("by", _by, ""), inner.require("ticket", _ticket, "")
-    return Risk(*said, inner.require("until", day_end, 0))
+    return Risk(
+        by=inner.require("by", _by, ""),
+        ticket=inner.require("ticket", _ticket, ""),
+        until=inner.require("until", day_end, 0),
+    )
 
 
 def read_review(node: Node, problems: Problems, holds: tuple[str, ...] = HOLDS) -> Review | None:

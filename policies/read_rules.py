@@ -111,8 +111,18 @@ class RuleReader:
         if len(self.problems) > before or do is None or when is None or (unless is None and "unless" in section):
             return None  # the last two: they ask a detector whose problems are already reported
         rule = Rule(
-            *(rule_id, scopes, when, unless, do, mode, on_error.kind, on_error.risk, on_error.people),
-            *(until, buffers, relaxes),
+            id=rule_id,
+            scopes=scopes,
+            when=when,
+            unless=unless,
+            do=do,
+            mode=mode,
+            on_error=on_error.kind,
+            risk=on_error.risk,
+            people=on_error.people,
+            until=until,
+            buffers=buffers,
+            relaxes=relaxes,
         )
         self._check_action(rule, section)
         return rule

@@ -46,7 +46,7 @@ def parse_statement(text: str) -> Statement:
         raise AuditError("audit_settings", f"the approved text is not of the format `{FORMAT}`")
     old, new, found, found_root, signed, signed_root, reason = match.groups()
     try:
-        heads = Head(int(found), strict_b64(found_root, 32)), Head(int(signed), strict_b64(signed_root, 32))
+        head, signed_head = Head(int(found), strict_b64(found_root, 32)), Head(int(signed), strict_b64(signed_root, 32))
     except NoteError as exc:
         raise AuditError("audit_settings", f"the approved text: {exc}") from exc
-    return Statement(old, new, *heads, reason)
+    return Statement(old, new, head, signed_head, reason)

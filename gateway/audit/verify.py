@@ -209,9 +209,14 @@ class _Verification:
         if problem is None:
             return
         offset = sum(len(raw) for raw in islice(raw_lines(segment.path), self._line))
-        place = (self._line + 1, self._tree.size, offset)
         exit_ = Exit.INCOMPLETE if problem.code in _NOT_THERE else Exit.ALTERED
-        raise DoesNotHold(Finding(exit_, problem.code, _name(segment), problem.expected, problem.found, *place))
+        raise self._broken_here(segment, exit_, problem, offset)
+
+    def _broken_here(self, segment: Segment, exit_: Exit, problem: Problem, offset: int) -> DoesNotHold:
+        """At the line after those that hold."""
+        line, seq = self._line + 1, self._tree.size
+        finding = Finding(exit_, problem.code, _name(segment), problem.expected, problem.found, line, seq, offset)
+        return DoesNotHold(finding)
 
     def _compare(self) -> None:
         """V6 to V8: what was signed or anchored at the tree's present size."""
@@ -246,13 +251,12 @@ class _Verification:
         rest = end - self._end
         if self._end == claim or (rest <= 0 and claim is None):
             return
-        place = (self._line + 1, self._tree.size, self._end)
         if claim is not None:
-            expected = f"a line to end at byte {claim}, as the next segment says"
-            raise DoesNotHold(Finding(Exit.ALTERED, "continues", _name(segment), expected, "none", *place))
+            problem = Problem("continues", f"a line to end at byte {claim}, as the next segment says", "none")
+            raise self._broken_here(segment, Exit.ALTERED, problem, self._end)
         if not is_last:
-            found = f"{rest} bytes without a newline"
-            raise DoesNotHold(Finding(Exit.ALTERED, "torn", _name(segment), "the end of the segment", found, *place))
+            problem = Problem("torn", "the end of the segment", f"{rest} bytes without a newline")
+            raise self._broken_here(segment, Exit.ALTERED, problem, self._end)
         note = "an unfinished write, which the next start moves aside"
         self._report.notes.append(f"{_name(segment)}: {rest} bytes follow the last complete line: {note}")
 

@@ -184,8 +184,16 @@ class BatchWriter:
 
     def _note_state(self, time_ns: int) -> None:
         """What a start has to know of everything before the segment that has begun."""
-        state = (self._tree, self._leaf, self._wall_ns, self._told_epoch, self._opened)
-        note = self._keys.require(time_ns).sign(Resume(self._keys.name, *state, time_ns).text())
+        state = Resume(
+            origin=self._keys.name,
+            tree=self._tree,
+            leaf=self._leaf,
+            wall_ns=self._wall_ns,
+            epoch=self._told_epoch,
+            opened=self._opened,
+            time_ns=time_ns,
+        )
+        note = self._keys.require(time_ns).sign(state.text())
         resume.save(self._store.directory, self._tree.size, note)
 
     def _seal(self, time_ns: int) -> None:

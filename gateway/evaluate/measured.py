@@ -187,5 +187,6 @@ def _speed(judged: Sequence[Judged], subject: Subject) -> Speed:
     alone = [one.us for one in judged if one.alone and not one.error]
     p50, p95, p99 = (percentile(alone, percent) for percent in (50, 95, 99))
     windows = [one.windows for one in judged if not one.error]
-    throughput = (subject.rows_per_s, subject.concurrency)
-    return Speed(len(alone), p50, p95, p99, *throughput, sum(windows), max(windows, default=0))
+    return Speed(
+        len(alone), p50, p95, p99, subject.rows_per_s, subject.concurrency, sum(windows), max(windows, default=0)
+    )

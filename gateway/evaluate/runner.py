@@ -155,8 +155,9 @@ def _judged(finding: Finding, us: int, alone: bool) -> Judged:
 
 def _scored(row: Row, key: bytes, judged: dict[str, Judged]) -> ScoredRow:
     id_ = hmac.new(key, row.text.encode(), "sha256").hexdigest()[: 2 * _ID_BYTES]
-    groups = (row.categories, row.language, row.source, row.role)
-    return ScoredRow(row.line, id_, row.label, MappingProxyType(judged), *groups)
+    return ScoredRow(
+        row.line, id_, row.label, MappingProxyType(judged), row.categories, row.language, row.source, row.role
+    )
 
 
 def hardware() -> str:
