@@ -30,9 +30,11 @@ _MOST: Final = 200
 _WORDS: Final = 10
 _LONGEST_NOTE: Final = 500
 _WORD: Final = re.compile(r"[0-9A-Za-z_\-/.:@]{1,64}\*?")
-_VALUE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}")
+_VALUE: Final = re.compile(r"(?!--\Z)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}")
+"""What a name can be. Of `--detector=--` the command would be told nothing."""
 _SCORE: Final = re.compile(r"0|1|1\.0{1,9}|0?\.[0-9]{1,9}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_YEAR: Final = 1970
 _NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")
 """Of a type or a code; keys of records are ASCII, and what stands in a corrupt one is not repeated."""
 
@@ -149,7 +151,7 @@ def _closed_day(given: object) -> date:
         day = date.fromisoformat(given) if isinstance(given, str) and _DAY.fullmatch(given) else None
     except ValueError:
         day = None
-    if day is None:
+    if day is None or day.year < _FIRST_YEAR:
         raise BadRequest("invalid_value", "`day` is a day such as `2026-11-20`", "day")
     if day >= datetime.fromtimestamp(time.time(), UTC).date():
         raise BadRequest("day_not_over", "the day is not over in UTC: more records may follow", "day")

@@ -86,6 +86,7 @@ def test_reading_needs_the_role(live: LiveAdmin, path: str) -> None:
         ("score=0.5", "invalid_value"),
         ("detector=harm&score=1.5", "invalid_value"),
         ("detector=harm&score=nan", "invalid_value"),
+        ("detector=--", "invalid_value"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(live: LiveAdmin, query: str, code: str) -> None:
@@ -119,6 +120,7 @@ def test_a_day_is_summed_up_and_signed_off(live: LiveAdmin) -> None:
         ({"day": "2024-10-04", "note": "x", "records": 3}, "day_changed"),
         ({"day": "2999-01-01", "note": "x", "records": 0}, "day_not_over"),
         ({"day": "yesterday", "note": "x", "records": 0}, "invalid_value"),
+        ({"day": "0001-01-01", "note": "x", "records": 0}, "invalid_value"),
         ({"day": "2024-10-04", "note": "", "records": 4}, "invalid_value"),
         ({"day": "2024-10-04", "note": "a\nb", "records": 4}, "invalid_value"),
         ({"day": "2024-10-04", "note": "x" * 501, "records": 4}, "invalid_value"),
