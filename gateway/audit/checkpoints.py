@@ -8,10 +8,8 @@ same code at start and after an error. Only data that was synced is ever covered
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from gateway.audit.epoch_keys import EpochKeys
 from gateway.audit.epochs import EpochChain, SignedHead
@@ -24,20 +22,6 @@ HISTORY, NEWEST = "checkpoints.log", "checkpoint"
 _MARK = "— ".encode()
 _LONGEST = 4096
 """More than any note of one signature, so that the last complete one is inside the file's last two such blocks."""
-
-
-def read_notes(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Complete notes in the first `size` bytes of the history, in order. Bytes after the last one are not given out."""
-    note, signed = b"", False
-    while file.tell() < size and (line := file.readline(_LONGEST)):
-        if line == b"\n" and signed:
-            yield note
-            note, signed = b"", False
-            continue
-        note += line
-        signed = line.startswith(_MARK)
-        if len(note) > 16 * _LONGEST:
-            raise NoteError("history holds something that is not a note")
 
 
 def last_note(history: bytes) -> tuple[bytes, int]:

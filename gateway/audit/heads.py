@@ -24,7 +24,7 @@ _LONGEST = 64 * 1024
 """Of a note with all its lines, so that a file of anything else is not read into memory."""
 
 
-def _notes(file: IO[bytes], size: int) -> Iterator[bytes]:
+def notes_in(file: IO[bytes], size: int) -> Iterator[bytes]:
     """Every complete note in the first `size` bytes: text, an empty line, signatures, an empty line."""
     note = b""
     while file.tell() < size and (line := file.readline(_LONGEST)):
@@ -55,7 +55,7 @@ class SignedHeads:
             file = stack.enter_context((directory / HISTORY).open("rb"))
             self.size = file.seek(0, SEEK_END)
             file.seek(0)
-            self._notes = _notes(file, self.size)
+            self._notes = notes_in(file, self.size)
 
     def begin(self, chain: EpochChain) -> None:
         """Read the first head. The chain is read after the sizes above were fixed, so it has every key they need."""

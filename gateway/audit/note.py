@@ -172,11 +172,6 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode()}\ntime {self.time_ns}\n"
 
 
-def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
-    """A checkpoint whose signature and origin hold."""
-    return parse_checkpoint(open_note(note, key), key.name)
-
-
 def parse_checkpoint(text: str, name: str) -> Checkpoint:
     """Read the text of a note that was verified."""
     lines = text.split("\n")

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.checkpoints import HISTORY, NEWEST, CheckpointFiles, last_note, newest_checkpoint, read_notes
+from gateway.audit.checkpoints import HISTORY, NEWEST, CheckpointFiles, last_note, newest_checkpoint
 from gateway.audit.epoch_keys import EpochKeys
 from gateway.audit.epochs import SignedHead, endless_chain
 from gateway.audit.errors import AuditError, AuditUnavailable
 from gateway.audit.files import OsFiles
-from gateway.audit.note import open_checkpoint
+from gateway.audit.heads import notes_in
 from tests.gateway.audit.harness import FaultyFiles
-from tests.gateway.audit.test_note import SIGNER
+from tests.gateway.audit.test_note import SIGNER, open_checkpoint
 
 
 def heads_in(path: Path) -> list[int]:
     data = (path / HISTORY).read_bytes()
-    return [open_checkpoint(note, SIGNER.verifier).size for note in read_notes(io.BytesIO(data), len(data))]
+    return [open_checkpoint(note, SIGNER.verifier).size for note in notes_in(io.BytesIO(data), len(data))]
 
 
 def writer_in(path: Path, files: OsFiles | None = None) -> CheckpointFiles:

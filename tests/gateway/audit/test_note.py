@@ -14,14 +14,19 @@ from gateway.audit.note import (
     Signer,
     VerifierKey,
     is_origin,
-    open_checkpoint,
     open_note,
+    parse_checkpoint,
     parse_vkey,
 )
 
 SIGNER = Signer("site/one/audit", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER = Signer("witness", Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
 HEAD = Checkpoint("site/one/audit", 7, bytes(32), 1_800_000_000_000_000_000)
+
+
+def open_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
+    """A checkpoint whose signature and origin hold."""
+    return parse_checkpoint(open_note(note, key), key.name)
 
 
 def test_key_id_and_text_form_follow_the_signed_note_format() -> None:
