@@ -117,6 +117,7 @@ class _House:
         # Anchors stop after the log is closed: the head that closing signs is given away, too.
         stack.push_async_callback(anchoring.stop)
         stack.push_async_callback(audit.close)
+        stack.push_async_callback(records.settle)
         anchoring.start()
         reach = await open_reach(config, host_socket, stack)
         content = open_keeping(config.content, config.state, config.origin, records, config.approvers)
@@ -213,6 +214,7 @@ async def serve(
         background = Background()
         stack.callback(background.cancel)
         background.start(health.watch())
+        background.start(house.records.settle_always())
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policies.reload_soon)
         policies.follow_files(config, background)
         set_aside_start()

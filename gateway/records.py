@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
@@ -15,6 +17,7 @@ from gateway.entries import Record
 from gateway.errors import Unavailable
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
+from gateway.unfinished import Unfinished
 
 _AUTH_BURST: Final = 10.0
 """Failed log-ins recorded at once. After that only so many a second; the others are counted and reported with the next
@@ -23,6 +26,7 @@ _REFUSED_BURST: Final = 10.0
 _REFUSED_PER_S: Final = 1 / 60
 """The same of requests that are turned away while the disk has no room for another exchange: what is left of it is for
 those that are open. What is left out is told by the next refusal that is recorded, or by the next admission."""
+_SETTLE_S: Final = 1.0
 _NO_ROOM: Final = "audit_no_space"
 _ADMIT: Final = "request.admit"
 _REFUSE: Final = "request.refuse"
@@ -70,22 +74,44 @@ class Records:
         self._log, self._metrics = log, metrics
         self._logins = Allowance(_AUTH_BURST, failed_logins_per_s, clock)
         self._refusals = Allowance(_REFUSED_BURST, _REFUSED_PER_S, clock)
-        self._open: set[str] = set()
-        """Exchanges that were admitted here and have not ended: what ends them is always recorded."""
+        self._unfinished = Unfinished()
+        """Exchanges that were admitted and have not ended: what ends them is always recorded."""
 
     async def append(self, record: Record) -> Receipt:
         kind, request = str(record.get("type")), str(record.get("req"))
-        if kind in (_FINDINGS, _REFUSE) and request not in self._open and not self._has_room(kind):
+        if kind in (_FINDINGS, _REFUSE) and request not in self._unfinished and not self._has_room(kind):
             raise Unavailable("audit_unavailable", "the audit log has no room for what does not begin")
+        if self._unfinished.is_ended_here(request):
+            raise Unavailable("audit_unavailable", "the audit log has the end of this exchange")
+        return await self._told(kind, record)
+
+    async def _told(self, kind: str, record: Record) -> Receipt:
         try:
             tells = kind in (_ADMIT, _REFUSE)
             receipt = await (self._telling(self._refusals, record) if tells else self._append(record))
-        finally:
-            if record.get("stage") == "complete":
-                self._open.discard(request)
-        if kind == _ADMIT:
-            self._open.add(request)
+        # An outage, or a record that the format refuses: the exchange has no end in the log.
+        except Exception:
+            self._unfinished.refused(record)
+            raise
+        except asyncio.CancelledError:
+            self._unfinished.cut_off(record)
+            raise
+        self._unfinished.wrote(record, receipt.seq)
         return receipt
+
+    async def settle(self) -> None:
+        """Write the ends that the log did not take, as soon as it takes any."""
+        if self._log.state not in ("ok", _NO_ROOM):
+            return
+        with contextlib.suppress(Unavailable):
+            for orphan in self._unfinished.debts():
+                self._unfinished.wrote(orphan, (await self._append(orphan)).seq)
+
+    async def settle_always(self) -> None:
+        """The same for ever. One task of the process."""
+        while True:
+            await self.settle()
+            await asyncio.sleep(_SETTLE_S)
 
     def _has_room(self, kind: str) -> bool:
         """Whether a request that did not begin may have a record now."""

@@ -18,6 +18,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+import structlog
+
 from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
 from gateway.audit.draft import Draft
@@ -34,6 +36,7 @@ from gateway.audit.spot_check import spot_check
 from gateway.audit.start import MAX_BATCH, open_writer
 from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
+log = structlog.get_logger()
 _NO_ADMISSION = "the disk has no room for another exchange"
 
 
@@ -51,8 +54,9 @@ class AuditLog:
     def __init__(self, settings: AuditSettings, writer: BatchWriter, files: Files, lock: int, sinks: Sinks) -> None:
         self._settings, self._writer, self._files, self._lock = settings, writer, files, lock
         self._sinks = sinks
-        room = (settings.reserve_bytes, settings.low_space, settings.probe_interval_s)
-        self._reserve = Reserve(files, settings.directory, *room)
+        self._reserve = Reserve(
+            files, settings.directory, settings.reserve_bytes, settings.low_space, settings.probe_interval_s
+        )
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._at_hand: list[_Waiting] = []
         """The latest batch that was taken out of the queue."""
@@ -281,6 +285,8 @@ class AuditLog:
     def _break(self, exc: AuditUnavailable) -> None:
         """Nothing is recorded any more until a probe says otherwise."""
         self._where = exc.where if isinstance(exc, QuorumLost) else "store"
+        if (exc.code, exc.problem) != (self._code, self._fault):
+            log.error("audit_failed", where=self._where, code=exc.code, problem=exc.problem)
         self._code, self._fault = exc.code, exc.problem
 
     def _confirm(self) -> None:
@@ -316,6 +322,7 @@ class AuditLog:
         self._refused -= refused
         self._note_signed()
         self._code, self._fault = AuditUnavailable.code, None
+        log.info("audit_recovered", where=self._where, refused=refused)
 
     def _sign(self) -> None:
         self._sign_tried_at = time.monotonic()

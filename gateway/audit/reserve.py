@@ -31,6 +31,7 @@ class Reserve:
         self._every_s = every_s
         self._held = False
         self._looked_at_s: float | None = None
+        self._told = ""
         self.state = OK
         self.free = 0
         """Bytes, when last looked at."""
@@ -51,9 +52,9 @@ class Reserve:
                 space = self._hold(space)
         except OSError as exc:
             # Whatever is wrong with this disk, the next write says so, and more to the point.
-            log.warning("audit_reserve_failed", problem=exc.strerror)
+            self._tell(str(exc.strerror))
             return self._become(REFUSING if not self._held else self.state)
-        self.free = space.free
+        self.free, self._told = space.free, ""
         return self._become(self._judge(space), space)
 
     def release(self) -> bool:
@@ -70,9 +71,15 @@ class Reserve:
             finally:
                 self._files.close(descriptor)
         except OSError as exc:
-            log.warning("audit_reserve_failed", problem=exc.strerror)
+            self._tell(str(exc.strerror))
             return False
         return True
+
+    def _tell(self, problem: str) -> None:
+        """Once, while it stays the same."""
+        if problem != self._told:
+            log.warning("audit_reserve_failed", problem=problem)
+        self._told = problem
 
     def _hold(self, space: Space) -> Space:
         """Take the room, if there is enough of it left for everybody after that."""

@@ -15,6 +15,7 @@ import structlog
 
 from gateway.audit.errors import TileError
 from gateway.audit.tile_cache import check, rebuild, refresh
+from gateway.audit.tiles import DIRECTORY
 from gateway.audit.upkeep import Upkeep
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class TileKeeper:
     def _rebuild(self, size: int, root: bytes, problem: str) -> None:
         if time.monotonic() < self._not_before:
             return
+        were_made = (self._directory / DIRECTORY).exists()
         try:
             mended = rebuild(self._directory, size, root, self.upkeep.pause)
         except TileError as exc:
@@ -61,7 +63,9 @@ class TileKeeper:
         except (LookupError, OSError) as exc:
             self._tell(str(exc))
         else:
-            log.info("tiles_made_again", problem=problem, records=size, full_tiles=mended)
+            # A new log has none: nothing was wrong with them.
+            if were_made:
+                log.info("tiles_made_again", problem=problem, records=size, full_tiles=mended)
 
     def _tell(self, problem: str) -> None:
         """Once, while it stays the same: a full disk is full for more than one turn."""

@@ -8,15 +8,15 @@ has no end gets one, as a start would give it. Nothing of this waits for a resta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 import structlog
 
 from gateway.admission import Admission
-from gateway.audit.exchanges import track
+from gateway.audit.exchanges import TERMINALS, track
 from gateway.audit.record import Json as RecordJson
 from gateway.audit.writer import Receipt
 from gateway.content.keeper import SealedKeeper
@@ -203,11 +203,25 @@ class Session:
         return record | {"worker": self._worker}
 
     async def _append(self, record: Record) -> Body:
-        return self._tracked(record, await self._office.records.append(record))
+        with self._ends_taken_over(record):
+            receipt = await self._office.records.append(record)
+        return self._tracked(record, receipt)
 
     async def _append_signed(self, record: Record) -> Body:
-        receipt, proof = await self._office.records.append_signed(record)
+        with self._ends_taken_over(record):
+            receipt, proof = await self._office.records.append_signed(record)
         return self._tracked(record, receipt) | {"receipt": proof}
+
+    @contextmanager
+    def _ends_taken_over(self, record: Record) -> Iterator[None]:
+        """An end that the log did not take is owed by the records, not by the worker's own end any more."""
+        try:
+            yield
+        # An outage, or a record that the format refuses.
+        except Exception:
+            if record.get("type") in TERMINALS:
+                self._open.pop(str(record.get("req")), None)
+            raise
 
     def _tracked(self, record: Record, receipt: Receipt) -> Body:
         track(self._open, cast(Mapping[str, RecordJson], record), receipt.seq)

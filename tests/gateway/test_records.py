@@ -126,3 +126,22 @@ async def test_refusals_do_not_fill_what_is_left_of_the_disk() -> None:
     await appended.append({"type": "request.admit", "stage": "admit", "req": "next"})
     told = sum(record.get("suppressed", 0) for record in log.records if record["type"] != "auth.fail")
     assert told == value(metrics, "gatehouse_refusal_records_suppressed_total") >= refused
+
+
+async def test_an_exchange_whose_end_the_log_did_not_take_is_ended_when_it_takes_records_again() -> None:
+    log = MemoryLog()
+    appended, _ = records(log)
+    await appended.append({"type": "request.admit", "stage": "admit", "req": "a"})
+    log.fail_from = 1
+    for kind in ("response.complete", "response.abort"):
+        with pytest.raises(Unavailable):
+            await appended.append({"type": kind, "stage": "complete", "req": "a"})
+    await appended.settle()
+    assert len(log.records) == 1
+    log.fail_from = None
+    await appended.settle()
+    await appended.settle()
+    assert [(record["type"], record["req"]) for record in log.records[1:]] == [("response.orphan", "a")]
+    with pytest.raises(Unavailable):
+        await appended.append({"type": "response.abort", "stage": "complete", "req": "a"})
+    assert len(log.records) == 2, "one end"

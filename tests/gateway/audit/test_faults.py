@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.audit.errors import AuditError, AuditUnavailable
 from gateway.audit.log import AuditLog
@@ -111,17 +112,21 @@ async def test_bad_disk_refuses_at_once_and_the_first_record_after_it_says_so(tm
     files = FaultyFiles(lambda _, name: errno.ENOSPC if bad[0] and name == "write" else None, short=True)
     log = AuditLog.open(settings_in(tmp_path, **QUICK), files=files)
     bad[0] = True
-    with pytest.raises(AuditUnavailable, match="No space left"):
-        await log.append({"type": "auth.fail"})
-    assert not log.healthy
-    writes = len(files.done)
-    for _ in range(100):
+    with capture_logs() as told:
         with pytest.raises(AuditUnavailable, match="No space left"):
             await log.append({"type": "auth.fail"})
-    assert files.done[writes:].count("write") < 50
-    bad[0] = False
-    await until_healthy(log)
-    await log.append({"type": "after"})
+        assert not log.healthy
+        writes = len(files.done)
+        for _ in range(100):
+            with pytest.raises(AuditUnavailable, match="No space left"):
+                await log.append({"type": "auth.fail"})
+        assert files.done[writes:].count("write") < 50
+        bad[0] = False
+        await until_healthy(log)
+        await log.append({"type": "after"})
+    said = [line for line in told if line["event"] in ("audit_failed", "audit_recovered")]
+    assert [line["event"] for line in said] == ["audit_failed", "audit_recovered"], "once each, not at each try"
+    assert "No space left" in said[0]["problem"]
     await log.close()
     assert types_in(tmp_path) == ["gateway.start", "audit.fail", "after", "gateway.stop"]
     assert verified(tmp_path).exit == 0

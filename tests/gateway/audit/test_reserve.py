@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.audit.errors import AuditUnavailable
 from gateway.audit.files import Space
@@ -118,8 +119,11 @@ def test_a_reserve_that_cannot_be_made_admits_nobody_and_is_tried_again(tmp_path
     failing = [True]
     disk = Disk(fault=lambda _, found: errno.EIO if failing[0] and found == name else None)
     reserve = reserve_on(disk, tmp_path)
-    reserve.look(0)
+    with capture_logs() as told:
+        reserve.look(-1)
+        reserve.look(0)
     assert not reserve.admits
+    assert [line["event"] for line in told].count("audit_reserve_failed") == 1, "once, not each second"
     failing[0] = False
     reserve.look(1)
     assert reserve.admits

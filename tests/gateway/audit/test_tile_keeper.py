@@ -35,6 +35,14 @@ def test_the_tiles_follow_the_log(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_new_log_had_no_tiles_that_were_wrong(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    with capture_logs() as logs:
+        keeper_of(tmp_path, log).turn()
+    assert logs == []
+    log.close()
+
+
 def test_tiles_that_are_wrong_at_the_start_are_made_again(tmp_path: Path) -> None:
     log = log_in(tmp_path)
     keeper_of(tmp_path, log).turn()

@@ -84,6 +84,21 @@ async def test_the_end_of_an_exchange_waits_for_the_log(tmp_path: Path) -> None:
         await eventually(lambda: len(made.of("x1")) == 2)
 
 
+async def test_an_end_that_the_log_did_not_take_is_written_once_though_its_worker_dies(tmp_path: Path) -> None:
+    async with house(tmp_path) as (made, _), working(made) as worker:
+        visit = await worker.door.enter(ANN, "x1")
+        await visit.records.append(admit("x1"))
+        made.log.fail_from = len(made.log.records)
+        with pytest.raises(Unavailable):
+            await visit.records.append_signed(complete("x1"))
+        made.log.fail_from = None
+        await made.records.settle()
+        await worker.die()
+        await asyncio.sleep(0.05)
+        assert [record["type"] for record in made.of("x1")] == ["request.admit", "response.orphan"]
+        assert made.of("x1")[-1]["worker"]["number"] == 1
+
+
 async def test_places_hold_across_workers_and_a_dead_one_gives_its_own_back(tmp_path: Path) -> None:
     async with house(tmp_path, Concurrency(3, 2)) as (made, _), working(made, 1) as one, working(made, 2) as two:
         await one.door.enter(ANN, "a")
