@@ -59,6 +59,7 @@ def products() -> Iterator[Kernel]:
         for tile in which:
             yield product(kind, tile)
     few = triton_product.TILES[0]
+    yield product("int4", triton_product.TILES[1], splits=triton_product.MOST_SPLITS)
     yield product("int4", few, splits=triton_product.MOST_SPLITS)
     yield product("int4", few, group=32)
     yield product("int4", few, experts=0)

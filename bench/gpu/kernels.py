@@ -6,7 +6,7 @@ figures mean nothing. What the kernels compile to is known without a GPU: bench/
 A call reads the packed weights of the experts that got a row, once, the rows, and the result; that is its floor. With
 many rows the floor is the products at the measured matrix rate. Calls go round so many weights that no cache holds
 them, and are recorded in a graph, so that nothing but the kernels is timed. `--sweep` tries other divisions of the work
-for few rows, the fastest five first: from those follow `TILES` and `PROGRAMS` of triton_product.py.
+for few rows, the fastest five first: from those follow `TILES` of triton_product.py.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ EXPERTS = 16
 TURNS = 32
 """Calls of a measurement."""
 DIVISIONS = (
-    (16, 32, 1, 6),
+    (8, 64, 2, 3),
+    (8, 64, 2, 4),
+    (8, 64, 2, 6),
+    (8, 64, 4, 4),
+    (8, 128, 4, 4),
     (16, 64, 2, 4),
-    (16, 64, 2, 6),
-    (16, 64, 4, 4),
     (16, 128, 2, 4),
     (16, 128, 4, 4),
     (16, 256, 4, 4),
@@ -136,7 +138,7 @@ def _swept(shape: Shape, packed: Packed, n: int) -> list[Row]:
     x_ni = torch.randn(n, shape.inputs, device=device).bfloat16()
     for division in DIVISIONS:
         for splits in (1, 2, 4, 8):
-            calls = [partial(by_kernel, x_ni, *one, Tile(*division), splits) for one in given]
+            calls = [partial(by_kernel, x_ni, *one, Tile(*division, programs=1), splits) for one in given]
             try:
                 seconds = _recorded(calls, device) / TURNS
             except OutOfResources:  # of shared memory

@@ -3,10 +3,10 @@
 Each program computes some outputs of some rows of one expert. Which expert, it finds out from where the experts' rows
 end, so the grid follows from the number of rows and experts, and programs without work leave at once. The weights stand
 on the left of the product: there the tensor cores take them from registers, into which they are unpacked, and few
-tokens on the right cost little. Two warps for a tile of few rows: four would be given the instructions for large
-products, which wait for each other more than they compute. Sums are fp32. Where a decoding step has too little work for
-all processors, the inputs are divided as well, and whoever comes last adds up: always in the same order, so the result
-does not depend on who.
+tokens on the right cost little, eight the least. Two warps for a tile of few rows: four would be given the instructions
+for large products, which wait for each other more than they compute. Sums are fp32. Where a decoding step has too
+little work for all processors, the inputs are divided as well, and whoever comes last adds up: always in the same
+order, so the result does not depend on who.
 
 Rows in fp32 multiply in fp32: slower, for comparison, and what the interpreter runs, which knows no bf16.
 
@@ -38,6 +38,8 @@ class Tile:
     warps: int
     stages: int
     """Blocks of inputs that are on their way."""
+    programs: int
+    """So many for each processor fit beside each other and ask for all that the memory gives."""
 
     @property
     def scales_weights(self) -> bool:
@@ -45,16 +47,24 @@ class Tile:
         return self.rows >= 64
 
 
-TILES: Final = (Tile(16, 64, 2, 4), Tile(32, 128, 4, 4), Tile(64, 128, 4, 3), Tile(128, 256, 8, 3))
-WHOLE_TILES: Final = (Tile(16, 64, 2, 4), Tile(64, 128, 4, 3), Tile(128, 128, 8, 3))
+TILES: Final = (
+    Tile(8, 64, 2, 4, programs=8),
+    Tile(16, 64, 2, 4, programs=6),
+    Tile(32, 128, 4, 4, programs=3),
+    Tile(64, 128, 4, 3, programs=2),
+    Tile(128, 256, 8, 3, programs=1),
+)
+WHOLE_TILES: Final = (
+    Tile(16, 64, 2, 4, programs=3),
+    Tile(64, 128, 4, 3, programs=1),
+    Tile(128, 128, 8, 3, programs=1),
+)
 """For weights of sixteen bits, which take more room on their way."""
-EXACT: Final = Tile(16, 32, 4, 2)
+EXACT: Final = Tile(16, 32, 4, 2, programs=4)
 """For rows in fp32."""
 MOST_SPLITS: Final = 8
 LEAST_BLOCKS: Final = 4
 """Blocks of inputs that are worth a program."""
-PROGRAMS: Final = 4
-"""So many for each processor are enough to ask for all that the memory gives."""
 COUNTS: Final = 8192
 """Places that several programs may add up for in one call."""
 
@@ -213,7 +223,7 @@ def product(
     parts = -(-packed.outputs // tile.outputs)
     if tiles * parts > COUNTS:
         splits = 1
-    splits = splits or _splits(tiles * parts, packed.padded // BLOCK, _processors(x_ni.device))
+    splits = splits or _splits(tiles * parts, packed.padded // BLOCK, tile.programs * _processors(x_ni.device))
     grouped_product[tiles, parts, splits](
         x_ni,
         words,
@@ -253,9 +263,9 @@ def _tile(tiles: Sequence[Tile], rows: int, experts: int) -> Tile:
     return next((tile for tile in tiles if tile.rows >= expected), tiles[-1])
 
 
-def _splits(programs: int, blocks: int, processors: int) -> int:
+def _splits(programs: int, blocks: int, wanted: int) -> int:
     """Into how many parts the inputs are divided: a power of two, so that few forms are to be compiled."""
-    most = max(1, min(PROGRAMS * processors // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
+    most = max(1, min(wanted // programs, blocks // LEAST_BLOCKS, MOST_SPLITS))
     return 1 << most.bit_length() - 1
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from engine.gpu.packed import BLOCK, Packed
 
+ASSEMBLED: Final = tl.constexpr(triton.__version__.startswith(("3.6.", "3.8.")) and not triton.knobs.runtime.interpret)
+"""Whether this Triton makes less of our instruction than of what it stands for; bench/gpu/compiled.py counts them."""
 OUT: Final = 32
 """Outputs that a program widens."""
 
@@ -35,9 +37,18 @@ def _numbers(bits: tl.tensor, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.con
 
 
 @triton.jit
+def _nibbles(words: tl.tensor) -> tl.tensor:
+    """The lowest four bits of each half behind the exponent of 128: one instruction, of which some make two."""
+    if ASSEMBLED:
+        told: tl.constexpr = "lop3.b32 $0, $1, 0x000F000F, 0x43004300, 0xEA;"
+        return tl.inline_asm_elementwise(told, "=r,r", [words], dtype=tl.uint32, is_pure=True, pack=1)
+    else:
+        return (words & 0x000F000F) | 0x43004300
+
+
+@triton.jit
 def _int4(words: tl.tensor, run: tl.constexpr, OUT: tl.constexpr, RUN: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    bits = ((words >> (4 * run)) & 0x000F000F) | 0x43004300
-    return _numbers(bits, OUT, RUN, WIDE) - 136.0
+    return _numbers(_nibbles(words >> (4 * run)), OUT, RUN, WIDE) - 136.0
 
 
 @triton.jit

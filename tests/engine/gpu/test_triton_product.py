@@ -76,10 +76,10 @@ def test_all_divisions_of_rows_have_room(tile: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("programs", "blocks", "splits"), [(1, 64, 8), (256, 40, 2), (80, 64, 4), (4000, 64, 1), (1, 3, 1)]
+    ("programs", "blocks", "splits"), [(1, 64, 8), (256, 40, 4), (80, 64, 8), (4000, 64, 1), (1, 3, 1)]
 )
 def test_few_programs_divide_the_inputs(programs: int, blocks: int, splits: int) -> None:
-    assert triton_product._splits(programs, blocks, processors=132) == splits
+    assert triton_product._splits(programs, blocks, wanted=8 * 132) == splits
 
 
 @pytest.mark.gpu
