@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from engine.errors import BadRequest
 from engine.tokens import TextTokenizer
-from engine.wire import Fields, Json
+from engine.wire import Fields, Json, blamed
 
 MAX_INPUTS = 512
 
@@ -83,7 +83,8 @@ def _ids(item: Json, info: Described, tokenizer: TextTokenizer | None) -> tuple[
     if isinstance(item, str):
         if tokenizer is None:
             raise BadRequest("no_tokenizer", "this model has no tokenizer.json: send token ids", "input")
-        item = tokenizer.framed(item)
+        with blamed("input"):
+            item = tokenizer.framed(item)
     if not isinstance(item, list) or not item or not all(_is_id(value) for value in item):
         raise BadRequest("invalid_parameter", "`input`: expected text, token ids, or a list of either", "input")
     if len(item) > info.max_tokens:

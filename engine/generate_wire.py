@@ -7,19 +7,17 @@ is, control tokens included, because the caller has rendered it. Text never beco
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from engine.chat_format import ROLES, ChatMessage, ToolCall
+from engine.chat_wire import read_messages, read_tools
 from engine.errors import BadRequest
 from engine.events import GenerateRequest, Sampling
 from engine.grammar import Grammar
 from engine.structured_wire import ToolChoice, grammar_of, tool_choice
-from engine.vision.sent import Piece, Sent, is_picture, sent, sent_as
-from engine.wire import Fields, Json
+from engine.vision.sent import Sent, is_picture, sent_as
+from engine.wire import Fields, Json, blamed
 
 if TYPE_CHECKING:
     from engine.generator import Generator
@@ -31,7 +29,6 @@ MAX_PROMPTS, MAX_ANSWERS, MAX_REPORTED = 64, 128, 64
 MAX_PRIORITY, MAX_SALT_CHARACTERS = 1000, 128
 MAX_STOPS, MAX_STOP_CHARACTERS = 16, 256
 MAX_BIASES, MAX_BIAS = 1024, 100.0
-MAX_MESSAGES, MAX_TOOLS = 2048, 128
 DEFAULT_COMPLETION_TOKENS = 16
 DEFAULT_CHAT_TOKENS = 1024
 """Unless the caller says otherwise and the model has less room: an answer may keep what it may need from others."""
@@ -113,11 +110,12 @@ def parse_completion(fields: Fields, model: Generator) -> Asked:
 
 
 def parse_chat(fields: Fields, model: Generator) -> Asked:
-    messages = tuple(_message(raw, index) for index, raw in enumerate(_list(fields, "messages", 1, MAX_MESSAGES)))
-    choice = tool_choice(fields, _tools(fields))
+    messages = read_messages(fields)
+    choice = tool_choice(fields, read_tools(fields))
     look = model.look()
     look.check([picture for message in messages for picture in message.pictures])
-    prompt, pictures = model.chat.render_all(messages, choice.offered, look.tokens)
+    with blamed("messages"):
+        prompt, pictures = model.chat.render_all(messages, choice.offered, look.tokens)
     logprobs = fields.integer("top_logprobs", 0, 0, MAX_LOGPROBS) if fields.flag("logprobs") else None
     if logprobs is None:
         fields.neutral("top_logprobs", 0)
@@ -227,7 +225,8 @@ def _prompts(fields: Fields, model: Generator) -> tuple[tuple[tuple[int, ...], .
     if len(listed) > MAX_PROMPTS:
         fields.refuse("prompt", f"{len(listed)} prompts, expected at most {MAX_PROMPTS}")
     if all(isinstance(one, str) for one in listed):
-        return tuple(map(model.chat.plain, listed)), tuple(listed)
+        with blamed("prompt"):
+            return tuple(map(model.chat.plain, listed)), tuple(listed)
     return tuple(_ids(fields, one, model.vocabulary) for one in listed), ()
 
 
@@ -286,94 +285,3 @@ def _salt(fields: Fields) -> str:
     if raw is not None and (not isinstance(raw, str) or not 0 < len(raw) <= MAX_SALT_CHARACTERS):
         fields.refuse("cache_salt", f"expected a string of 1 to {MAX_SALT_CHARACTERS} characters")
     return raw or ""
-
-
-def _list(fields: Fields, name: str, low: int, high: int) -> list[Json]:
-    raw = fields.take(name)
-    if not isinstance(raw, list) or not low <= len(raw) <= high:
-        fields.refuse(name, f"expected a list of {low} to {high} entries")
-    return raw
-
-
-def _message(raw: Json, index: int) -> ChatMessage:
-    prefix = f"messages[{index}]."
-    if not isinstance(raw, dict):
-        raise BadRequest("invalid_parameter", f"`{prefix[:-1]}`: expected an object", "messages")
-    fields = Fields(raw, prefix)
-    role = fields.text("role")
-    if role not in ROLES:
-        fields.refuse("role", f"expected one of {', '.join(sorted(ROLES))}")
-    calls = tuple(_tool_call(call, prefix) for call in fields.take("tool_calls") or ()) if role == "assistant" else ()
-    refusal = fields.take("refusal") if role == "assistant" else None
-    content = _content(fields, role, refusal if isinstance(refusal, str) else "" if calls else None)
-    fields.ignored("name", "tool_call_id", "refusal", "reasoning", "reasoning_content")
-    fields.done()
-    if isinstance(content, str):
-        return ChatMessage(role, content, calls)
-    return ChatMessage(role, "", calls, content)
-
-
-def _content(fields: Fields, role: str, instead: str | None) -> str | tuple[Piece, ...]:
-    """A string, or text parts put together; with pictures between them if a user shows some. Sound is refused.
-
-    `instead`: what was said where there is no content.
-    """
-    raw = fields.take("content")
-    if raw is None and instead is not None:
-        return instead
-    if isinstance(raw, str):
-        return raw
-    if not isinstance(raw, list):
-        fields.refuse("content", "expected a string or a list of text parts")
-    pieces: list[Piece] = []
-    for index, part in enumerate(raw):
-        if role == "user" and is_picture(part):
-            pieces.append(sent(part, fields.name(f"content[{index}]")))
-            continue
-        text = _text_of(part, role)
-        if text is None:
-            kinds = "`text`, `image_url` or `video_url`" if role == "user" else "`text`"
-            fields.refuse("content", f"expected parts of type {kinds}")
-        if pieces and isinstance(last := pieces[-1], str):
-            pieces[-1] = last + text
-        else:
-            pieces.append(text)
-    texts = [piece for piece in pieces if isinstance(piece, str)]
-    return "".join(texts) if len(texts) == len(pieces) else tuple(pieces)
-
-
-def _text_of(part: Json, role: str) -> str | None:
-    """Of a part that holds some: what an assistant refused with is as much a text as what it said."""
-    kind = part.get("type") if isinstance(part, dict) else None
-    text = part.get(kind) if kind == "text" or (kind == "refusal" and role == "assistant") else None
-    return text if isinstance(text, str) else None
-
-
-def _tool_call(raw: Json, prefix: str) -> ToolCall:
-    function = raw.get("function") if isinstance(raw, dict) else None
-    if isinstance(function, dict) and isinstance(function.get("name"), str):
-        arguments = function.get("arguments")
-        if isinstance(arguments, str) and _is_object(arguments):
-            return ToolCall(function["name"], arguments)
-    told = f"`{prefix}tool_calls`: expected functions with a name and a JSON object as `arguments`"
-    raise BadRequest("invalid_parameter", told, "messages")
-
-
-def _tools(fields: Fields) -> tuple[Mapping[str, Json], ...]:
-    """The functions that are offered."""
-    listed = _list(fields, "tools", 0, MAX_TOOLS) if fields.take("tools") is not None else ()
-    return tuple(_function(fields, tool) for tool in listed)
-
-
-def _function(fields: Fields, raw: Json) -> Mapping[str, Json]:
-    function = raw.get("function") if isinstance(raw, dict) and raw.get("type") == "function" else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-        fields.refuse("tools", "expected entries of type `function` with a name")
-    return function
-
-
-def _is_object(raw: str) -> bool:
-    try:
-        return isinstance(json.loads(raw), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -7,7 +7,8 @@ this host does not know is an error and never silently without effect. Messages 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
 
 from engine.errors import BadRequest, RequestError
@@ -31,6 +32,15 @@ def parse_object(body: bytes) -> Fields:
 def error_body(error: RequestError) -> dict[str, Any]:
     """OpenAI's error envelope."""
     return {"error": {"message": error.problem, "type": error.kind, "param": error.param, "code": error.code}}
+
+
+@contextmanager
+def blamed(param: str) -> Iterator[None]:
+    """What is refused inside is that field's fault, where nothing nearer is named."""
+    try:
+        yield
+    except BadRequest as exc:
+        raise BadRequest(exc.code, exc.problem, exc.param or param) from exc
 
 
 class Fields:
