@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,10 +23,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from gateway.audit.files import Files
 from gateway.audit.record import canonical
 from gateway.content.errors import ContentError, ContentMissing
+from gateway.secret import KEY_BYTES, SecretError, make_secret, read_secret
 
-KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 _NAMES_WRAP: Final = b"gatehouse-content-names-wrap/v1"
 _CHECK: Final = b"gatehouse-content-check/v1"
@@ -91,33 +91,14 @@ class MasterKey:
         return hmac.digest(self._names, f"{tenant}\0{name}".encode("utf-8", "surrogatepass"), "sha256")
 
 
-def load_master_key(path: Path, *, may_create: bool) -> MasterKey:
+def load_master_key(path: Path, *, may_create: bool, files: Files | None = None) -> MasterKey:
     """The key in the file, made at the first start. Raises ContentError when it cannot be used."""
-    if may_create:
-        _create(path)
     try:
-        mode, secret = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
-    except OSError as exc:
-        raise ContentError("content_key_missing", f"master key `{path}` cannot be read: {exc.strerror}") from exc
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ContentError("content_key_unsafe", f"master key `{path}` has mode {mode:04o}, expected 0600")
-    if len(secret) != KEY_BYTES:
-        raise ContentError("content_key_wrong", f"master key `{path}` holds {len(secret)} bytes, expected {KEY_BYTES}")
-    return MasterKey(secret)
-
-
-def _create(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
-    except OSError as exc:
-        raise ContentError("content_key_missing", f"master key `{path}` cannot be made: {exc.strerror}") from exc
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.urandom(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
+        if may_create:
+            make_secret(path, files)
+        return MasterKey(read_secret(path))
+    except SecretError as exc:
+        raise ContentError(f"content_key_{exc.kind}", f"master key {exc}") from exc
 
 
 def wrap_dek(kek: bytes, dek: bytes) -> bytes:

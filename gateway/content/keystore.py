@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.content.errors import ApprovalSpent, ContentError, ContentMissing
-from gateway.content.keys import KEY_BYTES, MasterKey, Place, unwrap_dek, wrap_dek
+from gateway.content.keys import MasterKey, Place, unwrap_dek, wrap_dek
 from gateway.content.segments import Spot
+from gateway.secret import KEY_BYTES
 from gateway.transaction import immediate
 
 _WAIT_S: Final = 5.0

@@ -103,7 +103,7 @@ class ContentStore:
     def open(cls, settings: ContentSettings, state: Path, origin: str, files: Files | None = None) -> ContentStore:
         """Raises ContentError; then nothing may be served."""
         files, directory, keys = files or OsFiles(), state / "content", state / "keystore" / "keys.sqlite"
-        master = load_master_key(settings.master_key, may_create=not keys.exists())
+        master = load_master_key(settings.master_key, may_create=not keys.exists(), files=files)
         try:
             make_directories(files, directory)
         except OSError as exc:

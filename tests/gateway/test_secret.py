@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.errors import AuditError
-from gateway.secret import KEY_BYTES, digest_key
+from gateway.secret import KEY_BYTES, SecretError, digest_key, make_secret, read_secret
+from tests.gateway.audit.harness import FaultyFiles, nth
 
 
 def refused(directory: Path) -> AuditError:
@@ -80,3 +81,25 @@ def test_several_starters_at_once_never_hold_different_keys(tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as pool:
         keys = {key for key in pool.map(start, range(32)) if key}
     assert keys == {digest_key(tmp_path)}
+
+
+def test_a_secret_is_durable_under_its_name_before_anything_depends_on_it(tmp_path: Path) -> None:
+    """Its bytes, then its name; and the name of each directory that was made for it."""
+    files = FaultyFiles()
+    make_secret(tmp_path / "a" / "b" / "one.key", files)
+    assert files.done == [*["make_directory", "sync_directory"] * 2, "open", "write", "datasync", "sync_directory"]
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_disk_that_fails_on_the_way_is_told(tmp_path: Path, step: int) -> None:
+    with pytest.raises(SecretError, match="cannot be created") as error:
+        make_secret(tmp_path / "one.key", FaultyFiles(nth(step)))
+    assert error.value.kind == "missing"
+
+
+def test_what_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "one.key"
+    make_secret(path)
+    before = read_secret(path)
+    make_secret(path)
+    assert read_secret(path) == before
