@@ -169,7 +169,7 @@ def make_app(gate: Gate) -> Edge:
             route("/v1/models/{name:path}", "GET", _model),
             *health_routes(gate.health, gate.metrics),
         ],
-        exception_handlers={HTTPException: _no_route},
+        exception_handlers={HTTPException: _no_route(_ROUTES)},
     )
     app.router.redirect_slashes = False
     return Edge(app)
@@ -177,7 +177,8 @@ def make_app(gate: Gate) -> Edge:
 
 def make_admin_app(health: Health, metrics: Metrics, routes: Iterable[Route] = ()) -> Edge:
     """The admin listener's application: what probes and scrapers read, and the operators' routes (gateway/admin)."""
-    app = Starlette(routes=[*health_routes(health, metrics), *routes], exception_handlers={HTTPException: _no_route})
+    handlers = {HTTPException: _no_route("there is no such route here")}
+    app = Starlette(routes=[*health_routes(health, metrics), *routes], exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Edge(app)
 
@@ -247,10 +248,16 @@ def health_routes(health: Health, metrics: Metrics) -> list[Route]:
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)]
 
 
-async def _no_route(_request: Request, exc: Exception) -> Response:
-    status = exc.status_code if isinstance(exc, HTTPException) else 500
-    problem: GatewayError = NotFound("no_such_route", _ROUTES)
-    if status == 405:
-        problem = MethodNotAllowed("method_not_allowed", "the route does not take this method")
-    request_id = exchange_id()
-    return Response(error_body(problem, request_id), problem.status, {"x-request-id": request_id}, "application/json")
+def _no_route(told: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The answer to a path or method that is not in the table."""
+
+    async def answer(_request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        problem: GatewayError = NotFound("no_such_route", told)
+        if exc.status_code == 405:
+            problem = MethodNotAllowed("method_not_allowed", "the route does not take this method")
+        request_id = exchange_id()
+        headers = {"x-request-id": request_id, **(exc.headers or {})}
+        return Response(error_body(problem, request_id), problem.status, headers, "application/json")
+
+    return answer

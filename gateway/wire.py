@@ -25,6 +25,7 @@ from guards.verdict import Part, Scope
 from policies.settings import CHARS_PER_TOKEN, Limits
 
 _MOST_CHOICES: Final = 128
+_LONGEST_CALL_ID: Final = 4096
 
 
 def parse_chat(body: bytes, limits: Limits) -> ChatRequest:
@@ -195,9 +196,13 @@ class _ChatReader:
         }
 
     def _call_id(self, value: Json, where: str) -> str:
-        """An id of ours for the caller's: equal ones stay equal, and what a caller wrote into one goes nowhere."""
-        own = fields.identifier(value, where)
-        return self._call_ids.setdefault(own, f"call{len(self._call_ids):05}")
+        """An id of ours for the caller's: equal ones stay equal, and what a caller wrote into one goes nowhere.
+
+        So it may be any text, as those are that other servers gave out, with signatures or two ids in one.
+        """
+        if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_CALL_ID:
+            fields.wrong(where, f"1 to {_LONGEST_CALL_ID} characters")
+        return self._call_ids.setdefault(value, f"call{len(self._call_ids):05}")
 
     def _named(self, value: Json, where: str, path: str, role: str, scope: Scope) -> str:
         name = fields.identifier(value, where)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.e2e.conftest import KEY, Gateway
 
@@ -164,6 +165,39 @@ def test_tools_go_through_and_come_back(client: openai.OpenAI) -> None:
     assert calls is not None
     assert calls[0].function.name == "get_weather"  # type: ignore[union-attr]
     assert calls[0].function.arguments == '{"city":"Paris"}'  # type: ignore[union-attr]
+
+
+class Found(BaseModel):
+    n: int
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")  # the SDK's own, for its own guide
+def test_what_the_sdk_adds_to_an_answer_may_come_back_with_it(client: openai.OpenAI, scripted: str) -> None:
+    """`parsed` of a parsed answer, and the refusal in the place of one that was withheld."""
+    parsed = client.chat.completions.parse(
+        model="scripted", messages=[{"role": "user", "content": 'say: {"n": 3}'}], response_format=Found
+    ).choices[0]
+    withheld = ask(client, "read page seven").choices[0]
+    assert parsed.message.parsed == Found(n=3)
+    assert (withheld.finish_reason, withheld.message.content) == ("content_filter", None)
+    client.chat.completions.create(
+        model="scripted",
+        messages=[
+            {"role": "user", "content": "first"},
+            parsed.message,  # type: ignore[list-item] # as the guide does it
+            {"role": "user", "content": "second"},
+            withheld.message,  # type: ignore[list-item] # the same
+            {"role": "user", "content": "mark 0815"},
+        ],
+    )
+    sent = next(body for body in httpx.get(scripted + "/seen").json() if "0815" in str(body))["messages"]
+    assert sent[1] == {"role": "assistant", "content": '{"n": 3}'}
+    assert sent[3] == {"role": "assistant", "content": withheld.message.refusal}
+
+
+def test_an_api_that_is_not_served_says_which_are(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions"):
+        client.responses.create(model="scripted", input="hello")
 
 
 def test_wrong_key_unknown_model_and_unknown_field_raise_their_own_exceptions(

@@ -76,6 +76,7 @@ def test_a_flood_of_wrong_keys_is_answered_but_not_all_of_it_is_recorded() -> No
 def test_another_method_is_405(live: Live, method: str, path: str) -> None:
     response = httpx.request(method, live.url + path, headers={"authorization": f"Bearer {KEY}"})
     assert (response.status_code, code(response)) == (405, "method_not_allowed")
+    assert method not in response.headers["allow"]
 
 
 @pytest.mark.parametrize(
