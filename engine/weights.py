@@ -1,42 +1,33 @@
-"""Safetensors files to the parameters of the forward pass, each tensor accounted for.
+"""A checkpoint's tensors to the parameters of the forward pass.
 
 What the configuration calls for and what the files hold must be the same set, in name and shape; the first difference
-is a refusal that names it. Values of eight or sixteen bits are cast to the dtype of the computation. Projections that
-read the same input are joined, experts are turned round once, constant factors are multiplied in, and the dimensions
-of a head are put into the order in which Llama 4 rotates them, so that one forward pass serves all families.
-The peak is the model plus one layer. No pickled file is ever opened.
+is a refusal that names it. Projections that read the same input are joined, experts are turned round once, constant
+factors are multiplied in, and the dimensions of a head are put into the order in which Llama 4 rotates them, so that
+one forward pass serves all families. The peak is the model plus one layer.
+
+Shapes: v vocabulary, D hidden, e experts, f width of one, g twice that, o outputs, i inputs.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine import stored
-from engine.device import CPU
-from engine.errors import ModelRefused
 from engine.form import Form, Join
-from engine.manifest import check_header
-from engine.mapped import Cut, MappedFiles
+from engine.mapped import MappedFiles
 from engine.matrix import Lay, Matrix, laid, plain
 from engine.parallel.share import WHOLE, Share
 from engine.shape import LayerConfig, ModelConfig
+from engine.shards import Shards
 
 if TYPE_CHECKING:
     from engine.gpu.experts import Experts
-
-UNSERVED = ("vision_model.", "multi_modal_projector.")
-"""Parts of a multimodal checkpoint that are read apart from the text model, see engine/vision/weights.py."""
-UNUSED = (".rotary_emb.inv_freq", *stored.BESIDE)
-"""Old checkpoints hold what follows from their configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,10 @@ class Moe:
 
 @dataclass(frozen=True, slots=True)
 class GroupedMoe:
-    """The same, with all experts of a kind as one multiplication of rows that are sorted by their expert."""
+    """The same, with all experts of a kind as one multiplication of rows that are sorted by their expert.
+
+    The shared one is the last of them, and in `shared` by itself.
+    """
 
     router: Matrix
     """Gives fp32."""
@@ -89,71 +83,6 @@ class Weights:
     layers: tuple[Layer, ...]
     norm: Tensor
     head_vD: Matrix
-
-
-class Shards:
-    """The safetensors files of one directory as one mapping. Remembers what was read, to name what was not."""
-
-    def __init__(
-        self,
-        directory: Path,
-        dtype: torch.dtype,
-        mapped: MappedFiles | None = None,
-        device: torch.device = CPU,
-    ) -> None:
-        """`mapped`: where routed experts stay in their files."""
-        self._dtype, self._device, self.mapped = dtype, device, mapped
-        self._files: dict[Path, Any] = {}
-        self._where = _locate(directory)
-        self._used: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._files.clear()
-
-    def unserved(self) -> set[str]:
-        """Tensors that belong to a part that is read elsewhere, and were not taken."""
-        return {name for name in self._where if name.startswith(UNSERVED)} - self._used
-
-    def has(self, name: str) -> bool:
-        return name in self._where
-
-    def raw(self, name: str) -> Tensor:
-        """The tensor as it is stored."""
-        if name not in self._where:
-            raise ModelRefused("weights_mismatch", f"tensor `{name}` is missing")
-        self._used.add(name)
-        tensor: Tensor = self._open(self._where[name]).get_tensor(name)
-        return tensor
-
-    def take(self, name: str, *shape: int) -> Tensor:
-        """The weights that are meant, cast; ModelRefused unless they are there in this shape and readable."""
-        tensor = stored.read(self, name)
-        if tuple(tensor.shape) != shape:
-            told = f"tensor `{name}` has shape {list(tensor.shape)}, expected {list(shape)}"
-            raise ModelRefused("weights_mismatch", told)
-        return tensor.to(self._device, self._dtype)
-
-    def in_file(self, name: str, *shape: int, cut: Cut) -> Sequence[Matrix]:
-        """What `cut` takes of each matrix of a stack, left there. ModelRefused where it would have to be unpacked."""
-        if self.mapped is None or not self.has(name) or any(self.has(name + end) for end in ("_scale", "_scale_inv")):
-            told = "experts can stay in the file only where they are joined and stored without scales"
-            raise ModelRefused("offload_unsupported", told)
-        self._used.add(name)
-        return self.mapped.experts(self._where[name], name, *shape, cut=cut)
-
-    def refuse_unused(self) -> None:
-        unused = set(self._where) - self._used
-        rest = sorted(name for name in unused if not name.startswith(UNSERVED) and not name.endswith(UNUSED))
-        if rest:
-            raise ModelRefused("weights_mismatch", f"unexpected tensor `{rest[0]}` and {len(rest) - 1} more")
-
-    def _open(self, path: Path) -> Any:  # noqa: ANN401 - safe_open has no type
-        if path not in self._files:
-            self._files[path] = safe_open(path, framework="pt")
-        return self._files[path]
 
 
 def load_weights(
@@ -205,33 +134,41 @@ def _layers(shards: Shards, config: ModelConfig, form: Form, share: Share) -> tu
 
 
 def _layer(shards: Shards, name: str, config: ModelConfig, layer: LayerConfig, form: Form, share: Share) -> Layer:
-    lay, D, residual = form.lay, config.hidden, config.multipliers.residual
-    attention, d = name + "self_attn.", config.head_dim
-    q = shards.take(attention + "q_proj.weight", config.heads * d, D)
-    k = shards.take(attention + "k_proj.weight", config.kv_heads * d, D)
-    v = shards.take(attention + "v_proj.weight", config.kv_heads * d, D)
-    out = shards.take(attention + "o_proj.weight", D, config.heads * d)
-    q_norm = k_norm = None
-    if config.weighted_qk_norm:
-        q_norm, k_norm = shards.take(attention + "q_norm.weight", d), shards.take(attention + "k_norm.weight", d)
-    if config.is_dense_family:
-        q, k = in_pairs(q, d), in_pairs(k, d)
-        q_norm, k_norm = (None if one is None else in_pairs(one, d) for one in (q_norm, k_norm))
-    if config.multipliers.attention is not None:
-        q = _times(q, config.multipliers.attention * d**0.5)
-    q, k, v, out = *(share.of(one, 0) for one in (q, k, v)), share.of(out, 1)
+    D, residual, attention = config.hidden, config.multipliers.residual, name + "self_attn."
+    out = share.of(shards.take(attention + "o_proj.weight", D, config.heads * config.head_dim), 1)
+    q_norm, k_norm = _head_norms(shards, attention, config)
     forward = name + ("mlp." if config.is_dense_family else "feed_forward.")
     return Layer(
         input_norm=shards.take(name + "input_layernorm.weight", D),
-        qkv=lay(torch.cat([q, k, v])),
-        out=lay(_times(out, residual)),
+        qkv=form.lay(_qkv(shards, attention, config, share)),
+        out=form.lay(_times(out, residual)),
         post_norm=shards.take(name + "post_attention_layernorm.weight", D),
         feed_forward=_mixture(shards, forward, config, form, share)
         if layer.is_moe
-        else _mlp(shards, forward, D, config.mlp_width, lay, share, residual),
+        else _mlp(shards, forward, D, config.mlp_width, form.lay, share, residual),
         q_norm=q_norm,
         k_norm=k_norm,
     )
+
+
+def _qkv(shards: Shards, name: str, config: ModelConfig, share: Share) -> Tensor:
+    """This process's heads of queries, keys and values, in that order, as the rotation and the scores want them."""
+    d, scale = config.head_dim, config.multipliers.attention
+    heads = (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads))
+    q, k, v = (shards.take(f"{name}{one}_proj.weight", count * d, config.hidden) for one, count in heads)
+    if config.is_dense_family:
+        q, k = in_pairs(q, d), in_pairs(k, d)
+    if scale is not None:
+        q = _times(q, scale * d**0.5)
+    return torch.cat([share.of(one, 0) for one in (q, k, v)])
+
+
+def _head_norms(shards: Shards, name: str, config: ModelConfig) -> tuple[Tensor | None, Tensor | None]:
+    """Weights of the norms of queries and of keys, of a family that has them."""
+    if not config.weighted_qk_norm:
+        return None, None
+    q, k = (shards.take(f"{name}{one}_norm.weight", config.head_dim) for one in ("q", "k"))
+    return (in_pairs(q, config.head_dim), in_pairs(k, config.head_dim)) if config.is_dense_family else (q, k)
 
 
 def in_pairs(rows: Tensor, head_dim: int) -> Tensor:
@@ -252,7 +189,7 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, share: Sh
 def _mixture(shards: Shards, name: str, config: ModelConfig, form: Form, share: Share) -> Moe | GroupedMoe:
     if form.join is None or form.head is None:
         return _moe(shards, name, config, form.lay, share)
-    return _grouped(shards, name, config, form.lay, form.join, form.head)
+    return _grouped(shards, name, config, form.join, form.head)
 
 
 def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share) -> Moe:
@@ -278,35 +215,41 @@ def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share)
     )
 
 
-def _grouped(shards: Shards, name: str, config: ModelConfig, lay: Lay, join: Join, head: Lay) -> GroupedMoe:
+def _grouped(shards: Shards, name: str, config: ModelConfig, join: Join, head: Lay) -> GroupedMoe:
     """On a device whose memory may hold hardly more than the model: one stack at a time, one expert after another."""
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
+    shared = _mlp(shards, name + "shared_expert.", D, F, plain, WHOLE)
+    last = cast("Sequence[Tensor]", (shared.gate_up, shared.down))
     if stored.is_stored(shards, joined + "gate_up_proj"):
-        gate_up = join(Turned(shards.take(joined + "gate_up_proj", E, D, 2 * F)))
-        down = join(Turned(shards.take(joined + "down_proj", E, F, D)))
+        gate_up = join(Turned(shards.take(joined + "gate_up_proj", E, D, 2 * F), last[0]))
+        down = join(Turned(shards.take(joined + "down_proj", E, F, D), last[1]))
     else:
         singles = _single_experts(shards, joined, config, plain, WHOLE)
-        gate_up, down = (join(cast("Sequence[Tensor]", some)) for some in singles)
+        gate_up, down = (join([*cast("Sequence[Tensor]", some), one]) for some, one in zip(singles, last, strict=True))
     router = head(shards.take(name + "router.weight", E, D))
-    return GroupedMoe(router, gate_up, down, _mlp(shards, name + "shared_expert.", D, F, lay, WHOLE))
+    return GroupedMoe(router, gate_up, down, Mlp(gate_up.one(E), down.one(E)))
 
 
 class Turned(Sequence[Tensor]):
-    """Joined experts, which lie as [in, out], as [out, in]: each when its turn comes."""
+    """Joined experts, which lie as [in, out], as [out, in]: each when its turn comes. Behind them one that does."""
 
-    def __init__(self, stack_eio: Tensor) -> None:
-        self._stack_eio = stack_eio
+    def __init__(self, stack_eio: Tensor, last_oi: Tensor) -> None:
+        self._stack_eio, self._last_oi = stack_eio, last_oi
 
     def __len__(self) -> int:
-        return len(self._stack_eio)
+        return len(self._stack_eio) + 1
 
     @overload
     def __getitem__(self, at: int) -> Tensor: ...
     @overload
-    def __getitem__(self, at: slice) -> Turned: ...
-    def __getitem__(self, at: int | slice) -> Tensor | Turned:
-        return Turned(self._stack_eio[at]) if isinstance(at, slice) else self._stack_eio[at].t().contiguous()
+    def __getitem__(self, at: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, at: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(len(self))[at]]
+        if at == len(self._stack_eio):
+            return self._last_oi
+        return self._stack_eio[at].t().contiguous()
 
 
 def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
@@ -320,37 +263,3 @@ def _single_experts(
     sizes = (config.hidden, config.expert_width)
     experts = [_mlp(shards, f"{name}{expert}.", *sizes, lay, share) for expert in range(config.experts)]
     return [one.gate_up for one in experts], [one.down for one in experts]
-
-
-def _locate(directory: Path) -> dict[str, Path]:
-    """Which file holds which tensor, from the files' own headers."""
-    where: dict[str, Path] = {}
-    for path in _files(directory):
-        check_header(path)
-        try:
-            with safe_open(path, framework="pt") as file:
-                names = list(file.keys())
-        except SafetensorError as exc:
-            raise ModelRefused("weights_mismatch", f"`{path}` is not a whole safetensors file") from exc
-        for name in names:
-            if name in where:
-                raise ModelRefused("weights_mismatch", f"tensor `{name}` is in two files")
-            where[name] = path
-    return where
-
-
-def _files(directory: Path) -> list[Path]:
-    index = directory / "model.safetensors.index.json"
-    if not index.exists():
-        names = {"model.safetensors"}
-    else:
-        try:
-            names = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as exc:
-            raise ModelRefused("weights_mismatch", f"`{index}` is not an index of tensors") from exc
-    for name in sorted(names):
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelRefused("weights_unsafe", f"`{index}` names a file that is not a safetensors file beside it")
-        if not (directory / name).is_file():
-            raise ModelRefused("file_missing", f"`{directory / name}` is missing")
-    return [directory / name for name in sorted(names)]

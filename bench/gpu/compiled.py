@@ -130,8 +130,8 @@ def others() -> Iterator[Kernel]:
 def between() -> Iterator[Kernel]:
     rows = dict.fromkeys(("x_ptr", "part_ptr", "found_ptr", "weight_ptr", "total_ptr", "normed_ptr"), "*bf16")
     rows |= {"place_ptr": "*i64", "eps": "fp32"}
-    for places in (0, 1):
-        constants = {"WIDTH": HIDDEN, "WIDTH_2": 8192, "PLACES": places}
+    for places in (0, 1, 2):
+        constants = {"WIDTH": HIDDEN, "WIDTH_2": 8192, "HAS_PART": places < 2, "PLACES": places}
         yield Kernel(f"sum and norm {places}", triton_between.sum_row, rows, constants, triton_between.WARPS)
     heads = dict.fromkeys(("joined_ptr", "q_weight_ptr", "k_weight_ptr", "q_ptr", "keys_ptr", "values_ptr"), "*bf16")
     heads |= {"angles_ptr": "*fp32", "heat_ptr": "*fp32", "writes_ptr": "*i64", "places": "i32", "eps": "fp32"}
@@ -139,14 +139,12 @@ def between() -> Iterator[Kernel]:
         does = {name: name in (which, "IS_UNIT") for name in ("HAS_ANGLES", "HAS_HEAT", "HAS_WEIGHTS", "IS_UNIT")}
         constants = {"HEADS": 40, "KV_HEADS": 8, "R": 64, "R_2": 64, **does}
         yield Kernel(f"turn {which}", triton_between.turn_head, heads, constants, 1)
-    sort = {"logits_ptr": "*fp32", "scale_ptr": "*fp32", "place_ptr": "*i64", "ends_ptr": "*i32"}
-    for count in (1, 64):
-        constants = {"ROWS": count, "ROWS_2": count, "EXPERTS": 128, "EXPERTS_2": 128}
-        yield Kernel(f"sort {count} rows", triton_between.sort_rows, sort, constants, 4)
-    constants = {"WIDTH": HIDDEN, "COLUMNS": triton_between.COLUMNS}
-    send = {"x_ptr": "*bf16", "scale_ptr": "*fp32", "place_ptr": "*i64", "rows_ptr": "*bf16"}
-    yield Kernel("send", triton_between.send_row, send, constants, 4)
-    yield Kernel("gate", triton_between.gate_row, {"gate_up_ptr": "*bf16", "out_ptr": "*bf16"}, constants, 4)
+    spread = {"x_ptr": "*bf16", "logits_ptr": "*fp32", "rows_ptr": "*bf16", "place_ptr": "*i64", "ends_ptr": "*i32"}
+    columns = {"WIDTH": HIDDEN, "COLUMNS": triton_between.COLUMNS}
+    for count in (1, 8, 64):
+        constants = {"ROWS": count, "ROWS_2": count, "EXPERTS": 128, "EXPERTS_2": 128, "IS_BESIDE": count < 64}
+        yield Kernel(f"spread {count} rows", triton_between.spread_row, spread, constants | columns, 4)
+    yield Kernel("gate", triton_between.gate_row, {"gate_up_ptr": "*bf16", "out_ptr": "*bf16"}, columns, 4)
 
 
 def told(tool: str, option: str, cubin: bytes) -> str:

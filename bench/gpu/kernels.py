@@ -152,14 +152,9 @@ def _given(shape: Shape, packed: Packed, n: int) -> list[tuple[Packed, Tensor | 
     """Weights of each turn, and where the rows end: at random, as under a router without preferences."""
     count, device = packed.words.shape[0], packed.words.device
     if not shape.experts:
-        return [(_one(packed, turn % count), None) for turn in range(TURNS)]
+        return [(packed.part(turn % count, turn % count + 1), None) for turn in range(TURNS)]
     counts = [torch.randint(count, (n,)).bincount(minlength=count) for _ in range(TURNS)]
     return [(packed, each.cumsum(0).int().to(device)) for each in counts]
-
-
-def _one(packed: Packed, at: int) -> Packed:
-    scale_epoh = packed.scale_epoh[at : at + 1] if packed.scale_epoh.numel() else packed.scale_epoh
-    return Packed(packed.precision, packed.words[at : at + 1], scale_epoh, packed.inputs, packed.group)
 
 
 def _attention(device: torch.device, speed: float) -> Iterator[Row]:

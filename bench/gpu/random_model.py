@@ -20,6 +20,7 @@ from engine.generator import capacity_for
 from engine.gpu.decode import Decode
 from engine.gpu.experts import Experts
 from engine.gpu.form import gpu_form
+from engine.gpu.matrix import Matrix
 from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, GraphRunner, graph_runner
 from engine.kv_cache import KvCache
 from engine.runner import ModelRunner, Run
@@ -56,6 +57,9 @@ class Watched:
         if self.used is not None:
             self.used.append((ends_e.diff(prepend=ends_e.new_zeros(1)) > 0).sum())
         return self._experts.times(x_ni, ends_e)
+
+    def one(self, at: int) -> Matrix:
+        return self._experts.one(at)
 
 
 class RandomModel:
@@ -114,10 +118,10 @@ class RandomModel:
 
     def _moe(self) -> GroupedMoe:
         D, F, E = self.config.hidden, self.config.expert_width, self.config.experts
-        gate_up = Watched(self._form.join(Drawn(E, 2 * F, D, self.device, self.dtype)))
-        down = self._form.join(Drawn(E, D, F, self.device, self.dtype))
+        gate_up = Watched(self._form.join(Drawn(E + 1, 2 * F, D, self.device, self.dtype)))
+        down = self._form.join(Drawn(E + 1, D, F, self.device, self.dtype))
         self._watched.append(gate_up)
-        return GroupedMoe(self._form.head(self._drawn(E, D)), gate_up, down, self._mlp(F))
+        return GroupedMoe(self._form.head(self._drawn(E, D)), gate_up, down, Mlp(gate_up.one(E), down.one(E)))
 
     def _drawn(self, outputs: int, inputs: int) -> Tensor:
         return Drawn(1, outputs, inputs, self.device, self.dtype)[0]

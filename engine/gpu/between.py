@@ -39,9 +39,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a feed-forward adds to the rows: `part_bD`, and of `found_nD` those at each row's places."""
+    """What a feed-forward adds to the rows: `part_bD`, and of `found_nD` those at each row's places; either or both."""
 
-    part_bD: Tensor
+    part_bD: Tensor | None
     found_nD: Tensor | None = None
     place_n: Tensor | None = None
 
@@ -68,7 +68,7 @@ def add_norm(x_bD: Tensor, added: Added, weight_D: Tensor, eps: float) -> tuple[
         from engine.gpu import triton_between  # only GPUs have it
 
         return triton_between.add_norm(x_bD, added, weight_D, eps)
-    total_bD = x_bD + added.part_bD
+    total_bD = x_bD if added.part_bD is None else x_bD + added.part_bD
     if added.found_nD is not None and added.place_n is not None:
         total_bD = total_bD + added.found_nD[added.place_n].view(len(x_bD), -1, x_bD.shape[1]).sum(1)
     return total_bD, rms_norm(total_bD, weight_D, eps)
@@ -107,6 +107,18 @@ def spread(x_bD: Tensor, logits_be: Tensor, experts_per_token: int) -> Spread:
     place_n = torch.empty_like(order_n)
     place_n[order_n] = torch.arange(len(order_n), device=x_bD.device)
     return Spread(x_bD[order_n // experts_per_token] * scale_bk.flatten()[order_n, None], ends_e, place_n)
+
+
+def spread_beside(x_bD: Tensor, logits_be: Tensor) -> Spread:
+    """Each row to its only expert and, as it is, to one more behind the others. At most FEW rows."""
+    if x_bD.device.type == "cuda":
+        from engine.gpu import triton_between  # only GPUs have it
+
+        return triton_between.spread(x_bD, logits_be, is_beside=True)
+    found, rows = spread(x_bD, logits_be, 1), len(x_bD)
+    place_b2 = torch.stack([found.place_n, torch.arange(rows, 2 * rows, device=x_bD.device)], dim=1)
+    ends_e = torch.cat([found.ends_e, found.ends_e.new_full((1,), 2 * rows)])
+    return Spread(torch.cat([found.rows_nD, x_bD]), ends_e, place_b2.flatten())
 
 
 def gated(gate_up_n2f: Tensor) -> Tensor:

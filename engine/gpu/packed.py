@@ -64,6 +64,11 @@ class Packed:
     def outputs(self) -> int:
         return self.words.shape[1]
 
+    def part(self, begin: int, end: int) -> Packed:
+        """Some of the projections, in the same memory."""
+        scale_epoh = self.scale_epoh[begin:end] if self.scale_epoh.numel() else self.scale_epoh
+        return Packed(self.precision, self.words[begin:end], scale_epoh, self.inputs, self.group)
+
     @property
     def padded(self) -> int:
         """Inputs with those that fill up the last block."""
@@ -96,7 +101,8 @@ def pack(weights_oi: Sequence[Tensor], precision: str, device: torch.device, gro
     else:
         words_eobj = torch.empty(count, blocks, outputs, words, dtype=torch.int32, device=device).transpose(1, 2)
     if is_grouped:
-        group = group or _group(weights_oi[0].to(device), padded)
+        # The last one may be a shared expert, which was reduced apart from the others or not at all.
+        group = group or min(_group(weights_oi[at].to(device), padded) for at in {0, count - 1})
         pairs = -(-padded // (2 * group))
         scale_epoh = torch.empty(count, pairs, outputs, 2, dtype=torch.bfloat16, device=device)
     else:

@@ -36,6 +36,7 @@ def sum_row(
     eps: tl.tensor,
     WIDTH: tl.constexpr,
     WIDTH_2: tl.constexpr,
+    HAS_PART: tl.constexpr,
     PLACES: tl.constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
@@ -43,7 +44,8 @@ def sum_row(
     is_one = at < WIDTH
     kind = total_ptr.dtype.element_ty
     total = tl.load(x_ptr + row * WIDTH + at, mask=is_one, other=0.0).to(tl.float32)
-    total += tl.load(part_ptr + row * WIDTH + at, mask=is_one, other=0.0).to(tl.float32)
+    if HAS_PART:
+        total += tl.load(part_ptr + row * WIDTH + at, mask=is_one, other=0.0).to(tl.float32)
     for index in tl.static_range(PLACES):
         place = tl.load(place_ptr + row * PLACES + index)
         total += tl.load(found_ptr + place * WIDTH + at, mask=is_one, other=0.0).to(tl.float32)
@@ -62,9 +64,10 @@ def add_norm(x_bD: Tensor, added: Added, weight_D: Tensor, eps: float) -> tuple[
     places = 0 if added.place_n is None else len(added.place_n) // rows
     # What is not read still has to be a pointer.
     found_nD, place_n = (x_bD, x_bD) if not places else (added.found_nD, added.place_n)
-    given = (x_bD.contiguous(), added.part_bD.contiguous(), found_nD, place_n, weight_D)
-    wide = triton.next_power_of_2(width)
-    sum_row[(rows,)](*given, total_bD, normed_bD, eps, width, wide, places, num_warps=WARPS)
+    part_bD = x_bD if added.part_bD is None else added.part_bD
+    given = (x_bD.contiguous(), part_bD.contiguous(), found_nD, place_n, weight_D, total_bD, normed_bD, eps)
+    has_part = added.part_bD is not None
+    sum_row[(rows,)](*given, width, triton.next_power_of_2(width), has_part, places, num_warps=WARPS)
     return total_bD, normed_bD
 
 
@@ -161,16 +164,21 @@ def turned(joined_bhd: Tensor, turn: Turn, keys_kpd: Tensor, values_kpd: Tensor,
 
 
 @triton.jit
-def sort_rows(
+def spread_row(
+    x_ptr: tl.tensor,
     logits_ptr: tl.tensor,
-    scale_ptr: tl.tensor,
+    rows_ptr: tl.tensor,
     place_ptr: tl.tensor,
     ends_ptr: tl.tensor,
     ROWS: tl.constexpr,
     ROWS_2: tl.constexpr,
     EXPERTS: tl.constexpr,
     EXPERTS_2: tl.constexpr,
+    WIDTH: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    IS_BESIDE: tl.constexpr,
 ) -> None:
+    row, part = tl.program_id(0), tl.program_id(1)
     at_b, at_e = tl.arange(0, ROWS_2), tl.arange(0, EXPERTS_2)
     is_row, is_expert = at_b < ROWS, at_e < EXPERTS
     is_one = is_row[:, None] & is_expert[None, :]
@@ -179,43 +187,44 @@ def sort_rows(
     # The first of the largest; of what is no number none is the largest, and any expert will do.
     expert = tl.min(tl.where(logits == most[:, None], at_e[None, :], EXPERTS_2), 1)
     expert = tl.where(is_row, tl.minimum(expert, EXPERTS - 1), EXPERTS_2)
-    tl.store(scale_ptr + at_b, tl.sigmoid(most), mask=is_row)
-    before = (expert[None, :] < expert[:, None]) | (
-        (expert[None, :] == expert[:, None]) & (at_b[None, :] < at_b[:, None])
-    )
-    tl.store(place_ptr + at_b, tl.sum(before.to(tl.int64), 1), mask=is_row)
-    upto = (expert[:, None] <= at_e[None, :]).to(tl.int32)
-    tl.store(ends_ptr + at_e, tl.sum(upto, 0), mask=is_expert)
-
-
-@triton.jit
-def send_row(
-    x_ptr: tl.tensor,
-    scale_ptr: tl.tensor,
-    place_ptr: tl.tensor,
-    rows_ptr: tl.tensor,
-    WIDTH: tl.constexpr,
-    COLUMNS: tl.constexpr,
-) -> None:
-    row, at = tl.program_id(0).to(tl.int64), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    own = tl.sum(tl.where(at_b == row, expert, 0), 0)
+    scale = tl.sum(tl.where(at_b == row, tl.sigmoid(most), 0.0), 0)
+    place = tl.sum(((expert < own) | ((expert == own) & (at_b < row))).to(tl.int32), 0)
+    at = part * COLUMNS + tl.arange(0, COLUMNS)
     kind = rows_ptr.dtype.element_ty
-    place, scale = tl.load(place_ptr + row), tl.load(scale_ptr + row).to(kind).to(tl.float32)
-    x = tl.load(x_ptr + row * WIDTH + at, mask=at < WIDTH, other=0.0).to(tl.float32)
-    tl.store(rows_ptr + place * WIDTH + at, (x * scale).to(kind), mask=at < WIDTH)
+    x = tl.load(x_ptr + row * WIDTH + at, mask=at < WIDTH, other=0.0)
+    tl.store(
+        rows_ptr + place * WIDTH + at, (x.to(tl.float32) * scale.to(kind).to(tl.float32)).to(kind), mask=at < WIDTH
+    )
+    if IS_BESIDE:
+        tl.store(rows_ptr + (ROWS + row) * WIDTH + at, x, mask=at < WIDTH)
+    if part == 0:
+        each: tl.constexpr = 2 if IS_BESIDE else 1
+        tl.store(place_ptr + row * each, place.to(tl.int64))
+        if IS_BESIDE:
+            tl.store(place_ptr + row * each + 1, (ROWS + row).to(tl.int64))
+        if row == 0:
+            upto = (expert[:, None] <= at_e[None, :]).to(tl.int32)
+            tl.store(ends_ptr + at_e, tl.sum(upto, 0), mask=is_expert)
+            if IS_BESIDE:
+                tl.store(ends_ptr + EXPERTS, 2 * ROWS)
 
 
-def spread(x_bD: Tensor, logits_be: Tensor) -> Spread:
-    """See engine.gpu.between.spread, with one expert for each row."""
+def spread(x_bD: Tensor, logits_be: Tensor, is_beside: bool = False) -> Spread:
+    """See engine.gpu.between.spread, with one expert for each row, and spread_beside.
+
+    Each program sorts all rows for itself: they are few, and two kernels would take longer.
+    """
     rows, width = x_bD.shape
-    experts, device = logits_be.shape[1], x_bD.device
-    scale_b = torch.empty(rows, dtype=torch.float32, device=device)
-    place_b = torch.empty(rows, dtype=torch.int64, device=device)
-    ends_e = torch.empty(experts, dtype=torch.int32, device=device)
+    experts, device, each = logits_be.shape[1], x_bD.device, 2 if is_beside else 1
+    rows_nD = x_bD.new_empty(each * rows, width)
+    place_n = torch.empty(each * rows, dtype=torch.int64, device=device)
+    ends_e = torch.empty(experts + each - 1, dtype=torch.int32, device=device)
     sizes = (rows, triton.next_power_of_2(rows), experts, triton.next_power_of_2(experts))
-    sort_rows[(1,)](logits_be.contiguous(), scale_b, place_b, ends_e, *sizes, num_warps=4)
-    rows_bD = torch.empty_like(x_bD)
-    send_row[(rows, triton.cdiv(width, COLUMNS))](x_bD.contiguous(), scale_b, place_b, rows_bD, width, COLUMNS)
-    return Spread(rows_bD, ends_e, place_b)
+    grid = (rows, triton.cdiv(width, COLUMNS))
+    given = (x_bD.contiguous(), logits_be.contiguous(), rows_nD, place_n, ends_e)
+    spread_row[grid](*given, *sizes, width, COLUMNS, is_beside, num_warps=4)
+    return Spread(rows_nD, ends_e, place_n)
 
 
 @triton.jit

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.gpu.between import Added, Turn, add_norm, gated, spread, turned
+from engine.gpu.between import Added, Turn, add_norm, gated, spread, spread_beside, turned
 from engine.kv_layout import layout_of
 from engine.model.norm import rms_norm
 from engine.model.rope import angles, frequencies, rotate
@@ -44,6 +44,18 @@ def test_rows_lie_behind_one_another_by_expert() -> None:
     assert found.place_n.tolist() == [2, 0, 3, 1]
     torch.testing.assert_close(found.rows_nD[found.place_n][:, 0], x[:, 0] * scale)
     assert found.ends_e.tolist() == [2, 4]
+
+
+def test_all_rows_lie_once_more_behind_the_others_as_they_are() -> None:
+    x, logits = torch.arange(1.0, 4.0)[:, None], torch.tensor([[0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    found = spread_beside(x, logits)
+    assert found.place_n.tolist() == [1, 3, 0, 4, 2, 5]
+    assert found.ends_e.tolist() == [1, 3, 6]
+    assert torch.equal(found.rows_nD[3:], x)
+    scaled = x * logits.amax(1).sigmoid()[:, None]
+    torch.testing.assert_close(found.rows_nD[found.place_n[::2]], scaled)
+    total, _ = add_norm(x, Added(None, found.rows_nD, found.place_n), torch.ones(1), 1e-5)
+    torch.testing.assert_close(total, 2 * x + scaled)
 
 
 def test_a_gate() -> None:

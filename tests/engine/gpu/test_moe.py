@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from engine.device import CPU
-from engine.gpu.between import spread
+from engine.gpu.between import add_norm, spread
 from engine.gpu.experts import experts_of
 from engine.gpu.head import Head
-from engine.gpu.moe import added_by, grouped_moe
+from engine.gpu.moe import BESIDE, added_by, grouped_moe
 from engine.model.moe import moe
 from engine.weights import GroupedMoe, Mlp, Moe
 
@@ -34,8 +34,10 @@ def both(dtype: torch.dtype, device: torch.device) -> tuple[Moe, GroupedMoe]:
     )
     shared = Mlp(some(2 * WIDTH, HIDDEN), some(HIDDEN, WIDTH))
     precision = "fp32" if dtype == torch.float32 else "bf16"
-    joined = [experts_of(list(one), precision, device) for one in (gate_up, down)]
-    return Moe(router, gate_up, down, shared), GroupedMoe(Head(router), *joined, shared)
+    stacks = ([*gate_up, shared.gate_up], [*down, shared.down])
+    joined = [experts_of(one, precision, device) for one in stacks]
+    last = Mlp(*(one.one(EXPERTS) for one in joined))
+    return Moe(router, gate_up, down, shared), GroupedMoe(Head(router), *joined, last)
 
 
 def test_ends_count_up_past_experts_without_a_row() -> None:
@@ -54,9 +56,10 @@ def test_the_same_in_fp32(tokens: int, per_token: int, device: torch.device) -> 
     found, wanted = grouped_moe(x_tD, grouped, per_token), moe(x_tD, routed, per_token)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     apart = added_by(x_tD, grouped, per_token)
-    assert apart.found_nD is not None
-    together = apart.part_bD + apart.found_nD[apart.place_n].view(tokens, per_token, -1).sum(1)
+    together, _ = add_norm(torch.zeros_like(x_tD), apart, torch.ones(HIDDEN, device=device), 1e-5)
     torch.testing.assert_close(together, wanted, atol=1e-5, rtol=0)
+    is_beside = tokens <= BESIDE and per_token == 1
+    assert (apart.part_bD is None) == is_beside
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

@@ -31,7 +31,9 @@ def check_add_norm(rows: int, width: int, places: int) -> None:
     x, part, weight = some(rows, width), some(rows, width), some(width)
     added = Added(part)
     if places:
-        added = Added(part, some(rows * places, width), torch.randperm(rows * places).to(DEVICE))
+        added = Added(
+            part if places == 1 else None, some(rows * places, width), torch.randperm(rows * places).to(DEVICE)
+        )
     host = Added(*(None if one is None else one.cpu() for one in (added.part_bD, added.found_nD, added.place_n)))  # type: ignore[arg-type]
     expected = between.add_norm(x.cpu(), host, weight.cpu(), EPS)
     for found, meant in zip(on_host(triton_between.add_norm(x, added, weight, EPS)), expected, strict=True):
@@ -73,9 +75,11 @@ def check_spread(rows: int, width: int, experts: int) -> None:
     x, logits = some(rows, width), torch.randn(rows, experts)
     expected = between.spread(x.cpu(), logits, 1)
     found = triton_between.spread(x, logits.to(DEVICE))
-    assert found.place_n.tolist() == expected.place_n.tolist()
-    assert found.ends_e.tolist() == expected.ends_e.tolist()
-    assert close(found.rows_nD.cpu(), expected.rows_nD)
+    beside = triton_between.spread(x, logits.to(DEVICE), is_beside=True)
+    for one, meant in ((found, expected), (beside, between.spread_beside(x.cpu(), logits))):
+        assert one.place_n.tolist() == meant.place_n.tolist()
+        assert one.ends_e.tolist() == meant.ends_e.tolist()
+        assert close(one.rows_nD.cpu(), meant.rows_nD)
 
 
 def check_gated(rows: int, width: int) -> None:
@@ -122,7 +126,7 @@ def test_rows_that_are_no_numbers_go_to_some_expert() -> None:
 @pytest.mark.parametrize("rows", [1, 8, 64])
 def test_on_a_gpu_in_scouts_shape(rows: int) -> None:
     """Its twins are above."""
-    for places in (0, 1):
+    for places in (0, 1, 2):
         check_add_norm(rows, 5120, places)
     for kind in ("plain", "unit", "heat", "weights"):
         check_turned(rows, 40, 8, 128, kind)
