@@ -53,10 +53,10 @@ def read_chunk(data: str, choices: int) -> Iterator[AnswerEvent]:
     top = _object(_json(data.encode()))
     if "error" in top:
         raise UpstreamFailed("upstream_error", "the model server reported an error in the middle of its answer")
-    for row in _list(top.get("choices", [])):
+    for row in _list(top.get("choices") or []):
         index, choice = _index(row, choices), _object(row)
         yield from _message(choice.get("delta") or {}, index, choice.get("logprobs"), whole=False)
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason") not in (None, ""):
             yield Finish(index, _finish(choice["finish_reason"]))
     yield from _usage(top.get("usage"))
 
@@ -65,7 +65,8 @@ def _message(value: Json, choice: int, logprobs: Json, *, whole: bool) -> Iterat
     message = _object(value)
     if message.get("role", "assistant") not in ("assistant", None, ""):
         raise _bad("has a message that is not the assistant's")
-    if message.get("function_call") is not None or message.get("audio") is not None:
+    is_old = message.get("function_call") is not None and not message.get("tool_calls")  # else it is told twice
+    if is_old or message.get("audio") is not None:
         raise _bad("holds a form of answer that cannot be judged")
     seen: set[Channel] = set()
     for key, channel in _CHANNELS:

@@ -39,10 +39,12 @@ from policies.model import Redaction
 CONTEXT_WINDOWS: Final = 4
 """A window is judged with this many windows of already judged text before it, so that guards see what it follows."""
 _SCOPES: Final = {
+    Channel.REASONING: Scope.REASONING,
     Channel.CONTENT: Scope.OUTPUT,
     Channel.REFUSAL: Scope.OUTPUT,
-    Channel.REASONING: Scope.REASONING,
 }
+"""In the order in which models write them, and in which what leaves at one time does."""
+_ORDER: Final = tuple(_SCOPES)
 _Key = tuple[int, Channel]
 
 
@@ -189,7 +191,7 @@ class Holdback:
             return None
         stretches = (
             Stretch(choice, channel, _path(choice, channel), self._texts[choice, channel].released, text.length)
-            for choice, channel in sorted(ready)
+            for choice, channel in sorted(ready, key=_place)
             for text in (self._texts[choice, channel],)
         )
         return Window((), False, tuple(stretches), tuple(sorted({choice for choice, _ in ready})), unjudged=True)
@@ -206,7 +208,7 @@ class Holdback:
         parts: list[Part] = []
         stretches: list[Stretch] = []
         context = CONTEXT_WINDOWS * self._rule.window
-        for choice, channel in sorted(keys):
+        for choice, channel in sorted(keys, key=_place):
             text = self._texts[choice, channel]
             start = 0 if final else max(0, text.released - context)
             path = _path(choice, channel)
@@ -267,6 +269,10 @@ class Holdback:
             made.append(ToolCall(call.id or "", name, arguments))
         if made:
             yield ReleasedCalls(choice, tuple(made))
+
+
+def _place(key: _Key) -> tuple[int, int]:
+    return key[0], _ORDER.index(key[1])
 
 
 def _path(choice: int, channel: Channel) -> str:

@@ -87,6 +87,24 @@ def test_what_is_no_token_is_left_out_and_its_text_is_not(row: Any) -> None:
         assert unary(choice(content="ab") | {"logprobs": shape})[0] == TextDelta(0, Channel.CONTENT, "ab")
 
 
+def test_a_call_that_is_told_in_the_old_form_too_is_taken_once() -> None:
+    """As llama-cpp-python does; what was in the old form goes nowhere."""
+    old = {"name": CANARY, "arguments": CANARY}
+    events = unary(choice(content=None, tool_calls=[CALL], function_call=old, reason="tool_calls"))
+    assert events == unary(choice(content=None, tool_calls=[CALL], reason="tool_calls"))
+    piece = {"index": 0, "delta": {"tool_calls": [CALL | {"index": 0}], "function_call": old}, "finish_reason": None}
+    [call] = read_chunk(json.dumps({"choices": [piece]}), 1)
+    assert isinstance(call, ToolDelta)
+    assert CANARY not in repr(call)
+
+
+@pytest.mark.parametrize("choices", [None, [], [{"index": 0, "delta": {}, "finish_reason": ""}]])
+def test_a_piece_may_say_that_there_is_nothing(choices: Any) -> None:
+    assert list(read_chunk(json.dumps({"choices": choices, "usage": {"total_tokens": 4}}), 1)) == [
+        Usage({"total_tokens": 4})
+    ]
+
+
 def test_a_certain_token_may_be_rounded_to_more_than_certain() -> None:
     row = {"token": "b", "logprob": 1.2e-7, "bytes": [98]}
     [text, _] = unary(choice(content="b") | {"logprobs": {"content": [row]}})

@@ -132,6 +132,19 @@ def test_choices_and_channels_are_judged_apart() -> None:
     assert ends == [Ended(0, "stop"), Ended(1, "length")]
 
 
+@pytest.mark.parametrize("mode", ["buffer", "window", "shadow_only"])
+def test_what_leaves_at_one_time_leaves_as_models_write_it_thoughts_first(mode: str) -> None:
+    held = Holdback(rule(mode), 2)
+    held.feed(TextDelta(1, Channel.CONTENT, "other"))
+    held.feed(TextDelta(0, Channel.CONTENT, "answer"))
+    held.feed(TextDelta(0, Channel.REASONING, "thought"))
+    window = held.passing() if mode == "shadow_only" else None
+    held.feed(Finish(0, "stop"))
+    held.feed(Finish(1, "stop"))
+    left = [r for r in held.release(window or held.last(), {0: [], 1: []}) if isinstance(r, ReleasedText)]
+    assert [r.text for r in left] == ["thought", "answer", "other"]
+
+
 def test_tool_calls_are_held_until_the_end_and_judged_by_name_and_arguments() -> None:
     held = Holdback(rule(window=1, holdback=0))
     held.feed(ToolDelta(0, 0, "call_1", "pay", '{"to": '))
