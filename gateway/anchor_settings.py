@@ -25,7 +25,6 @@ _OF_KIND: Final = {
     "witness": ("url", "key", "ca", "timeout"),
     "rfc3161": ("url", "roots", "ca", "timeout"),
 }
-_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 _MONTH_MS: Final = 31 * 24 * 3_600_000
 
 
@@ -59,7 +58,7 @@ def _anchor(node: Node, base: Path, problems: Problems) -> AnchorSettings | None
     for name in sorted(known - set(_OF_KIND.get(kind, known))):
         if name in section:
             problems.add(section.place_of(name), f"`{name}` is not for an anchor of the kind `{kind}`")
-    name = section.require("name", _NAME, "")
+    name = section.require("name", fields.site_name, "")
     every_s = section.get("every", fields.duration_ms(1000), 10_000) / 1000
     max_age_ms = section.get("max_age", fields.duration_ms(1000, _MONTH_MS), 0)
     place = _place(section, kind, base)

@@ -23,7 +23,8 @@ from gateway.exchange import ChatRequest
 from gateway.ledger import RECEIPT, Ledger
 from gateway.logs import log_bug
 from gateway.pipeline import Admitted, Blocked, InForce, Pipeline, Step
-from gateway.render import GUARD_UNAVAILABLE, StreamedAnswer, UnaryAnswer, blocked_request, error_body
+from gateway.render import StreamedAnswer, UnaryAnswer, blocked_request, error_body
+from policies.model import GUARD_UNAVAILABLE
 
 Ending = Callable[[str, str], None]
 """Told once how the exchange ended: (`allow` | `block` | `error`, code)."""

@@ -45,7 +45,6 @@ _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
 _DAY_MS: Final = 24 * 3_600_000
 _AGE: Final = fields.duration_ms(0, 3660 * _DAY_MS)
 _EPOCH: Final = fields.duration_ms(60_000, 366 * _DAY_MS)
-_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +230,9 @@ class _Reader:
             return None
         claims, may_claim = read_claims(section, self.problems)
         caller = Caller(
-            key_id=section.require("id", _NAME, ""),
-            tenant=section.require("tenant", _NAME, ""),
-            app=section.get("app", _NAME, "default"),
+            key_id=section.require("id", fields.site_name, ""),
+            tenant=section.require("tenant", fields.site_name, ""),
+            app=section.get("app", fields.site_name, "default"),
             claims=claims,
             may_claim=may_claim,
         )

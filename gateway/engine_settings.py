@@ -31,7 +31,6 @@ _PRECISIONS: Final = ("auto", "fp32", "bf16", "fp8", "int8", "int4")
 _OFFLOADS: Final = ("experts",)
 MOST_PROCESSES: Final = 16
 _KV_PRECISIONS: Final = ("auto", "int8", "fp8")
-_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 _MODEL: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", "1 to 128 letters, digits and `_ . -`")
 _ADAPTER: Final = fields.matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", "1 to 64 letters, digits and `_ . -`")
 
@@ -69,7 +68,7 @@ class _Reader:
         return tuple(one for _, one in found)
 
     def _named(self, entry: Entry) -> UpstreamSettings | None:
-        _NAME(Scalar(entry.place, entry.key, entry.key), "engine", self._problems)
+        fields.site_name(Scalar(entry.place, entry.key, entry.key), "engine", self._problems)
         return self.engine(entry.value, f"engine `{entry.key[:40]}`", entry.key)
 
     def _refuse_repeated(self, found: list[tuple[Entry, UpstreamSettings]]) -> None:
@@ -95,8 +94,12 @@ class _Reader:
         self._refuse(section, _REMOTE, "the model host runs it")
         if is_starter:
             self._refuse(section, _LOCAL, "the starter engine has its own")
-            return self._in_host(section, name or section.get("name", _NAME, "starter"), self._starter(section))
-        return self._in_host(section, name or section.get("name", _NAME, "engine"), self._checkpoint(section))
+            return self._in_host(
+                section, name or section.get("name", fields.site_name, "starter"), self._starter(section)
+            )
+        return self._in_host(
+            section, name or section.get("name", fields.site_name, "engine"), self._checkpoint(section)
+        )
 
     def _refuse(self, section: Section, keys: Sequence[str], why: str) -> None:
         for key in keys:
@@ -131,7 +134,7 @@ class _Reader:
             base_url=f"{HOST_URL}/v1",
             name=name,
             models=tuple((one, one) for one in model.models),
-            class_=section.get("class", _NAME, "local"),
+            class_=section.get("class", fields.site_name, "local"),
             local=model,
             tokenizer=model.path,
         )
@@ -141,10 +144,10 @@ class _Reader:
         url = section.get("url", peers.url, "")
         return UpstreamSettings(
             base_url=peers.api_base(url),
-            name=name or section.get("name", _NAME, "engine"),
+            name=name or section.get("name", fields.site_name, "engine"),
             api_key=peers.api_key(section, self._directory),
             models=self._models(section),
-            class_=section.get("class", _NAME, "local" if peers.is_local(url) else "external"),
+            class_=section.get("class", fields.site_name, "local" if peers.is_local(url) else "external"),
             connect_s=section.get("connect_timeout", fields.duration_ms(), 2000) / 1000,
             total_s=section.get("total_timeout", fields.duration_ms(), 900_000) / 1000,
             first_byte_s=section.get("first_byte_timeout", fields.duration_ms(), 120_000) / 1000,

@@ -73,7 +73,6 @@ class OperatorRing:
         return found
 
 
-_NAME: Final = fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
 _QUEUES: Final = fields.list_of(fields.matching(QUEUE, "a name of small letters, digits, `-` and `_`"), least=1)
 _ROLES: Final = fields.list_of(fields.choice(tuple(Role)), least=1)
 
@@ -101,7 +100,7 @@ def _read(node: Node, problems: Problems) -> OperatorEntry | None:
     if "key" in section:
         hint = "put its SHA-256 under `sha256`: gatehouse key new"
         problems.add(section.place_of("key"), "an operator's key in clear text", hint)
-    name = section.require("name", _NAME, "")
+    name = section.require("name", fields.site_name, "")
     roles = section.require("roles", _ROLES, fields.NO_TEXTS)
     digest = section.require("sha256", _digest, "") if "key" not in section else ""
     queues = section.get("queues", _QUEUES, fields.NO_TEXTS)

@@ -32,7 +32,7 @@ MOST: Final = 32
 _LONGEST_NAME: Final = 40
 _NO_NAME: Final = re.compile(r"[^a-z0-9]+")
 _name: Final = fields.matching(r"[a-z0-9][a-z0-9-]{0,39}", "a name of small letters, digits and `-`, at most 40")
-_names: Final = fields.one_or_more(fields.matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`"))
+_names: Final = fields.one_or_more(fields.site_name)
 
 
 @dataclass(frozen=True, slots=True)

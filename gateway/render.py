@@ -26,9 +26,8 @@ from gateway.exchange import (
 )
 from gateway.jsonstrict import Json, dumps
 from gateway.pipeline import Blocked
-from policies.model import Decision
+from policies.model import GUARD_UNAVAILABLE, Decision
 
-GUARD_UNAVAILABLE: Final = "guard_unavailable"
 _WITH_LOGPROBS: Final = (Channel.CONTENT, Channel.REFUSAL)
 _NONE: Final[Mapping[str, Json]] = {}
 

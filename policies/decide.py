@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from guards.verdict import Finding, Part, Scope, Verdict
+from guards.verdict import Finding, Part, Verdict
 from policies.actions import REFUSAL
 from policies.cuts import cuts_of, united
 from policies.model import (
@@ -43,6 +43,7 @@ from policies.model import (
     Rule,
 )
 from policies.replacements import filled
+from policies.settings import STREAMED_SCOPES
 
 _T = TypeVar("_T", str, tuple[str, str], Flag, Redaction)
 NOT_RUN = "not_run"
@@ -50,8 +51,6 @@ CONFLICT = "conflict"
 _NOTHING_KNOWN: Mapping[str, Verdict] = {}
 RISK_QUEUE = "accepted-risk"
 """Where the flag goes that is left whenever a rule gives way."""
-_STREAMED = frozenset({Scope.OUTPUT, Scope.REASONING})
-"""What leaves as it comes; tool calls are held until they are complete."""
 _UNCOVERED_MESSAGE = "a part of the exchange is not covered by the policy"
 _UNAVAILABLE_MESSAGE = "a guard that the policy needs gave no verdict"
 
@@ -199,7 +198,7 @@ class _Tally:
         facts = self.facts.about(part)
         resting = [rule for rule in plan.suspended if not rule.acts(facts.at)]
         acting = (*plan.enforcing, *(rule for rule in plan.suspended if rule.acts(facts.at)))
-        has_left = facts.released and part.scope in _STREAMED
+        has_left = facts.released and part.scope in STREAMED_SCOPES
         covered, needs_verdict = plan.is_covered, False
         for rule in acting:
             matched = rule.matches(verdicts, facts)

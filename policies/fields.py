@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from policies.errors import Place, Problems, did_you_mean
 from policies.yaml_strict import Broken, Entry, Listing, Node, Scalar, Table
@@ -68,6 +68,10 @@ def matching(pattern: str, expected: str) -> Reader[str]:
         return None
 
     return read
+
+
+site_name: Final = matching(r"[A-Za-z0-9_.\-]{1,64}", "1 to 64 letters, digits and `_ . -`")
+"""What a site calls its keys, tenants, engines, anchors and people."""
 
 
 def boolean(node: Node, what: str, problems: Problems) -> bool | None:

@@ -15,6 +15,7 @@ from policies.matchers import ALWAYS
 from policies.model import DetectorSpec, Rule
 from policies.read_times import day_of
 from policies.remarks import Remarks
+from policies.settings import STREAMED_SCOPES
 from policies.sheet import Sheet
 from policies.site import DAY_S
 from policies.spoken import duration
@@ -25,7 +26,6 @@ MOST_CHOICES: Final = 4
 _INJECTION: Final = ("injection", "prompt_guard")
 """In the name of a guard, or of its profile, that knows attacks."""
 _ATTACKED: Final = (Scope.USER, Scope.TOOL_RESULT)
-_STREAMED: Final = frozenset({Scope.OUTPUT, Scope.REASONING})
 FLOORS: Final[Mapping[str, int]] = {
     "hipaa": 6 * 365,
     "sec-17a-4": 6 * 365,
@@ -64,7 +64,7 @@ def late_block(sheet: Sheet) -> Iterator[Remarks]:
     if sheet.policy.stream.mode != "window":
         return
     for rule in sheet.acting():
-        is_late = rule.do.action is Action.BLOCK and rule.scopes & _STREAMED and not rule.buffers
+        is_late = rule.do.action is Action.BLOCK and rule.scopes & STREAMED_SCOPES and not rule.buffers
         if is_late and not sheet.rule_says(rule, "stream"):
             told = f"rule `{rule.id}` may block an answer of which windows have left already"
             yield sheet.rule(rule, "do"), told, "`stream: {mode: window}` says that this is meant; `buffer` prevents it"
@@ -74,7 +74,7 @@ def judged_afterwards(sheet: Sheet) -> Iterator[Remarks]:
     """Streams of which nothing is ever stopped."""
     if sheet.policy.stream.mode != "shadow_only":
         return
-    idle = [rule.id for rule in sheet.acting() if rule.scopes & _STREAMED and _would_stop(rule)]
+    idle = [rule.id for rule in sheet.acting() if rule.scopes & STREAMED_SCOPES and _would_stop(rule)]
     told = "streamed answers leave before they are judged"
     told += f": {', '.join(f'`{id_}`' for id_ in idle)} can only be noted" if idle else ""
     yield sheet.stream("mode"), told, "use `window` or `buffer` when the trial is over"

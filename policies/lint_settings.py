@@ -17,6 +17,7 @@ from policies.model import Action, DetectorSpec, Rule
 from policies.pinned import PinError
 from policies.remarks import Remarks
 from policies.replacements import TOKEN_PLACE, filled
+from policies.settings import STREAMED_SCOPES
 from policies.sheet import Sheet
 from policies.spoken import share
 
@@ -140,7 +141,7 @@ def short_holdback(sheet: Sheet) -> Iterator[Remarks]:
         return
     known_after = cache(lambda name: _known_after(sheet.policy.detectors[name]))
     for rule in _redacting(sheet):
-        if rule.buffers or not rule.scopes & {Scope.OUTPUT, Scope.REASONING}:
+        if rule.buffers or not rule.scopes & STREAMED_SCOPES:
             continue
         names = [name for name in sorted(rule.when.detectors()) if sheet.policy.detectors[name].use == "secrets"]
         longest = max((known_after(name) for name in names), default=(0, ""))

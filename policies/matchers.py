@@ -173,10 +173,21 @@ class Fact(_Leaf):
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Every child holds."""
+class _Group:
+    """Several conditions that make up one."""
 
     children: tuple[Matcher, ...]
+
+    def detectors(self) -> frozenset[str]:
+        return frozenset().union(*(child.detectors() for child in self.children))
+
+    def asks_facts(self) -> bool:
+        return any(child.asks_facts() for child in self.children)
+
+
+@dataclass(frozen=True, slots=True)
+class All(_Group):
+    """Every child holds."""
 
     def holds(self, verdicts: Verdicts, facts: Asked) -> bool | None:
         result: bool | None = True
@@ -192,21 +203,13 @@ class All:
         for child in self.children:
             yield from child.spans(verdicts, facts)
 
-    def detectors(self) -> frozenset[str]:
-        return frozenset().union(*(child.detectors() for child in self.children))
-
-    def asks_facts(self) -> bool:
-        return any(child.asks_facts() for child in self.children)
-
     def form(self) -> Form:
         return {"all": [child.form() for child in self.children]}
 
 
 @dataclass(frozen=True, slots=True)
-class Any:
+class Any(_Group):
     """At least one child holds."""
-
-    children: tuple[Matcher, ...]
 
     def holds(self, verdicts: Verdicts, facts: Asked) -> bool | None:
         result: bool | None = False
@@ -222,12 +225,6 @@ class Any:
         for child in self.children:
             if child.holds(verdicts, facts):
                 yield from child.spans(verdicts, facts)
-
-    def detectors(self) -> frozenset[str]:
-        return frozenset().union(*(child.detectors() for child in self.children))
-
-    def asks_facts(self) -> bool:
-        return any(child.asks_facts() for child in self.children)
 
     def form(self) -> Form:
         return {"any": [child.form() for child in self.children]}

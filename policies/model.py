@@ -31,7 +31,7 @@ from policies.actions import (
 )
 from policies.keeping import Keeping
 from policies.matchers import ALWAYS, All, Any, Matcher, Not, combined
-from policies.settings import Limits, StreamSpec
+from policies.settings import STREAMED_SCOPES, Limits, StreamSpec
 
 if TYPE_CHECKING:
     from policies.cases import Case
@@ -253,8 +253,7 @@ class Policy:
     @property
     def redacts_answers(self) -> bool:
         """Whether some rule replaces text of an answer that may be streamed, now or from a day on."""
-        scopes = (Scope.OUTPUT, Scope.REASONING)
-        plans = [self.plan(scope) for scope in scopes]
+        plans = [self.plan(scope) for scope in STREAMED_SCOPES]
         return any(rule.do.action is Action.REDACT for plan in plans for rule in (*plan.enforcing, *plan.suspended))
 
     def detectors_for(self, scope: Scope) -> tuple[DetectorSpec, ...]:

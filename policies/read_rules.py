@@ -23,14 +23,10 @@ from policies.read_detectors import Detectors
 from policies.read_matchers import MatcherReader
 from policies.read_reviews import read_on_error
 from policies.read_times import day_end
-from policies.settings import StreamSpec
+from policies.settings import ANSWER_SCOPES, STREAMED_SCOPES, StreamSpec
 from policies.yaml_strict import Broken, Listing, Node
 
 RULE_ID = r"[a-z][a-z0-9_-]{0,63}"
-ANSWER_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL})
-"""Tool calls are of answers, and of earlier ones that a request repeats."""
-STREAMED_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING})
-"""Tool calls are held until they are complete, whatever the mode."""
 NO_TEXT_SCOPES: Final = frozenset({Scope.IMAGE, Scope.TOOL_SCHEMA})
 """Where nothing can stand in place of what was there."""
 MAX_RULES = 10_000

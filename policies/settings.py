@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
+from guards.verdict import Scope
+
+STREAMED_SCOPES: Final = frozenset({Scope.OUTPUT, Scope.REASONING})
+"""What may leave as it comes. Tool calls are held until they are complete, whatever the mode."""
+ANSWER_SCOPES: Final = STREAMED_SCOPES | {Scope.TOOL_CALL}
+"""Tool calls are of answers, and of earlier ones that a request repeats."""
 STREAM_MODES = ("buffer", "window", "shadow_only")
 """The strictest first."""
 MOST_IMAGES = 32

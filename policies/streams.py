@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from guards.verdict import Scope, Verdict
+from guards.verdict import Verdict
 from policies.matchers import asks
 from policies.model import Facts, Policy, Rule
-from policies.settings import StreamSpec
+from policies.settings import ANSWER_SCOPES, StreamSpec
 
 WHOLE: Final = StreamSpec("buffer")
-_OF_ANSWERS: Final = (Scope.OUTPUT, Scope.REASONING, Scope.TOOL_CALL)
 _NOTHING_KNOWN: Mapping[str, Verdict] = {}
 
 
 def stream_for(policy: Policy, facts: Facts) -> StreamSpec:
     """When text of this answer may leave. Only `defaults` can let it leave before it is judged, a rule can never."""
-    plans = (policy.plan(scope) for scope in _OF_ANSWERS)
+    plans = (policy.plan(scope) for scope in ANSWER_SCOPES)
     rules = (rule for plan in plans for rule in (*plan.enforcing, *plan.suspended) if rule.buffers)
     return WHOLE if any(_may_match(rule, facts) for rule in rules) else policy.stream
 
