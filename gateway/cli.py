@@ -120,11 +120,9 @@ def _found(config: Config) -> list[Found]:
     from gateway.errors import ConfigError
     from gateway.guard_settings import facts
 
-    told = (config.approvers, config.state, (), config.origin)
-    sources = [(config.policy.path, config.policy.source(*told))]
-    sources += [(one.settings.path, one.source(*told)) for one in config.bindings]
+    paths = (config.policy.path, *(one.settings.path for one in config.bindings))
     found: list[Found] = []
-    for path, source in sources:
+    for path, source in zip(paths, config.policy_sources(), strict=True):
         try:
             found.append(source.first(facts(config.guards)))
         except BundleError as exc:

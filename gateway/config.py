@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,7 @@ from gateway.local_model import LocalModel
 from gateway.operators import OperatorEntry, read_operators
 from gateway.policy_bindings import Binding, read_bindings
 from gateway.policy_settings import PolicySettings, read_policy
+from gateway.policy_source import PolicySource
 from gateway.sink_settings import KEYS as SINK_KEYS
 from gateway.sink_settings import read_sinks
 from policies import fields
@@ -115,6 +116,11 @@ class Config:
     def local_models(self) -> tuple[LocalModel, ...]:
         """What the local model host generates with."""
         return tuple(one.local for one in self.engines if one.local is not None)
+
+    def policy_sources(self, tested: Container[str] = ()) -> list[PolicySource]:
+        """What finds the policy for everybody, then those of `bindings`. `tested`: bundles that passed just now."""
+        policies: tuple[PolicySettings | Binding, ...] = (self.policy, *self.bindings)
+        return [one.source(self.approvers, self.state, tested, self.origin) for one in policies]
 
     @property
     def audit_dir(self) -> Path:

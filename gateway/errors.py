@@ -21,7 +21,10 @@ A blocked prompt is not here: it is a decision, and `gateway/render.py` turns it
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+CANNOT_WORK: Final = 2
+"""Exit status of a process that only a person can mend: a configuration, a log or a model that cannot be used."""
 
 
 class GatewayError(Exception):

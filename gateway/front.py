@@ -47,11 +47,11 @@ from gateway.background import Background
 from gateway.config import Config, load_config
 from gateway.content.office import Keeping, open_keeping
 from gateway.door import OwnDoor
-from gateway.errors import ConfigError
+from gateway.errors import CANNOT_WORK, ConfigError
 from gateway.file_watch import changes
 from gateway.guard_sources import needed_by_all, remote_probes
 from gateway.health import Health
-from gateway.listening import Stop, listen, set_aside_start
+from gateway.listening import Stop, listen, set_aside_start, share_interpreter
 from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
@@ -71,11 +71,8 @@ from policies.errors import FileErrors
 from policies.model import Policy
 
 log = structlog.get_logger()
-CANNOT_WORK: Final = 2
 _WORKERS_S: Final = 4.0
 """How much longer than a drain workers may take to have their last records written."""
-_SWITCH_S: Final = 0.001
-"""How long a busy event loop may keep the audit writer's thread waiting for the interpreter; 5 ms by default."""
 
 
 def audit_settings(config: Config) -> AuditSettings:
@@ -156,10 +153,10 @@ class _Policies:
             place.in_use = made.in_use
             return made
 
-        told = (config.approvers, config.state, tested, config.origin)
-        everybodys = in_force(config.policy.source(*told))
+        source, *bound_sources = config.policy_sources(tested)
+        everybodys = in_force(source)
         await everybodys.load_first()
-        held = [(binding, in_force(binding.source(*told), binding)) for binding in config.bindings]
+        held = [(binding, in_force(own, binding)) for binding, own in zip(config.bindings, bound_sources, strict=True)]
         bound = Bound(held)
         await bound.load_first()
         return cls(everybodys, held, bound)
@@ -320,7 +317,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tested", action="append", default=[], help="digest of a bundle whose tests passed already")
     args = parser.parse_args(argv)
     logs.set_up("front")
-    sys.setswitchinterval(_SWITCH_S)
+    share_interpreter()
     try:
         config = _config(args.config, args.state)
         api, admin = socket.socket(fileno=args.api_fd), socket.socket(fileno=args.admin_fd)

@@ -22,6 +22,7 @@ from gateway.http_protocol import BoundedHttpProtocol
 from gateway.turns import Turns
 
 _LAST_RECORDS_S: Final = 3.0
+_SWITCH_S: Final = 0.001
 
 
 class Stop:
@@ -87,6 +88,11 @@ async def listen(
     # uvicorn cancels what outlived the drain and does not wait for it; the closing records need the log to be open.
     if cut_off := [task for server in servers for task in server.server_state.tasks]:
         await asyncio.wait(cut_off, timeout=_LAST_RECORDS_S)
+
+
+def share_interpreter() -> None:
+    """How long a busy event loop may keep another thread waiting, such as the audit writer's; 5 ms by default."""
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def set_aside_start() -> None:

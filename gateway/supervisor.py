@@ -28,13 +28,12 @@ from typing import Final
 import structlog
 
 from gateway.config import Address, Config
-from gateway.errors import ConfigError
+from gateway.errors import CANNOT_WORK, ConfigError
 from gateway.guard_settings import shipped
 from gateway.guard_sources import check_directories, host_models, needed_by_all
 from gateway.local_model import check_checkpoints
 from policies.model import Policy
 
-CANNOT_WORK: Final = 2
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """No library of the children may look for a file anywhere but on this disk."""
 NOT_STARTED: Final = 126

@@ -14,7 +14,6 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
-from typing import Final
 
 import uvloop
 
@@ -23,7 +22,7 @@ from gateway.app import Gate, make_app
 from gateway.auth import KeyRing
 from gateway.background import Background
 from gateway.health import Health
-from gateway.listening import Share, Stop, listen, set_aside_start
+from gateway.listening import Share, Stop, listen, set_aside_start, share_interpreter
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.secret import digest_key
@@ -35,8 +34,6 @@ from gateway.worker.remote import RemoteBook, RemoteDoor, RemoteKeeper, RemoteRe
 from gateway.worker.site import Site
 from gateway.worker.sums import counts
 from gateway.worker.wire import Kind
-
-_SWITCH_S: Final = 0.001
 
 
 async def serve(api: socket.socket, lead: Path, number: int) -> None:
@@ -131,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--api-fd", type=int, required=True)
     args = parser.parse_args(argv)
     logs.set_up(f"worker_{args.number}")
-    sys.setswitchinterval(_SWITCH_S)
+    share_interpreter()
     uvloop.run(serve(socket.socket(fileno=args.api_fd), args.lead, args.number))
     return 0
 
