@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from engine.device import CPU
 from engine.errors import ModelRefused
 from engine.reduced import DenseLinear
+from engine.shards import UNSERVED, Shards
 from engine.vision.shape import VisionConfig
-from engine.weights import UNSERVED, Shards
 
 ENCODER, PROJECTOR = UNSERVED
 

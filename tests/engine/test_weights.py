@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,39 +87,6 @@ def test_a_missing_tensor_is_named(original: Path, tmp_path: Path) -> None:
 def test_an_unexpected_tensor_is_named(original: Path, tmp_path: Path) -> None:
     error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update(extra=torch.zeros(1))))
     assert "extra" in error.problem
-
-
-def test_a_wrong_shape_and_a_wrong_type_are_named(original: Path, tmp_path: Path) -> None:
-    error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update({NORM: torch.zeros(3)})))
-    assert "[3]" in error.problem
-    error = refused(copy_with(original, tmp_path, lambda tensors: tensors.update({NORM: torch.zeros(32).long()})))
-    assert "int64" in error.problem
-
-
-def test_an_index_that_leads_out_of_the_directory_is_refused(original: Path, tmp_path: Path) -> None:
-    copy_with(original, tmp_path, lambda tensors: None)
-    index = {"weight_map": {NORM: "../model.safetensors"}}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert refused(tmp_path).code == "weights_unsafe"
-
-
-@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]"])
-def test_what_is_not_safetensors_is_refused(original: Path, tmp_path: Path, content: bytes) -> None:
-    copy_with(original, tmp_path, lambda tensors: None)
-    (tmp_path / "model.safetensors").write_bytes(content)
-    assert refused(tmp_path).code == "weights_unsafe"
-
-
-def test_a_cut_file_is_refused(original: Path, tmp_path: Path) -> None:
-    copy_with(original, tmp_path, lambda tensors: None)
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    assert refused(tmp_path).code == "weights_truncated"
-
-
-def test_no_weights_at_all_are_refused(original: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_bytes((original / "config.json").read_bytes())
-    assert refused(tmp_path).code == "file_missing"
 
 
 def test_a_dense_model_names_what_is_missing_and_what_is_too_much(tmp_path: Path) -> None:
