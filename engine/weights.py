@@ -189,7 +189,7 @@ def _mlp(shards: Shards, name: str, hidden: int, width: int, lay: Lay, share: Sh
 def _mixture(shards: Shards, name: str, config: ModelConfig, form: Form, share: Share) -> Moe | GroupedMoe:
     if form.join is None or form.head is None:
         return _moe(shards, name, config, form.lay, share)
-    return _grouped(shards, name, config, form.lay, form.join, form.head)
+    return _grouped(shards, name, config, form.join, form.head)
 
 
 def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share) -> Moe:
@@ -215,35 +215,41 @@ def _moe(shards: Shards, name: str, config: ModelConfig, lay: Lay, share: Share)
     )
 
 
-def _grouped(shards: Shards, name: str, config: ModelConfig, lay: Lay, join: Join, head: Lay) -> GroupedMoe:
+def _grouped(shards: Shards, name: str, config: ModelConfig, join: Join, head: Lay) -> GroupedMoe:
     """On a device whose memory may hold hardly more than the model: one stack at a time, one expert after another."""
     D, E, F = config.hidden, config.experts, config.expert_width
     joined = name + "experts."
+    shared = _mlp(shards, name + "shared_expert.", D, F, plain, WHOLE)
+    last = cast("Sequence[Tensor]", (shared.gate_up, shared.down))
     if stored.is_stored(shards, joined + "gate_up_proj"):
-        gate_up = join(Turned(shards.take(joined + "gate_up_proj", E, D, 2 * F)))
-        down = join(Turned(shards.take(joined + "down_proj", E, F, D)))
+        gate_up = join(Turned(shards.take(joined + "gate_up_proj", E, D, 2 * F), last[0]))
+        down = join(Turned(shards.take(joined + "down_proj", E, F, D), last[1]))
     else:
         singles = _single_experts(shards, joined, config, plain, WHOLE)
-        gate_up, down = (join(cast("Sequence[Tensor]", some)) for some in singles)
+        gate_up, down = (join([*cast("Sequence[Tensor]", some), one]) for some, one in zip(singles, last, strict=True))
     router = head(shards.take(name + "router.weight", E, D))
-    return GroupedMoe(router, gate_up, down, _mlp(shards, name + "shared_expert.", D, F, lay, WHOLE))
+    return GroupedMoe(router, gate_up, down, Mlp(gate_up.one(E), down.one(E)))
 
 
 class Turned(Sequence[Tensor]):
-    """Joined experts, which lie as [in, out], as [out, in]: each when its turn comes."""
+    """Joined experts, which lie as [in, out], as [out, in]: each when its turn comes. Behind them one that does."""
 
-    def __init__(self, stack_eio: Tensor) -> None:
-        self._stack_eio = stack_eio
+    def __init__(self, stack_eio: Tensor, last_oi: Tensor) -> None:
+        self._stack_eio, self._last_oi = stack_eio, last_oi
 
     def __len__(self) -> int:
-        return len(self._stack_eio)
+        return len(self._stack_eio) + 1
 
     @overload
     def __getitem__(self, at: int) -> Tensor: ...
     @overload
-    def __getitem__(self, at: slice) -> Turned: ...
-    def __getitem__(self, at: int | slice) -> Tensor | Turned:
-        return Turned(self._stack_eio[at]) if isinstance(at, slice) else self._stack_eio[at].t().contiguous()
+    def __getitem__(self, at: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, at: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(len(self))[at]]
+        if at == len(self._stack_eio):
+            return self._last_oi
+        return self._stack_eio[at].t().contiguous()
 
 
 def _each(stack_eoi: Tensor, lay: Lay) -> Sequence[Matrix] | Tensor:
