@@ -112,13 +112,14 @@ def test_what_old_checkpoints_hold_beside_their_weights_is_left_alone(tmp_path: 
     assert len(load_weights(copy, read_config(copy)).layers) == 3
 
 
-def test_experts_are_turned_round_when_their_turn_comes() -> None:
-    stack = torch.randn(3, 4, 5)
-    turned = Turned(stack)
-    assert len(turned) == 3
-    assert all(torch.equal(one, stack[at].t()) for at, one in enumerate(turned))
+def test_experts_are_turned_round_when_their_turn_comes_and_the_shared_one_is_the_last() -> None:
+    stack, last = torch.randn(3, 4, 5), torch.randn(5, 4)
+    turned = Turned(stack, last)
+    assert len(turned) == 4
+    assert all(torch.equal(turned[at], stack[at].t()) for at in range(3))
     assert turned[0].is_contiguous()
-    assert torch.equal(turned[1:][0], stack[1].t())
+    assert turned[3] is last
+    assert [one is last for one in turned[2:]] == [False, True]
 
 
 def test_processes_divide_each_expert_by_its_width(tmp_path: Path) -> None:
