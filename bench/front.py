@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import report
-from bench.load import Load, percentile, run
+from bench.load import Load, run
 from bench.mock_upstream import CHUNKS
 from bench.peers import GATEHOUSE, Peer, Site, Target, all_peers, home
+from bench.percentile import percentile
 from bench.processes import NotStarted, busy_seconds, cpu_seconds, free_port, raise_priority, rss_mib, started
 
 BAR_CPU_S = 1.0

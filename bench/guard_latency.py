@@ -22,8 +22,8 @@ from tokenizers import Tokenizer
 
 from bench import model_host, report
 from bench.gatehouse import ROOT
-from bench.load import percentile
 from bench.model_host import NotReady
+from bench.percentile import percentile
 from bench.processes import busy_seconds, cpu_seconds, raise_priority, rss_mib
 
 BAR_P50_MS = 15.0

@@ -28,7 +28,7 @@ from tokenizers import Tokenizer
 
 from bench import guard_shapes, model_host, report
 from bench.gatehouse import ROOT
-from bench.load import percentile
+from bench.percentile import percentile
 from bench.processes import raise_priority
 from guards.windows import windows
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.load import Load, Tally, percentile, run
+from bench.load import Load, Tally, run
 from bench.peers import Site, all_peers, gatehouse
+from bench.percentile import percentile
 from bench.processes import free_port, started
 from gateway.exchange import AnswerEvent, Channel, Finish, ReleasedText, TextDelta
 from gateway.holdback import Holdback, ReleaseRule, Window

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gatehouse import KEY, ROOT, serving
-from bench.load import Load, percentile, run
+from bench.load import Load, run
+from bench.percentile import percentile
 from bench.processes import cpu_seconds, free_port, raise_priority, started, tree
 
 CONNECTIONS = 16

@@ -26,10 +26,10 @@ from typing import Any
 
 import torch
 
-from bench.gpu.floors import bandwidth, prompt_flops, step_bytes
-from bench.gpu.guards import matrix_rate
+from bench.gpu.floors import prompt_flops, step_bytes
 from bench.gpu.mixed import Ear, Load, Mixed, answer
 from bench.gpu.random_model import RandomModel, pieces_of
+from bench.gpu.timing import bandwidth, matrix_rate
 from engine.config import parse_config
 from engine.errors import MemoryExhausted
 from engine.gpu.runner import GPU_STEP_TOKENS

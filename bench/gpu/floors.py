@@ -6,23 +6,10 @@ the keys and values that it sees. Nothing is taken off for what a cache might ho
 
 from __future__ import annotations
 
-import torch
-
-from bench.gpu.guards import _timed as timed
 from engine.shape import ModelConfig
 from engine.size import parameters, weight_bytes
 
 SIXTEEN_BITS = 2
-
-
-def bandwidth(device: str) -> float:
-    """Bytes a second: the best of copying and of reading, of a tensor too large for any cache."""
-    count = 2**31 if device == "cuda" else 2**24
-    one, other = (torch.zeros(count, dtype=torch.uint8, device=device) for _ in range(2))
-    words = one.view(torch.int64)
-    copied = 2 * count / min(timed(lambda: other.copy_(one), device) for _ in range(8))
-    read = count / min(timed(words.max, device) for _ in range(8))
-    return max(copied, read)
 
 
 def step_bytes(config: ModelConfig, precision: str, batch: int, context: int, experts_used: float) -> float:

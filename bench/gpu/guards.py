@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 
 from bench import guard_shapes
-from bench.load import percentile
+from bench.gpu.timing import matrix_rate, timed
+from bench.percentile import percentile
 from engine.classifier import Classifier, load_classifier
 from engine.classifiers.checkpoint import load_checkpoint
 
@@ -55,14 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(float(row["share_of_matrix_rate"]) >= BAR_SHARE for row in rows) else 1
 
 
-def matrix_rate(device: str) -> float:
-    """FLOP a second of the best of several products, large enough to be nothing but product."""
-    side = 8192 if device == "cuda" else 512
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    times = [_timed(lambda: a @ b, device) for _ in range(12)]
-    return 2 * side**3 / min(times)
-
-
 def _measured(shape: str, rate: float, args: argparse.Namespace) -> Row:
     with tempfile.TemporaryDirectory(prefix="gatehouse-gpu-") as directory:
         path = guard_shapes.prompt_guard(Path(directory) / "model", shape)
@@ -71,7 +64,7 @@ def _measured(shape: str, rate: float, args: argparse.Namespace) -> Row:
     texts = Texts(classifier.info.vocabulary)
     mixed = [texts.mixed() for _ in range(args.texts)]
     _judge_all(classifier, mixed)
-    wall = _timed(lambda: _judge_all(classifier, mixed), args.device)
+    wall = timed(lambda: _judge_all(classifier, mixed), args.device)
     row: Row = {
         "shape": shape,
         "precision": classifier.info.precision,
@@ -90,7 +83,7 @@ def _measured(shape: str, rate: float, args: argparse.Namespace) -> Row:
         row |= {f"p50_ms_{length}": ours[0], f"p99_ms_{length}": ours[1]}
         row |= {f"eager_p50_ms_{length}": theirs[0], f"eager_p99_ms_{length}": theirs[1]}
     some = mixed[: max(8, args.texts // 32)]
-    one_by_one = _timed(lambda: [ask_eager(ids) for ids in some], args.device) / len(some)
+    one_by_one = timed(lambda: [ask_eager(ids) for ids in some], args.device) / len(some)
     return row | {"times_eager_one_by_one": round(one_by_one * len(mixed) / wall, 1)}
 
 
@@ -123,16 +116,6 @@ def _linear_flops(shape: str) -> float:
     """Of the layers' linear parts for one token; attention and the last layer's saving are left out."""
     width, middle = guard_shapes.SHAPES[shape]["hidden_size"], guard_shapes.SHAPES[shape]["intermediate_size"]
     return (LAYERS - 1) * 2 * (4 * width**2 + 2 * width * middle) + 2 * 3 * width**2
-
-
-def _timed(run: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
-    run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 class Texts:

@@ -21,9 +21,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.gpu.floors import bandwidth
-from bench.gpu.guards import _timed as timed
-from bench.gpu.guards import matrix_rate
+from bench.gpu.timing import bandwidth, matrix_rate, timed
 from engine.gpu.packed import Packed, pack
 from engine.gpu.paged import Scales, decode_attention
 from engine.gpu.product import product

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.gpu.random_model import RandomModel
-from bench.load import percentile
+from bench.percentile import percentile
 from engine.events import Event, Finished, GenerateRequest, Grown, Sampling
 from engine.loop import EngineLoop
 from engine.sequence import Sequence as Answer

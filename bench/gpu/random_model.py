@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.form import GPU_DTYPES
-from engine.generator import capacity_for
+from engine.lanes import capacity_for
 from engine.gpu.decode import Decode
 from engine.gpu.experts import Experts
 from engine.gpu.form import gpu_form

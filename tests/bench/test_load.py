@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bench.load import Load, percentile, streamed_text
+from bench.load import Load, streamed_text
+from bench.percentile import percentile
 
 
 def event(text: str) -> bytes:
