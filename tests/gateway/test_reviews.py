@@ -16,7 +16,7 @@ from guards.verdict import Part, Scope
 from policies.decide import decide
 from policies.load import parse_policy
 from policies.model import REVIEW_DENIED, REVIEW_EXPIRED, Action, Decision, Facts, Redaction, Review, Risk
-from tests.doubles import MemoryAudit
+from tests.doubles import MemoryAudit, eventually
 
 POLICY = parse_policy(
     b"""
@@ -44,7 +44,7 @@ class Waiting:
         self.work = asyncio.ensure_future(self.desk.reviewed(self.audit, EXCHANGE, decision, [PART], "person-7"))
 
     async def id(self) -> str:
-        await asyncio.sleep(0.01)
+        await eventually(lambda: bool(self.desk.rows()))
         return str(self.desk.rows()[0]["id"])
 
     async def end(self) -> None:
