@@ -206,16 +206,22 @@ class Offsets:
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._detokeniser = Detokeniser(tokenizer)
+        self._tokenizer, self._detokeniser = tokenizer, Detokeniser(tokenizer)
         self._end = 0
+        self._is_within = False
+        """Whether the text so far may end within a character."""
         self.all: list[int] = []
 
     def add(self, tokens: Sequence[Drawn]) -> list[int]:
         """Those of the next tokens."""
         for drawn in tokens:
-            self.all.append(self._end)
             # Control tokens are named, but they are not in the text.
-            self._end += len(self._detokeniser.push(drawn.token))
+            own, shown = self._tokenizer.text([drawn.token]), self._detokeniser.push(drawn.token)
+            # What follows half a character that never became whole begins behind it.
+            behind = len(shown) - len(own) if self._is_within and REPLACEMENT not in own else 0
+            self.all.append(self._end + max(behind, 0))
+            self._end += len(shown)
+            self._is_within = bool(own) and not shown
         return self.all[len(self.all) - len(tokens) :]
 
 

@@ -157,6 +157,12 @@ def test_offsets_are_the_same_in_a_stream_and_where_text_is_held_back() -> None:
     assert told["text"][told["logprobs"]["text_offset"][5]] == "b"
 
 
+def test_half_a_character_that_never_becomes_whole_has_a_place_of_its_own() -> None:
+    one = of_bytes(logprobs=0)
+    one.take(0, Grown("a\ufffdb", (Drawn(97, -1.0), Drawn(0xF0, -1.0), Drawn(98, -1.0))))
+    assert one.whole()["choices"][0]["logprobs"]["text_offset"] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("logprobs", "count"), [(0, 1), (2, 3)])
 def test_the_drawn_token_is_among_the_alternatives_of_a_completion(logprobs: int, count: int) -> None:
     one = of_bytes(logprobs)

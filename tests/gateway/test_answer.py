@@ -87,6 +87,53 @@ def test_what_is_no_token_is_left_out_and_its_text_is_not(row: Any) -> None:
         assert unary(choice(content="ab") | {"logprobs": shape})[0] == TextDelta(0, Channel.CONTENT, "ab")
 
 
+SAYS = {"role": "assistant", "content": "fine"}
+NOTHING = {"role": None, "content": None, "reasoning_content": None, "tool_calls": None}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "thought"),
+    [
+        (  # vLLM
+            [{"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None},
+             {"delta": {"reasoning": "hm"}, "finish_reason": None, "token_ids": None}, {"delta": {"content": "fine"}},
+             {"delta": {"content": ""}, "finish_reason": "stop", "stop_reason": 128009}],
+            "hm",
+        ),
+        (  # SGLang
+            [{"delta": NOTHING | {"role": "assistant", "content": ""}, "matched_stop": None},
+             {"delta": NOTHING | {"content": "fine"}, "finish_reason": None},
+             {"delta": NOTHING, "finish_reason": "stop", "matched_stop": 128009}],
+            "",
+        ),
+        (  # llama.cpp
+            [{"delta": {"role": "assistant", "content": None}, "finish_reason": None}, {"delta": {"content": "fine"}},
+             {"delta": {}, "finish_reason": "stop"}],
+            "",
+        ),
+        (  # Ollama
+            [{"delta": SAYS, "finish_reason": None}, {"delta": SAYS | {"content": ""}, "finish_reason": "stop"}],
+            "",
+        ),
+        ([{"delta": SAYS | {"tool_call_id": None}, "finish_reason": "stop_sequence"}], ""),  # text-generation-inference
+        (  # DeepSeek
+            [{"delta": {"content": None, "reasoning_content": ""}},
+             {"delta": {"content": None, "reasoning_content": "hm"}}, {"delta": SAYS | {"reasoning_content": None}}, {"delta": {"content": ""}, "finish_reason": "stop"}],
+            "hm",
+        ),
+        ([{"delta": SAYS, "content_filter_results": {}}, {"delta": {}, "finish_reason": "stop"}], ""),  # Azure
+    ],
+)  # fmt: skip
+def test_streams_of_known_servers_say_the_same(pieces: list[dict[str, Any]], thought: str) -> None:
+    said = [event for piece in pieces for event in read_chunk(json.dumps({"choices": [{"index": 0} | piece]}), 1)]
+    texts = {channel: "" for channel in (Channel.CONTENT, Channel.REASONING)}
+    for event in said:
+        if isinstance(event, TextDelta):
+            texts[event.channel] += event.text
+    assert texts == {Channel.CONTENT: "fine", Channel.REASONING: thought}
+    assert said[-1] == Finish(0, "stop")
+
+
 def test_a_call_that_is_told_in_the_old_form_too_is_taken_once() -> None:
     """As llama-cpp-python does; what was in the old form goes nowhere."""
     old = {"name": CANARY, "arguments": CANARY}
