@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol, cast
 
 from gateway.allowance import Allowance
-from gateway.audit.errors import AuditUnavailable
+from gateway.audit.errors import AuditUnavailable, Unconfirmed
 from gateway.audit.log import AuditLog
 from gateway.audit.record import Json as RecordJson
 from gateway.audit.writer import Receipt
@@ -90,8 +90,11 @@ class Records:
             tells = kind in (_ADMIT, _REFUSE)
             receipt = await (self._telling(self._refusals, record) if tells else self._append(record))
         # An outage, or a record that the format refuses: the exchange has no end in the log.
-        except Exception:
-            self._unfinished.refused(record)
+        except Exception as exc:
+            if isinstance(exc.__cause__, Unconfirmed):
+                self._unfinished.unconfirmed(record, exc.__cause__.seq)
+            else:
+                self._unfinished.refused(record)
             raise
         except asyncio.CancelledError:
             self._unfinished.cut_off(record)
@@ -105,7 +108,7 @@ class Records:
             return
         with contextlib.suppress(Unavailable):
             for orphan in self._unfinished.debts():
-                self._unfinished.wrote(orphan, (await self._append(orphan)).seq)
+                await self._told(str(orphan["type"]), orphan)
 
     async def settle_always(self) -> None:
         """The same for ever. One task of the process."""

@@ -44,23 +44,37 @@ class Unfinished:
 
     def refused(self, record: Record) -> None:
         """It could not be written. Whoever writes an orphan tries again himself."""
-        request = str(record.get("req"))
-        if _ends(record) and record["type"] != "response.orphan" and request in self._open:
-            self._owed[request] = {"worker": record["worker"]} if "worker" in record else {}
+        if _ends(record) and record["type"] != "response.orphan" and str(record.get("req")) in self._open:
+            self._owe(record)
+
+    def unconfirmed(self, record: Record, seq: int) -> None:
+        """It is in the local log, and its caller was told that nothing may come of it: an admission is its last."""
+        self.wrote(record, seq)
+        if record.get("type") == "request.admit":
+            self._owe(record)
+        elif _ends(record):
+            self._ends_here(str(record.get("req")))
 
     def cut_off(self, record: Record) -> None:
         """Who handed it in does not wait for it any more; it is written all the same."""
         if _ends(record):
             self._open.pop(str(record.get("req")), None)
+            self._owed.pop(str(record.get("req")), None)
+
+    def _ends_here(self, request: str) -> None:
+        self._ended_here[request] = None
+        if len(self._ended_here) > _REMEMBERED:
+            del self._ended_here[next(iter(self._ended_here))]
+
+    def _owe(self, record: Record) -> None:
+        self._owed[str(record.get("req"))] = {"worker": record["worker"]} if "worker" in record else {}
 
     def debts(self) -> Iterator[Record]:
         """The ends that are owed, one by one; from then on each is ended here and by nobody else."""
         for request in [*self._owed]:
             if request not in self._owed:
                 continue  # its call could say it after all
-            self._ended_here[request] = None
-            if len(self._ended_here) > _REMEMBERED:
-                del self._ended_here[next(iter(self._ended_here))]
+            self._ends_here(request)
             orphan = cast(Record, self._open[request])
             stream = orphan.get("stream")
             told = stream if isinstance(stream, dict) else {}

@@ -49,6 +49,14 @@ class AuditUnavailable(Exception):
         self.problem = problem
 
 
+class Unconfirmed(AuditUnavailable):
+    """The record is in the local log under this number, and in too few other places: nothing may come of it."""
+
+    def __init__(self, problem: str, seq: int) -> None:
+        super().__init__(problem)
+        self.seq = seq
+
+
 class SegmentLost(AuditUnavailable):
     """A sync or write error: the descriptor is closed for good, as a repeated fsync can succeed falsely."""
 

@@ -13,18 +13,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 import structlog
 
 from gateway.audit import receipt as receipts
 from gateway.audit.clock import Clock, SystemClock
-from gateway.audit.draft import Draft
 from gateway.audit.epochs import Epoch
-from gateway.audit.errors import AuditError, AuditUnavailable, EpochMissing, HeadConflict, NoRoom, RecordError
+from gateway.audit.errors import (
+    AuditError,
+    AuditUnavailable,
+    EpochMissing,
+    HeadConflict,
+    NoRoom,
+    RecordError,
+)
 from gateway.audit.files import Files, OsFiles
 from gateway.audit.origin import note_begun, open_origin
 from gateway.audit.record import Json
@@ -34,18 +39,11 @@ from gateway.audit.sinks.group import QuorumLost, Sinks
 from gateway.audit.sinks.worker import SinkState
 from gateway.audit.spot_check import spot_check
 from gateway.audit.start import MAX_BATCH, open_writer
+from gateway.audit.waiting import Waiting, deliver, fail
 from gateway.audit.writer import RESERVED, BatchWriter, Receipt
 
 log = structlog.get_logger()
 _NO_ADMISSION = "the disk has no room for another exchange"
-
-
-class _Waiting(NamedTuple):
-    draft: Draft
-    future: asyncio.Future[Receipt] | None = None
-    """None: the log's own record, for which nobody waits."""
-    loop: asyncio.AbstractEventLoop | None = None
-    """Where it is waited for, and the future is touched: what two threads touch by turns costs both."""
 
 
 class AuditLog:
@@ -57,8 +55,8 @@ class AuditLog:
         self._reserve = Reserve(
             files, settings.directory, settings.reserve_bytes, settings.low_space, settings.probe_interval_s
         )
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._at_hand: list[_Waiting] = []
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._at_hand: list[Waiting] = []
         """The latest batch that was taken out of the queue."""
         self._fault: str | None = None
         self._where = "store"
@@ -149,7 +147,7 @@ class AuditLog:
             raise AuditUnavailable(trouble)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
-        self._queue.put(_Waiting(draft, future, loop))
+        self._queue.put(Waiting(draft, future, loop))
         if self._ended:
             # The thread may have ended between the check above and the put; nobody else would take this one out.
             self._fail_queue()
@@ -176,7 +174,7 @@ class AuditLog:
         """On a thread of its own, so that no start waits for it."""
         record = spot_check(self._settings.directory, self._writer.chain, began_at)
         if record is not None:
-            self._queue.put(_Waiting(self._writer.drafter.draft(record)))
+            self._queue.put(Waiting(self._writer.drafter.draft(record)))
 
     # From here on: the writer thread.
 
@@ -191,7 +189,7 @@ class AuditLog:
         # Whatever ends this thread, those who wait for a record hear of it; it goes on.
         except BaseException as exc:
             self._fault = f"writer thread failed: {type(exc).__name__}"
-            _fail(self._at_hand, self._fault)
+            fail(self._at_hand, self._fault)
             raise
         finally:
             self._fault = self._fault or "the log is closed"
@@ -206,7 +204,7 @@ class AuditLog:
         batch, go_on = self._take()
         self._look_for_room()
         if self._fault is not None:
-            _fail(batch, self._fault)
+            fail(batch, self._fault)
             self._refused += len(batch)
             if go_on and not self._forked:
                 self._probe()
@@ -219,8 +217,8 @@ class AuditLog:
         self._sinks.stored(self._writer.head[0])
         return go_on
 
-    def _take(self) -> tuple[list[_Waiting], bool]:
-        self._at_hand = batch = list[_Waiting]()
+    def _take(self) -> tuple[list[Waiting], bool]:
+        self._at_hand = batch = list[Waiting]()
         try:
             first = self._queue.get(timeout=self._patience())
             while first is not None:
@@ -245,9 +243,10 @@ class AuditLog:
             return self._signed_at + self._settings.checkpoint_interval_s
         return self._signed_at + self._settings.idle_checkpoint_s
 
-    def _store(self, batch: list[_Waiting]) -> None:
+    def _store(self, batch: list[Waiting]) -> None:
         """Make a batch durable, and only then tell those who wait for it. The one place where records count."""
         batch = self._admitted(batch)
+        results: list[Receipt | RecordError] = []
         self._busy_since = time.monotonic()
         try:
             results = self._writer.write([waiting.draft for waiting in batch])
@@ -259,18 +258,18 @@ class AuditLog:
                 self._store(batch)
                 return
             self._break(exc)
-            _fail(batch, exc.problem)
+            fail(batch, exc.problem, results)
         else:
-            _deliver(batch, results)
+            deliver(batch, results)
         finally:
             self._busy_since = None
 
-    def _admitted(self, batch: list[_Waiting]) -> list[_Waiting]:
+    def _admitted(self, batch: list[Waiting]) -> list[Waiting]:
         """What may be written. While there is only the reserve, no exchange begins."""
         if self._reserve.admits:
             return batch
         late = [waiting for waiting in batch if waiting.draft.begins]
-        _fail(late, _NO_ADMISSION)
+        fail(late, _NO_ADMISSION)
         self._refused += len(late)
         return [waiting for waiting in batch if not waiting.draft.begins]
 
@@ -286,7 +285,7 @@ class AuditLog:
         """Nothing is recorded any more until a probe says otherwise."""
         self._where = exc.where if isinstance(exc, QuorumLost) else "store"
         if (exc.code, exc.problem) != (self._code, self._fault):
-            log.error("audit_failed", where=self._where, code=exc.code, problem=exc.problem)
+            log.error("audit_failed", where=self._where, code=exc.code.partition(":")[0], problem=exc.problem)
         self._code, self._fault = exc.code, exc.problem
 
     def _confirm(self) -> None:
@@ -358,7 +357,7 @@ class AuditLog:
             while True:
                 waiting = self._queue.get_nowait()
                 if waiting is not None:
-                    _fail([waiting], self._fault or "the log is closed")
+                    fail([waiting], self._fault or "the log is closed")
         except Empty:
             return
 
@@ -368,29 +367,3 @@ def _check_record(record: Mapping[str, Json]) -> None:
         raise RecordError("record has no `type`")
     if not RESERVED.isdisjoint(record):
         raise RecordError(f"record sets `{min(RESERVED & record.keys())}`, which the log adds itself")
-
-
-def _deliver(batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
-    """Wake the callers, with one call into each event loop."""
-    for loop in {waiting.loop for waiting in batch if waiting.loop is not None}:
-        try:
-            loop.call_soon_threadsafe(_settle, loop, batch, results)
-        except RuntimeError:
-            # The loop was closed: nobody waits there any more, and the records are where they should be.
-            continue
-
-
-def _settle(loop: asyncio.AbstractEventLoop, batch: list[_Waiting], results: Sequence[Receipt | Exception]) -> None:
-    """Tell those who wait in this loop."""
-    for waiting, result in zip(batch, results, strict=True):
-        future = waiting.future
-        if future is None or waiting.loop is not loop or future.done():
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
-
-def _fail(batch: list[_Waiting], problem: str) -> None:
-    _deliver(batch, [AuditUnavailable(problem) for _ in batch])

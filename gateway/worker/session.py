@@ -16,6 +16,7 @@ from typing import Final, Protocol, cast
 import structlog
 
 from gateway.admission import Admission
+from gateway.audit.errors import Unconfirmed
 from gateway.audit.exchanges import TERMINALS, track
 from gateway.audit.record import Json as RecordJson
 from gateway.audit.writer import Receipt
@@ -187,7 +188,9 @@ class Session:
         while True:
             try:
                 await self._office.records.append(orphan | {"worker": self._worker})
-            except GatewayError:
+            except GatewayError as exc:
+                if isinstance(exc.__cause__, Unconfirmed):
+                    return  # it is in the log, where a second one would be another end
                 await asyncio.sleep(_AGAIN_S)
             else:
                 return

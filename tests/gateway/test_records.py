@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.audit.errors import RecordError
+from gateway.audit.errors import AuditUnavailable, RecordError, Unconfirmed
+from gateway.audit.writer import Receipt
 from gateway.errors import Unavailable
 from gateway.metrics import Metrics
 from gateway.records import Records
@@ -145,3 +149,48 @@ async def test_an_exchange_whose_end_the_log_did_not_take_is_ended_when_it_takes
     with pytest.raises(Unavailable):
         await appended.append({"type": "response.abort", "stage": "complete", "req": "a"})
     assert len(log.records) == 2, "one end"
+
+
+class Flaky(MemoryLog):
+    """Takes a record, refuses it, or keeps it without the second places, as it is told for each in turn."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self.told = told
+
+    async def append(self, record: Mapping[str, Any]) -> Receipt:
+        how = self.told.pop() if self.told else "taken"
+        if how == "refused":
+            raise AuditUnavailable("scripted")
+        receipt = await super().append(record)
+        if how == "kept":
+            raise Unconfirmed("scripted", receipt.seq)
+        return receipt
+
+
+@given(told=st.lists(st.sampled_from(["taken", "refused", "kept"]), max_size=12), settles=st.booleans())
+@settings(max_examples=60, deadline=None)
+async def test_what_was_admitted_has_one_end_whatever_the_log_takes(told: list[str], settles: bool) -> None:
+    log = Flaky(told)
+    appended, _ = records(log)
+    for request in "ab":
+        # As an answer does: an end that is refused is followed by an abort.
+        for kind in ("request.admit", "response.progress", "response.complete", "response.abort"):
+            stage = {"request.admit": "admit", "response.progress": "progress"}.get(kind, "complete")
+            try:
+                await appended.append({"type": kind, "stage": stage, "req": request})
+            except Unavailable:
+                if kind == "request.admit":
+                    break
+                if settles:
+                    await appended.settle()
+            else:
+                if kind == "response.complete":
+                    break
+    log.told.clear()
+    await appended.settle()
+    for request in "ab":
+        kinds = [record["type"] for record in log.records if record["req"] == request]
+        ends = [kind for kind in kinds if kind in ("response.complete", "response.abort", "response.orphan")]
+        assert len(ends) == kinds.count("request.admit"), kinds
+        assert kinds[-1:] == ends[-1:]

@@ -51,3 +51,16 @@ def test_an_end_that_nobody_waits_for_any_more_is_not_kept_for_ever() -> None:
     unfinished = admitted()
     unfinished.cut_off(END)
     assert "a" not in unfinished
+
+
+def test_what_is_in_the_local_log_and_was_not_confirmed_has_one_end() -> None:
+    unfinished = Unfinished()
+    unfinished.unconfirmed(ADMIT, 7)
+    (orphan,) = unfinished.debts()
+    assert (orphan["req"], orphan["stream"]) == ("a", {"released_max": 0, "ended_by": "audit_unavailable"})
+    unfinished.unconfirmed(orphan, 8)
+    assert list(unfinished.debts()) == []
+    ended = admitted()
+    ended.unconfirmed(END, 8)
+    assert list(ended.debts()) == []
+    assert ended.is_ended_here("a"), "no abort after it"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.audit.errors import AuditUnavailable
+from gateway.audit.errors import AuditUnavailable, Unconfirmed
 from gateway.audit.log import AuditLog
 from gateway.audit.merkle import leaf_hash
 from gateway.audit.sinks.group import QuorumLost, Sinks
@@ -147,8 +147,9 @@ async def test_missed_quorum_fails_its_callers_and_the_return_is_told_first(tmp_
     log = AuditLog.open(log_settings(tmp_path, sinks), files=files)
     await log.append({"type": "auth.fail", "n": 1})
     failing.set()
-    with pytest.raises(AuditUnavailable, match="sink `copy`"):
+    with pytest.raises(Unconfirmed, match="sink `copy`") as caught:
         await log.append({"type": "auth.fail", "n": 2})
+    assert caught.value.seq == 2
     assert not log.healthy
     for _ in range(3):
         with pytest.raises(AuditUnavailable):
