@@ -118,7 +118,8 @@ NOTHING = {"role": None, "content": None, "reasoning_content": None, "tool_calls
         ([{"delta": SAYS | {"tool_call_id": None}, "finish_reason": "stop_sequence"}], ""),  # text-generation-inference
         (  # DeepSeek
             [{"delta": {"content": None, "reasoning_content": ""}},
-             {"delta": {"content": None, "reasoning_content": "hm"}}, {"delta": SAYS | {"reasoning_content": None}}, {"delta": {"content": ""}, "finish_reason": "stop"}],
+             {"delta": {"content": None, "reasoning_content": "hm"}},
+             {"delta": SAYS | {"reasoning_content": None}}, {"delta": {"content": ""}, "finish_reason": "stop"}],
             "hm",
         ),
         ([{"delta": SAYS, "content_filter_results": {}}, {"delta": {}, "finish_reason": "stop"}], ""),  # Azure
