@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TypeAlias
 
-_Look = tuple[int, int, int] | None
+Look: TypeAlias = tuple[int, int, int] | None
+"""How a file looked; None: it was not there."""
 
 
-async def changes(path: Path, every_s: float = 1.0) -> AsyncIterator[None]:
-    """Yield after each change. Ends only by being cancelled."""
-    told = before = await asyncio.to_thread(_look, path)
+async def changes(path: Path, since: Look, every_s: float = 1.0) -> AsyncIterator[None]:
+    """Yield after each change, also one from `since` to now. Ends only by being cancelled."""
+    told = before = since
     while True:
         await asyncio.sleep(every_s)
-        now = await asyncio.to_thread(_look, path)
+        now = await asyncio.to_thread(look, path)
         if now is not None and now == before and now != told:
             told = now
             yield
         before = now
 
 
-def _look(path: Path) -> _Look:
+def look(path: Path) -> Look:
+    """To be taken before the file is read: what is written from then on is a change."""
     try:
         found = path.stat()
     except OSError:

@@ -15,7 +15,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +48,7 @@ from gateway.config import Config, load_config
 from gateway.content.office import Keeping, open_keeping
 from gateway.door import OwnDoor
 from gateway.errors import CANNOT_WORK, ConfigError
-from gateway.file_watch import changes
+from gateway.file_watch import Look, changes, look
 from gateway.guard_sources import needed_by_all, remote_probes
 from gateway.health import Health
 from gateway.listening import Stop, listen, set_aside_start, share_interpreter
@@ -129,11 +129,15 @@ class _Policies:
     everybodys: PolicyInForce
     held: Sequence[tuple[Binding, PolicyInForce]]
     bound: Bound
+    looked: Mapping[Path, Look]
+    """How each file looked before it was read."""
 
     @classmethod
     async def load(cls, house: _House, shelf: Shelf, tested: Container[str], *, is_shared: bool) -> _Policies:
         """Raises FileErrors or ConfigError: nothing is served without a policy."""
         config = house.config
+        paths = (config.policy.path, *(binding.settings.path for binding in config.bindings))
+        looked = {path: look(path) for path in paths}
 
         def in_force(source: PolicySource, binding: Binding | None = None) -> PolicyInForce:
             place = shelf.place()
@@ -159,7 +163,7 @@ class _Policies:
         held = [(binding, in_force(own, binding)) for binding, own in zip(config.bindings, bound_sources, strict=True)]
         bound = Bound(held)
         await bound.load_first()
-        return cls(everybodys, held, bound)
+        return cls(everybodys, held, bound, looked)
 
     def in_use(self) -> tuple[Policy, ...]:
         """All that are in force now."""
@@ -177,7 +181,7 @@ class _Policies:
             *((one, binding.settings) for binding, one in self.held),
         ):
             if settings.watch:
-                background.start(_follow(one, settings.path))
+                background.start(_follow(one, settings.path, self.looked[settings.path]))
 
 
 async def serve(
@@ -291,9 +295,9 @@ def _tenants(config: Config, own: Binding | None = None) -> frozenset[str]:
     return frozenset(one.tenant for one, binding in held if binding is own)
 
 
-async def _follow(policy: PolicyInForce, path: Path) -> None:
+async def _follow(policy: PolicyInForce, path: Path, since: Look) -> None:
     """Reload when the file changes; a signal may have done it already."""
-    async for _ in changes(path):
+    async for _ in changes(path, since):
         await policy.reload(if_changed=True)
 
 

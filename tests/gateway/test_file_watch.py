@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.file_watch import changes
+from gateway.file_watch import changes, look
 
 EVERY_S = 0.02
 
@@ -20,7 +20,7 @@ async def told(path: Path, *steps: bytes | None) -> int:
 
     async def watch() -> None:
         nonlocal count
-        async for _ in changes(path, EVERY_S):
+        async for _ in changes(path, look(path), EVERY_S):
             count += 1
 
     task = asyncio.create_task(watch())
@@ -53,7 +53,7 @@ async def test_a_file_that_is_still_being_written_is_waited_for(tmp_path: Path) 
 
     async def watch() -> None:
         nonlocal count
-        async for _ in changes(file, EVERY_S):
+        async for _ in changes(file, look(file), EVERY_S):
             count += 1
 
     task = asyncio.create_task(watch())
@@ -67,3 +67,12 @@ async def test_a_file_that_is_still_being_written_is_waited_for(tmp_path: Path) 
     await asyncio.sleep(6 * EVERY_S)
     task.cancel()
     assert count == 1
+
+
+async def test_what_was_written_after_the_file_was_read_and_before_it_was_watched_is_a_change(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(b"as it was read")
+    since = look(file)
+    file.write_bytes(b"edited while the gateway started")
+    async with asyncio.timeout(5):
+        await anext(aiter(changes(file, since, EVERY_S)))
