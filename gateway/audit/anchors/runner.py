@@ -21,6 +21,7 @@ from gateway.audit.anchors.anchor import Anchor, HeadNote, Heads
 from gateway.audit.anchors.errors import ALARMS, AnchorError
 from gateway.audit.anchors.history import Anchored, AnchorHistory, Recent
 from gateway.audit.anchors.settings import AnchorSettings
+from gateway.audit.clock import Clock, SystemClock
 from gateway.audit.record import Json
 
 log = structlog.get_logger()
@@ -73,6 +74,18 @@ class _OwnRecords:
             return len(self._numbers) - bisect_left(self._numbers, size)
 
 
+class _Age:
+    """How long ago a moment was. The clock on the wall may be set back, or have stood still while nothing ran: of what
+    it says and what has passed here since then the longer counts."""
+
+    def __init__(self, clock: Clock, wall_ns: int) -> None:
+        self._clock, self._wall_ns = clock, wall_ns
+        self._mono_ns = clock.mono_ns() - max(0, clock.wall_ns() - wall_ns)
+
+    def seconds(self) -> float:
+        return max(self._clock.wall_ns() - self._wall_ns, self._clock.mono_ns() - self._mono_ns) / 1e9
+
+
 class AnchorRunner:
     """One anchor and its thread."""
 
@@ -85,13 +98,13 @@ class AnchorRunner:
         record: Record,
         own: _OwnRecords,
         recent: Recent,
-        wall_ns: Callable[[], int] = time.time_ns,
+        clock: Clock,
     ) -> None:
         self.settings, self._anchor, self._heads = settings, anchor, heads
         last = recent.last.get(settings.name)
         self._history, self._record, self._own = history, record, own
-        self._last, self._problem, self._wall_ns = last, "", wall_ns
-        self._since_ns = last.ts_ns if last is not None else recent.since_ns or wall_ns()
+        self._last, self._problem, self._clock = last, "", clock
+        self._age = _Age(clock, last.ts_ns if last is not None else recent.since_ns or clock.wall_ns())
         self._told_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"anchor-{settings.name}", daemon=True)
@@ -108,8 +121,7 @@ class AnchorRunner:
 
     def standing(self) -> Standing:
         """From any thread."""
-        age_s = max(0.0, (self._wall_ns() - self._since_ns) / 1e9)
-        return Standing(self.settings, self._last, age_s, self._problem)
+        return Standing(self.settings, self._last, self._age.seconds(), self._problem)
 
     def _run(self) -> None:
         try:
@@ -144,10 +156,10 @@ class AnchorRunner:
     def _done(self, head: HeadNote, proof: dict[str, Json]) -> None:
         name, kind = self.settings.name, self.settings.place.kind
         root = b64encode(head.head.root).decode()
-        done = Anchored(name, kind, head.head.size, root, self._wall_ns())
+        done = Anchored(name, kind, head.head.size, root, self._clock.wall_ns())
         if self._problem:
             log.info("anchor_works_again", anchor=name, size=done.size)
-        self._last, self._since_ns, self._problem, self._told_at = done, done.ts_ns, "", 0.0
+        self._last, self._age, self._problem, self._told_at = done, _Age(self._clock, done.ts_ns), "", 0.0
         try:
             self._history.append(done.line(proof))
         except OSError as exc:
@@ -181,11 +193,11 @@ class Anchors:
         new_heads: Callable[[], Heads],
         history: AnchorHistory,
         record: Record,
-        wall_ns: Callable[[], int] = time.time_ns,
+        clock: Clock | None = None,
     ) -> None:
-        recent, own = history.recent(), _OwnRecords()
+        recent, own, clock = history.recent(), _OwnRecords(), clock or SystemClock()
         self._runners = [
-            AnchorRunner(settings, anchor, new_heads(), history, record, own, recent, wall_ns)
+            AnchorRunner(settings, anchor, new_heads(), history, record, own, recent, clock)
             for settings, anchor in made
         ]
 

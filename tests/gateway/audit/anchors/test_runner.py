@@ -15,6 +15,7 @@ from gateway.audit.anchors.errors import AnchorError
 from gateway.audit.anchors.history import TAIL, Anchored, AnchorHistory
 from gateway.audit.anchors.runner import Anchors
 from gateway.audit.anchors.settings import AnchorSettings, FileDrop
+from gateway.audit.clock import SystemClock
 from gateway.audit.record import Json
 from tests.gateway.audit.harness import FixedClock, Opened, exchange, opened, put_test_key, records_in, trust_in
 
@@ -38,11 +39,25 @@ class Scripted:
         self.closed.set()
 
 
+class LateClock(SystemClock):
+    """Now, and `late_s` later."""
+
+    late_s = 0.0
+    set_back_s = 0.0
+    """By how much the clock on the wall was set back."""
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + round((self.late_s - self.set_back_s) * 1e9)
+
+    def mono_ns(self) -> int:
+        return super().mono_ns() + round(self.late_s * 1e9)
+
+
 class Site:
     """A log whose steps happen when they are called, and anchors whose turns do."""
 
     def __init__(self, path: Path, *anchors: Scripted, max_age_s: float | None = None) -> None:
-        self.path, self.anchors, self.late_s = path, anchors, 0.0
+        self.path, self.anchors, self.clock = path, anchors, LateClock()
         put_test_key(path)
         self.log: Opened = opened(path, clock=FixedClock())
         self.all = self.made(max_age_s)
@@ -50,11 +65,7 @@ class Site:
     def made(self, max_age_s: float | None = None) -> Anchors:
         settings = [AnchorSettings(f"a{number}", PLACE, 0.02, max_age_s) for number in range(len(self.anchors))]
         pairs = list(zip(settings, self.anchors, strict=True))
-        return Anchors(pairs, self.heads, AnchorHistory(self.path / "log"), self.record, self.wall_ns)
-
-    def wall_ns(self) -> int:
-        """Now, and `late_s` later."""
-        return time.time_ns() + round(self.late_s * 1e9)
+        return Anchors(pairs, self.heads, AnchorHistory(self.path / "log"), self.record, self.clock)
 
     def heads(self) -> Heads:
         return Heads(self.path / "log", trust_in(self.path))
@@ -106,7 +117,7 @@ def test_while_nothing_happens_the_head_is_shown_now_and_then(tmp_path: Path) ->
     site = Site(tmp_path, Scripted(), max_age_s=3600)
     site.happens()
     site.turn()
-    site.late_s = 2000
+    site.clock.late_s = 2000
     site.turn()
     assert len(site.anchors[0].sizes) == 2
     site.log.close()
@@ -120,7 +131,7 @@ def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> No
     site.anchors[0].failure = AnchorError("anchor_unreachable", "no answer")
     site.happens()
     with capture_logs() as logs:
-        site.late_s = 3601
+        site.clock.late_s = 3601
         for _ in range(3):
             site.turn()
     assert [(entry["event"], entry["log_level"]) for entry in logs if "anchor" in entry] == [
@@ -134,6 +145,19 @@ def test_a_failure_is_logged_once_and_the_anchor_grows_old(tmp_path: Path) -> No
         site.turn()
     assert [entry["event"] for entry in logs if "anchor" in entry] == ["anchor_works_again"]
     assert site.all.trouble() is None
+    site.log.close()
+
+
+def test_an_anchor_grows_old_while_the_clock_is_set_back(tmp_path: Path) -> None:
+    """Otherwise nobody would notice for a day, by a clock that is a day behind."""
+    site = Site(tmp_path, Scripted(), max_age_s=3600)
+    site.happens()
+    site.turn()
+    site.anchors[0].failure = AnchorError("anchor_unreachable", "no answer")
+    site.clock.set_back_s = 86_400
+    assert site.all.trouble() is None
+    site.clock.late_s = 3601
+    assert "anchor `a0` has had no success" in str(site.all.trouble())
     site.log.close()
 
 
