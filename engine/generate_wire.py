@@ -125,6 +125,7 @@ def parse_chat(fields: Fields, model: Generator) -> Asked:
     grammar = grammar_of(fields, choice, is_single=not fields.flag("parallel_tool_calls", default=True))
     fields.neutral("modalities", ["text"])
     fields.neutral("reasoning_effort", "none")
+    fields.neutral("verbosity", "medium")
     names = frozenset(str(tool["name"]) for tool in choice.offered)
     asked = _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
     return replace(asked, grammar=grammar, request=replace(asked.request, pictures=pictures))

@@ -77,7 +77,7 @@ class Answer:
                         yield step
                     if self._closed and not window.final:
                         return
-            if self._windows.usage is not None and self._held.open_choices:
+            if self._windows.usage is not None:
                 yield self._windows.usage
         except GatewayError as exc:
             await self._abort(exc.code)

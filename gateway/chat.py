@@ -109,7 +109,7 @@ class Conversation:
                 while step is not None:
                     for data in self._event_bytes(answer, step):
                         yield data
-                    is_over = isinstance(step, Blocked) and step.choice is None
+                    is_over = isinstance(step, Blocked) and is_error(step)
                     step = None if is_over else await anext(steps, None)
                 self._ended(*self._outcome)
             except GatewayError as exc:

@@ -30,6 +30,8 @@ from policies.model import GUARD_UNAVAILABLE, Decision
 
 _WITH_LOGPROBS: Final = (Channel.CONTENT, Channel.REFUSAL)
 _NONE: Final[Mapping[str, Json]] = {}
+_NOTHING_USED: Final = Usage({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+"""Of a model that was not asked. Clients count tokens of every answer."""
 
 
 def error_body(exc: GatewayError, exchange_id: str) -> bytes:
@@ -116,6 +118,8 @@ class UnaryAnswer:
 
     def block(self, step: Blocked) -> None:
         """Take in the end of a choice, or of all that have not ended."""
+        if not step.on_answer:
+            self.add(_NOTHING_USED)
         if step.choice is None:
             self._block = step
         else:
@@ -188,6 +192,8 @@ class StreamedAnswer:
                 yield from self._opening(choice)
                 last: Json = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
                 yield self._event([last], {"gatehouse": _detail(self._exchange, step)})
+        if not step.on_answer:
+            yield from self.events(_NOTHING_USED)
 
     def _delta(self, released: ReleasedText | ReleasedCalls) -> dict[str, Json]:
         if isinstance(released, ReleasedText):

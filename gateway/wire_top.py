@@ -14,6 +14,13 @@ from gateway import fields
 from gateway.errors import BadRequest
 from gateway.jsonstrict import Json
 
+
+def _template_switches(value: Json, where: str) -> Json:
+    """Whether a model is to think. Anything else that a template takes could be text, and nobody would judge it."""
+    switches = fields.known_keys(value, where, {"enable_thinking": None, "thinking": None})
+    return {name: fields.boolean(switch, f"{where}.{name}") for name, switch in switches.items()}
+
+
 FORWARDED: Final[Mapping[str, fields.Reader]] = {
     "temperature": fields.number(0, 2),
     "top_p": fields.number(0, 1),
@@ -31,6 +38,7 @@ FORWARDED: Final[Mapping[str, fields.Reader]] = {
     "repetition_penalty": fields.number(0, 10),
     "min_tokens": fields.integer(0, 10_000_000),
     "ignore_eos": fields.boolean,
+    "chat_template_kwargs": _template_switches,
 }
 NOT_FORWARDED: Final = frozenset(
     (

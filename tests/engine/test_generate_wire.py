@@ -54,6 +54,8 @@ def test_options_arrive(model: Generator) -> None:
         stream_options={"include_usage": True},
         user="u",
         metadata={"a": "b"},
+        reasoning_effort="none",
+        verbosity="medium",
     )
     sampling = asked.request.sampling
     assert (asked.request.max_tokens, asked.request.stops, asked.choices) == (7, ("x",), 2)
@@ -148,6 +150,8 @@ def test_tools_are_not_offered_when_the_caller_says_none(model: Generator) -> No
         ({"max_tokens": 4, "min_tokens": 5}, "min_tokens"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"functions": []}, "functions"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"verbosity": "low"}, "verbosity"),
         ({"max_tokens": 999}, "max_tokens"),
     ],
 )

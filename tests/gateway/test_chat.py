@@ -100,6 +100,16 @@ def test_an_answer_that_is_bad_from_the_start_is_withheld(live: Live, stream: bo
     assert live.types() == ["request.admit", "response.complete"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_withheld_answer_says_what_it_used(live: Live, stream: bool) -> None:
+    """Clients count tokens of every answer."""
+    live.server.events = tuple(say("a BAD answer"))
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    response = live.chat(**options)
+    row = rows(response.text)[-1] if stream else response.json()
+    assert row["usage"] == {"total_tokens": 3}
+
+
 def test_a_stream_that_turns_bad_ends_there_and_says_so(live: Live) -> None:
     live.server.events = (*say(*LONG)[:-2], 0.05, *say(" and then BAD", *LONG))
     events = rows(live.chat(stream=True).text)

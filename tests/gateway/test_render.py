@@ -55,6 +55,16 @@ def test_a_blocked_request_says_so_in_both_dialects() -> None:
     assert detail["policy"] == {"name": "live", "version": "1.0.0", "digest": policy().digest}
 
 
+def test_a_model_that_was_not_asked_has_used_nothing() -> None:
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    whole = UnaryAnswer(EXCHANGE, asked())
+    whole.block(Blocked(7, BLOCK, on_answer=False))
+    assert json.loads(whole.body())["usage"] == nothing
+    streamed = StreamedAnswer(EXCHANGE, asked(include_usage=True))
+    *_, last = streamed.blocked(Blocked(7, BLOCK, on_answer=False))
+    assert json.loads(last.removeprefix(b"data: "))["usage"] == nothing
+
+
 def test_a_guard_without_a_verdict_is_503_and_names_itself() -> None:
     """A client must be able to tell "your prompt is bad" from "try again"."""
     status, body = blocked_request(EXCHANGE, Blocked(7, GUARD_DOWN, on_answer=False))

@@ -32,6 +32,16 @@ def test_what_there_is_not_is_refused_with_its_reason(field: str, value: Any) ->
     assert f"`{field}` is not available here: " in caught.value.message
 
 
+def test_of_a_chat_template_only_thinking_can_be_switched() -> None:
+    read = FORWARDED["chat_template_kwargs"]
+    wrongs: list[Json] = [{"enable_thinking": "no"}, {"enable_thinking": 0}, {"system": "text"}, [], "text"]
+    assert read({"enable_thinking": False, "thinking": None}, "x") == {"enable_thinking": False}
+    for wrong in wrongs:
+        with pytest.raises(BadRequest) as caught:
+            read(wrong, "x")
+        assert (caught.value.param or "").startswith("x")
+
+
 def test_values_that_ask_for_nothing_are_harmless() -> None:
     refuse_unavailable({"modalities": ["text"], "top_logprobs": 0, "temperature": 1})
 
