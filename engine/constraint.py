@@ -49,9 +49,7 @@ class Follower:
     def allowed(self, may_end: bool) -> Tensor | None:
         """Which tokens may come next, bool [v]; None when nothing can but an end that `may_end` rules out."""
         mask_v = _mask(self._matcher)
-        if self._matcher.is_error():
-            self._constraint.is_spent = True
-            refuse(self._constraint.param, "led to a place in its grammar that takes too much work to go on from")
+        self._refuse_if_spent()
         allowed_v = mask_v & (self._constraint.drawable_v if may_end else self._constraint.text_v)
         if allowed_v.any():
             return allowed_v
@@ -60,9 +58,15 @@ class Follower:
         return None
 
     def took(self, token: int) -> None:
-        """A token that was allowed is now part of the answer."""
+        """A token that was allowed is now part of the answer. BadRequest when going there takes too much work."""
         if not self._matcher.consume_token(token):
+            self._refuse_if_spent()
             raise AssertionError("an allowed token was refused")
+
+    def _refuse_if_spent(self) -> None:
+        if self._matcher.is_error():
+            self._constraint.is_spent = True
+            refuse(self._constraint.param, "led to a place in its grammar that takes too much work to go on from")
 
     @property
     def is_complete(self) -> bool:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from engine.errors import ModelRefused
 
-DEVICES: Final = ("auto", "cpu", "cuda")
-"""What may be asked for."""
 CPU: Final = torch.device("cpu")
 
 

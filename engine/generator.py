@@ -18,81 +18,19 @@ from engine.constraint import Constraints
 from engine.device import THIS, Machine
 from engine.errors import BadRequest, MemoryExhausted, ModelRefused
 from engine.events import Event, GenerateRequest, Sampling
-from engine.form import GPU_DTYPES, form_for
-from engine.fused.choose import fused, is_available
 from engine.generation_config import read_sampling, read_stop_ids
-from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, graph_runner
-from engine.kv_cache import KvCache
-from engine.kv_layout import BLOCK, layout_of
-from engine.mapped import MappedFiles
-from engine.memory import enough_memory, give_back
-from engine.model.decoder import ALONE
-from engine.pages import KV_PRECISIONS, block_bytes
-from engine.parallel.share import Share, divided
-from engine.parallel.team import Task, Team
-from engine.placement import Asked, Placement, placed
-from engine.runner import ModelRunner, Run, Runner
+from engine.lanes import make_lane
+from engine.memory import enough_memory
+from engine.options import Options
+from engine.parallel.share import Share
+from engine.parallel.team import Team
+from engine.placement import Asked, placed
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from engine.shape import ModelConfig
 from engine.tokens import TextTokenizer
 from engine.vision.eyes import Eyes, load_eyes
-from engine.vision.features import Features
 from engine.vision.look import Look
-from engine.weights import load_weights
-
-DEFAULT_KV_BYTES, USUAL_POSITIONS = 1024**3, 8192
-AS_STORED = ("fp32", "bf16")
-"""Precisions that need no form of weights other than the file's."""
-FIXED_PIECE = 64
-"""Tokens of a piece of a prompt in deterministic mode: every score then comes from the same shapes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How and where a checkpoint is run."""
-
-    kv_bytes: int = 0
-    """Memory for keys and values: of running sequences, and of beginnings that are kept. Zero: DEFAULT_KV_BYTES, or
-    what a prompt of USUAL_POSITIONS needs if that is more; on a GPU a share of what the weights leave free."""
-    precision: str = "fp32"
-    """`auto`: fp32 on a processor, bf16 on a GPU."""
-    is_deterministic: bool = False
-    kv_precision: str = "auto"
-    """How keys and values are kept: as the layers compute, `int8` or `fp8`."""
-    offload: str = ""
-    """`experts`: routed experts stay in their file."""
-    resident_bytes: int = 0
-    """How much of them may be in memory; zero: as much as the system has room for."""
-
-    processes: int = 1
-    """That share each layer between them."""
-    device: str = "cpu"
-    """One of DEVICES."""
-
-    @property
-    def asked(self) -> Asked:
-        """Of a device."""
-        only_cpu = "`offload`" if self.offload else "several `processes`" if self.processes > 1 else ""
-        return Asked(self.device, self.precision, only_cpu)
-
-    def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise ModelRefused("parallel_unsupported", f"`processes` is {self.processes}, expected at least 1")
-        if self.precision not in ("auto", *GPU_DTYPES):
-            told = f"a generating model runs in {' or '.join(GPU_DTYPES)}, not in `{self.precision}`"
-            raise ModelRefused("precision_unsupported", told)
-        if self.kv_precision not in KV_PRECISIONS:
-            told = f"keys and values are kept as {' or '.join(KV_PRECISIONS)}, not as `{self.kv_precision}`"
-            raise ModelRefused("precision_unsupported", told)
-        if self.offload and self.precision not in ("auto", *AS_STORED):
-            told = f"experts that stay in their file run in {' or '.join(AS_STORED)}, not in `{self.precision}`"
-            raise ModelRefused("offload_unsupported", told)
-
-    @property
-    def resident_bytes_each(self) -> int:
-        """For each process; zero stays without a bound."""
-        return -(-self.resident_bytes // self.processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +105,12 @@ def _load(directory: Path, options: Options, machine: Machine) -> Generator:
         told = f"the tokenizer has ids up to {tokenizer.size - 1}, the model embeddings for {config.vocabulary}"
         raise ModelRefused("tokenizer_invalid", told)
     chat = _chat_format(config, tokenizer)
-    place = placed(options.asked, config, read_object(directory / "config.json"), machine)
+    asked = Asked(options.device, options.precision, options.only_cpu)
+    place = placed(asked, config, read_object(directory / "config.json"), machine)
     eyes = load_eyes(directory, config, tokenizer, place.dtype, place.device)
     if options.offload and not any(layer.is_moe for layer in config.layers):
         raise ModelRefused("offload_unsupported", "`offload` is `experts`, and this model has no routed ones")
-    lane, team = _lane(directory, config, options, place, eyes.features if eyes is not None else None, machine)
+    lane, team = make_lane(directory, config, options, place, eyes.features if eyes is not None else None, machine)
     stop_ids = read_stop_ids(directory) | (chat.stop_ids if chat is not None else frozenset())
     return Generator(
         tokenizer,
@@ -189,72 +128,6 @@ def _load(directory: Path, options: Options, machine: Machine) -> Generator:
     )
 
 
-def _lane(
-    directory: Path,
-    config: ModelConfig,
-    options: Options,
-    place: Placement,
-    features: Features | None,
-    machine: Machine,
-) -> tuple[GenerateLane, Team | None]:
-    """With the weights and the memory for keys and values, warm; and who else has shares of it."""
-    mapped = MappedFiles(options.resident_bytes_each) if options.offload else None
-    in_loops = is_available() and not place.is_gpu and options.processes == 1
-    form = form_for(place.precision, place.device, place.is_gpu, in_loops)
-    share = Share(0, options.processes)
-    part, team = divided(config, options.processes), _team(directory, options, place.precision)
-    dtype = place.dtype
-    weights = load_weights(directory, config, dtype, form, mapped, share)
-    give_back()
-    kv_bytes = place.kv_bytes(options.kv_bytes, machine) // options.processes
-    capacity = capacity_for(part, kv_bytes, dtype, options.kv_precision)
-    if place.is_gpu and not options.kv_bytes:
-        # There is room for far more than a small model could ever use.
-        capacity = min(capacity, GPU_RUNNING * (config.max_positions // BLOCK + 1) * BLOCK)
-    grain = FIXED_PIECE if options.is_deterministic else 1
-    cache = KvCache(part, capacity, dtype, grain=grain, kept_as=options.kv_precision, device=place.device)
-    if team is not None:
-        cache.pages.told = team.copied
-    pieces = ModelRunner(part, weights, features, team or ALONE)
-    if not place.is_gpu:
-        on_cpu = fused(part, weights, pieces, in_loops)
-        _warm_up(on_cpu, cache)
-        return GenerateLane(on_cpu, cache, config.max_positions), team
-    runner = graph_runner(part, weights, pieces, cache)
-    _warm_up(runner, cache)
-    return GenerateLane(runner, cache, config.max_positions, GPU_RUNNING, step_tokens=GPU_STEP_TOKENS), None
-
-
-def _team(directory: Path, options: Options, precision: str) -> Team | None:
-    """The further processes."""
-    if options.processes == 1:
-        return None
-    kv_bytes, threads = options.kv_bytes // options.processes, torch.get_num_threads() // options.processes
-    return Team(
-        Task(
-            directory,
-            options.processes,
-            precision,
-            kv_bytes,
-            options.kv_precision,
-            max(1, threads),
-            options.offload,
-            options.resident_bytes_each,
-        )
-    )
-
-
-def capacity_for(config: ModelConfig, kv_bytes: int, dtype: torch.dtype = torch.float32, kept_as: str = "auto") -> int:
-    """Positions that fit into `kv_bytes` if all layers keep all of them, in whole blocks."""
-    layout = layout_of(config)
-    per_row = layout.units * block_bytes(config, layout, dtype, kept_as)
-    usual = -(-min(config.max_positions, USUAL_POSITIONS) // BLOCK)
-    rows = kv_bytes // per_row if kv_bytes else max(DEFAULT_KV_BYTES // per_row, usual)
-    if rows < 1:
-        raise ModelRefused("kv_too_small", f"{kv_bytes} bytes hold no block of {BLOCK} positions: {per_row} bytes")
-    return rows * BLOCK
-
-
 def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | None:
     """Llama 4 has the turns of ChatFormat; a dense model may have them, too, or its own."""
     try:
@@ -263,18 +136,3 @@ def _chat_format(config: ModelConfig, tokenizer: TextTokenizer) -> ChatFormat | 
         if config.is_dense_family:
             return None
         raise
-
-
-def _warm_up(runner: Runner, cache: KvCache) -> None:
-    """First calls of torch's kernels are slow, and a model that cannot compute should say so before it is served."""
-    slot = cache.reserve(min(34, cache.blocks // cache.layout.units * BLOCK), keeps_all=True)
-    if slot is None:
-        raise AssertionError("an empty cache has room")
-    try:
-        with torch.inference_mode():
-            logits = runner.step([Run(slot, [0] * (slot.size - 1), [slot.size - 2])])
-            runner.step([Run(slot, [0], [0])])
-    finally:
-        cache.release(slot)
-    if not torch.isfinite(logits).all():
-        raise ModelRefused("not_finite", "the model's scores are not finite numbers")

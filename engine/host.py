@@ -7,11 +7,10 @@ ModelRefused and ends the process; there is no serving of the other models witho
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +21,7 @@ from engine.batching import ClassifyLane
 from engine.errors import BadRequest, ModelRefused, NotFound, Unavailable
 from engine.logs import log
 from engine.loop import EngineLoop
+from engine.spec import ModelSpec
 from engine.tokens import TextTokenizer
 
 if TYPE_CHECKING:
@@ -29,83 +29,8 @@ if TYPE_CHECKING:
     from engine.generator import Generator
     from engine.scheduler import GenerateLane
 
-TASKS = ("classify", "generate")
-ROLES = ("chat", "guard")
-PRECISIONS = {
-    "classify": ("auto", "fp32", "bf16", "int8"),
-    "generate": ("auto", "fp32", "bf16", "fp8", "int8", "int4"),
-}
-DEVICES = ("auto", "cpu", "cuda")
-KV_PRECISIONS = {"classify": ("auto",), "generate": ("auto", "int8", "fp8")}
-TYPED = (
-    ("deterministic", bool),
-    ("kv_bytes", int),
-    ("kv_precision", str),
-    ("offload", str),
-    ("resident_bytes", int),
-    ("processes", int),
-    ("device", str),
-    ("adapters", dict),
-)
 ENGINES = 2
 """Engine threads, if there are as many cores: one for guards while the other is inside a step of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One model to serve, as the supervisor names it."""
-
-    name: str
-    path: Path
-    task: str
-    precision: str = "auto"
-
-    kv_bytes: int = 0
-    """Memory for keys and values of running answers and of kept beginnings; bounds the longest request. Zero: 1 GiB,
-    or more where 8192 positions need more."""
-    kv_precision: str = "auto"
-    """How keys and values are kept: as the layers compute, `int8` or `fp8`."""
-    offload: str = ""
-    """`experts`: routed experts stay in their file, mapped, and are read when a token comes to them."""
-    resident_bytes: int = 0
-    """How much of them may be in memory at once; zero: as much as the system has room for."""
-    processes: int = 1
-    """That share each layer of a generating model between them."""
-    device: str = "auto"
-    """`auto`: a GPU where there is one with enough memory, else the processor."""
-    role: str = "chat"
-    """`guard`: a generating model whose verdicts are waited for, so it goes before those that chat."""
-    deterministic: bool = False
-    """Scores that are equal to the last bit however requests arrive, for replays; slower."""
-    adapters: tuple[tuple[str, Path], ...] = ()
-    """(name, directory) of each that is served from the start, as `model:name`."""
-
-    def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise ModelRefused("usage", f"model `{self.name}`: role is `{self.role}`, expected chat or guard")
-        if self.task not in TASKS:
-            raise ModelRefused("usage", f"model `{self.name}`: task is `{self.task}`, expected classify or generate")
-        if self.precision not in PRECISIONS[self.task]:
-            expected = ", ".join(PRECISIONS[self.task])
-            told = f"model `{self.name}`: precision is `{self.precision}`, expected one of {expected}"
-            raise ModelRefused("usage", told)
-        if self.kv_precision not in KV_PRECISIONS[self.task]:
-            expected = " or ".join(KV_PRECISIONS[self.task])
-            told = f"model `{self.name}`: kv_precision is `{self.kv_precision}`, expected {expected}"
-            raise ModelRefused("usage", told)
-        if self.device not in DEVICES:
-            told = f"model `{self.name}`: device is `{self.device}`, expected {', '.join(DEVICES)}"
-            raise ModelRefused("usage", told)
-        if self.offload not in ("", "experts") or (self.offload and self.task != "generate"):
-            told = f"model `{self.name}`: offload is `{self.offload}`, expected `experts`, of a model that generates"
-            raise ModelRefused("usage", told)
-        if self.resident_bytes < 0 or (self.resident_bytes and not self.offload):
-            raise ModelRefused("usage", f"model `{self.name}`: resident_bytes is for experts that are offloaded")
-        if self.processes < 1 or (self.processes > 1 and self.task != "generate"):
-            told = f"model `{self.name}`: processes is {self.processes}, expected 1, or more of a model that generates"
-            raise ModelRefused("usage", told)
-        if self.adapters and self.task != "generate":
-            raise ModelRefused("usage", f"model `{self.name}`: `adapters` are for models that generate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,38 +79,6 @@ class ServedGenerator:
 
 
 Served: TypeAlias = ServedClassifier | ServedGenerator
-
-
-def parse_specs(raw: str) -> tuple[ModelSpec, ...]:
-    """The `--models` argument. ModelRefused with code `usage` says what is wrong with it."""
-    try:
-        entries = json.loads(raw)
-        known = {"name", "path", "task", "precision", "role", *(key for key, _ in TYPED)}
-        if not all(set(entry) <= known for entry in entries):
-            raise ValueError("unknown key")
-        if not all(type(entry.get(key, kind())) is kind for entry in entries for key, kind in TYPED):
-            raise ValueError("mistyped")
-        specs = tuple(
-            ModelSpec(**{**entry, "path": Path(entry["path"]), "adapters": _adapters(entry)}) for entry in entries
-        )
-    except (ValueError, TypeError, KeyError) as exc:
-        told = '--models: expected [{"name": …, "path": …, "task": "classify"|"generate"}, …]'
-        raise ModelRefused("usage", told) from exc
-    names = [spec.name for spec in specs] + [name for spec in specs for name, _ in spec.adapters]
-    if not specs or len(set(names)) != len(names):
-        raise ModelRefused("usage", "--models: expected at least one model, each name once")
-    return specs
-
-
-def _adapters(entry: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
-    """By the names under which they are served."""
-    named = {f"{entry['name']}:{name}": Path(path) for name, path in entry.get("adapters", {}).items()}
-    for name in named:
-        try:
-            split(name)
-        except BadRequest as exc:
-            raise ValueError("no name of an adapter") from exc
-    return tuple(named.items())
 
 
 class Host:
@@ -322,19 +215,9 @@ class Host:
 
 def _load_spec(spec: ModelSpec, digest: str) -> Served:
     if spec.task == "generate":
-        from engine.generator import Options, load_generator
+        from engine.generator import load_generator
 
-        options = Options(
-            spec.kv_bytes,
-            spec.precision,
-            spec.deterministic,
-            spec.kv_precision,
-            spec.offload,
-            spec.resident_bytes,
-            spec.processes,
-            spec.device,
-        )
-        return ServedGenerator(spec, digest, load_generator(spec.path, options))
+        return ServedGenerator(spec, digest, load_generator(spec.path, spec.options))
     from engine.classifier import load_classifier
 
     classifier = load_classifier(spec.path, spec.precision, spec.deterministic, spec.device)

@@ -131,8 +131,7 @@ def _nobody(_source: int, _target: int, _count: int) -> None:
 
 
 _KINDS: dict[str, type[Pages]] = {"auto": Pages, "int8": Int8Pages, "fp8": Fp8Pages}
-KV_PRECISIONS = tuple(_KINDS)
-"""As the layers compute, or in eight bits."""
+"""As the layers compute, or in eight bits; what engine/choices.py names."""
 
 
 def pages_of(config: ModelConfig, layout: Layout, blocks: int, dtype: torch.dtype, kept_as: str) -> Pages:

@@ -15,7 +15,8 @@ from typing import Final
 
 import torch
 
-from engine.device import CPU, DEVICES, Machine, missing
+from engine.choices import DEVICES
+from engine.device import CPU, Machine, missing
 from engine.errors import ModelRefused
 from engine.form import GPU_DTYPES
 from engine.logs import log

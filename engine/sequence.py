@@ -138,7 +138,8 @@ class Sequence:
     def _next(self, logits_v: Tensor) -> Drawn | None:
         """The next token, or None where a grammar has an end that the request does not let it draw.
 
-        BadRequest when its grammar leads nowhere; any other RequestError when the scores are not numbers.
+        BadRequest when its grammar leads nowhere, or further than its limits; any other RequestError when the scores
+        are not numbers.
         """
         if self._follower is None:
             return self._sampler.draw(logits_v, self._stop_ids if self._is_early else ())

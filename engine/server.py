@@ -24,12 +24,13 @@ import uvicorn
 
 from engine.app import build_app
 from engine.errors import ModelRefused
-from engine.host import Host, parse_specs
+from engine.host import Host
 from engine.logs import Libraries, log
+from engine.spec import parse_specs
 
 EXIT_REFUSED = 2
 EXIT_FAILED = 1
-DRAIN_S = 2
+DRAIN_S, TELLING_S = 2, 0.5
 MAX_SOCKET_PATH = 107
 """Longest path the kernel takes for a unix socket."""
 
@@ -85,6 +86,10 @@ def serve(host: Host, path: Path, watches_stdin: bool) -> int:
 
     def end() -> None:
         server.should_exit = True
+        # uvicorn drops what is not answered when the drain is over; a moment before, everybody is told.
+        last_call = threading.Timer(DRAIN_S - TELLING_S, host.stop, (DRAIN_S,))
+        last_call.daemon = True
+        last_call.start()
 
     # uvicorn raises the signal that ended it once more, when it is done; then this handler finds nothing to do.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,8 @@
 """One pass of the model for some sequences, and one token for those whose prompt is through.
 
 A pass that does not fit into memory is tried again in halves, so that only a sequence that does not fit alone is lost.
-Any other failure takes all sequences of the pass: what it did to them is not known. Tokens that need nothing but
+Any other failure takes all sequences of the pass: what it did to them is not known. When it has gone well, what fails
+at one answer's next token takes that answer alone. Tokens that need nothing but
 their logits are drawn together where those lie, and are waited for once.
 """
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from engine.counters import Counters
-from engine.errors import MemoryExhausted, RequestError
+from engine.errors import MemoryExhausted, RequestError, StepFailed
+from engine.logs import log
 from engine.memory import enough_memory
 from engine.runner import Run, Runner
 from engine.unit import Ticket, Unit
@@ -60,8 +62,18 @@ class GenerateStep:
         tokens = _ahead([ticket.unit for ticket, _ in chosen], rows)
         for (ticket, run), rows_sv, token in zip(chosen, rows, tokens, strict=True):
             self._lane.counters.recomputed_tokens += len(run.ids) - ticket.advanced()
-            ticket.unit.take(rows_sv, token)
+            self._draw(ticket, rows_sv, token)
             self._lane.computed(ticket)
+
+    def _draw(self, ticket: Ticket, rows_sv: Tensor, token: int | None) -> None:
+        try:
+            ticket.unit.take(rows_sv, token)
+        # The pass went well for all of them: what fails now, in a grammar or a text, is this one answer's alone.
+        except BaseException as exc:  # noqa: BLE001
+            log.error("draw_failed", error=type(exc).__name__)
+            self._lane.counters.failed_steps += 1
+            told = "the answer could not be continued; the request may be sent again"
+            ticket.unit.fail(StepFailed("step_failed", told))
 
     def _run_less(self, chosen: Chosen, error: MemoryExhausted) -> None:
         middle = len(chosen) // 2

@@ -16,8 +16,8 @@ import torch
 from engine.adapters import Adapter, load_adapter
 from engine.config import read_config
 from engine.errors import ModelRefused
-from engine.generator import capacity_for
 from engine.kv_layout import layout_of
+from engine.lanes import capacity_for
 from engine.mapped import MappedFiles
 from engine.matrix import DTYPES, LAYS
 from engine.model.decoder import through

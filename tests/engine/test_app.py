@@ -11,7 +11,8 @@ from starlette.requests import Request
 
 from engine.app import build_app, deadline_s
 from engine.errors import BadRequest
-from engine.host import Host, ModelSpec
+from engine.host import Host
+from engine.spec import ModelSpec
 
 CALLS = ["/classify", "/v1/completions", "/v1/chat/completions"]
 

@@ -272,6 +272,14 @@ def test_a_grammar_that_gets_out_of_hand_ends_its_answer_and_is_compiled_anew() 
     assert (constraints().compiled(wild) is compiled) == (not failed)
 
 
+def test_a_schema_whose_next_token_takes_too_much_work_is_a_refusal_and_no_failure_of_the_step() -> None:
+    many = {f"k{at}": {"type": "string", "pattern": "^(a|b)*$"} for at in range(800)}
+    heavy = of_schema({"type": "object", "properties": many}, "p")
+    ends = [answer(heavy, seed, max_tokens=30).end for seed in range(2)]
+    assert [type(end) for end in ends] == [BadRequest] * 2
+    assert all(isinstance(end, BadRequest) and "too much work" in end.problem for end in ends)
+
+
 def test_equal_grammars_are_compiled_once_and_old_ones_forgotten() -> None:
     kept = Constraints(tokenizer(), VOCABULARY, STOP_IDS)
     first = kept.compiled(of_schema({**PERSON, "title": "One"}, "p"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ import torch
 from engine.device import CPU
 from engine.errors import BadRequest, ModelRefused
 from engine.events import GenerateRequest, Grown, Sampling
-from engine.generator import Generator, Options, capacity_for, load_generator
+from engine.generator import Generator, Options, load_generator
 from engine.gpu.runner import GPU_RUNNING
 from engine.placement import WORKSPACE
 from tests.engine import tiny
-from tests.engine.stand_ins import Heard, small_config
+from tests.engine.stand_ins import Heard
 
 ENOUGH = Options(kv_bytes=10_000_000)
 
@@ -36,30 +35,6 @@ def test_the_files_say_how_tokens_are_drawn_by_default(tmp_path: Path) -> None:
     assert (found.temperature, found.top_p, found.top_k) == (0.6, 0.9, 5)
     (tmp_path / "generation_config.json").write_text(json.dumps({"do_sample": False}))
     assert load_generator(tmp_path, ENOUGH).defaults.temperature == 0.0
-
-
-def test_capacity_follows_from_memory_and_bounds_a_request(tmp_path: Path) -> None:
-    tiny.llama4(tmp_path)
-    per_position = 2 * 4 * 2 * 8 * 4
-
-    # Two rows of 16 positions in all layers: the full layer gets five, because the chunked ones stay with one.
-    for kept_as, size in (("auto", 1), ("int8", (8 + 2) / (4 * 8)), ("fp8", (8 + 2) / (4 * 8))):
-        kv_bytes = int(per_position * 32 * size)
-        assert load_generator(tmp_path, Options(kv_bytes=kv_bytes, kv_precision=kept_as)).lane.max_model_len == 80
-    assert capacity_for(small_config(), 16 * 16) == 16
-    assert capacity_for(small_config(), 16 * 16, torch.bfloat16) == 32
-    assert capacity_for(small_config(), 16 * 16, torch.float32, "int8") == 32
-    with pytest.raises(ModelRefused):
-        capacity_for(small_config(), 16 * 16 - 1)
-    with pytest.raises(ModelRefused):
-        Options(kv_precision="int4")
-
-
-def test_without_a_stated_size_the_usual_length_fits_whatever_a_position_needs() -> None:
-    thin, wide = small_config(), small_config(head_dim=4096, kv_heads=2, max_positions=100_000)
-    assert capacity_for(thin, 0) * thin.values_per_position * 4 == 1024**3
-    assert capacity_for(wide, 0) * wide.values_per_position * 4 == 1024**3
-    assert capacity_for(replace(wide, layers=wide.layers * 40), 0) == 8192
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
@@ -113,12 +88,6 @@ def test_a_llama_4_without_its_turns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelRefused) as caught:
         load_generator(tmp_path, ENOUGH)
     assert caught.value.code == "tokenizer_invalid"
-
-
-def test_a_precision_that_is_not_computed_is_refused() -> None:
-    with pytest.raises(ModelRefused) as caught:
-        Options(precision="int3")
-    assert caught.value.code == "precision_unsupported"
 
 
 class Pretends:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine.errors import ModelRefused, NotFound, Unavailable
-from engine.host import Host, ModelSpec, parse_specs
+from engine.errors import NotFound, Unavailable
+from engine.host import Host
+from engine.spec import ModelSpec, parse_specs
 from tests.engine import adapting, tiny
 
 
@@ -72,42 +73,6 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert host.failure.code == "model_unsupported"
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "",
-        "5",
-        "[]",
-        "{}",
-        '["a"]',
-        '[{"name": "a"}]',
-        '[{"name":"a","path":".","task":"x"}]',
-        '[{"name":"a","path":".","task":"classify","precision":"int3"}]',
-        '[{"name":"a","path":".","task":"classify","more":1}]',
-        '[{"name":"a","path":".","task":"generate","role":"boss"}]',
-        '[{"name":"a","path":".","task":"generate","deterministic":"yes"}]',
-        '[{"name":"a","path":".","task":"generate","kv_bytes":"1"}]',
-        '[{"name":"a","path":".","task":"classify"},{"name":"a","path":".","task":"classify"}]',
-    ],
-)
-def test_a_wrong_list_of_models_is_wrong_usage(raw: str) -> None:
-    with pytest.raises(ModelRefused) as caught:
-        parse_specs(raw)
-    assert caught.value.code == "usage"
-
-
-def test_a_list_of_models_is_read() -> None:
-    raw = json.dumps([{"name": "a", "path": "/x", "task": "classify"}])
-    assert parse_specs(raw) == (ModelSpec("a", Path("/x"), "classify"),)
-
-
-def test_a_device_is_told_apart_from_what_is_none(tmp_path: Path) -> None:
-    raw = '[{"name": "a", "path": "/x", "task": "generate", "device": "cuda", "precision": "fp8"}]'
-    assert parse_specs(raw)[0].device == "cuda"
-    with pytest.raises(ModelRefused, match="`tpu`"):
-        ModelSpec("a", tmp_path, "classify", device="tpu")
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("task", ["classify", "generate"])
 def test_a_gpu_that_is_demanded_and_missing_ends_the_host(task: str, tmp_path: Path) -> None:
@@ -160,23 +125,6 @@ def test_a_generating_model_runs_in_four_bits(tmp_path: Path) -> None:
         host.stop(5)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"kv_precision": "fp4"},
-        {"offload": "everything"},
-        {"resident_bytes": 1},
-        {"offload": "experts", "resident_bytes": -1},
-        {"offload": "experts", "task": "classify"},
-        {"kv_precision": "int8", "task": "classify"},
-    ],
-)
-def test_senseless_options_of_memory_are_wrong_usage(changes: dict[str, Any]) -> None:
-    with pytest.raises(ModelRefused) as caught:
-        ModelSpec(**{"name": "g", "path": Path("x"), "task": "generate", **changes})
-    assert caught.value.code == "usage"
-
-
 def test_experts_in_their_file_and_keys_in_eight_bits_answer(tmp_path: Path) -> None:
     tiny.llama4(tmp_path)
     options: dict[str, Any] = {"kv_precision": "int8", "offload": "experts", "resident_bytes": 4096}
@@ -185,33 +133,6 @@ def test_experts_in_their_file_and_keys_in_eight_bits_answer(tmp_path: Path) -> 
         assert host.generator("g").max_model_len == 256
     finally:
         host.stop(5)
-
-
-def test_a_classifier_in_four_bits_is_wrong_usage() -> None:
-    with pytest.raises(ModelRefused, match="expected one of auto, fp32, bf16, int8"):
-        parse_specs('[{"name":"a","path":".","task":"classify","precision":"int4"}]')
-
-
-def test_adapters_are_told_with_their_model() -> None:
-    [spec] = parse_specs('[{"name": "g", "path": "/g", "task": "generate", "adapters": {"one": "/one"}}]')
-    assert spec.adapters == (("g:one", Path("/one")),)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        '[{"name": "g", "path": "/g", "task": "generate", "adapters": ["one"]}]',
-        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"a b": "/one"}}]',
-        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"one": 5}}]',
-        '[{"name": "g", "path": "/g", "task": "classify", "adapters": {"one": "/one"}}]',
-        '[{"name": "g", "path": "/g", "task": "generate", "adapters": {"a": "/one"}},'
-        ' {"name": "g:a", "path": "/h", "task": "classify"}]',
-    ],
-)
-def test_adapters_that_cannot_be_are_refused(raw: str) -> None:
-    with pytest.raises(ModelRefused) as caught:
-        parse_specs(raw)
-    assert caught.value.code == "usage"
 
 
 def test_a_damaged_adapter_is_found_before_anything_is_loaded(tmp_path: Path) -> None:

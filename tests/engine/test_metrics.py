@@ -8,12 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.batching import ClassifyJob, ClassifyLane
 from engine.events import GenerateRequest, Sampling
-from engine.host import ModelSpec, ServedClassifier, ServedGenerator
+from engine.host import ServedClassifier, ServedGenerator
 from engine.kv_cache import KvCache
 from engine.loop import EngineLoop
 from engine.metrics import exposition
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
+from engine.spec import ModelSpec
 from tests.engine.stand_ins import Heard, LengthJudge, LetterTokenizer, ScriptedRunner, small_config
 
 

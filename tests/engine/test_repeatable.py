@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from engine.config import read_config
-from engine.generator import FIXED_PIECE
 from engine.kv_cache import KvCache
+from engine.lanes import FIXED_PIECE
 from engine.runner import ModelRunner
 from engine.weights import load_weights
 from tests.engine import tiny

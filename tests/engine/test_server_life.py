@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,23 @@ def test_logs_hold_no_text_and_sigterm_ends_with_status_0(models: list[dict[str,
     assert "xyzzy" not in errors
     assert all(json.loads(line)["event"] for line in errors.splitlines())
     assert not process.socket.exists()
+
+
+def test_who_still_waits_when_the_host_goes_down_is_told(models: list[dict[str, str]], tmp_path: Path) -> None:
+    process = HostProcess(tmp_path, models[:1])
+    body = {"model": "chat", "prompt": [[20, 21]] * 16, "n": 8, "max_tokens": 1000, "ignore_eos": True}
+    try:
+        process.wait_until(200)
+        with ThreadPoolExecutor(1) as caller:
+            told = caller.submit(process.post, "/v1/completions", **body)
+            while not process.pending():
+                time.sleep(0.05)
+            process.process.send_signal(signal.SIGTERM)
+            response = told.result(20)
+        status, _ = process.ended()
+    finally:
+        process.close()
+    assert (response.status_code, response.json()["error"]["code"], status) == (503, "draining", 0)
 
 
 def test_the_end_of_stdin_ends_the_host(models: list[dict[str, str]], tmp_path: Path) -> None:

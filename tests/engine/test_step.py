@@ -11,8 +11,9 @@ from torch import Tensor
 from engine.errors import StepFailed
 from engine.events import Finished, Reason
 from engine.memory import enough_memory
+from engine.output import Detokeniser
 from engine.runner import Run
-from tests.engine.stand_ins import Asked, ScriptedRunner
+from tests.engine.stand_ins import Asked, LetterTokenizer, ScriptedRunner
 from tests.engine.test_scheduler import Bench
 
 
@@ -89,6 +90,22 @@ def test_rows_that_need_only_their_logits_wait_for_the_device_once() -> None:
     with Asked() as asked:
         bench.step()
     assert asked.questions == []
+
+
+class Speechless(LetterTokenizer):
+    def text(self, ids: ListOf[int]) -> str:
+        raise KeyboardInterrupt  # no Exception, as a panic of a library in Rust is none
+
+
+def test_an_answer_that_cannot_be_continued_is_lost_alone() -> None:
+    """The pass went well: three such answers in a row are no reason to give the process up."""
+    bench = Bench()
+    heard = [bench.add(at)[1] for at in (1, 8)]
+    sequence, lost = bench.add(5)
+    sequence._detokeniser = Detokeniser(Speechless())
+    bench.drain()
+    assert [getattr(one.end, "code", None) for one in (lost, *heard)] == ["step_failed", None, None]
+    assert [one.text for one in heard] == ["cde", "jkl"]
 
 
 def test_a_row_that_is_no_number_is_lost_alone() -> None:

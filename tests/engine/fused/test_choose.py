@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.choices import KV_PRECISIONS
 from engine.form import Form
 from engine.fused.choose import form_on_processors, fused, is_available
 from engine.fused.runner import FusedRunner
 from engine.generator import Options, load_generator
 from engine.kv_cache import KvCache
 from engine.matrix import LAYS
-from engine.pages import KV_PRECISIONS
 from engine.runner import ModelRunner, Run
 from engine.weights import load_weights
 from tests.engine import tiny
@@ -44,7 +44,7 @@ def test_loops_have_their_own_forms_and_torch_its_own(tmp_path: Path) -> None:
     assert isinstance(fused(pair.config, pair.weights, pair.runner, in_loops=True), FusedRunner)
 
 
-@pytest.mark.parametrize("kept_as", KV_PRECISIONS)
+@pytest.mark.parametrize("kept_as", KV_PRECISIONS["generate"])
 def test_a_model_that_is_served_decodes_in_loops_however_its_keys_are_kept(tmp_path: Path, kept_as: str) -> None:
     tiny.llama4(tmp_path)
     served = load_generator(tmp_path, Options(10_000_000, "fp32", kv_precision=kept_as))
