@@ -56,6 +56,7 @@ from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
 from gateway.policy_bindings import Binding, Bound
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_copies import DIRECTORY as POLICIES
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import PolicySource
@@ -141,17 +142,20 @@ class _Policies:
 
         def in_force(source: PolicySource, binding: Binding | None = None) -> PolicyInForce:
             place = shelf.place()
-            made = PolicyInForce(
-                source,
+            builder = PolicyBuilder(
                 config.guards,
                 house.reach.sources,
-                house.records,
-                house.metrics,
                 copies=config.state / POLICIES,
                 classes=house.keeping.classes,
+                around=house.reach.around,
+            )
+            made = PolicyInForce(
+                source,
+                builder,
+                house.records,
+                house.metrics,
                 tenants=_tenants(config, binding),
                 binding=binding.name if binding is not None else "",
-                around=house.reach.around,
                 share=place.offer if is_shared else None,
             )
             place.in_use = made.in_use

@@ -28,8 +28,9 @@ class PolicyBuilder:
         self,
         guards: Guards,
         sources: Mapping[str, ModelSource],
-        copies: Path | None,
-        classes: Container[str],
+        *,
+        copies: Path | None = None,
+        classes: Container[str] = (),
         around: Surroundings | None = None,
     ) -> None:
         """`guards` is what the configuration names, `sources` where those that can be asked are, `copies` where each

@@ -8,8 +8,7 @@ metric and a log line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Container, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeAlias
 
 import structlog
@@ -19,19 +18,16 @@ from gateway.bundles.errors import BundleError
 from gateway.entries import Record, Recorder, policy_identity
 from gateway.errors import ConfigError, Conflict, GatewayError
 from gateway.exchange import Caller
-from gateway.guard_settings import Guards
 from gateway.jsonstrict import Json
 from gateway.metrics import Metrics
 from gateway.pipeline import InForce
 from gateway.policy_bindings import BoundLog
 from gateway.policy_builder import PolicyBuilder
 from gateway.policy_source import BundleSource, Found, PolicySource
-from gateway.surroundings import Surroundings
 from gateway.trial import End, Terms, Trial
 from gateway.trial_life import TrialLife
 from guards.errors import GuardSetupError
 from guards.memory import Counts
-from guards.registry import ModelSource
 from policies.errors import FileErrors
 
 Use: TypeAlias = Callable[[Found, InForce, Mapping[str, Json]], Awaitable[None]]
@@ -48,24 +44,20 @@ class PolicyInForce:
     def __init__(
         self,
         source: PolicySource,
-        guards: Guards,
-        sources: Mapping[str, ModelSource],
+        builder: PolicyBuilder,
         records: Recorder,
         metrics: Metrics,
         *,
-        copies: Path | None = None,
-        classes: Container[str] = (),
         tenants: Collection[str] = (),
         binding: str = "",
-        around: Surroundings | None = None,
         share: Share | None = None,
     ) -> None:
         """`tenants`: for whom this policy decides; a trial draws from them. `binding`: its name, if it is not the one
         for everybody; what is recorded and counted names it. `share` returns when other processes are
-        ready for a policy, or raises why it may not come into force. For what is not named see PolicyBuilder."""
+        ready for a policy, or raises why it may not come into force. The `builder` is for this policy alone."""
         self._source, self._records, self._metrics = source, BoundLog(records, binding), metrics
         self.binding, self._log = binding, log.bind(binding=binding) if binding else log
-        self._builder, self._tenants = PolicyBuilder(guards, sources, copies, classes, around), tenants
+        self._builder, self._tenants = builder, tenants
         self._share = share or _nobody_else
         self._in_force: InForce | None = None
         self._found: Found | None = None

@@ -69,5 +69,5 @@ class Site:
             log.error("configuration_unusable", problem=str(exc))
             raise Unavailable("configuration_unusable", "the configuration of the lead cannot be used here") from exc
         classes = config.content.classes if config.content is not None else ()
-        self._policies.builder = PolicyBuilder(config.guards, reach.sources, None, classes, reach.around)
+        self._policies.builder = PolicyBuilder(config.guards, reach.sources, classes=classes, around=reach.around)
         self._config, self._reach = config, reach

@@ -29,7 +29,7 @@ def by_model(use: str) -> Found:
 
 def test_a_policy_of_rules_is_built_and_its_text_kept(tmp_path: Path) -> None:
     given = found(POLICY)
-    built = PolicyBuilder(shipped(), {}, tmp_path, ()).built(given)
+    built = PolicyBuilder(shipped(), {}, copies=tmp_path).built(given)
     assert (built.policy, set(built.identities), built.told) == (given.policy, {"words"}, None)
     copy = copy_of(tmp_path, given.policy.source_digest)
     assert copy is not None
@@ -41,7 +41,7 @@ def test_a_model_that_was_not_started_with_the_first_policy_is_missing_later(tmp
     profile = known["starter_injection"].profile
     directory = write_model(tmp_path / "m", profile)  # type: ignore[arg-type] # a classifier's
     host = ClassifyHost("m", write_manifest(directory), lambda ids: [0.5, 0.5])
-    builder = PolicyBuilder(known, {"starter_injection": ModelSource(directory, host.client(), "m")}, None, ())
+    builder = PolicyBuilder(known, {"starter_injection": ModelSource(directory, host.client(), "m")})
     assert builder.built(by_model("starter_injection")).identities["words"].use == "starter_injection"
     builder.started_with(found(POLICY).policy)
     with pytest.raises(GuardSetupError, match="a restart loads it"):
@@ -51,5 +51,5 @@ def test_a_model_that_was_not_started_with_the_first_policy_is_missing_later(tmp
 def test_a_class_that_nothing_is_kept_in_is_refused() -> None:
     keeps = found(POLICY + b"defaults: {audit: {content: sealed, retention: hipaa-6y}}\n")
     with pytest.raises(ConfigError, match="`hipaa-6y`"):
-        PolicyBuilder(shipped(), {}, None, ("default",)).built(keeps)
-    assert PolicyBuilder(shipped(), {}, None, ("hipaa-6y",)).built(keeps).policy.audit.keeps
+        PolicyBuilder(shipped(), {}, classes=("default",)).built(keeps)
+    assert PolicyBuilder(shipped(), {}, classes=("hipaa-6y",)).built(keeps).policy.audit.keeps

@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import ConfigError, Unavailable
 from gateway.guard_settings import Guards, GuardSettings, shipped
 from gateway.metrics import Metrics
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_copies import copy_of
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import FileSource
@@ -49,9 +50,8 @@ class Site:
         self.write("1.0.0")
         records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
         local = {use: ModelSource(one.path, host, use) for use, one in shipped().items() if host and one.path}
-        self.policy = PolicyInForce(
-            FileSource(self.path), guards, {**local, **sources}, records, self.metrics, copies=tmp_path / "policies"
-        )
+        builder = PolicyBuilder(guards, {**local, **sources}, copies=tmp_path / "policies")
+        self.policy = PolicyInForce(FileSource(self.path), builder, records, self.metrics)
 
     def write(self, version: str) -> None:
         self.path.write_text(POLICY.replace("VERSION", version))
@@ -332,7 +332,7 @@ async def test_a_policy_that_keeps_text_needs_its_class_here(tmp_path: Path) -> 
     assert site.types()[-1] == "policy.reject"
     records = Records(site.log, site.metrics)  # type: ignore[arg-type] # a double
     for classes, is_fine in (((), False), (("default",), False), (("default", "hipaa-6y"), True)):
-        policy = PolicyInForce(FileSource(site.path), SHIPPED, {}, records, Metrics(), classes=classes)
+        policy = PolicyInForce(FileSource(site.path), PolicyBuilder(SHIPPED, {}, classes=classes), records, Metrics())
         if is_fine:
             await policy.load_first()
             assert policy.current().policy.audit.retention == "hipaa-6y"

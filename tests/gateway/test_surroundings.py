@@ -70,7 +70,7 @@ def test_a_route_has_to_lead_somewhere(route: str, told: str) -> None:
 
 async def found_by(families: str, tokens: tuple[str, ...]) -> int:
     asked = policy(families=families)
-    built = PolicyBuilder(shipped(), {}, None, (), Surroundings((), tokens)).built(Found(asked, b""))
+    built = PolicyBuilder(shipped(), {}, around=Surroundings((), tokens)).built(Found(asked, b""))
     [found] = await built.find([Part(Scope.USER, "/m", "user", "a <|acme|> b")], NO_CONTEXT)
     assert found.verdict is not None
     return len(found.verdict.spans)

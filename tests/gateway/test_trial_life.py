@@ -15,6 +15,7 @@ from gateway.errors import Conflict, Unavailable
 from gateway.exchange import Caller
 from gateway.guard_settings import shipped
 from gateway.metrics import Metrics
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import BundleSource
 from gateway.records import Records
@@ -46,7 +47,9 @@ class Site:
         records = Records(self.log, self.metrics)  # type: ignore[arg-type] # a double
         approval = Approval(APPROVERS, needed_to_weaken=1)
         source = BundleSource(self.folder / "policy.bundle", self.store, approval, lambda: self.now)
-        self.policy = PolicyInForce(source, shipped(), {}, records, self.metrics, tenants=["t", "u", "v"])
+        self.policy = PolicyInForce(
+            source, PolicyBuilder(shipped(), {}), records, self.metrics, tenants=["t", "u", "v"]
+        )
 
     async def begin(self, terms: Terms = ALL) -> None:
         await self.policy.try_out(CANDIDATE.data(), terms, WHO)

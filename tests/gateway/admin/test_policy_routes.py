@@ -13,6 +13,7 @@ from gateway.admin.client import AdminError
 from gateway.admin.policy_routes import policy_routes
 from gateway.guard_settings import shipped
 from gateway.metrics import Metrics
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import FileSource
 from gateway.records import Records
@@ -31,7 +32,7 @@ def live(file: Path) -> Iterator[LiveAdmin]:
     made: list[PolicyInForce] = []
 
     def load(records: Records) -> None:
-        made.append(PolicyInForce(FileSource(file), shipped(), {}, records, Metrics()))
+        made.append(PolicyInForce(FileSource(file), PolicyBuilder(shipped(), {}), records, Metrics()))
         asyncio.run(made[0].load_first())
 
     with LiveAdmin(lambda desk: policy_routes(desk, made[0]), before=load) as live:

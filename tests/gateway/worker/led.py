@@ -15,6 +15,7 @@ from gateway.errors import Unavailable
 from gateway.exchange import Caller
 from gateway.metrics import Metrics
 from gateway.policy_bindings import Bound
+from gateway.policy_builder import PolicyBuilder
 from gateway.policy_in_force import PolicyInForce
 from gateway.policy_source import FileSource
 from gateway.records import Records
@@ -53,8 +54,9 @@ class House:
         self.shelf = Shelf(patience_s=2.0)
         self.place = self.shelf.place()
         source = FileSource(directory / "policy.yaml")
+        builder = PolicyBuilder(self.config.guards, {})
         self.policy = PolicyInForce(
-            source, self.config.guards, {}, self.records, self.metrics, share=self.place.offer, tenants=("clinic",)
+            source, builder, self.records, self.metrics, share=self.place.offer, tenants=("clinic",)
         )
         self.place.in_use = self.policy.in_use
         self.admission, self.reviews = Admission(limits), ReviewDesk()
