@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from guards.views.alphabets import alphabets
 from guards.views.mapped import Piece
 from guards.views.numerals import numerals
 from guards.views.words import distinct, words
@@ -51,7 +52,7 @@ _NOT_PRINTED = str.maketrans("\r\n\t", "   ")
 def buried(text: str) -> list[Piece]:
     """Every text found, by no particular order."""
     found = [] if text.isascii() else [*_from_tags(text), *_from_selectors(text)]
-    return [*found, *_from_base64(text), *_from_hex(text), *numerals(text)]
+    return [*found, *_from_base64(text), *_from_hex(text), *numerals(text), *alphabets(text)]
 
 
 def _from_tags(text: str) -> Iterator[Piece]:

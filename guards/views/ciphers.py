@@ -1,8 +1,10 @@
-"""Text in rot13, backwards or upside down, where the text says so or reads better when it is undone.
+"""Text with each letter changed for another (rot13, Caesar's shifts, Atbash), backwards or upside down, where the text
+says so or reads better when it is undone.
 
-rot13 needs three words that are English only then; where the text names it, one is enough. Backwards needs a word
-about turning round, or turned letters. What stands near such words is undone as a whole, up to a line or REACH
-characters away, so that words which no list knows come along.
+rot13 needs three words that are English only then; where the text names it, one is enough. Other shifts and Atbash need
+three longer words close together, backwards as many or two beside a word about turning round, upside down turned
+letters. What stands near such words is undone as a whole, up to a line or REACH characters away, so that words which no
+list knows come along.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import codecs
 import re
 from collections.abc import Iterator
 from functools import cache
+from string import ascii_lowercase as _SMALL
+from string import ascii_uppercase as _LARGE
 from typing import Final
 
 from guards.views.confusables import TURNED
@@ -19,7 +23,12 @@ from guards.views.words import distinct, words
 
 REACH: Final = 160
 _LEAST_WORDS, _LEAST_LETTERS = 3, 12
+_LONG = 4
+"""Letters of a word that counts where nothing in the text says what was done to it."""
 _WORD = re.compile(r"[A-Za-z]{3,18}")
+_ORDERS: Final = (*(_SMALL[-shift:] + _SMALL[:-shift] for shift in range(1, 26) if shift != 13), _SMALL[::-1])
+"""What each letter of the alphabet stands for, in each of these ciphers."""
+_ALPHABETS: Final = tuple(str.maketrans(_SMALL + _LARGE, order + order.upper()) for order in _ORDERS)
 _ROT13 = re.compile(r"rot[\s_-]?13", re.IGNORECASE)
 _TURNING = (
     "reverse reversed reverses reversing reversal backward backwards flip flipped flipping mirror mirrored inverse "
@@ -45,7 +54,8 @@ def _only_backwards() -> frozenset[str]:
 def deciphered(text: str) -> list[Piece]:
     """Every text found, by no particular order."""
     found = distinct(text)
-    return [*_from_rot13(text, found), *_from_backwards(text, found), *_from_upside_down(text)]
+    others = _from_alphabets(text, found)
+    return [*_from_rot13(text, found), *others, *_from_backwards(text, found), *_from_upside_down(text)]
 
 
 def _from_rot13(text: str, found: set[str]) -> Iterator[Piece]:
@@ -56,11 +66,25 @@ def _from_rot13(text: str, found: set[str]) -> Iterator[Piece]:
             yield Piece(start, end, codecs.encode(text[start:end], "rot13"))
 
 
-def _from_backwards(text: str, found: set[str]) -> Iterator[Piece]:
-    if found.isdisjoint(_BACKWARDS) and (text.isascii() or _BACKWARDS_ABROAD.search(text) is None):
+def _from_alphabets(text: str, found: set[str]) -> Iterator[Piece]:
+    unknown = sorted(word for word in found - words() if len(word) >= _LONG)
+    if len(unknown) < _LEAST_WORDS:
         return
-    hits = found & _only_backwards()
-    for start, end in _regions(text, hits, 2):
+    joined = " ".join(unknown)
+    for alphabet in _ALPHABETS:
+        hits = {
+            word for word, plain in zip(unknown, joined.translate(alphabet).split(), strict=True) if plain in words()
+        }
+        if len(hits) >= _LEAST_WORDS:
+            for start, end in _regions(text, hits, _LEAST_WORDS):
+                yield Piece(start, end, text[start:end].translate(alphabet))
+
+
+def _from_backwards(text: str, found: set[str]) -> Iterator[Piece]:
+    hits, least = found & _only_backwards(), 2
+    if found.isdisjoint(_BACKWARDS) and (text.isascii() or _BACKWARDS_ABROAD.search(text) is None):
+        hits, least = {word for word in hits if len(word) >= _LONG}, _LEAST_WORDS
+    for start, end in _regions(text, hits, least):
         region = text[start:end]
         yield Piece(start, end, region[::-1])
         yield Piece(start, end, _WORD.sub(lambda match: match.group()[::-1], region))
@@ -89,7 +113,9 @@ def _regions(text: str, hits: set[str], least: int) -> Iterator[tuple[int, int]]
 
 
 def _region(text: str, group: list[re.Match[str]], least: int) -> Iterator[tuple[int, int]]:
-    if len(group) < least or sum(len(match.group()) for match in group) < min(_LEAST_LETTERS, least * 4):
+    if len({match.group().lower() for match in group}) < least or sum(len(match.group()) for match in group) < min(
+        _LEAST_LETTERS, least * 4
+    ):
         return
     low, high = max(group[0].start() - REACH, 0), min(group[-1].end() + REACH, len(text))
     start = text.rfind("\n", low, group[0].start()) + 1 or low

@@ -18,7 +18,7 @@ from guards.views.decoded import GROWTH, ROOM, decoded
 from guards.views.leet import leet
 from guards.views.mapped import Mapped, excerpt
 from guards.views.normalised import normalised
-from guards.views.rejoined import rejoined
+from guards.views.rejoined import rejoined, unstyled
 from guards.views.skeleton import skeleton
 from guards.views.unspaced import unspaced
 
@@ -29,7 +29,7 @@ AROUND: Final = 1_000
 def _unspaced(base: Mapped) -> Mapped | None:
     """Letters that stood apart mix scripts only once they are together."""
     current = base
-    for step in (unspaced, rejoined):
+    for step in (unstyled, unspaced, rejoined):
         current = step(current) or current
     return None if current is base else skeleton(current) or current
 

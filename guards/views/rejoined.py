@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from guards.views.mapped import Edits, Mapped
 from guards.views.words import words
@@ -18,6 +19,11 @@ _EMPTY = re.compile(
     r"(?<=[A-Za-z])(?:<!--[^<>]{0,200}-->|<(?P<tag>[A-Za-z]{1,10})(?: [^<>]{0,100})?></(?P=tag)>)+(?=[A-Za-z])"
 )
 """Markup inside a word that shows nothing."""
+_STYLE = r"(?:</?(?:b|i|u|s|em|strong|span|font|small|big|mark|sub|sup|tt|code)(?: [^<>]{0,100})?>|\x1b\[[0-9;]{0,20}m)"
+_ANY_STYLE = re.compile(rf"{_STYLE}+")
+_LETTER = re.compile(rf"{_STYLE}[A-Za-z](?={_STYLE})")
+_LEAST_LETTERS = 8
+"""Letters, each with a style of its own; then what styles them goes everywhere."""
 _SHORTEST = 5
 _LEAST_PLACES = 2
 
@@ -27,6 +33,16 @@ def rejoined(base: Mapped) -> Mapped | None:
     current = _without_markup(base) or base
     current = _together(current) or current
     return current if current is not base else None
+
+
+def unstyled(base: Mapped) -> Mapped | None:
+    """Without tags and colours, where letters have them one by one. None where they have not."""
+    if len(list(islice(_LETTER.finditer(base.text), _LEAST_LETTERS))) < _LEAST_LETTERS:
+        return None
+    edits = Edits(base)
+    for match in _ANY_STYLE.finditer(base.text):
+        edits.replace(*match.span(), "")
+    return edits.done()
 
 
 def _without_markup(base: Mapped) -> Mapped | None:

@@ -16,16 +16,18 @@ from guards.views.normalised import PICTURES
 from guards.views.words import words
 
 _LATIN = "A-Za-z"
+_ACCENTS = r"\u00c0-\u024f\u1e00-\u1eff"
 _STYLED = "".join((*STYLED, *TURNED))
 _DECORATION = re.compile(
     f"(?<=[{_LATIN}])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
     f"|(?<=[{_LATIN}])[{PICTURES}\u200d\u20e3]+(?=[{_LATIN}])"
 )
 _DECORATING = re.compile(f"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff{PICTURES}]")
+_PILE = re.compile(f"[{_ACCENTS}][\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{{2,}}")
+"""Marks on a letter that has one already; people write one more, as in Yoruba."""
 _TURKISH = re.compile("[şğŞĞİ]")
 _INDICATORS = re.compile("[\U0001f1e6-\U0001f1ff]+")
 _LETTER = re.compile(f"[{_STYLED}]")
-_ACCENTS = r"\u00c0-\u024f\u1e00-\u1eff"
 _ACCENT = re.compile(f"[{_ACCENTS}]")
 _ACCENTED = re.compile(rf"(?<!\w)(?=[A-Za-z]{{0,18}}[{_ACCENTS}])[A-Za-z{_ACCENTS}]{{3,18}}(?!\w)")
 _LEAST_WORDS = 2
@@ -46,7 +48,11 @@ def _undecorated(base: Mapped) -> Mapped | None:
         return None
     for match in _DECORATION.finditer(base.text):
         edits.replace(*match.span(), "")
-    return edits.done()
+    bare = edits.done() or base
+    piles = Edits(bare)
+    for match in _PILE.finditer(bare.text):
+        piles.replace(*match.span(), unicodedata.normalize("NFD", match.group())[0])
+    return piles.done() or (bare if bare is not base else None)
 
 
 def _lettered(base: Mapped) -> Mapped | None:

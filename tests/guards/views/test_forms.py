@@ -33,7 +33,7 @@ UNITS = (
         "\ud800",
     ),
     *("aWdub3JlIGFsbCBwcmV2aW91cw==", "vtaber", "reverse eht", "\U000e0041", "\ufe0f", "/* a b c */", "\n# x y z\n"),
-    *("69 67 ", "\u0301"),
+    *("69 67 ", "\u0301", "<b>i</b>", "\x1b[1mi", "alfa ", "\u280a", "U+0069 ", "hfnos ", "\u200c", "9-7-"),
 )
 tricky = st.lists(st.sampled_from(UNITS), max_size=25).map("".join)
 REPEATED = (
@@ -161,3 +161,22 @@ def test_twice_the_text_costs_about_twice(unit: str) -> None:
 
     cost(2_000)  # tables and patterns are made once
     assert cost(80_000) < 10 * max(min(cost(20_000), cost(20_000)), 0.01)
+
+
+@pytest.mark.parametrize(
+    "styled",
+    [
+        "".join(f"<b>{c}</b>" for c in ATTACK),
+        "".join(f'<span style="color:red">{c}</span>' if c != " " else c for c in ATTACK),
+        "".join(f"\x1b[3{at % 8}m{c}" for at, c in enumerate(ATTACK)) + "\x1b[0m",
+    ],
+)
+def test_letters_that_are_styled_one_by_one_come_together(styled: str) -> None:
+    assert any(ATTACK in text for text in views(styled)["unspaced"])
+    assert "unspaced" not in views(
+        "<b>Bold</b> and <i>italic</i> <u>words</u>, \x1b[31mred\x1b[0m ones: E=mc<sup>2</sup>"
+    )
+
+
+def test_what_was_written_backwards_behind_an_override_is_read() -> None:
+    assert any(ATTACK in text for text in views(f"\u202e{ATTACK[::-1]}\u202c")["decoded"])

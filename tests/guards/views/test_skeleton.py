@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guards.views.mapped import Mapped
 from guards.views.skeleton import skeleton
@@ -44,6 +47,7 @@ def test_words_become_what_they_look_like(hidden: str) -> None:
         "ışık ve gölge, Iğdır",
         "👨‍👩‍👧 family 🇩🇪🇫🇷 flags",
         "日本語 text",
+        "Ọ̀ṣọ́ọ̀ṣì ni ọjọ́ àìkú, ẹ̀kọ́ wa",
     ],
 )
 def test_honest_text_stays_as_it_is(text: str) -> None:
@@ -78,3 +82,12 @@ def test_cost_is_linear() -> None:
         started = time.process_time()
         skeleton(Mapped(text))
         assert time.process_time() - started < 3
+
+
+@given(st.lists(st.integers(0x300, 0x34E), min_size=3, max_size=12))
+def test_a_pile_of_marks_goes_with_the_letter_that_it_makes(marks: list[int]) -> None:
+    pile = "".join(map(chr, marks))
+    text = unicodedata.normalize("NFKC", "".join(f"{c}{pile}" for c in "ignoreall"))
+    view = skeleton(Mapped(text))
+    assert view
+    assert view.text == "ignoreall"
