@@ -71,6 +71,23 @@ def _remove_stale(path: Path) -> None:
     raise ModelRefused("socket_in_use", f"`{path}` belongs to a process that is running")
 
 
+class _Server(uvicorn.Server):
+    """Drops nobody without a word: who still waits a moment before the drain is over is told that it is."""
+
+    def __init__(self, config: uvicorn.Config, host: Host) -> None:
+        super().__init__(config)
+        self._host = host
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        last_call = threading.Timer(DRAIN_S - TELLING_S, self._host.stop, (DRAIN_S,))
+        last_call.daemon = True
+        last_call.start()
+        try:
+            await super().shutdown(sockets)
+        finally:
+            last_call.cancel()
+
+
 def serve(host: Host, path: Path, watches_stdin: bool) -> int:
     """Run until told to stop; the exit status."""
     listener = bind(path)
@@ -82,14 +99,10 @@ def serve(host: Host, path: Path, watches_stdin: bool) -> int:
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, host)
 
     def end() -> None:
         server.should_exit = True
-        # uvicorn drops what is not answered when the drain is over; a moment before, everybody is told.
-        last_call = threading.Timer(DRAIN_S - TELLING_S, host.stop, (DRAIN_S,))
-        last_call.daemon = True
-        last_call.start()
 
     # uvicorn raises the signal that ended it once more, when it is done; then this handler finds nothing to do.
     for number in (signal.SIGTERM, signal.SIGINT):
