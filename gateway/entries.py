@@ -262,36 +262,34 @@ def _tools(findings: Sequence[Finding], parts: Sequence[Part]) -> list[Json]:
 
 
 def _decision(decision: Decision) -> Json:
-    lists: dict[str, list[Json]] = {
-        "rules": list(decision.rules),
-        "flags": [{"rule": flag.rule, "queue": flag.queue, "severity": flag.severity} for flag in decision.flags],
-        "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
-        "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
-    }
-    if decision.annotations:
-        lists["annotations"] = [{"rule": rule, "field": name} for rule, name in decision.annotations]
-    if decision.hanging:
-        lists["hanging"] = list(decision.hanging)
-    if decision.opened:
-        lists["opened"] = [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened]
     said: Record = {
         "outcome": _outcome(decision),
         "action": decision.action.name.lower(),
         "code": decision.code,
     }
-    if decision.reviews:
-        lists["reviews"] = [{"rule": rule, "queue": review.queue} for rule, review in decision.reviews]
-    if decision.dialect:
-        said["dialect"] = decision.dialect
-    if decision.template is not None:
-        said["template"] = decision.template
-    if decision.route is not None:
-        said["route"] = decision.route
-    for name, rows in lists.items():
+    told: Record = {"dialect": decision.dialect or None, "template": decision.template, "route": decision.route}
+    said |= {name: value for name, value in told.items() if value is not None}
+    for name, rows in _lists(decision).items():
         said[name] = shown = _first(rows, LIST_BYTES)
         if len(shown) < len(rows):
             said[f"{name}_n"] = len(rows)
     return said
+
+
+def _lists(decision: Decision) -> dict[str, list[Json]]:
+    always: dict[str, list[Json]] = {
+        "rules": list(decision.rules),
+        "flags": [{"rule": flag.rule, "queue": flag.queue, "severity": flag.severity} for flag in decision.flags],
+        "shadow": [{"rule": rule, "action": action} for rule, action in decision.shadow],
+        "errors": [{"detector": detector, "kind": str(kind)} for detector, kind in decision.errors],
+    }
+    sometimes: dict[str, list[Json]] = {
+        "annotations": [{"rule": rule, "field": name} for rule, name in decision.annotations],
+        "hanging": list(decision.hanging),
+        "opened": [{"rule": rule, "ticket": ticket} for rule, ticket in decision.opened],
+        "reviews": [{"rule": rule, "queue": review.queue} for rule, review in decision.reviews],
+    }
+    return always | {name: rows for name, rows in sometimes.items() if rows}
 
 
 def _first(rows: Sequence[Json], room: int) -> list[Json]:

@@ -6,7 +6,7 @@ codes, and never the texts of a case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.entries import Record
@@ -70,36 +70,40 @@ def _each(rows: Json, key: str) -> list[str]:
 
 def differences(expect: Expect, outcome: Outcome) -> tuple[str, ...]:
     """One line for each thing that is not as expected."""
-    found: list[tuple[str, object, object]] = [("action", outcome.action.name.lower(), expect.action)]
-    found += [("code", outcome.code, expect.code)] if expect.code else []
-    found += [("status", outcome.status, expect.status)] if expect.status else []
-    if expect.rules is not None:
-        found.append(("rules", _listed(outcome.rules), _listed(expect.rules)))
-    if expect.shadow is not None:
-        found.append(("shadow", _listed(outcome.shadow), _listed(expect.shadow)))
-    if expect.flags is not None:
-        found.append(("flags", _listed(outcome.flags), _listed(expect.flags)))
-    if expect.annotations is not None:
-        found.append(("annotations", _listed(outcome.annotations), _listed(expect.annotations)))
-    for key in ("template", "route", "state", "because", "audit"):
-        if (wanted := getattr(expect, key)) is not None:
-            found.append((key, getattr(outcome, key) or "none", wanted))
-    if expect.upstream_calls is not None:
-        found.append(("upstream_calls", outcome.upstream_calls, expect.upstream_calls))
-    lines = [f"`{key}` is `{got}`, expected `{wanted}`" for key, got, wanted in found if got != wanted]
+    lines = [f"`{key}` is `{got}`, expected `{wanted}`" for key, got, wanted in _compared(expect, outcome)]
     if expect.rule and expect.rule not in outcome.rules:
         lines.append(f"`{expect.rule}` is not among the deciding rules: `{_listed(outcome.rules)}`")
-    for number, text in enumerate(expect.client_never_sees, 1):
-        lines += [f"the client saw item {number} of `client_never_sees`"] if text in outcome.client_saw else []
-    for number, text in enumerate(expect.audit_never_holds, 1):
-        is_held = _is_in(text, outcome.audit_holds)
-        lines += [f"the audit holds item {number} of `audit_never_holds`"] if is_held else []
-    for number, text in enumerate(expect.client_sees, 1):
-        lines += [] if text in outcome.client_saw else [f"the client did not see item {number} of `client_sees`"]
-    for number, text in enumerate(expect.upstream_sees, 1):
-        was_seen = _is_in(text, outcome.upstream_saw)
-        lines += [] if was_seen else [f"the upstream did not see item {number} of `upstream_sees`"]
+    client, audit, upstream = outcome.client_saw, outcome.audit_holds, outcome.upstream_saw
+    lines += [f"the client saw {item}" for item in _items(expect, "client_never_sees", client, are_in=True)]
+    lines += [f"the audit holds {item}" for item in _items(expect, "audit_never_holds", audit, are_in=True)]
+    lines += [f"the client did not see {item}" for item in _items(expect, "client_sees", client, are_in=False)]
+    lines += [f"the upstream did not see {item}" for item in _items(expect, "upstream_sees", upstream, are_in=False)]
     return tuple(lines)
+
+
+def _compared(expect: Expect, outcome: Outcome) -> Iterator[tuple[str, object, object]]:
+    """(key, what came, what was expected) where an expectation is not met."""
+    yield from _unlike("action", outcome.action.name.lower(), expect.action)
+    yield from _unlike("code", outcome.code, expect.code or None)
+    yield from _unlike("status", outcome.status, expect.status or None)
+    for key in ("rules", "shadow", "flags", "annotations"):
+        wanted = getattr(expect, key)
+        yield from _unlike(key, _listed(getattr(outcome, key)), None if wanted is None else _listed(wanted))
+    for key in ("template", "route", "state", "because", "audit"):
+        yield from _unlike(key, getattr(outcome, key) or "none", getattr(expect, key))
+    yield from _unlike("upstream_calls", outcome.upstream_calls, expect.upstream_calls)
+
+
+def _unlike(key: str, got: object, wanted: object) -> Iterator[tuple[str, object, object]]:
+    """Nothing is expected where `wanted` is None."""
+    if wanted is not None and got != wanted:
+        yield key, got, wanted
+
+
+def _items(expect: Expect, key: str, text: Json | Sequence[Json], *, are_in: bool) -> list[str]:
+    """Those texts of a case, by number, that are in this JSON, or are not."""
+    wanted: Sequence[str] = getattr(expect, key)
+    return [f"item {number} of `{key}`" for number, one in enumerate(wanted, 1) if _is_in(one, text) is are_in]
 
 
 def _listed(names: Sequence[str] | set[str]) -> str:
