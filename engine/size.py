@@ -119,6 +119,12 @@ def weight_bytes(counted: Mapping[str, int], precision: str) -> dict[str, float]
     return {kind: count * each.get(kind, each[""]) for kind, count in counted.items()}
 
 
+def wide_head_bytes(config: ModelConfig) -> int:
+    """What the head takes beyond what is counted, in 16 or fewer bits on a processor without compiled loops: it is
+    widened to 32 there, and what is the embedding, too, is kept beside it."""
+    return config.vocabulary * config.hidden * (4 if config.tied_head else 2)
+
+
 def kv_of(config: ModelConfig, kept_as: str) -> Kv:
     """KeyError for an unknown name."""
     number, scale = KV_BYTES[kept_as]

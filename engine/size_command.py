@@ -17,7 +17,7 @@ from engine.config import parse_config
 from engine.errors import ModelRefused
 from engine.published import PUBLISHED
 from engine.shape import ModelConfig
-from engine.size import KV_BYTES, PRECISIONS, Plan, active, kv_of, parameters, weight_bytes
+from engine.size import KV_BYTES, PRECISIONS, Plan, active, kv_of, parameters, weight_bytes, wide_head_bytes
 from engine.vision.canvas import grid_for
 
 FITS, DOES_NOT_FIT, UNREADABLE = 0, 1, 2
@@ -110,6 +110,7 @@ def _as_json(
         "max_positions": config.max_positions,
         "card_bytes": int(args.gpu),
         "workspace_bytes": int(args.workspace * GB),
+        "wide_head_bytes": wide_head_bytes(config),
         "kv": {"kept_as": args.kv, "full_bytes": plans[0].kv.full_bytes, "chunked_bytes": plans[0].kv.chunked_bytes}
         | {"chunk": plans[0].kv.chunk},
         "images": _images(config),
@@ -169,7 +170,8 @@ def _as_text(
     yield ""
     yield f"the model host of this version runs {', '.join(LOCAL)} on one GPU (it has not been run on a"
     yield "GPU yet) and all but fp8 on processors, with keys and values in fp32, bf16, int8 or fp8, and keeps one"
-    yield "chunk in chunked layers (hybrid); other plans are for a server that `engine: url:` names"
+    yield "chunk in chunked layers (hybrid); other plans are for a server that `engine: url:` names. On a processor"
+    yield f"without `gatehouse[fast]` all but fp32 takes {wide_head_bytes(config) / GB:.1f} GB more for the head"
 
 
 def _kinds(plan: Plan, counted: Mapping[str, int]) -> Iterator[str]:

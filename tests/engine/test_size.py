@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from engine.config import parse_config, read_config
+from engine.form import Form
+from engine.matrix import LAYS, Laid
 from engine.published import PUBLISHED
-from engine.size import Kv, Plan, active, kv_of, parameters, weight_bytes
+from engine.size import Kv, Plan, active, kv_of, parameters, weight_bytes, wide_head_bytes
+from engine.weights import load_weights
 from tests.engine import tiny
 
 GB = 1e9
@@ -128,3 +132,14 @@ def test_weights_that_do_not_fit_leave_room_for_nothing() -> None:
     assert plan.room == -11
     assert plan.sequences(1, hybrid=False) == 0
     assert not plan.fits(1, 1)
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_a_widened_head_takes_what_is_told(tmp_path: Path, is_tied: bool) -> None:
+    tiny.dense(tmp_path, tie_word_embeddings=is_tied)
+    config = read_config(tmp_path)
+    found = load_weights(tmp_path, config, torch.bfloat16, Form(LAYS["bf16"]))
+    assert isinstance(found.head_vD, Laid)
+    held = found.embedding_vD.nbytes + config.vocabulary * config.hidden * 4
+    counted = weight_bytes(parameters(config, {}), "bf16")["embedding"]
+    assert held == counted + wide_head_bytes(config)
