@@ -106,5 +106,14 @@ def _error_of(body: bytes) -> Mapping[str, Json]:
         return {}
     if not isinstance(top, dict):
         return {}
+    if "detail" in top:
+        return {"param": _place_of(top["detail"])}
     error = top.get("error", top)  # SGLang writes no envelope
     return error if isinstance(error, dict) else {"message": error}
+
+
+def _place_of(detail: Json) -> Json:
+    """The field that FastAPI's own refusal is about: `[{"loc": ["body", "top_k"]}]`."""
+    first = detail[0] if isinstance(detail, list) and detail else None
+    place = first.get("loc") if isinstance(first, dict) else None
+    return place[1] if isinstance(place, list) and len(place) > 1 else None

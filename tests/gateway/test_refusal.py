@@ -95,6 +95,26 @@ def test_words_further_on_in_a_refusal_may_be_the_prompts() -> None:
     assert refusal(400, "x" * 150 + "maximum context length")[0] == "upstream_refused"
 
 
+@pytest.mark.parametrize(
+    ("detail", "ours"),
+    [
+        ([{"type": "x", "loc": ["body", "stop"], "msg": CANARY}], "stop"),
+        ([{"loc": ["body", "messages", 0, CANARY]}], "messages"),
+        ([{"loc": ["body", CANARY]}], None),
+        ([{"loc": ["body", 7]}], None),
+        ([{"loc": ["body"]}], None),
+        ([{"loc": CANARY}], None),
+        ([CANARY], None),
+        ([], None),
+        (f"unexpected `stop` {CANARY}", None),
+    ],
+)
+def test_the_field_of_a_refusal_by_fastapi_is_named(detail: Any, ours: str | None) -> None:
+    error = failed(422, json.dumps({"detail": detail}).encode())
+    assert (error.status, error.code, error.param) == (400, "upstream_refused", ours)
+    assert CANARY not in error.message
+
+
 def test_a_refusal_without_an_envelope_still_names_the_field() -> None:
     error = failed(400, json.dumps({"object": "error", "message": CANARY, "param": "stop", "code": 400}).encode())
     assert (error.code, error.param) == ("upstream_refused", "stop")
