@@ -1,8 +1,9 @@
 """POST /v1/moderations: the policy's own detectors as OpenAI's moderation endpoint.
 
 One result for each input, scores as the guards give them, and a fixed table from the names of hazards to OpenAI's
-categories. What OpenAI has no name for (privacy, elections, specialised advice…) and the prompt-attack score stand
-under the key `gatehouse`. A guard without a verdict is 503, never "not flagged".
+categories. What OpenAI has no name for (privacy, elections, specialised advice…), the prompt-attack score and what the
+policy makes of the input stand under the key `gatehouse`. An input that the policy would stop is flagged, whatever its
+rules looked at. A guard without a verdict is 503, never "not flagged".
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from gateway.transcript import Keeper, NothingKept, parts_json
 from guards.profiles.profile import Kind
 from guards.registry import RULES
 from guards.verdict import PPM, Context, Finding, Part, Scope, Verdict
-from policies.model import Decision, DetectorSpec
+from policies.decide import decide
+from policies.model import Action, Decision, DetectorSpec
 
 MAX_INPUTS: Final = 64
 _KEYS: Final[Mapping[str, None]] = dict.fromkeys(("input", "model"))
@@ -96,9 +98,11 @@ async def moderate(
     await unbroken(_record(exchange, in_force, parts, findings, decision, audit, keeper or NothingKept()))
     if any(finding.verdict is None for finding in findings):
         raise Unavailable("guard_unavailable", "a guard gave no verdict; try again later")
-    results: list[Json] = [
-        _result([finding for finding in findings if finding.part.path == part.path], in_force) for part in parts
-    ]
+    results: list[Json] = []
+    for part in parts:
+        own = [finding for finding in findings if finding.part.path == part.path]
+        facts = exchange.facts([part], "", int(in_force.clock()))
+        results.append(_result(own, decide(in_force.policy, own, facts), in_force))
     return dumps({"id": f"modr-{exchange.id}", "model": in_force.policy.name, "results": results})
 
 
@@ -118,7 +122,7 @@ async def _record(
     await audit.append(exchange.record("moderation.complete", "complete") | record | kept)
 
 
-def _result(findings: Sequence[Finding], in_force: InForce) -> Json:
+def _result(findings: Sequence[Finding], decision: Decision, in_force: InForce) -> Json:
     hazards: dict[str, Hazard] = {}
     unsafe = attack = False
     attack_ppm = 0
@@ -141,13 +145,17 @@ def _result(findings: Sequence[Finding], in_force: InForce) -> Json:
     shown: Json = {key: hazards[key].as_json() for key in sorted(hazards)}
     by_category = {name: [one for one in hazards.values() if one.name in means] for name, means in _CATEGORIES.items()}
     return {
-        "flagged": unsafe or attack,
+        "flagged": unsafe or attack or decision.action is Action.BLOCK,
         "categories": {name: any(one.is_flagged for one in found) for name, found in by_category.items()},
         "category_scores": {
             name: max((one.score_ppm for one in found), default=0) / PPM for name, found in by_category.items()
         },
         "category_applied_input_types": {name: ["text"] if means else [] for name, means in _CATEGORIES.items()},
-        "gatehouse": {"hazards": shown, "prompt_attack": {"flagged": attack, "score": attack_ppm / PPM}},
+        "gatehouse": {
+            "decision": {"action": decision.action.name.lower(), "code": decision.code, "rules": list(decision.rules)},
+            "hazards": shown,
+            "prompt_attack": {"flagged": attack, "score": attack_ppm / PPM},
+        },
     }
 
 

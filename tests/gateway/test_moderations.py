@@ -183,14 +183,31 @@ def test_every_text_is_a_part_in_its_place_or_the_request_is_refused(input_: str
     assert {part.scope for part in parts} == {Scope.USER}
 
 
-async def kept_moderation(audit: MemoryAudit, keeper: Keeper) -> bytes:
-    """A card number, moderated under a policy that has it kept without its digits."""
-    policy = parse_policy(KEEPS, "p")
+async def moderated(policy_text: bytes, body: bytes, audit: MemoryAudit, keeper: Keeper | None = None) -> bytes:
+    """By a policy whose detectors need no model."""
+    policy = parse_policy(policy_text, "p")
     guards: dict[str, Guard] = {name: build(spec.use, spec.options, {}) for name, spec in policy.detectors.items()}
     in_force = InForce(policy, Panel(guards), {name: guard.identity for name, guard in guards.items()})
     exchange = Exchange("id-1", Caller("k", "t", "a"), "/v1/moderations", "engine", policy)
-    parts = read_inputs(b'{"input": "my card is 4111111111111111"}', 1000)
-    return await moderate(exchange, in_force, parts, audit, keeper=keeper)
+    return await moderate(exchange, in_force, read_inputs(body, 1000), audit, keeper=keeper)
+
+
+async def kept_moderation(audit: MemoryAudit, keeper: Keeper) -> bytes:
+    """A card number, moderated under a policy that has it kept without its digits."""
+    return await moderated(KEEPS, b'{"input": "my card is 4111111111111111"}', audit, keeper)
+
+
+async def test_an_input_that_a_rule_without_a_model_would_stop_is_flagged() -> None:
+    audit = MemoryAudit()
+    stops = KEEPS.replace(b'redact: {as: "[pan]", before_audit: true}', b"block: {code: card}")
+    body = await moderated(stops, b'{"input": ["fine", "my card is 4111111111111111"]}', audit)
+    fine, card = json.loads(body)["results"]
+    assert (fine["flagged"], fine["gatehouse"]["decision"]["action"]) == (False, "allow")
+    assert card["flagged"]
+    assert card["gatehouse"]["decision"] == {"action": "block", "code": "card", "rules": ["pan"]}
+    assert not any(card["categories"].values())
+    redacted = json.loads(await moderated(KEEPS, b'{"input": "my card is 4111111111111111"}', audit))["results"][0]
+    assert (redacted["flagged"], redacted["gatehouse"]["decision"]["action"]) == (False, "redact")
 
 
 async def test_what_must_not_be_kept_is_not_kept_of_an_input() -> None:
