@@ -7,6 +7,7 @@ it records by itself, beginning with `AdminCall.record`, because only the route 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from gateway import fields
 from gateway.body import read_body
 from gateway.entries import Record
-from gateway.errors import Forbidden, GatewayError, InternalError, Unauthenticated
+from gateway.errors import Forbidden, GatewayError, InternalError, Unauthenticated, Unavailable
 from gateway.ids import exchange_id
 from gateway.jsonstrict import Json, dumps, loads
 from gateway.logs import log_bug
@@ -89,6 +90,9 @@ class Desk:
                 return _answer(await self._record_failure(exc, call_id, operator, path), call_id)
             except GatewayError as exc:
                 return _answer(exc, call_id)
+            # The drain is over: what was begun and recorded is finished by the next start, and asked for again.
+            except asyncio.CancelledError:
+                return _answer(Unavailable("shutting_down", "the gateway is stopping"), call_id)
             # A bug must not become a traceback in an answer.
             except Exception as exc:  # noqa: BLE001
                 log_bug(call_id, exc)

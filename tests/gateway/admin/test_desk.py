@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from gateway.admin.client import AdminError
 from gateway.admin.desk import AdminCall, Desk
 from gateway.operators import Role
 from tests.gateway.live import KEY as CLIENT_KEY
+from tests.gateway.live import until
 from tests.gateway.live_admin import ODA, VERA, LiveAdmin
 
 
@@ -26,10 +29,17 @@ async def broken(call: AdminCall) -> Response:
     raise RuntimeError("a bug that quotes nothing")
 
 
+async def slow(call: AdminCall) -> Response:
+    await call.records.append(call.record("audit.read"))
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 def routes(desk: Desk) -> Sequence[Route]:
     return [
         desk.route("/admin/echo", "POST", (Role.AUDITOR,), echo),
         desk.route("/admin/broken", "GET", (Role.AUDITOR,), broken),
+        desk.route("/admin/slow", "GET", (Role.AUDITOR,), slow),
     ]
 
 
@@ -87,3 +97,13 @@ def test_a_route_without_a_role_cannot_be_made(live: LiveAdmin) -> None:
     for path, roles in (("/admin/x", ()), ("/x", (Role.AUDITOR,))):
         with pytest.raises(ValueError, match="names a role"):
             Desk(None, None).route(path, "GET", roles, echo)  # type: ignore[arg-type] # not reached
+
+
+def test_who_waits_when_the_drain_is_over_is_told_that_the_gateway_stops() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with LiveAdmin(routes) as live:
+            asked = pool.submit(live.client(VERA).get, "/admin/slow")
+            until(lambda: len(live.records) == 1)
+        with pytest.raises(AdminError) as error:
+            asked.result(10)
+    assert error.value.code == "shutting_down"
