@@ -31,7 +31,10 @@ class ThisMachine:
     """As torch sees it."""
 
     def gpu(self) -> torch.device | None:
-        return torch.device("cuda") if torch.cuda.is_available() else None
+        if not torch.cuda.is_available():
+            return None
+        attends_without_plans()
+        return torch.device("cuda")
 
     def free_bytes(self) -> int:
         torch.cuda.empty_cache()
@@ -40,6 +43,11 @@ class ThisMachine:
 
 
 THIS: Final = ThisMachine()
+
+
+def attends_without_plans() -> None:
+    """cuDNN's attention is planned on the host, anew for each length of a text, so a text would wait for its plan."""
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -140,9 +140,10 @@ def between() -> Iterator[Kernel]:
         constants = {"HEADS": 40, "KV_HEADS": 8, "R": 64, "R_2": 64, **does}
         yield Kernel(f"turn {which}", triton_between.turn_head, heads, constants, 1)
     spread = {"x_ptr": "*bf16", "logits_ptr": "*fp32", "rows_ptr": "*bf16", "place_ptr": "*i64", "ends_ptr": "*i32"}
+    spread["rows"] = "i32"
     columns = {"WIDTH": HIDDEN, "COLUMNS": triton_between.COLUMNS}
     for count in (1, 8, 64):
-        constants = {"ROWS": count, "ROWS_2": count, "EXPERTS": 128, "EXPERTS_2": 128, "IS_BESIDE": count < 64}
+        constants = {"ROWS_2": count, "EXPERTS": 128, "EXPERTS_2": 128, "IS_BESIDE": count < 64}
         yield Kernel(f"spread {count} rows", triton_between.spread_row, spread, constants | columns, 4)
     yield Kernel("gate", triton_between.gate_row, {"gate_up_ptr": "*bf16", "out_ptr": "*bf16"}, columns, 4)
 

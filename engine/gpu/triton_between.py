@@ -163,14 +163,15 @@ def turned(joined_bhd: Tensor, turn: Turn, keys_kpd: Tensor, values_kpd: Tensor,
     return q_bhd
 
 
-@triton.jit
+# Compiled for powers of two, not anew for each number of rows.
+@triton.jit(do_not_specialize=["rows"])
 def spread_row(
     x_ptr: tl.tensor,
     logits_ptr: tl.tensor,
     rows_ptr: tl.tensor,
     place_ptr: tl.tensor,
     ends_ptr: tl.tensor,
-    ROWS: tl.constexpr,
+    rows: tl.tensor,
     ROWS_2: tl.constexpr,
     EXPERTS: tl.constexpr,
     EXPERTS_2: tl.constexpr,
@@ -180,7 +181,7 @@ def spread_row(
 ) -> None:
     row, part = tl.program_id(0), tl.program_id(1)
     at_b, at_e = tl.arange(0, ROWS_2), tl.arange(0, EXPERTS_2)
-    is_row, is_expert = at_b < ROWS, at_e < EXPERTS
+    is_row, is_expert = at_b < rows, at_e < EXPERTS
     is_one = is_row[:, None] & is_expert[None, :]
     logits = tl.load(logits_ptr + at_b[:, None] * EXPERTS + at_e[None, :], mask=is_one, other=-float("inf"))
     most = tl.max(logits, 1)
@@ -197,17 +198,17 @@ def spread_row(
         rows_ptr + place * WIDTH + at, (x.to(tl.float32) * scale.to(kind).to(tl.float32)).to(kind), mask=at < WIDTH
     )
     if IS_BESIDE:
-        tl.store(rows_ptr + (ROWS + row) * WIDTH + at, x, mask=at < WIDTH)
+        tl.store(rows_ptr + (rows + row) * WIDTH + at, x, mask=at < WIDTH)
     if part == 0:
         each: tl.constexpr = 2 if IS_BESIDE else 1
         tl.store(place_ptr + row * each, place.to(tl.int64))
         if IS_BESIDE:
-            tl.store(place_ptr + row * each + 1, (ROWS + row).to(tl.int64))
+            tl.store(place_ptr + row * each + 1, (rows + row).to(tl.int64))
         if row == 0:
             upto = (expert[:, None] <= at_e[None, :]).to(tl.int32)
             tl.store(ends_ptr + at_e, tl.sum(upto, 0), mask=is_expert)
             if IS_BESIDE:
-                tl.store(ends_ptr + EXPERTS, 2 * ROWS)
+                tl.store(ends_ptr + EXPERTS, 2 * rows)
 
 
 def spread(x_bD: Tensor, logits_be: Tensor, is_beside: bool = False) -> Spread:

@@ -36,7 +36,7 @@ def _read(
     """Keys or values at some places, zeros where nothing is seen: memory that nobody wrote yet may hold anything."""
     at_d = tl.arange(0, D_2)
     is_one = is_seen_s[:, None] & (at_d < D)[None, :]
-    return tl.load(pool_ptr + place_s[:, None] * D + at_d[None, :], mask=is_one, other=0.0).to(like.dtype)
+    return tl.load(pool_ptr + place_s.to(tl.int64)[:, None] * D + at_d[None, :], mask=is_one, other=0.0).to(like.dtype)
 
 
 @triton.jit

@@ -51,6 +51,12 @@ def test_pieces_and_next_tokens_share_a_step(model: OnGpu, tmp_path: Path) -> No
     assert [slot.filled for slot in slots] == [20, 21, 22, 1]
 
 
+def test_pieces_of_many_lengths_leave_the_memory_as_it_was(model: OnGpu) -> None:
+    cache = model.cache(300)
+    model.runner(cache).warm_up(cache)
+    assert (cache.held, cache.kept, cache.reserved) == (0, 0, 0)
+
+
 def answers(
     model: OnGpu, runner: Runner, cache: KvCache, adapter_at: Path, device: torch.device = CPU, is_greedy: bool = False
 ) -> list[tuple[str, list[int]]]:
