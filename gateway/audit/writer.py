@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import structlog
+
 from gateway.audit import resume
 from gateway.audit.checkpoints import CheckpointFiles
 from gateway.audit.clock import Clock
@@ -28,6 +30,7 @@ from gateway.audit.resume import Resume
 from gateway.audit.seal import Seal
 from gateway.audit.store import Store
 
+log = structlog.get_logger()
 VERSION = 1
 STEP_NS = 500_000_000
 """A wall clock that moved this far from the monotonic one was set by somebody."""
@@ -116,8 +119,10 @@ class BatchWriter:
                 if batch.data:
                     self._commit(batch.data, wall_ns)
             except SegmentLost as exc:
+                log.warning("audit_segment_lost", problem=exc.problem)
                 lost = exc
                 continue
+            self._tell_step(own, wall_ns, mono_ns)
             self._adopt(batch, wall_ns, mono_ns)
             return batch.results[len(own) :]
         raise lost or AuditUnavailable("batch was not stored")
@@ -238,6 +243,12 @@ class BatchWriter:
             return []
         error: dict[str, Json] = {"code": "head_late", "where": "head", "late_ms": late_ns // 10**6}
         return [{"type": "audit.fail", "stage": "complete", "err": error}]
+
+    def _tell_step(self, own: Sequence[Mapping[str, Json]], wall_ns: int, mono_ns: int) -> None:
+        """To who looks after the clock: heads do not go back with it, nor do epochs begin before their time."""
+        if any(record["type"] == "clock.step" for record in own):
+            passed = mono_ns - self._mono_ns if self._drift_known else 0
+            log.warning("clock_stepped", seconds=round((wall_ns - self._wall_ns - passed) / 1e9, 1))
 
     def _encode(self, records: Sequence[Draft | Mapping[str, Json]], wall_ns: int, mono_ns: int) -> _Batch:
         seq, leaf, times = self._tree.size, self._leaf, Times(b"%d" % wall_ns, b"%d" % mono_ns)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.audit.errors import AuditUnavailable, RecordError
 from gateway.audit.merkle import leaf_hash
@@ -83,9 +84,11 @@ def test_clock_that_was_set_is_told_before_the_records_it_dates(tmp_path: Path, 
     log = opened(tmp_path, clock=clock)
     log.writer.write([{"type": "a"}])
     clock.wall += step_ns
-    log.writer.write([{"type": "b"}])
-    log.writer.sign_head()
+    with capture_logs() as told:
+        log.writer.write([{"type": "b"}])
+        log.writer.sign_head()
     log.close()
+    assert [(line["event"], line["seconds"]) for line in told] == [("clock_stepped", round(step_ns / 1e9, 1))]
     assert types_in(tmp_path) == ["gateway.start", "a", "clock.step", "b"]
     assert verified(tmp_path).exit == 0
 
@@ -159,7 +162,9 @@ def test_segment_that_is_lost_while_the_clock_goes_back_and_an_epoch_begins(tmp_
     fail_once = iter([True])
     log.files.fault = lambda _, name: 5 if name == "datasync" and next(fail_once, False) else None  # type: ignore[attr-defined]
     pass_by(clock, -10, 0.001)
-    log.writer.write([{"type": "b"}])
+    with capture_logs() as told:
+        log.writer.write([{"type": "b"}])
+    assert [line["event"] for line in told] == ["audit_segment_lost", "clock_stepped"]
     pass_by(clock, 86_500, 86_500)
     log.writer.sign_head()
     log.close()
