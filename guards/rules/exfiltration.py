@@ -42,7 +42,7 @@ class ExfiltrationGuard(RuleGuard):
     known_after = _KNOWN_AFTER
 
     def __init__(self, hosts: Sequence[str] = (), find: Sequence[str] = LABELS) -> None:
-        super().__init__("exfiltration", 2)
+        super().__init__("exfiltration", 3)
         self._hosts, self._find = frozenset(hosts), frozenset(find)
         if wrong := sorted(name for name in self._hosts if not _ALLOWED.fullmatch(name)):
             told = f"`{wrong[0][:80]}` is no host, expected small letters such as `example.com` or `*.example.com`"

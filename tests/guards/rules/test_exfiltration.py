@@ -49,6 +49,10 @@ def test_addresses_count_by_their_host(text: str, found: list[tuple[str, str]]) 
         ('<img src          =          "//evil.test/a">', "html"),
         ('<link rel=preload as=image imagesrcset="//evil.test/x 1x">', "html"),
         (r"a{b:url(https\3a//evil.test/x)}", "css"),
+        ("<style>@import url(//evil.test/x)</style>", "css"),
+        ("<style>@import  url( '//evil.test/x' )</style>", "css"),
+        ('a{b:-webkit-image-set("//evil.test/x" 1x)}', "css"),
+        ('a{b:image-set(url("//evil.test/x") 1x)}', "css"),
         (r"a{b:url(\2f\2f evil.test/x)}", "css"),
     ],
 )

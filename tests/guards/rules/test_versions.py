@@ -58,7 +58,7 @@ CONTEXT: Final = Context.of(
 )
 PINNED: Final = {
     "entities/3": "9b4f353d81730a51",
-    "exfiltration/2": "fe6e6ead4d9cc43b",
+    "exfiltration/3": "fe6e6ead4d9cc43b",
     "json_schema/2": "dc53a8d7b8834f02",
     "language/2": "f350d2822dc4b421",
     "near/3": "8661f7671f94425e",
