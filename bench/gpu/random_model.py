@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from engine.form import GPU_DTYPES
-from engine.lanes import capacity_for
 from engine.gpu.decode import Decode
 from engine.gpu.experts import Experts
 from engine.gpu.form import gpu_form
 from engine.gpu.matrix import Matrix
 from engine.gpu.runner import GPU_RUNNING, GPU_STEP_TOKENS, GraphRunner, graph_runner
 from engine.kv_cache import KvCache
+from engine.lanes import capacity_for
 from engine.runner import ModelRunner, Run
 from engine.scheduler import GenerateLane
 from engine.shape import LayerConfig, ModelConfig
