@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import uvloop
 
-from gateway.entries import judged
+from gateway.judgement import judged
 from gateway.rehearsal import Rehearsal
 from gateway.replay import replay
 from guards.verdict import Finding, GuardIdentity, Part, Scope, Verdict

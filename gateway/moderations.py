@@ -14,9 +14,10 @@ from typing import Final
 
 from gateway import fields
 from gateway.disconnect import Client, refused_if_cut_off, unbroken
-from gateway.entries import Exchange, judged, overflow_records
+from gateway.entries import Exchange
 from gateway.errors import BadRequest, Unavailable
 from gateway.jsonstrict import Json, dumps, loads
+from gateway.judgement import judged, overflow_records
 from gateway.pipeline import Audit, InForce
 from gateway.rewrite import kept_parts
 from gateway.transcript import Keeper, NothingKept, parts_json

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 
 from gateway.answering import Answer, from_template
 from gateway.disconnect import Client, refused_if_cut_off, unbroken
-from gateway.entries import Exchange, judged, overflow_records, request_fields, tenant_key
+from gateway.entries import Exchange, request_fields, tenant_key
 from gateway.exchange import ChatRequest
 from gateway.jsonstrict import Json, dumps
+from gateway.judgement import judged, overflow_records
 from gateway.restoring import restored
 from gateway.reviews import ReviewDesk, Reviewers
 from gateway.rewrite import kept_parts, with_redactions

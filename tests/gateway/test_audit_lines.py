@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit_lines import one_line
-from gateway.entries import judged
+from gateway.judgement import judged
 from guards.errors import ErrorKind
 from guards.verdict import Finding, GuardIdentity, Part, Scope, Verdict
 from policies.load import load_policy

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.entries import Exchange, judged, overflow_records
+from gateway.entries import Exchange
 from gateway.exchange import Caller
+from gateway.judgement import judged, overflow_records
 from gateway.replay import NotReplayable, redecide, replay
 from guards.errors import ErrorKind
 from guards.verdict import PPM, Finding, GuardIdentity, Part, Scope, Span, Verdict
