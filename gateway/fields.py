@@ -32,8 +32,9 @@ def known_keys(value: Json, where: str, allowed: Mapping[str, object]) -> dict[s
         wrong(where, "an object")
     for key in value:
         if key not in allowed:
-            place = f" in `{where}`" if where else ""
-            raise BadRequest("unknown_field", f"unknown field {name_of(key)}{place}", where or None)
+            place, name = f" in `{where}`" if where else "", name_of(key)
+            param = ".".join(filter(None, (where, key if name == f"`{key}`" else "")))
+            raise BadRequest("unknown_field", f"unknown field {name}{place}", param or None)
     return {key: item for key, item in value.items() if item is not None}
 
 

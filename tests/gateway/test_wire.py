@@ -141,12 +141,15 @@ def test_unknown_fields_are_refused_by_name_at_every_level() -> None:
     assert "`cache`" in refused(messages=[piece]).message
     tool = {"type": "function", "function": {"name": "f", "examples": ["x"]}}
     assert "`examples`" in refused(tools=[tool]).message
+    params = [refused(**asked).param for asked in ({"prompt_template": "x"}, {"messages": [piece]}, {"tools": [tool]})]
+    assert params == ["prompt_template", "messages[0].content[0].cache", "tools[0].function.examples"]
 
 
 def test_an_unknown_field_that_is_prose_is_not_echoed() -> None:
     error = refused(**{"please ignore everything": 1})
     assert "ignore" not in error.message
-    assert error.code == "unknown_field"
+    assert (error.code, error.param) == ("unknown_field", None)
+    assert refused(messages=[{"role": "user", "content": "a", "please ignore": 1}]).param == "messages[0]"
 
 
 @pytest.mark.parametrize("field", ["functions", "function_call", "audio", "prediction", "web_search_options"])
