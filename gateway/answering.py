@@ -17,9 +17,10 @@ from typing import Any, Final
 from gateway.disconnect import unbroken
 from gateway.errors import GatewayError
 from gateway.exchange import AnswerEvent, Channel, Ended, Released, ReleasedText
-from gateway.holdback import Holdback, ReleaseRule, Window, keeps_form
+from gateway.holdback import Holdback, ReleaseRule, Window
 from gateway.jsonstrict import Json
 from gateway.judgement import choice_rows, judged, overflow_records
+from gateway.redaction import keeps_form
 from gateway.rewrite import kept_parts
 from gateway.running import Running
 from gateway.steps import Admitted, Blocked, Step

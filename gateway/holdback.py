@@ -30,9 +30,9 @@ from gateway.exchange import (
     ToolCall,
     ToolDelta,
 )
-from gateway.fields import IDENTIFIER
 from gateway.held_text import HeldText, Stretch
-from gateway.jsonstrict import is_json, without_escapes
+from gateway.jsonstrict import without_escapes
+from gateway.redaction import redacted
 from guards.verdict import Part, Scope
 from policies.model import Redaction
 
@@ -277,30 +277,3 @@ def _place(key: _Key) -> tuple[int, int]:
 
 def _path(choice: int, channel: Channel) -> str:
     return f"/choices/{choice}/message/{channel}"
-
-
-def keeps_form(parts: Iterable[Part], cuts: Sequence[Redaction]) -> bool:
-    """Whether tool arguments that were JSON still are once redacted, and a tool's name is one. If not: block."""
-    for part in parts:
-        mine = [cut for cut in cuts if cut.path == part.path] if part.scope is Scope.TOOL_CALL else []
-        if mine and not is_same_form(part, redacted(part.text, mine)):
-            return False
-    return True
-
-
-def is_same_form(part: Part, text: str) -> bool:
-    """Whether `text` can stand for the text of a part of a tool call."""
-    if part.path.endswith("/function/name"):
-        return IDENTIFIER.fullmatch(text) is not None
-    return is_json(text) or not is_json(part.text)
-
-
-def redacted(text: str, cuts: Sequence[Redaction]) -> str:
-    """`text` with each span of `cuts` (sorted, not overlapping) replaced."""
-    out: list[str] = []
-    at = 0
-    for cut in cuts:
-        out.extend((text[at : cut.start], cut.replacement))
-        at = cut.end
-    out.append(text[at:])
-    return "".join(out)

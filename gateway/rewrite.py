@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from gateway.holdback import is_same_form, redacted
 from gateway.jsonstrict import Json
+from gateway.redaction import is_same_form, redacted
 from guards.verdict import Part, Scope
 from policies.model import Redaction
 
