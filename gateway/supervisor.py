@@ -117,7 +117,10 @@ class Supervisor:
             self._handle_signals(front)
             keepers = [asyncio.create_task(self._keep(child)) for child in children]
             announcing = asyncio.create_task(_announce(self._config))
-            await self._stopping.wait()
+            told = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((told, *keepers), return_when=asyncio.FIRST_COMPLETED)
+            # A child that nobody keeps alive any more, whatever the reason, ends the whole; what it was is raised.
+            self._stopping.set()
             announcing.cancel()
             await self._stop(children)
             await asyncio.gather(*keepers)

@@ -312,6 +312,15 @@ async def test_a_program_that_is_not_there_is_retried_and_the_stop_still_works(t
     assert await asyncio.wait_for(task, 10) == 0
 
 
+async def test_a_child_that_can_be_kept_no_more_ends_the_whole(tmp_path: Path) -> None:
+    """Gone without a word it would leave a gateway that looks as if it ran."""
+    site = Site(tmp_path)
+    programs = Programs(front=("no\0program",))
+    supervisor = Supervisor(site.config, [parse_policy(BY_RULES.encode(), "policy.yaml")], programs)
+    with pytest.raises(ValueError, match="null byte"):
+        await asyncio.wait_for(supervisor.run(), 10)
+
+
 async def test_hang_up_reloads_the_front_only(tmp_path: Path) -> None:
     site = Site(tmp_path, policy=BY_MODEL)
     async with site.running():
