@@ -24,10 +24,15 @@ def enough_memory(told: str) -> Iterator[None]:
         raise MemoryExhausted("out_of_memory", told) from exc
 
 
+TOLD = ("can't allocate memory", "not enough memory", "could not create a primitive")
+"""By torch's allocator, and by oneDNN where there is no memory for the code of a shape that is new to it.
+It would say the same of a shape that it cannot compute; a model that is served was computed before."""
+
+
 def _is_about_memory(error: RuntimeError) -> bool:
-    """torch's own class on a GPU; on a CPU a plain RuntimeError of its allocator."""
+    """torch's own class on a GPU; on a CPU a plain RuntimeError."""
     told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told or "not enough memory" in told
+    return isinstance(error, torch.OutOfMemoryError) or any(one in told for one in TOLD)
 
 
 def give_back() -> None:

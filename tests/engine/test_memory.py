@@ -22,6 +22,12 @@ def test_what_python_cannot_allocate_is_about_memory() -> None:
         bytearray(2**60)
 
 
+def test_what_onednn_has_no_memory_for_is_about_memory() -> None:
+    """It says so of code for a shape that is new to it, when not even that has room."""
+    with pytest.raises(MemoryExhausted), enough_memory("too much"):
+        raise RuntimeError("could not create a primitive")
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="must match"), enough_memory("too much"):
         torch.ones(2) + torch.ones(3)
