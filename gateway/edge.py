@@ -21,7 +21,7 @@ from gateway.render import error_body
 MAX_HEADERS: Final = 64
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_TARGET: Final = 2048
-_OF_A_MODEL: Final = re.compile(rb"/v1/models/(?:[^%]|%2F|%3A)+", re.IGNORECASE | re.DOTALL)
+_OF_A_MODEL: Final = re.compile(rb"/v1/models/(?:[^%]|%2F(?![./%])|%3A)+", re.IGNORECASE | re.DOTALL)
 """SDKs ask for `meta-llama/Llama-4` so. What follows is only looked up among the names of models."""
 _ONCE: Final = (b"authorization", b"content-type", b"content-encoding")
 

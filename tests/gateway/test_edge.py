@@ -101,6 +101,12 @@ def test_the_name_of_a_model_may_come_as_sdks_write_it(live: Live, name: str) ->
     assert live.get(f"/v1/models/{name}").json()["error"]["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("name", ["a%2F../b", "a%2f%2fb", "a%2f/b", "%2F.", "a%252fb", "a%00", "%2e%2e", "a%20b"])
+def test_nothing_else_of_a_name_comes_encoded(live: Live, name: str) -> None:
+    target = f"GET /v1/models/{name} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n"
+    assert status(live.raw(target.encode())) == 400
+
+
 @pytest.mark.parametrize("target", ["http://evil/livez", "http://gate/livez", "//evil/livez", "gate:80", "livez"])
 def test_a_target_with_an_authority_of_its_own_is_refused(live: Live, target: str) -> None:
     """Some reader in front of us may have gone by the one, while the other is what the Host says."""
