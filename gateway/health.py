@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
+import httpx
 import structlog
 
 from gateway.errors import GatewayError
@@ -20,6 +21,8 @@ from gateway.records import Book
 PROBE_EVERY_S: Final = 1.0
 PATIENCE_S: Final = 3.0
 """A probe without an answer for this long has failed; the others must not wait for it."""
+_CAUSE: Final = 200
+"""Characters of a reason that are logged."""
 NOT_PROBED: Final = "not probed yet"
 log = structlog.get_logger()
 Probe = Callable[[], Awaitable[None]]
@@ -90,26 +93,27 @@ class Health:
             self._state.clear()
             self._metrics.ready.set(False)
 
-    async def _ask(self, probe: Probe) -> str:
+    async def _ask(self, probe: Probe) -> tuple[str, str]:
+        """What it found, and what is wrong in a sentence."""
         try:
             async with asyncio.timeout(self._patience_s):
                 await probe()
         except GatewayError as exc:
-            return exc.code
+            return exc.code, _why(exc)
         except TimeoutError:
-            return "no_answer"
+            return "no_answer", f"no answer for {self._patience_s:g} s"
         # A bug in a probe must not end the watch: readiness would stay what it was for ever.
         except Exception as exc:  # noqa: BLE001
             log.error("probe_crashed", error=type(exc).__name__, at=place_of(exc))
-            return "probe_crashed"
-        return "ok"
+            return "probe_crashed", type(exc).__name__
+        return "ok", ""
 
     async def _look(self, name: str, probe: Probe) -> None:
-        said = await self._ask(probe)
+        said, problem = await self._ask(probe)
         if said == self._state.get(name, NOT_PROBED):
             return
         self._state[name] = said
-        log.info("probe_changed", probe=name, state=said)
+        log.info("probe_changed", probe=name, state=said, **({"problem": problem} if problem else {}))
         if not self._recorded:
             return
         try:
@@ -117,3 +121,11 @@ class Health:
             await self._records.append({"type": up, "stage": "complete", "probe": name, "err": {"code": said}})
         except GatewayError:
             log.warning("probe_not_recorded", probe=name)
+
+
+def _why(exc: GatewayError) -> str:
+    """The message, and why there is no connection: a name, a port or a certificate. What a server said stays out."""
+    cause = exc.__cause__
+    if not isinstance(cause, Exception):
+        return exc.message
+    return f"{exc.message}: {str(cause)[:_CAUSE] if isinstance(cause, httpx.ConnectError) else type(cause).__name__}"

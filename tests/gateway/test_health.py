@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import Unavailable
 from gateway.health import Health, Probe
@@ -159,3 +161,26 @@ async def test_a_watch_that_ended_leaves_nothing_ready() -> None:
     asked.clear()
     assert health.own() == {"engine": "not probed yet", "policy": "not probed yet", "audit": "ok"}
     assert not health.ready
+
+
+async def test_the_operational_log_says_why_a_probe_fails_and_quotes_no_server() -> None:
+    async def expired() -> None:
+        try:
+            raise httpx.ConnectError("certificate has expired")
+        except httpx.ConnectError as exc:
+            raise Unavailable("away", "the model server cannot be reached") from exc
+
+    async def garbled() -> None:
+        try:
+            raise httpx.RemoteProtocolError("illegal status line: bytearray(b'its words')")
+        except httpx.RemoteProtocolError as exc:
+            raise Unavailable("away", "the model server cannot be reached") from exc
+
+    with capture_logs() as logs:
+        async with watching(MemoryLog(), tls=expired, odd=garbled) as health:
+            await becomes(health, tls="away", odd="away")
+    problems = {line["probe"]: line["problem"] for line in logs if line["event"] == "probe_changed"}
+    assert problems == {
+        "tls": "the model server cannot be reached: certificate has expired",
+        "odd": "the model server cannot be reached: RemoteProtocolError",
+    }
