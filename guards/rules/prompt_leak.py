@@ -1,20 +1,22 @@
 """An answer that gives away the system prompt: a canary in it, or a run of its words.
 
 A canary is a string the operator puts into the system prompt and nowhere else; seen in an answer, in whatever view
-(guards/views/), it is proof. Without one, `words` in a row that the answer shares with the system prompt count, read
-folded and without punctuation, in every view as well: letter by letter or in Base64 it is the same prompt. Told in
-other words or in another language it shares no run; that takes a model. Words that the user said are no leak.
+(guards/views/) or spelling (canaries.py), it is proof. Without one, `words` in a row that the answer shares with the
+system prompt count, read folded and without punctuation, in every view as well: letter by letter or in Base64 it is the
+same prompt. Told in other words or in another language it shares no run; that takes a model. Words that the user said
+are no leak.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from guards.errors import ErrorKind, GuardError, GuardSetupError
 from guards.options import Options
 from guards.rules.base import compile_re2, matches
+from guards.rules.canaries import spellings
 from guards.rules.contextual import ContextualGuard, Find
 from guards.rules.terms import plain_words, words_of
 from guards.verdict import Context, Part, Span
@@ -31,14 +33,16 @@ class PromptLeakGuard(ContextualGuard):
     """`words` in a row make a leak; `canaries` are strings of letters and digits, in any case."""
 
     def __init__(self, words: int = USUAL_WORDS, canaries: Sequence[str] = ()) -> None:
-        super().__init__("prompt_leak", 2)
-        self._words, self._canaries = words, tuple(sorted({one.lower() for one in canaries}))
+        super().__init__("prompt_leak", 3)
+        given = sorted(set(canaries))  # in their own case, which an encoding keeps
+        self._words, self._canaries = words, tuple(sorted({one.lower() for one in given}))
         if not all(len(one) >= LEAST_CANARY and one.isascii() and one.isalnum() for one in self._canaries):
             told = (
                 f"a canary is {LEAST_CANARY} or more letters and digits of ASCII, such as `openssl rand -hex 8` gives"
             )
             raise GuardSetupError("prompt_leak", told, "canaries")
-        self._pattern = compile_re2(f"(?i){'|'.join(self._canaries)}", captures=False) if self._canaries else None
+        spelled = "|".join(map(spellings, given))
+        self._pattern = compile_re2(f"(?i){spelled}", captures=False) if given else None
         self.labels = LABELS if self._canaries else LABELS[1:]
         self.settings = {"words": words} | ({"canaries": self._canaries} if self._canaries else {})
         self.known_after = words * 12
@@ -63,7 +67,7 @@ class PromptLeakGuard(ContextualGuard):
             for form in made.forms
             for start, end, label in (*self._shared(form.text, secret), *self._told(form.text))
         }
-        return iter(sorted(found))
+        return iter(sorted(_outermost(found)))
 
     def _runs_of(self, role: str, context: Context) -> set[tuple[str, ...]]:
         return {run for turn in context.turns if turn.role == role for run in _runs(_plain(turn.text), self._words)}
@@ -89,6 +93,15 @@ class PromptLeakGuard(ContextualGuard):
             last = at + self._words - 1
         if last >= 0:
             yield *view.raw(places[first][0], places[last][1]), "prompt_words"
+
+
+def _outermost(found: Iterable[Span]) -> Iterator[Span]:
+    """Without those inside another with their label: an encoded canary is found as it stands and in a view."""
+    last: Span | None = None
+    for span in sorted(found, key=lambda one: (one.label, one.start, -one.end)):
+        if last is None or last.label != span.label or span.end > last.end:
+            last = span
+            yield span
 
 
 def _plain(text: str) -> list[str]:

@@ -62,7 +62,7 @@ PINNED: Final = {
     "json_schema/2": "dc53a8d7b8834f02",
     "language/2": "f350d2822dc4b421",
     "near/3": "8661f7671f94425e",
-    "prompt_leak/2": "4fb8a1efc7ad62d2",
+    "prompt_leak/3": "4fb8a1efc7ad62d2",
     "regex/3": "91f43256231a494e",
     "repetition/2": "b3db736107084ee0",
     "secrets/4": "dad521ce8b1410fa",
