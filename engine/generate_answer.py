@@ -51,6 +51,8 @@ class Choice:
     """What one choice has shown so far."""
 
     offered: frozenset[str]
+    demanded: bool = False
+    """Whether it has to be calls."""
     text: str = field(default="", repr=False)
     tokens: list[Drawn] = field(default_factory=list, repr=False)
     calls: tuple[ToolCall, ...] = ()
@@ -64,10 +66,10 @@ class Choice:
         may_be_call = self.offered and not self.text and self._held.lstrip()[:1] in ("", "[")
         return None if may_be_call else self._show()
 
-    def finish(self) -> Grown | None:
-        """Decide: the whole answer was a list of calls, or the rest is text."""
+    def finish(self, reason: Reason) -> Grown | None:
+        """Decide: all of it was a list of calls, or the rest is text. What was cut of a demanded call is neither."""
         self.calls = parse_calls(self._held, self.offered) if self.offered and not self.text else ()
-        if self.calls:
+        if self.calls or (self.demanded and reason is Reason.LENGTH):
             self.tokens += self._held_tokens
             self._held, self._held_tokens = "", []
         return self._show() if self._held or self._held_tokens else None
@@ -93,7 +95,7 @@ class Answer(ABC):
             "model": model,
             "system_fingerprint": digest,
         }
-        self.choices = [Choice(asked.tools) for _ in range(asked.choices)]
+        self.choices = [Choice(asked.tools, asked.demands_calls) for _ in range(asked.choices)]
         self.reasons: list[Reason | None] = [None] * asked.choices
         self.usage = Usage(asked.prompt_tokens)
 
@@ -104,7 +106,7 @@ class Answer(ABC):
             return [self._delta(index, shown)] if shown is not None else []
         self.usage.finish(index // self._asked.choices_each, event)
         self.reasons[index] = event.reason
-        shown = self.choices[index].finish()
+        shown = self.choices[index].finish(event.reason)
         last = [self._delta(index, shown)] if shown is not None else []
         return [*last, *self._closing(index)]
 

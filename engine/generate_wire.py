@@ -50,6 +50,7 @@ class Asked:
     stream_usage: bool = False
     tools: frozenset[str] = frozenset()
     """Names that a tool call in the answer may have."""
+    demands_calls: bool = False
     tokens_as_ids: bool = field(default=False)
     """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
     prompts: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
@@ -128,7 +129,8 @@ def parse_chat(fields: Fields, model: Generator) -> Asked:
     fields.neutral("verbosity", "medium")
     names = frozenset(str(tool["name"]) for tool in choice.offered)
     asked = _asked(fields, model, prompt, max_tokens, logprobs, fields.integer("n", 1, 1, MAX_CHOICES), names)
-    return replace(asked, grammar=grammar, request=replace(asked.request, pictures=pictures))
+    demands = bool(choice.demanded)
+    return replace(asked, grammar=grammar, demands_calls=demands, request=replace(asked.request, pictures=pictures))
 
 
 def shows_pictures(fields: Fields) -> bool:
@@ -162,19 +164,24 @@ def _asked(
         priority=fields.integer("priority", 0, -MAX_PRIORITY, MAX_PRIORITY),
         salt=_salt(fields),
     )
-    streams = fields.flag("stream")
-    options = fields.take("stream_options")
+    streams, usage = _streaming(fields)
+    as_ids = fields.flag("return_tokens_as_token_ids")
+    fields.ignored(*LABELS)
+    fields.done()
+    model.lane.check(request)
+    return Asked(request, choices, streams, usage, tools, as_ids)
+
+
+def _streaming(fields: Fields) -> tuple[bool, bool]:
+    """Whether the answer comes in pieces, and whether the last one tells the usage."""
+    streams, options = fields.flag("stream"), fields.take("stream_options")
     if options is not None and (not streams or not isinstance(options, dict)):
         fields.refuse("stream_options", "expected an object, and `stream` to be true")
     told = Fields(options or {}, "stream_options.")
     usage = told.flag("include_usage")
     told.ignored("include_obfuscation")
     told.done()
-    as_ids = fields.flag("return_tokens_as_token_ids")
-    fields.ignored(*LABELS)
-    fields.done()
-    model.lane.check(request)
-    return Asked(request, choices, streams, usage, tools, as_ids)
+    return streams, usage
 
 
 def _sampling(fields: Fields, model: Generator, logprobs: int | None, reported: tuple[int, ...]) -> Sampling:

@@ -106,6 +106,17 @@ def test_what_only_looked_like_a_call_is_text() -> None:
     assert pieces[-1]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(("reason", "text"), [(Reason.LENGTH, ""), (Reason.STOP, "[f(a=")])
+def test_half_of_a_demanded_call_is_no_prose(reason: Reason, text: str) -> None:
+    one = answer(ChatAnswer, frozenset({"f"}), demands_calls=True)
+    pieces = fed(one, "[f(", "a=", reason=reason)
+
+    assert "".join(piece["delta"].get("content", "") for piece in pieces) == text
+    choice = one.whole()["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == (str(reason), text)
+    assert "tool_calls" not in choice["message"]
+
+
 def test_text_that_cannot_become_a_call_is_shown_at_once() -> None:
     one = answer(ChatAnswer, frozenset({"f"}))
     assert one.take(0, grown("a ["))[0]["delta"] == {"content": "a ["}

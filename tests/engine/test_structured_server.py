@@ -101,6 +101,8 @@ def test_a_demanded_call_is_a_call(host: HostProcess) -> None:
     named = {"type": "function", "function": {"name": "stop_it"}}
     calls = choices(chat(host, tools=TOOLS, tool_choice=named, seed=1))[0]["message"]["tool_calls"]
     assert {call["function"]["name"] for call in calls} == {"stop_it"}
+    cut = choices(chat(host, tools=TOOLS, tool_choice=named, max_tokens=1))[0]
+    assert (cut["finish_reason"], cut["message"]["content"], "tool_calls" in cut["message"]) == ("length", "", False)
 
 
 def test_texts_are_continued_within_a_grammar(host: HostProcess) -> None:
