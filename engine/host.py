@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from engine import manifest
 from engine.adapter_shelf import Shelf, adapted, refused, split
@@ -180,26 +180,24 @@ class Host:
         # Set before torch is imported: its threads must sleep, not spin, while they wait for each other. Measured
         # where other processes use the same cores: spinning makes a step of two threads seven times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        loaded: dict[str, Served] = {}
-        for spec in self.specs:
-            model = loaded[spec.name] = _load_spec(spec, digests[spec.name])
-            told: dict[str, Any] = {
-                "weights": model.digest,
-                "precision": model.precision,
-                "max_model_len": model.max_model_len,
-            }
-            if isinstance(model, ServedGenerator):
-                told["device"] = model.generator.device.type
-            log.info("model_loaded", model=spec.name, task=spec.task, **told)
-            if isinstance(model, ServedGenerator):
-                for name, path in spec.adapters:
-                    self._shelf.put(adapted(model, name, path))
+        loaded = {spec.name: self._loaded(spec, digests[spec.name]) for spec in self.specs}
         chat = [model.lane for model in loaded.values() if isinstance(model, ServedGenerator) and not model.is_guard]
         guards = [model.lane for model in loaded.values() if model.is_guard]
         loop = EngineLoop(guards, chat, self._give_up, self._shares())
         loop.start()
         self._served, self._loop = loaded, loop
         log.info("host_ready", models=len(loaded), seconds=round(time.monotonic() - begun, 2))
+
+    def _loaded(self, spec: ModelSpec, digest: str) -> Served:
+        """With the adapters that it has from the start."""
+        model = _load_spec(spec, digest)
+        told = {"weights": model.digest, "precision": model.precision, "max_model_len": model.max_model_len}
+        if isinstance(model, ServedGenerator):
+            told["device"] = model.generator.device.type
+            for name, path in spec.adapters:
+                self._shelf.put(adapted(model, name, path))
+        log.info("model_loaded", model=spec.name, task=spec.task, **told)
+        return model
 
     def _shares(self) -> list[Callable[[], None]]:
         """One engine thread for each share of the cores. torch's setting belongs to the thread that makes it."""

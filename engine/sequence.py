@@ -115,13 +115,16 @@ class Sequence:
             drawn = self._next(logits_v) if token is None else Drawn(token)
         except BadRequest as exc:
             self.fail(exc)
-            return
         except RequestError as exc:
             self._fail_unsound(exc)
-            return
-        if drawn is None:
-            self._finish(Reason.STOP)
-            return
+        else:
+            if drawn is None:
+                self._finish(Reason.STOP)
+            else:
+                self._accept(drawn)
+
+    def _accept(self, drawn: Drawn) -> None:
+        """One more token of the answer, which may be its last."""
         self.ids.append(drawn.token)
         if drawn.token in self._stop_ids:
             # Who asks for one token asks for its probabilities; an end is as good an answer as any other token.
@@ -168,16 +171,13 @@ class Sequence:
     def _finish(self, reason: Reason) -> None:
         self.ended = True
         text = "" if self._stops.hit else self._stops.push(self._detokeniser.finish())
-        cut_now = self._has_hit()
+        cut_now = self._stops.hit
         self._tell(text if cut_now else text + self._stops.finish(), last=True)
         # The last token that was drawn has not gone through the model; where none was, all of the prompt has.
         passed = len(self.request.prompt) + max(0, self._generated - 1)
         self._receiver(
             Finished(Reason.STOP if cut_now else reason, self._generated, passed - self.computed, self.computed)
         )
-
-    def _has_hit(self) -> bool:
-        return self._stops.hit
 
     def _tell(self, text: str, last: bool = False) -> None:
         """Tokens travel with the text that they made visible, so a held-back text holds its tokens back, too."""
