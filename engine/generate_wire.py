@@ -50,7 +50,6 @@ class Asked:
     stream_usage: bool = False
     tools: frozenset[str] = frozenset()
     """Names that a tool call in the answer may have."""
-    demands_calls: bool = False
     tokens_as_ids: bool = field(default=False)
     """Name tokens in log-probabilities `token_id:N`, as vLLM does, so that a caller can read positions by id."""
     prompts: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
@@ -59,6 +58,8 @@ class Asked:
     """The texts of several prompts, where they are to be told before the answers."""
     grammar: Grammar | None = None
     """What every choice's text has to look like; to be compiled off the threads that serve and compute."""
+    demands_calls: bool = False
+    """Whether that is a list of calls and nothing else."""
 
     @property
     def prompt_tokens(self) -> int:
