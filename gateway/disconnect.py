@@ -56,7 +56,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], client: Cl
         watch.cancel()
         if not task.done():
             task.cancel()
-            await asyncio.wait((task,))
+            await _wound_up(task)
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
@@ -65,8 +65,21 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,))
+        await _wound_up(task)
         raise
+
+
+async def _wound_up(task: asyncio.Task[Any]) -> None:
+    """Return when it is done. A client may hang up just when a drain is over: however often we are cancelled meanwhile,
+    that goes on only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import disconnect
-from gateway.disconnect import ClientGone, refused_if_cut_off, unless_gone
+from gateway.disconnect import ClientGone, refused_if_cut_off, unbroken, unless_gone
 from gateway.entries import Exchange
 from gateway.exchange import Caller
 from policies.load import parse_policy
@@ -143,3 +143,31 @@ async def test_a_log_that_is_away_does_not_stop_a_cancellation() -> None:
     with pytest.raises(asyncio.CancelledError):
         async with refused_if_cut_off(MemoryAudit(fail_from=0), EXCHANGE, client, 7):
             raise asyncio.CancelledError
+
+
+async def test_what_must_not_be_cut_in_two_is_not_by_several_cancellations_either() -> None:
+    done: list[str] = []
+
+    async def record() -> None:
+        await asyncio.sleep(0.05)
+        done.append("written")
+
+    task = asyncio.ensure_future(unbroken(record()))
+    for _ in range(3):
+        await asyncio.sleep(0.005)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["written"]
+
+
+async def test_a_drain_that_ends_just_after_a_hang_up_still_waits_for_the_work() -> None:
+    client, work = Client(), Work()
+    watched = asyncio.ensure_future(unless_gone(client.receive, work.run()))
+    await work.begun.wait()
+    client.gone.set()
+    await asyncio.sleep(0.005)
+    watched.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watched
+    assert work.wound_up
