@@ -8,6 +8,7 @@ Nothing is retried here: the server may already have done the work, and the call
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ from gateway.steps import Place
 
 MAX_ANSWER: Final = 16 * 1024 * 1024
 _MODELS_KEPT_S: Final = 30.0
-_MODEL_ID: Final = 256
+_MODEL_ID: Final = re.compile(r"[\w./:@+~,=#()\\-]{1,256}")
+"""What a listed model may be called: no blanks and no markup, since clients read it and nobody judges it."""
 _FRAMES: Final = frozenset(("transfer-encoding", "content-length"))
 """One of these tells the end of a body from a connection that was lost."""
 
@@ -238,5 +240,5 @@ def unknown_model() -> NotFound:
 
 def _is_chat_model(row: Mapping[str, Json]) -> bool:
     name = row.get("id")
-    usable = isinstance(name, str) and 0 < len(name) <= _MODEL_ID and name.isprintable()
+    usable = isinstance(name, str) and _MODEL_ID.fullmatch(name) is not None
     return usable and row.get("task", "generate") == "generate"

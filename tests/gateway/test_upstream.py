@@ -205,7 +205,8 @@ async def test_an_unknown_code_of_a_refusal_is_not(server: RawServer, client: ht
 
 LISTED = {"object": "list", "data": [
     {"id": "chat"}, {"id": "guard", "task": "classify"}, {"id": 7}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 300},
-    "row", {},
+    {"id": "visit evil.test now"}, {"id": "![x](//evil.test)"}, {"id": "<b>x</b>"}, {"id": "a\u200bb"}, "row", {},
+    {"id": "a\u3000b"},
 ]}  # fmt: skip
 
 
