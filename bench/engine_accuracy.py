@@ -64,9 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _judged(precision: str, asked: Sequence[tuple[list[int], list[int]]], kept_as: str = "auto") -> list[Judged]:
     """Whether the answer is right, and the log-probability of its first token."""
     config, dtype = read_config(MODEL), DTYPES[precision]
-    in_loops = is_available() and kept_as == "auto"
-    weights = load_weights(MODEL, config, dtype, form_for(precision, CPU, is_gpu=False, in_loops=in_loops))
-    runner = fused(config, weights, ModelRunner(config, weights), in_loops)
+    weights = load_weights(MODEL, config, dtype, form_for(precision, CPU, is_gpu=False, in_loops=is_available()))
+    runner = fused(config, weights, ModelRunner(config, weights), is_available())
     cache = KvCache(config, 4096, dtype, kept_as=kept_as)
     found = []
     for prompt, answer in asked:

@@ -3,6 +3,7 @@
 A decoding step makes some hundred small calls; each through torch costs several microseconds before it computes. numba
 is an extra: who has not installed it gets torch's path, which computes the same. The machine code is kept beside the
 source, or in the user's cache where that cannot be written; where neither can be, it is made at each start.
+A loop takes numbers of other folders as arguments: what it reads elsewhere is frozen when it is compiled.
 Compiled functions hold no lock of the interpreter, so other threads run meanwhile.
 """
 
@@ -17,6 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from engine.fused.code_cache import keep_code
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 REORDERED = frozenset({"reassoc", "contract", "arcp", "nsz"})
 """Sums may be made in lanes. What is no number stays none: a guard must never read a verdict out of it."""
@@ -24,14 +27,9 @@ REORDERED = frozenset({"reassoc", "contract", "arcp", "nsz"})
 
 def compiled(function: Function, allowed: frozenset[str] = REORDERED) -> Function:
     """The same function, fast."""
-    try:
-        return cast(Function, _options(allowed, cache=True)(function))
-    except RuntimeError:  # There is no folder that can be written.
-        return cast(Function, _options(allowed, cache=False)(function))
-
-
-def _options(allowed: frozenset[str], cache: bool) -> Callable[..., Any]:
-    return numba.njit(cache=cache, nogil=True, fastmath=set(allowed), error_model="numpy")
+    found = numba.njit(nogil=True, fastmath=set(allowed), error_model="numpy")(function)
+    keep_code(found)
+    return cast(Function, found)
 
 
 def compiled_as_written(function: Function) -> Function:

@@ -1,7 +1,8 @@
 """Forms of weights that loops can read, on processors.
 
 fp32 stays in its plain order, which loops read faster than torch reads its own; torch orders it anew for each piece of
-a prompt. bf16 stays as torch orders it: prompts gain more from that than single tokens lose. The head stays in the 16
+a prompt, which for few rows takes longer than loops do: of a prompt those are the experts' rows and the last logits.
+bf16 stays as torch orders it: prompts gain more from that than single tokens lose. The head stays in the 16
 bits that it is stored in, with fp32 rows and fp32 sums: the logits are those of a widened head, for half of its bytes.
 
 Shapes: t tokens, s rows, D hidden, v vocabulary, i inputs, o outputs.
@@ -20,7 +21,9 @@ from engine.matrix import LAYS, Int8, Matrix
 from engine.reduced import packs
 
 FEW = 32
-"""Rows of logits. For more it is faster to widen the head."""
+"""Rows of logits, and of what lies near the processor. For more it is faster to widen the head, or to order weights."""
+FEW_AFAR = 8
+"""Rows for which weights that come from memory are not ordered anew."""
 PART = 4096
 """Rows of the vocabulary that are widened at once: all of them would be as much memory again and more."""
 
@@ -33,6 +36,8 @@ class Whole:
         self.few = Looped(weight_oi.numpy())
 
     def times(self, x_ti: Tensor) -> Tensor:
+        if len(x_ti) <= (FEW if self.few.is_small else FEW_AFAR):
+            return torch.from_numpy(self.few(x_ti.contiguous().numpy()))
         if not self._is_packed:
             return F.linear(x_ti, self._weight_oi)
         found: Tensor = torch.ops.mkldnn._linear_pointwise(x_ti, self._weight_oi, None, "none", [], "none")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 
 from engine.fused.compiled import compiled, wide
 from engine.fused.loops import Floats, Ints, Stored, times
 from engine.fused.memory import array_of
-from engine.model.low_rank import LowRank, Place
+from engine.model.low_rank import LowRank, Place, joined
 
 if TYPE_CHECKING:
     from engine.adapters import Adapter
@@ -63,7 +64,10 @@ UNCHANGED = Adapted()
 class Adapters:
     """Those that steps had so far, as loops read them, for as long as somebody has them."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype) -> None:
+        """`dtype`: what they are kept in. Compiled here, so that no step has to wait for it."""
+        low = joined([(slice(0, 1), *torch.zeros(2, 1, 1, dtype=dtype))])
+        Adapted([(slice(0, 1), {Place.OUT: _thin(low)})]).add(Place.OUT, *np.zeros((2, 1, 1), np.float32))
         self._known: WeakKeyDictionary[Adapter, Sequence[LoopedLayer]] = WeakKeyDictionary()
 
     def in_layers(self, worn: Sequence[tuple[slice, Adapter]], layers: int) -> Sequence[Adapted]:

@@ -18,8 +18,8 @@ from engine.fused.compiled import compiled_as_written, put, wide
 from engine.fused.loops import Floats, Stored
 from engine.pages import TINY, Pages
 
-Pool: TypeAlias = tuple[Stored, Stored | None, float]
-"""Numbers [k, p, d]; scales [k, p] where they have some; what a head's largest number then becomes."""
+Pool: TypeAlias = tuple[Stored, Stored | None, tuple[float, float]]
+"""Numbers [k, p, d]; where they have some, scales [k, p]; what a head's largest number then becomes, the least scale."""
 Memory: TypeAlias = tuple[Pool, Pool]
 """Keys and values of one layer."""
 _AS_WHOLE = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8}
@@ -32,8 +32,9 @@ def memories(pages: Pages) -> list[Memory]:
     for home in pages.layout.homes:
         scales = pages.scales(home.row)
         key_scales, value_scales = (None, None) if scales is None else (array_of(one) for one in scales)
-        keys = array_of(pages.keys_lkpd)[home.row], key_scales, pages.most
-        found.append((keys, (array_of(pages.values_lkpd)[home.row], value_scales, pages.most)))
+        bounds = pages.most, TINY
+        keys = array_of(pages.keys_lkpd)[home.row], key_scales, bounds
+        found.append((keys, (array_of(pages.values_lkpd)[home.row], value_scales, bounds)))
     return found
 
 
@@ -50,17 +51,18 @@ def keep(row_d: Floats, pool: Pool, head: int, place: int) -> None:
 
 
 @compiled_as_written
-def _keep(row_d: Floats, numbers_kpd: Stored, scales_kp: Stored | None, most: float, head: int, place: int) -> None:
+def _keep(
+    row_d: Floats, numbers_kpd: Stored, scales_kp: Stored | None, bounds: tuple[float, float], head: int, place: int
+) -> None:
     """Apart from the above because only what is asked of an argument is known when this is compiled."""
     if scales_kp is None:
         for at in range(row_d.shape[0]):
             put(numbers_kpd, (head, place, at), row_d[at])
         return
-    limit, largest = np.float32(most), np.float32(0.0)
+    limit, least, largest = np.float32(bounds[0]), np.float32(bounds[1]), np.float32(0.0)
     for value in row_d:
         # What is no number is larger than all others, and stays so.
         largest = largest if largest >= abs(value) or largest != largest else abs(value)
-    least = np.float32(TINY)
     put(scales_kp, (head, place), least if largest / limit < least else largest / limit)
     scale = wide(scales_kp[head, place])
     for at in range(row_d.shape[0]):

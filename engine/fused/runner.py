@@ -37,7 +37,7 @@ class FusedRunner:
         self._config, self._otherwise = config, otherwise
         self._embedding_vD = weights.embedding_vD
         self._layers = Layers(config, weights.layers, frequencies(config), weights.embedding_vD.dtype)
-        self._adapters = Adapters()
+        self._adapters = Adapters(weights.embedding_vD.dtype)
         self._known: tuple[Pages, list[Memory]] | None = None
         self._norm_D, self._head = array(weights.norm), product(weights.head_vD, torch.float32)
 

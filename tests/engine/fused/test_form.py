@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from engine.fused import form
 from engine.fused.form import Head, Whole, loop_form
+from engine.fused.hands import LARGE
 from engine.matrix import Int4, Int8, Laid
 
 
@@ -18,6 +19,16 @@ def test_a_whole_matrix_multiplies_as_torch_does(rows: int) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(whole.times(x), F.linear(x, weight), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(torch.from_numpy(whole.few(x.numpy())), F.linear(x, weight), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("outputs", "few"), [(8, form.FEW), (LARGE // (4 * 640), form.FEW_AFAR)])
+def test_few_rows_of_a_prompt_do_not_order_the_weights_anew(outputs: int, few: int) -> None:
+    """Sums in another order end in other bits."""
+    whole = Whole(torch.randn(outputs + 1, 640))
+    with torch.inference_mode():
+        for rows, in_loops in ((few, True), (few + 1, False)):
+            x = torch.randn(rows, 640)
+            assert torch.equal(whole.times(x), torch.from_numpy(whole.few(x.numpy()))) is in_loops
 
 
 @pytest.mark.parametrize("rows", [1, form.FEW, form.FEW + 1])

@@ -61,7 +61,7 @@ def test_a_row_that_is_no_number_is_nobody_elses() -> None:
 
 
 def test_an_adapter_is_read_where_torch_reads_it_and_let_go_with_it(tmp_path: Path) -> None:
-    pair, known = Pair(tmp_path / "m", "llama"), Adapters()
+    pair, known = Pair(tmp_path / "m", "llama"), Adapters(torch.float32)
     adapter = load_adapter(adapting.write(tmp_path / "a", pair.oracle), pair.config, torch.float32)
     (rows, layer), *_ = known.in_layers([(slice(0, 2), adapter)], 3)[1].groups
     adapter.layers[1][Place.OUT].parts[0].up_ro[0, 0] = 7.0
