@@ -31,6 +31,7 @@ from bench.gpu.tables import written
 
 TESTS = ("tests/engine/gpu", "tests/engine/test_device.py", "tests/engine/test_sampler.py")
 MORE_TESTS = ("tests/engine/test_generator.py", "tests/engine/classifiers/test_choose.py")
+EARLY_TESTS = ("tests/engine/gpu/test_graphs.py", "tests/engine/gpu/test_triton_product.py")
 WORKERS = 8
 """Tests compile hundreds of small kernels, each on one core of the host."""
 KEPT = 4000
@@ -48,6 +49,8 @@ class Part:
     command: tuple[str, ...]
     has_bound: bool = False
     """Whether it is told of its bound, and ends by itself."""
+    is_early: bool = False
+    """With kernels that are launched early: engine/gpu/triton_early.py."""
 
 
 def parts(device: str) -> list[Part]:
@@ -60,11 +63,15 @@ def parts(device: str) -> list[Part]:
         ]
     options = ("-c", "bench/gpu/pytest.ini", "--rootdir", ".", "-q", "-m", "gpu", "--continue-on-collection-errors")
     many = ("-n", str(WORKERS)) if find_spec("xdist") else ()
+    tests = ("-m", "pytest", *options, *many)
+    early = ("-m", "bench.gpu.engine", "--shape", "scout-eighth", "--precision", "int4")
     return [
-        Part("tests", 0.4, ("-m", "pytest", *options, *many, *TESTS, *MORE_TESTS)),
-        _bench("kernels", 0.35, "--rows", "1", "8", "64"),
-        _bench("engine", 0.85, has_bound=True),
-        _bench("guards", 1.0),
+        Part("tests", 0.4, (*tests, *TESTS, *MORE_TESTS)),
+        _bench("kernels", 0.25, "--rows", "1", "8", "64"),
+        _bench("engine", 0.8, has_bound=True),
+        _bench("guards", 0.4),
+        Part("early-tests", 0.5, (*tests, *EARLY_TESTS), is_early=True),
+        Part("early-engine", 1.0, early, has_bound=True, is_early=True),
     ]
 
 
@@ -116,16 +123,16 @@ def _ran(part: Part, seconds: float) -> Row:
     bound = ("--seconds", f"{seconds - GRACE_S:.0f}") if part.has_bound else ()
     began = time.monotonic()
     print(f"{part.name}: at most {seconds:.0f} s", flush=True)
-    status, said = _output([sys.executable, *part.command, *bound], seconds)
+    status, said = _output([sys.executable, *part.command, *bound], seconds, part.is_early)
     print(said[-KEPT:], flush=True)
     row: Row = {"status": status, "seconds": round(time.monotonic() - began, 1), "rows": _rows(said)}
     counts = re.findall(r"(\d+) (passed|failed|skipped|errors?)", said.splitlines()[-1] if said.strip() else "")
     return row | {"counts": {kind.rstrip("s"): int(count) for count, kind in counts}, "said": said[-KEPT:]}
 
 
-def _output(command: Sequence[str], seconds: float) -> tuple[int | None, str]:
+def _output(command: Sequence[str], seconds: float, is_early: bool = False) -> tuple[int | None, str]:
     """Its exit status, None when it had to be ended, and all that it said until then."""
-    kept = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    kept = {**os.environ, "PYTHONUNBUFFERED": "1", "GATEHOUSE_GPU_EARLY": str(int(is_early))}
     told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, **told, text=True, env=kept, start_new_session=True) as process:
         try:

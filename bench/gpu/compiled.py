@@ -30,6 +30,8 @@ SHARED = 227 * 1024
 SPILLED = 64
 HIDDEN, WIDTH, EXPERTS = 5120, 8192, 16
 """Of Scout."""
+SIZES = ("inputs", "outputs", "stride", "step")
+"""Numbers that a kernel is told and that are multiples of 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class Kernel:
         types = {**self.types, **dict.fromkeys(self.constants, "constexpr")}
         order = self.function.arg_names
         aligned = {
-            (order.index(name),): [["tt.divisibility", 16]] for name, kind in self.types.items() if kind[0] == "*"
+            (order.index(name),): [["tt.divisibility", 16]]
+            for name, kind in self.types.items()
+            if kind[0] == "*" or name in SIZES
         }
         source = ASTSource(self.function, {name: types[name] for name in order}, dict(self.constants), aligned)
         return triton.compile(source, target=HOPPER, options={"num_warps": self.warps})
@@ -76,11 +80,10 @@ def product(kind: str, tile: Any, splits: int = 1, group: int = 128, experts: in
         "partial_ptr": "*fp32",
         "counts_ptr": "*i32",
         "rows": "i32",
-    }
+    } | dict.fromkeys(SIZES, "i32")
     constants = {
-        "INPUTS": HIDDEN,
-        "OUTPUTS": 2 * WIDTH,
-        **places(kind),
+        "IS_FILLED": True,
+        "IS_WHOLLY_OUT": True,
         "EXPERTS": experts,
         "EXPERTS_2": max(1, experts),
         "KIND": kind,

@@ -16,8 +16,9 @@ def written(found: Row) -> str:
         ended = "had to be ended" if part["status"] is None else f"status {part['status']}"
         counts = "".join(f", {count} {kind}" for kind, count in part.get("counts", {}).items())
         blocks.append(f"**{name}**: {part.get('why', ended)}, {part['seconds']} s{counts}")
-        if name in TABLES and part["rows"]:
-            blocks.append("\n".join(TABLES[name](part["rows"])))
+        table = TABLES.get(name.removeprefix("early-"))
+        if table is not None and part["rows"]:
+            blocks.append("\n".join(table(part["rows"])))
     return "\n\n".join(blocks) + "\n"
 
 

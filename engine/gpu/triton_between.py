@@ -18,6 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from engine.gpu.between import Added, Spread, Turn
+from engine.gpu.triton_early import OPTIONS, await_others
 
 WARPS: Final = 8
 COLUMNS: Final = 1024
@@ -39,6 +40,7 @@ def sum_row(
     HAS_PART: tl.constexpr,
     PLACES: tl.constexpr,
 ) -> None:
+    await_others()
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, WIDTH_2)
     is_one = at < WIDTH
@@ -67,7 +69,7 @@ def add_norm(x_bD: Tensor, added: Added, weight_D: Tensor, eps: float) -> tuple[
     part_bD = x_bD if added.part_bD is None else added.part_bD
     given = (x_bD.contiguous(), part_bD.contiguous(), found_nD, place_n, weight_D, total_bD, normed_bD, eps)
     has_part = added.part_bD is not None
-    sum_row[(rows,)](*given, width, triton.next_power_of_2(width), has_part, places, num_warps=WARPS)
+    sum_row[(rows,)](*given, width, triton.next_power_of_2(width), has_part, places, num_warps=WARPS, **OPTIONS)
     return total_bD, normed_bD
 
 
@@ -93,6 +95,7 @@ def turn_head(
     HAS_WEIGHTS: tl.constexpr,
     IS_UNIT: tl.constexpr,
 ) -> None:
+    await_others()
     row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     kind = q_ptr.dtype.element_ty
     at_r = tl.arange(0, R_2)
@@ -159,6 +162,7 @@ def turned(joined_bhd: Tensor, turn: Turn, keys_kpd: Tensor, values_kpd: Tensor,
         turn.weights_2d is not None,
         turn.is_unit,
         num_warps=1,
+        **OPTIONS,
     )
     return q_bhd
 
@@ -179,6 +183,7 @@ def spread_row(
     COLUMNS: tl.constexpr,
     IS_BESIDE: tl.constexpr,
 ) -> None:
+    await_others()
     row, part = tl.program_id(0), tl.program_id(1)
     at_b, at_e = tl.arange(0, ROWS_2), tl.arange(0, EXPERTS_2)
     is_row, is_expert = at_b < rows, at_e < EXPERTS
@@ -224,12 +229,13 @@ def spread(x_bD: Tensor, logits_be: Tensor, is_beside: bool = False) -> Spread:
     sizes = (rows, triton.next_power_of_2(rows), experts, triton.next_power_of_2(experts))
     grid = (rows, triton.cdiv(width, COLUMNS))
     given = (x_bD.contiguous(), logits_be.contiguous(), rows_nD, place_n, ends_e)
-    spread_row[grid](*given, *sizes, width, COLUMNS, is_beside, num_warps=4)
+    spread_row[grid](*given, *sizes, width, COLUMNS, is_beside, num_warps=4, **OPTIONS)
     return Spread(rows_nD, ends_e, place_n)
 
 
 @triton.jit
 def gate_row(gate_up_ptr: tl.tensor, out_ptr: tl.tensor, WIDTH: tl.constexpr, COLUMNS: tl.constexpr) -> None:
+    await_others()
     row, at = tl.program_id(0).to(tl.int64), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     kind = out_ptr.dtype.element_ty
     gate = tl.load(gate_up_ptr + row * 2 * WIDTH + at, mask=at < WIDTH, other=0.0).to(tl.float32)
@@ -243,5 +249,5 @@ def gated(gate_up_n2f: Tensor) -> Tensor:
     rows, width = gate_up_n2f.shape[0], gate_up_n2f.shape[1] // 2
     out_nf = gate_up_n2f.new_empty(rows, width)
     if rows:
-        gate_row[(rows, triton.cdiv(width, COLUMNS))](gate_up_n2f.contiguous(), out_nf, width, COLUMNS)
+        gate_row[(rows, triton.cdiv(width, COLUMNS))](gate_up_n2f.contiguous(), out_nf, width, COLUMNS, **OPTIONS)
     return out_nf

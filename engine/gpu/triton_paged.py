@@ -18,6 +18,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from engine.gpu.triton_early import OPTIONS, await_others
+
 LOG2_E: Final = 1.4426950408889634
 TILES: Final = {1: (128, 2), 2: (64, 3), 4: (64, 2)}
 """Positions of one step, and steps that are on their way, by bytes of a number."""
@@ -67,6 +69,7 @@ def attend_part(
     HAS_FIRSTS: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
+    await_others()
     row, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(lengths_ptr + row)
     first = tl.load(firsts_ptr + row) if HAS_FIRSTS else 0
@@ -120,6 +123,7 @@ def join_parts(
     PARTS: tl.constexpr,
     PARTS_2: tl.constexpr,
 ) -> None:
+    await_others()
     head = tl.program_id(0)
     at_c, at_d = tl.arange(0, PARTS_2), tl.arange(0, D_2)
     is_part = at_c < PARTS
@@ -180,8 +184,10 @@ def decode_attention(
         STAGES=stages,
         num_warps=WARPS,
         **widths,
+        **OPTIONS,
     )
-    join_parts[(count * heads,)](found, peaks, sums, out_bhd, PARTS_2=triton.next_power_of_2(parts), **widths)
+    given = (found, peaks, sums, out_bhd)
+    join_parts[(count * heads,)](*given, PARTS_2=triton.next_power_of_2(parts), **widths, **OPTIONS)
     return out_bhd
 
 

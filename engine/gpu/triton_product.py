@@ -26,6 +26,7 @@ import triton.language as tl
 from torch import Tensor
 
 from engine.gpu.packed import BLOCK, Packed
+from engine.gpu.triton_early import OPTIONS, await_others
 from engine.gpu.triton_words import scale_of, unpacked
 
 
@@ -86,12 +87,12 @@ def _place(
 
 
 @triton.jit
-def _whole(weights_ptrs: tl.tensor, at_i: tl.tensor, INPUTS: tl.constexpr) -> tl.tensor:
+def _whole(weights_ptrs: tl.tensor, at_i: tl.tensor, inputs: tl.tensor, IS_FILLED: tl.constexpr) -> tl.tensor:
     """Weights that are not packed."""
-    if INPUTS % 128 == 0:
+    if IS_FILLED:
         return tl.load(weights_ptrs + at_i[None, :])
     else:
-        return tl.load(weights_ptrs + at_i[None, :], mask=(at_i < INPUTS)[None, :], other=0.0)
+        return tl.load(weights_ptrs + at_i[None, :], mask=(at_i < inputs)[None, :], other=0.0)
 
 
 @triton.jit
@@ -117,7 +118,7 @@ def _add_up(
         tl.store(count_ptr, 0)
 
 
-# Compiled once, not anew for one row or for multiples of sixteen.
+# Compiled once for all projections, not anew for one row or for multiples of sixteen.
 @triton.jit(do_not_specialize=["rows"])
 def grouped_product(
     x_ptr: tl.tensor,
@@ -128,10 +129,12 @@ def grouped_product(
     partial_ptr: tl.tensor,
     counts_ptr: tl.tensor,
     rows: tl.tensor,
-    INPUTS: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    ROW: tl.constexpr,
-    STEP: tl.constexpr,
+    inputs: tl.tensor,
+    outputs: tl.tensor,
+    stride: tl.tensor,
+    step: tl.tensor,
+    IS_FILLED: tl.constexpr,
+    IS_WHOLLY_OUT: tl.constexpr,
     EXPERTS: tl.constexpr,
     EXPERTS_2: tl.constexpr,
     KIND: tl.constexpr,
@@ -143,12 +146,16 @@ def grouped_product(
     MANY: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
-    """`ROW` and `STEP` lead to the next output and to the next block. `EXPERTS` zero: all rows are of the only one."""
+    """`stride` and `step` lead to the next output and to the next block. `EXPERTS` zero: all rows are of the only one.
+
+    Inputs fill their last block, and outputs their last program, or a condition is asked.
+    """
+    await_others()
     RUNS: tl.constexpr = 4 if KIND == "int4" else 2
     RUN: tl.constexpr = 128 // RUNS
     WORDS: tl.constexpr = RUN // 2
-    BLOCKS: tl.constexpr = (INPUTS + 127) // 128
-    PAIRS: tl.constexpr = (BLOCKS * 128 // GROUP + 1) // 2 if KIND == "int4" else 1
+    blocks = (inputs + 127) // 128
+    wide_outputs = tl.cast(outputs, tl.int64)
     tile, part, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     expert, begin, end = 0, tile * ROWS, rows
     if EXPERTS > 0:
@@ -159,30 +166,31 @@ def grouped_product(
     out_o = part * OUT + tl.arange(0, OUT)
     row_n = begin + tl.arange(0, ROWS)
     # What is too much is computed twice and not stored: loads without a condition are made further ahead.
-    weight_o = out_o if OUTPUTS % OUT == 0 else tl.minimum(out_o, OUTPUTS - 1)
+    weight_o = out_o if IS_WHOLLY_OUT else tl.minimum(out_o, outputs - 1)
     is_row_n = row_n < end
-    each = OUTPUTS * INPUTS if KIND == "whole" else OUTPUTS * BLOCKS * WORDS
-    words_ptrs = words_ptr + far * each + weight_o[:, None] * ROW
-    x_ptrs = x_ptr + row_n[None, :].to(tl.int64) * INPUTS
-    scale_ptrs = scale_ptr + far * OUTPUTS * PAIRS + weight_o
+    each = inputs if KIND == "whole" else blocks * WORDS
+    words_ptrs = words_ptr + far * wide_outputs * each + weight_o[:, None] * stride
+    x_ptrs = x_ptr + row_n[None, :].to(tl.int64) * inputs
+    pairs = (blocks * (128 // GROUP) + 1) // 2 if KIND == "int4" else 1
+    scale_ptrs = scale_ptr + far * wide_outputs * pairs + weight_o
     acc = tl.zeros((OUT, ROWS), tl.float32)
-    first, last = split * BLOCKS // SPLITS, (split + 1) * BLOCKS // SPLITS
+    first, last = split * blocks // SPLITS, (split + 1) * blocks // SPLITS
     for block in tl.range(first, last, num_stages=STAGES):
         if KIND != "whole":
-            words = tl.load(words_ptrs + block * STEP + tl.arange(0, WORDS)[None, :]).to(tl.uint32, bitcast=True)
+            words = tl.load(words_ptrs + block * step + tl.arange(0, WORDS)[None, :]).to(tl.uint32, bitcast=True)
         some = tl.zeros((OUT, ROWS), tl.float32)
         for run in tl.static_range(RUNS):
             at_i = block * 128 + run * RUN + tl.arange(0, RUN)
             is_one = is_row_n[None, :]
-            if INPUTS % 128 != 0:
-                is_one = is_one & (at_i < INPUTS)[:, None]
+            if not IS_FILLED:
+                is_one = is_one & (at_i < inputs)[:, None]
             x = tl.load(x_ptrs + at_i[:, None], mask=is_one, other=0.0)
             if KIND == "whole":
-                numbers = _whole(words_ptrs, at_i, INPUTS)
+                numbers = _whole(words_ptrs, at_i, inputs, IS_FILLED)
             else:
                 numbers = unpacked(words, run, KIND, OUT, RUN, WIDE)
             if KIND == "int4" and (GROUP == 32 or run == 0):
-                scale = scale_of(scale_ptrs, block * (128 // GROUP) + run, OUTPUTS)
+                scale = scale_of(scale_ptrs, block * (128 // GROUP) + run, outputs)
             if KIND == "int4" and MANY:
                 numbers = numbers * scale.to(numbers.dtype)[:, None]
             if KIND == "int4" and not MANY:
@@ -194,13 +202,13 @@ def grouped_product(
                 acc = tl.dot(numbers, x, acc, input_precision="ieee")
     if KIND == "int8" or KIND == "fp8":
         acc *= tl.load(scale_ptrs)[:, None]
-    at = row_n[None, :].to(tl.int64) * OUTPUTS + out_o[:, None]
-    is_one = is_row_n[None, :] & (out_o < OUTPUTS)[:, None]
+    at = row_n[None, :].to(tl.int64) * outputs + out_o[:, None]
+    is_one = is_row_n[None, :] & (out_o < outputs)[:, None]
     if SPLITS == 1:
         tl.store(out_ptr + at, acc.to(out_ptr.dtype.element_ty), mask=is_one)
     else:
         count_ptr = counts_ptr + tile * tl.num_programs(1) + part
-        _add_up(acc, split, at, is_one, out_ptr, partial_ptr, count_ptr, tl.cast(rows, tl.int64) * OUTPUTS, SPLITS)
+        _add_up(acc, split, at, is_one, out_ptr, partial_ptr, count_ptr, rows * wide_outputs, SPLITS)
 
 
 def product(
@@ -233,10 +241,12 @@ def product(
         out_no if splits == 1 else x_ni.new_empty(splits, rows, packed.outputs, dtype=torch.float32),
         counts(x_ni.device),
         rows,
-        INPUTS=packed.inputs,
-        OUTPUTS=packed.outputs,
-        ROW=words.stride(1),
-        STEP=words.stride(2),
+        packed.inputs,
+        packed.outputs,
+        words.stride(1),
+        words.stride(2),
+        IS_FILLED=packed.inputs == packed.padded,
+        IS_WHOLLY_OUT=packed.outputs % tile.outputs == 0,
         EXPERTS=experts,
         EXPERTS_2=triton.next_power_of_2(max(experts, 1)),
         KIND="whole" if packed.is_whole else packed.precision,
@@ -248,6 +258,7 @@ def product(
         MANY=tile.scales_weights,
         STAGES=tile.stages,
         num_warps=tile.warps,
+        **OPTIONS,
     )
     return out_no
 

@@ -80,9 +80,9 @@ def unpacked(
 
 
 @triton.jit
-def scale_of(scale_ptr: tl.tensor, group: tl.tensor, OUTPUTS: tl.constexpr) -> tl.tensor:
+def scale_of(scale_ptr: tl.tensor, group: tl.tensor, outputs: tl.tensor) -> tl.tensor:
     """Of one group of four-bit numbers, in fp32. Two groups share a word, as loads of less are not made ahead."""
-    words = tl.load(scale_ptr + (group // 2) * OUTPUTS).to(tl.uint32, bitcast=True)
+    words = tl.load(scale_ptr + (group // 2) * outputs).to(tl.uint32, bitcast=True)
     return ((words >> tl.cast(16 * (group % 2), tl.uint32)) << 16).to(tl.float32, bitcast=True)
 
 

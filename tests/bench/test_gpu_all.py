@@ -27,8 +27,8 @@ def test_what_a_part_prints_as_json_are_its_rows() -> None:
 def test_a_part_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
     """With whoever it started, who holds the same output."""
     began = time.monotonic()
-    code = "import os, time; os.fork(); print('here', flush=True); time.sleep(60)"
-    assert everything._output([sys.executable, "-c", code], 0.5) == (None, "here\nhere\n")
+    code = "import os, time; os.fork(); os.write(1, b'here'); time.sleep(60)"
+    assert everything._output([sys.executable, "-c", code], 4.0) == (None, "herehere")
     assert time.monotonic() - began < 30
 
 
@@ -41,10 +41,10 @@ def test_parts_for_a_gpu_are_there() -> None:
     for path in (*everything.TESTS, *everything.MORE_TESTS, "bench/gpu/pytest.ini"):
         assert Path(path).exists()
         assert path in commands[0]
-    assert [command[1] for command in commands] == [
-        "pytest",
-        *(f"bench.gpu.{x}" for x in ("kernels", "engine", "guards")),
-    ]
+    named = [part.name for part in parts("cuda")]
+    assert named == ["tests", "kernels", "engine", "guards", "early-tests", "early-engine"]
+    assert [part.is_early for part in parts("cuda")] == [False] * 4 + [True] * 2
+    assert all(Path(path).exists() for path in everything.EARLY_TESTS)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
