@@ -37,6 +37,10 @@ _UU = re.compile(r"\bbegin [0-7]{3} [^\n]{0,200}\n(?P<lines>(?:[ -`]{1,61}\n){1,
 _UNICODE = re.compile(r"(?:[Uu]\+[0-9A-Fa-f]{4,6}[\s,;]{0,2}){6,}")
 _OCTAL = re.compile(r"(?:\\[0-7]{3}){6,}")
 _CHR = re.compile(r"(?:(?:chr|char|CHR|CHAR)\(\s?\d{2,3}\s?\)\s?(?:\+|\.|&|\|\||,)?\s?){6,}")
+_NATO_WORDS: Final = frozenset((*_SPOKEN.split()[1:], "alfa", "alpha", "juliet", "juliett", "whisky", "whiskey", "ray"))
+_LEAST_NAMES: Final = 3
+_LEAST_RUN: Final = 20
+_DIGIT = re.compile("[0-9]")
 _NUMBER = re.compile(r"\d+")
 _UNSEEN: Final = "\u180e\u200b-\u200f\u2060-\u2064\ufeff\u034f\u00ad"
 _BITS = re.compile(f"[{_UNSEEN}]{{32,}}")
@@ -46,12 +50,26 @@ _SIGNS = re.compile(r"[!-/:-@\[-`{-~]")
 
 def alphabets(text: str) -> Iterator[Piece]:
     """Every text found."""
-    for pattern, read in _READERS if text.isascii() else (*_READERS, *_FOREIGN):
+    for pattern, read in _readers(text):
         for match in pattern.finditer(text):
             plain = read(match.group())
             is_english = pattern is _BITS or len(distinct(plain) & words()) >= _LEAST_WORDS
             if is_english and _is_printed(plain):
                 yield Piece(*match.span(), plain)
+
+
+def _readers(text: str) -> Iterator[tuple[re.Pattern[str], Callable[[str], str]]]:
+    """Those whose signs are in the text: of ordinary text there is little to be read again."""
+    if max(map(len, text.split()), default=0) >= _LEAST_RUN:
+        yield from ((_BASE32, _base32), (_BASE85, _base85))
+    if len(_DIGIT.findall(text)) >= _LEAST_RUN // 2:
+        yield from ((_PLACES, _placed), (_UNICODE, _unicode), (_OCTAL, _octal), (_CHR, _chr))
+    if len(_NATO_WORDS.intersection(distinct(text))) >= _LEAST_NAMES:
+        yield _NATO, _spelled
+    if "begin " in text:
+        yield _UU, _uu
+    if not text.isascii():
+        yield from ((_BRAILLE, _braille), (_BITS, _bits))
 
 
 def _is_printed(text: str) -> bool:
@@ -129,14 +147,6 @@ def _bits(run: str) -> str:
     return ""
 
 
-_READERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
-    (_NATO, _spelled),
-    (_PLACES, _placed),
-    (_BASE32, _base32),
-    (_BASE85, _base85),
-    (_UU, _uu),
-    (_UNICODE, _codes(16, re.compile(r"\+([0-9A-Fa-f]+)"))),
-    (_OCTAL, _codes(8, re.compile("[0-7]{3}"))),
-    (_CHR, _codes(10, _NUMBER)),
-)
-_FOREIGN: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = ((_BRAILLE, _braille), (_BITS, _bits))
+_unicode: Final = _codes(16, re.compile(r"\+([0-9A-Fa-f]+)"))
+_octal: Final = _codes(8, re.compile("[0-7]{3}"))
+_chr: Final = _codes(10, _NUMBER)

@@ -72,10 +72,9 @@ def _from_alphabets(text: str, found: set[str]) -> Iterator[Piece]:
         return
     joined = " ".join(unknown)
     for alphabet in _ALPHABETS:
-        hits = {
-            word for word, plain in zip(unknown, joined.translate(alphabet).split(), strict=True) if plain in words()
-        }
-        if len(hits) >= _LEAST_WORDS:
+        plain = joined.translate(alphabet).split()
+        if len(words().intersection(plain)) >= _LEAST_WORDS:
+            hits = {word for word, meant in zip(unknown, plain, strict=True) if meant in words()}
             for start, end in _regions(text, hits, _LEAST_WORDS):
                 yield Piece(start, end, text[start:end].translate(alphabet))
 
