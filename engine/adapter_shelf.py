@@ -50,7 +50,7 @@ def adapted(base: ServedGenerator, name: str, directory: Path) -> ServedGenerato
 
 
 class Shelf:
-    """By served name. Changed by one thread: first the loader's, then the server's."""
+    """By served name. One thread at a time adds, the server's takes away: each is one act of a dict, so none waits."""
 
     def __init__(self) -> None:
         self._served: dict[str, ServedGenerator] = {}
