@@ -72,7 +72,7 @@ def shapes() -> dict[str, Shape]:
     long = (1024, 32_768, 131_072)
     return {
         "scout-eighth": Shape("scout-eighth", replace(scout, layers=scout.layers[:6]), 4 * GB),
-        "scout": Shape("scout", scout, 16 * GB, published("llama-guard-3-8b"), first_tokens=long),
+        "scout": Shape("scout", scout, 12 * GB, published("llama-guard-3-8b"), first_tokens=long),
         "maverick-slice": Shape("maverick-slice", replace(maverick, layers=maverick.layers[:4]), 4 * GB),
         "tiny": tiny(scout),
     }

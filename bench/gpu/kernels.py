@@ -5,8 +5,8 @@ figures mean nothing. What the kernels compile to is known without a GPU: bench/
 
 A call reads the packed weights of the experts that got a row, once, the rows, and the result; that is its floor. With
 many rows the floor is the products at the measured matrix rate. Calls go round so many weights that no cache holds
-them, and are recorded in a graph, so that nothing but the kernels is timed. `--sweep` tries other divisions of the work
-for few rows, the fastest five first: from those follow `TILES` of triton_product.py.
+them, and are recorded in a graph, so that nothing but the kernels is timed. `--sweep` tries other divisions of the
+work, the fastest five first: from those follow `TILES` of triton_product.py.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ DIVISIONS = (
     (16, 256, 4, 4),
 )
 """Rows, outputs, warps and stages."""
+LARGE = ((64, 128, 4, 3), (64, 256, 8, 3), (128, 128, 4, 2), (128, 128, 8, 3), (128, 256, 8, 3), (128, 256, 8, 2))
+"""The same for many rows, whose inputs are not divided."""
+MANY = 128
 BARS = {1: 2.0, 8: 2.0, 64: 1.5}
 """Times the floor, by rows."""
 Row = dict[str, float | str]
@@ -134,8 +137,8 @@ def _swept(shape: Shape, packed: Packed, n: int) -> list[Row]:
 
     device, given, rows = packed.words.device, _given(shape, packed, n), []
     x_ni = torch.randn(n, shape.inputs, device=device).bfloat16()
-    for division in DIVISIONS:
-        for splits in (1, 2, 4, 8):
+    for division in DIVISIONS if n < MANY else LARGE:
+        for splits in (1, 2, 4, 8) if n < MANY else (1,):
             calls = [partial(by_kernel, x_ni, *one, Tile(*division, programs=1), splits) for one in given]
             try:
                 seconds = _recorded(calls, device) / TURNS

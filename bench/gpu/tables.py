@@ -45,11 +45,11 @@ def _engine(rows: Sequence[Row]) -> Iterable[str]:
 
 def _model(row: Row) -> Sequence[object]:
     name = (f"{row['shape']}, {row['layers']} layers", row["precision"])
-    if "not_measured" in row:
+    if "prefill" not in row:
         return *name, row["not_measured"], None, None, None, None
     steps = ", ".join(f"{one['ms']} ({one['times_floor']})" for one in row["decode"].values())
     first = ", ".join(f"{key.rsplit('_', 1)[1]}: {row[key]}" for key in row if key.startswith("first_token_s_"))
-    beside = None
+    beside = row.get("not_measured")
     if mixed := row.get("mixed"):
         beside = f"p50 {mixed['guard_p50_ms']}, p99 {mixed['guard_p99_ms']} ms; chats lose {mixed['chat_lost']:.0%}"
     return *name, steps, row["prefill"]["share_of_matrix_rate"], first, beside, row.get("peak_gb")
