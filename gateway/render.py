@@ -32,6 +32,11 @@ _WITH_LOGPROBS: Final = (Channel.CONTENT, Channel.REFUSAL)
 _NONE: Final[Mapping[str, Json]] = {}
 _NOTHING_USED: Final = Usage({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
 """Of a model that was not asked. Clients count tokens of every answer."""
+_POLICY_VIOLATION: Final[Json] = {
+    "code": "ResponsibleAIPolicyViolation",
+    "innererror": {"code": "content_policy_violation"},
+}
+"""Azure OpenAI's code, and within it OpenAI's own, by which LiteLLM knows such an error."""
 
 
 def error_body(exc: GatewayError, exchange_id: str) -> bytes:
@@ -68,7 +73,7 @@ def blocked_request(exchange: Exchange, step: Blocked) -> tuple[int, bytes]:
             "param": None if step.on_answer else "messages",
             "code": "content_filter",
             "status": decision.status,
-            "innererror": {"code": "ResponsibleAIPolicyViolation"},
+            "innererror": _POLICY_VIOLATION,
         }
     return decision.status, dumps({"error": error | {"gatehouse": detail}})
 
