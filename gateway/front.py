@@ -15,7 +15,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,7 +51,7 @@ from gateway.errors import CANNOT_WORK, ConfigError
 from gateway.file_watch import Look, changes, look
 from gateway.guard_sources import needed_by_all, remote_probes
 from gateway.health import Health
-from gateway.listening import Stop, listen, set_aside_start, share_interpreter
+from gateway.listening import Stop, listen, set_aside_start, share_interpreter, stop_without
 from gateway.metrics import Metrics
 from gateway.operators import OperatorRing
 from gateway.pipeline import Pipeline
@@ -98,6 +98,7 @@ class _House:
 
     config: Config
     metrics: Metrics
+    audit: AuditLog
     records: Records
     anchoring: Anchoring
     reach: Reach
@@ -120,7 +121,13 @@ class _House:
         reach = await open_reach(config, host_socket, stack)
         content = open_keeping(config.content, config.state, config.origin, records, config.approvers)
         keeping = await stack.enter_async_context(content)
-        return cls(config, metrics, records, anchoring, reach, keeping)
+        return cls(config, metrics, audit, records, anchoring, reach, keeping)
+
+    def threads(self) -> list[Callable[[], bool]]:
+        """Whether those run that write the log and keep text: without them nothing can be answered."""
+        office = self.keeping.office
+        kept = [lambda: office.store.is_running] if office is not None else []
+        return [lambda: self.audit.is_running, *kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +226,8 @@ async def serve(
         background = Background()
         stack.callback(background.cancel)
         background.start(health.watch())
+        stop = Stop()
+        background.start(stop_without(house.threads(), stop))
         background.start(house.records.settle_always())
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, policies.reload_soon)
         policies.follow_files(config, background)
@@ -233,7 +242,7 @@ async def serve(
             health.draining = True
 
         share = None if lead is None else lead.share
-        await listen([*zip(apps, (api, admin), strict=True)], Stop(), draining, config.drain_s, share)
+        await listen([*zip(apps, (api, admin), strict=True)], stop, draining, config.drain_s, share)
         # Their last records need the log, which the stack closes.
         if lead is not None:
             await lead.close(config.drain_s + _WORKERS_S)

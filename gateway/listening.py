@@ -15,12 +15,14 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
 
+import structlog
 import uvicorn
 
 from gateway.edge import Edge
 from gateway.http_protocol import BoundedHttpProtocol
 from gateway.turns import Turns
 
+log = structlog.get_logger()
 _LAST_RECORDS_S: Final = 3.0
 _SWITCH_S: Final = 0.001
 
@@ -49,6 +51,14 @@ class Stop:
         if not os.read(sys.stdin.fileno(), 1):
             self._loop.remove_reader(sys.stdin.fileno())
             self._told.set()
+
+
+async def stop_without(threads: Sequence[Callable[[], bool]], stop: Stop, every_s: float = 1.0) -> None:
+    """Stop once one of the threads is gone that this process is of no use without; its supervisor starts another."""
+    while all(is_running() for is_running in threads):  # noqa: ASYNC110 - a thread that dies sets no event
+        await asyncio.sleep(every_s)
+    log.error("thread_gone")
+    stop.tell()
 
 
 class Share:

@@ -113,6 +113,11 @@ class AuditLog:
         return "ok" if self._reserve.admits else "audit_no_space"
 
     @property
+    def is_running(self) -> bool:
+        """Whether its thread lives. One that failed as nobody foresaw comes back with another process only."""
+        return self._thread.is_alive()
+
+    @property
     def room(self) -> Reserve:
         """How much the disk has left, for metrics."""
         return self._reserve

@@ -115,6 +115,11 @@ class ContentStore:
         """Whether the next text has a chance."""
         return self._trouble() is None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread lives. One that failed as nobody foresaw comes back with another process only."""
+        return self._thread.is_alive()
+
     async def keep(self, item: Item) -> Sealed:
         """Return when the text is durable. ContentUnavailable: forbid what its record would permit."""
         if (trouble := self._trouble()) is not None:

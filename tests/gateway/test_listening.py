@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -9,9 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+
+from gateway.listening import Stop, stop_without
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -74,3 +78,20 @@ def test_what_was_asked_is_answered_before_the_end(process: tuple[subprocess.Pop
         assert answer.endswith(b"whole")
     assert child.wait(10) == 0
     assert child.stdout.read() == "draining\ndown\n"
+
+
+async def test_a_process_stops_when_a_thread_is_gone_that_it_is_of_no_use_without() -> None:
+    class Ear:
+        is_told = False
+
+        def tell(self) -> None:
+            self.is_told = True
+
+    ear, writes, keeps = Ear(), [True], [True]
+    threads = (lambda: writes[0], lambda: keeps[0])
+    task = asyncio.create_task(stop_without(threads, cast(Stop, ear), every_s=0.005))
+    await asyncio.sleep(0.02)
+    assert not ear.is_told
+    keeps[0] = False
+    await asyncio.wait_for(task, 5)
+    assert ear.is_told

@@ -122,6 +122,7 @@ async def test_nobody_waits_for_ever_for_a_writer_that_fails_as_nobody_foresaw(t
             await log.append({"type": "late"})
     assert log.state == "audit_unavailable"
     await log.close()
+    assert not log.is_running
 
 
 async def test_cancelled_append_is_written_all_the_same(tmp_path: Path) -> None:

@@ -242,3 +242,4 @@ async def test_nobody_waits_for_ever_for_a_store_whose_thread_is_gone(tmp_path: 
                 with pytest.raises(ContentUnavailable, match="thread failed: SystemExit"):
                     await store.keep(item())
         assert not store.healthy
+    assert not store.is_running
