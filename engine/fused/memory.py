@@ -19,7 +19,7 @@ from engine.fused.loops import Floats, Stored
 from engine.pages import TINY, Pages
 
 Pool: TypeAlias = tuple[Stored, Stored | None, tuple[float, float]]
-"""Numbers [k, p, d]; where they have some, scales [k, p]; what a head's largest number then becomes, the least scale."""
+"""Numbers [k, p, d]; where they have some, scales [k, p]; what a head's largest number becomes, the least scale."""
 Memory: TypeAlias = tuple[Pool, Pool]
 """Keys and values of one layer."""
 _AS_WHOLE = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8}
