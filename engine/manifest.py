@@ -111,7 +111,8 @@ def read(directory: Path) -> Manifest:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as exc:
-        raise ManifestProblem("manifest_missing", f"`{path}` is missing; `python -m engine.manifest write`") from exc
+        how = "`gatehouse models add` makes it, of an adapter `python -m engine.manifest write`"
+        raise ManifestProblem("manifest_missing", f"`{path}` is missing; {how}") from exc
     except OSError as exc:
         raise ManifestProblem("file_unreadable", f"`{path}` cannot be read: {exc.strerror}") from exc
     if len(raw) > MAX_MANIFEST_BYTES:

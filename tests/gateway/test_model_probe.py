@@ -24,6 +24,15 @@ INJECTION = PROFILES["starter_injection"]
 GOOD = dict.fromkeys(ORDINARY, 20_000) | dict.fromkeys(WANTED[Kind.ATTACK], 980_000)
 
 
+@pytest.mark.parametrize("use", STARTER_DIRECTORIES)
+def test_what_ships_keeps_its_scores_so_that_all_guards_can_be_verified_with_a_probe(use: str) -> None:
+    directory, profile = STARTER_DIRECTORIES[use], PROFILES[use]
+    kept = model_probe.manifest(directory)["probes"]
+    assert isinstance(kept, dict)
+    assert set(kept) == {*ORDINARY, *WANTED[profile.kind]}
+    model_probe.refuse_misbehaviour(directory, profile, kept)
+
+
 def test_every_kind_of_guard_has_its_texts_and_none_is_ordinary() -> None:
     assert set(WANTED) == set(Kind)
     assert len({*ORDINARY, *(text for texts in WANTED.values() for text in texts)}) == 9
