@@ -28,8 +28,6 @@ class Thresholds:
     score_ppm: int
     category_ppm: tuple[tuple[str, int], ...] = ()
     """(code, threshold), sorted."""
-    is_calibrated: bool = True
-    """False: the profile's uncalibrated default, because nobody has measured this checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class _Reader:
 
     def thresholds(self) -> Thresholds:
         if "thresholds.json" not in self._files:
-            return Thresholds(self._profile.threshold_ppm, is_calibrated=False)
+            return Thresholds(self._profile.threshold_ppm)  # nobody has measured this checkpoint
         found = self._object("thresholds.json", self._checked("thresholds.json"))
         categories = found.get("categories", {})
         if not isinstance(categories, dict) or not set(categories) <= set(self._profile.categories):

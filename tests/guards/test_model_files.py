@@ -130,9 +130,7 @@ def test_a_checkpoint_that_nobody_measured_has_the_profiles_threshold(tmp_path: 
     (directory / "thresholds.json").unlink()
     write_manifest(directory)
 
-    thresholds = read_model(PROMPT_GUARD_2_86M, directory).thresholds
-
-    assert (thresholds.score_ppm, thresholds.is_calibrated) == (900_000, False)
+    assert read_model(PROMPT_GUARD_2_86M, directory).thresholds.score_ppm == 900_000
 
 
 def test_a_model_elsewhere_needs_no_manifest_and_is_named_by_its_small_files(tmp_path: Path) -> None:

@@ -60,4 +60,3 @@ def test_the_score_is_that_of_the_worst_window_judged_alone(checkpoint: Path) ->
     assert verdicts[3].windows > 1
     assert len({verdict.score_ppm for verdict in verdicts}) == len(TEXTS), "texts that score alike would prove nothing"
     assert guard.thresholds.score_ppm == 900_000
-    assert not guard.thresholds.is_calibrated
