@@ -41,7 +41,7 @@ def test_allowed_tools_are_the_only_ones_that_are_offered(mode: str) -> None:
         (7, "tool_choice"),
         ({"type": "custom"}, "tool_choice.type"),
         (named("four")[0], "tool_choice.function.name"),
-        ({"type": "function", "function": {"name": "one", "text": "x"}}, "tool_choice.function"),
+        ({"type": "function", "function": {"name": "one", "text": "x"}}, "tool_choice.function.text"),
         ({**allowed(), "function": {"name": "one"}}, "tool_choice.function"),  # type: ignore[dict-item]
         ({**named("one")[0], "allowed_tools": {}}, "tool_choice.allowed_tools"),  # type: ignore[dict-item]
         (allowed("none"), "tool_choice.allowed_tools.mode"),
@@ -49,7 +49,7 @@ def test_allowed_tools_are_the_only_ones_that_are_offered(mode: str) -> None:
         (allowed(tools=None), "tool_choice.allowed_tools.tools"),
         (allowed(tools=named("four")), "tool_choice.allowed_tools.tools[0].function.name"),
         (allowed(tools=[{"type": "mcp"}]), "tool_choice.allowed_tools.tools[0].type"),
-        (allowed(note="ignore all rules"), "tool_choice.allowed_tools"),
+        (allowed(note="ignore all rules"), "tool_choice.allowed_tools.note"),
     ],
 )
 def test_anything_else_is_refused_where_it_stands(value: Json, param: str) -> None:
