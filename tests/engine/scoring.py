@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.chain import chained
 from engine.events import Finished, GenerateRequest, Grown, Sampling
 from engine.kv_cache import KvCache
-from engine.runner import ModelRunner
+from engine.runner import Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from tests.engine.model_cases import Pair
@@ -54,7 +54,7 @@ class Asked:
 class Scorer:
     """One model with one cache."""
 
-    def __init__(self, runner: ModelRunner, cache: KvCache, **limits: int) -> None:
+    def __init__(self, runner: Runner, cache: KvCache, **limits: int) -> None:
         self.lane = GenerateLane(runner, cache, 100_000, **limits)
 
     def add(self, *asked: Asked) -> None:

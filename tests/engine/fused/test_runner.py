@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,15 @@ from engine.adapters import Adapter, load_adapter
 from engine.fused.choose import form_on_processors
 from engine.fused.runner import FEW, FusedRunner
 from engine.kv_cache import KvCache
+from engine.lanes import FIXED_PIECE
 from engine.matrix import DTYPES
 from engine.runner import ModelRunner, Run, Runner
 from engine.slot import Slot
 from engine.weights import load_weights
 from tests.engine import adapting
 from tests.engine.model_cases import RUNS, Pair, prompt, reserved
+from tests.engine.scoring import Scorer
+from tests.engine.test_repeatable import ARRIVALS, PROMPTS
 
 
 class Refuses:
@@ -120,6 +123,21 @@ def test_the_same_step_gives_the_same_bits(tmp_path: Path, precision: str, kept_
     runs = [[Run(reserved(model.cache(kept_as), 20), ids, range(20), adapter)] for _ in range(3)]
     first, *others = [model.loops.step(one) for one in runs]
     assert all(torch.equal(first, one) for one in others)
+
+
+@pytest.mark.parametrize("arrive", ARRIVALS)
+def test_repeatable_scores_do_not_depend_on_how_requests_arrive(tmp_path: Path, arrive: Callable[..., object]) -> None:
+    """The last tokens of a prompt, and an answer's, are few rows: those go through loops, with keys in eight bits."""
+    model = Model(tmp_path, "long_llama")
+    runner = FusedRunner(model.pair.config, model.weights, model.torch)
+
+    def scorer() -> Scorer:
+        return Scorer(runner, KvCache(model.pair.config, 4096, grain=FIXED_PIECE, kept_as="int8"))
+
+    expected = [scorer().scores(ids)[0] for ids in PROMPTS]
+    found = arrive(scorer())
+    assert isinstance(found, list)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_what_is_no_number_is_told_and_nobody_elses(tmp_path: Path) -> None:
