@@ -38,6 +38,11 @@ def test_annotations_are_left_out_wherever_a_schema_is() -> None:
     }
 
 
+def test_a_type_that_is_none_is_left_to_the_grammar_to_refuse() -> None:
+    for odd in ([[]], [{}], 5, {}):
+        assert cleaned({"type": odd}, "field", finite=True) == {"type": odd}
+
+
 def test_values_are_no_schemas() -> None:
     schema = {"enum": [{"title": 1, "not": 2}], "const": {"$ref": "http://a.test"}}
     assert cleaned(schema, "field") == schema
