@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.choices import KV_PRECISIONS
 from engine.kv_layout import layout_of
-from engine.pages import KV_PRECISIONS, Fp8Pages, Pages, ScaledPages, block_bytes, pages_of
+from engine.pages import Fp8Pages, Pages, ScaledPages, block_bytes, pages_of
 from tests.engine.stand_ins import small_config
 from tests.engine.test_kv_layout import mixed
 
@@ -19,7 +20,7 @@ def pages(kept_as: str, dtype: torch.dtype = torch.float32) -> Pages:
     return pages_of(CONFIG, LAYOUT, 4, dtype, kept_as)
 
 
-@pytest.mark.parametrize("kept_as", KV_PRECISIONS)
+@pytest.mark.parametrize("kept_as", KV_PRECISIONS["generate"])
 def test_positions_are_read_in_a_row_and_one_by_one(kept_as: str) -> None:
     torch.manual_seed(0)
     one, places = pages(kept_as), torch.tensor([4, 5, 6, 12])
@@ -66,7 +67,7 @@ def test_in_eight_bits_what_is_no_number_stays_none(kept_as: str, value: float) 
     assert values_kpd.eq(0).all()
 
 
-@pytest.mark.parametrize("kept_as", KV_PRECISIONS)
+@pytest.mark.parametrize("kept_as", KV_PRECISIONS["generate"])
 def test_positions_are_copied_in_all_layers(kept_as: str) -> None:
     torch.manual_seed(0)
     config = mixed(2, 0, kv_heads=2, head_dim=8)
