@@ -148,61 +148,61 @@ def _new_key(_args: argparse.Namespace) -> int:
 
 
 def _add_whoami(commands: Commands) -> None:
-    from gateway.admin.whoami_command import add_whoami_command
+    from gateway.commands.whoami import add_whoami_command
 
     add_whoami_command(commands)
 
 
 def _add_policy(commands: Commands) -> None:
-    from gateway.policy_commands import add_policy_commands
+    from gateway.commands.policy import add_policy_commands
 
     add_policy_commands(commands, _locate, quickstart)
 
 
 def _add_audit(commands: Commands) -> None:
-    from gateway.audit_commands import add_audit_commands
+    from gateway.commands.audit import add_audit_commands
 
     add_audit_commands(commands, _locate)
 
 
 def _add_content(commands: Commands) -> None:
-    from gateway.content_commands import add_content_commands
+    from gateway.commands.content import add_content_commands
 
     add_content_commands(commands)
 
 
 def _add_approvals(commands: Commands) -> None:
-    from gateway.approval_commands import add_approval_commands
+    from gateway.commands.approval import add_approval_commands
 
     add_approval_commands(commands)
 
 
 def _add_review(commands: Commands) -> None:
-    from gateway.review_commands import add_review_commands
+    from gateway.commands.review import add_review_commands
 
     add_review_commands(commands)
 
 
 def _add_models(commands: Commands) -> None:
-    from gateway.models_commands import add_models_commands
+    from gateway.commands.models import add_models_commands
 
     add_models_commands(commands, quickstart)
 
 
 def _add_size(commands: Commands) -> None:
-    from gateway.size_command import add_size_command
+    from gateway.commands.size import add_size_command
 
     add_size_command(commands)
 
 
 def _add_witness(commands: Commands) -> None:
-    from gateway.witness_command import add_witness_command
+    from gateway.commands.witness import add_witness_command
 
     add_witness_command(commands)
 
 
 def _add_evaluate(commands: Commands) -> None:
-    from gateway.evaluate_commands import add_evaluate_commands
+    from gateway.commands.evaluate import add_evaluate_commands
 
     add_evaluate_commands(commands, quickstart)
 

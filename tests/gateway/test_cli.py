@@ -179,5 +179,5 @@ def test_a_command_is_named_as_help_lists_it() -> None:
 def test_a_command_imports_nothing_of_the_others() -> None:
     code = "import sys; from gateway.cli import make_parser; make_parser('audit'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert {"gateway.cli", "gateway.audit_commands"} <= (loaded := set(done.stdout.split()))
-    assert not {"gateway.config", "gateway.models_commands", "jsonschema", "starlette", "torch"} & loaded
+    assert {"gateway.cli", "gateway.commands.audit"} <= (loaded := set(done.stdout.split()))
+    assert not {"gateway.config", "gateway.commands.models", "jsonschema", "starlette", "torch"} & loaded

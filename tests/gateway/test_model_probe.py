@@ -17,8 +17,8 @@ from guards.profiles.configured import configured
 from guards.profiles.known import PROFILES
 from guards.profiles.profile import Kind
 from guards.registry import STARTER_DIRECTORIES
+from tests.gateway.commands.test_models import run
 from tests.gateway.model_files import classifier
-from tests.gateway.test_models_commands import run
 
 INJECTION = PROFILES["starter_injection"]
 GOOD = dict.fromkeys(ORDINARY, 20_000) | dict.fromkeys(WANTED[Kind.ATTACK], 980_000)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from gateway import model_directory as directories
-from gateway.adapters_commands import add_adapters_commands
+from gateway.commands.adapters import add_adapters_commands
 from gateway.guard_settings import Guards, GuardSettings, guards_in
 from gateway.jsonstrict import Json, dumps
 from gateway.model_directory import Addition, Found, ModelRefused

@@ -12,7 +12,7 @@ from gateway.cli import main
 from gateway.policy_copies import digest_of, keep_copy
 from tests.gateway.audit.harness import exchange, lines_in, opened, small_log
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "verify_proof.py"
+SCRIPT = Path(__file__).parents[3] / "docs" / "verify_proof.py"
 
 
 def run(*words: object) -> int:

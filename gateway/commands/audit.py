@@ -22,23 +22,23 @@ from gateway.audit.record import parse_line
 from gateway.audit.report import NOT_CHECKED, Exit, Report
 from gateway.audit.segments import LONGEST, Segment, claimed_end, list_segments, raw_lines
 from gateway.audit.verify import load_trust, verify
-from gateway.audit_adopt_command import add_adopt_command
-from gateway.audit_anchor_command import add_anchor_command
-from gateway.audit_compress_command import add_compress_command
-from gateway.audit_controls_command import add_controls
 from gateway.audit_evidence_options import add_evidence_options, given_evidence
-from gateway.audit_export_command import add_export
-from gateway.audit_key_commands import add_key_commands
 from gateway.audit_lines import print_line
 from gateway.audit_location import CONFIG_HELP, Locate, guarded, location_of
-from gateway.audit_proof_commands import add_proof_commands
-from gateway.audit_receipt_command import add_receipt_command
-from gateway.audit_replay_command import add_audit_replay
-from gateway.audit_restore_command import add_restore_command
-from gateway.audit_review_command import add_review
-from gateway.audit_search_commands import add_search_commands
-from gateway.audit_tile_commands import add_tile_commands
-from gateway.erasure_commands import add_erasure_commands
+from gateway.commands.audit_adopt import add_adopt_command
+from gateway.commands.audit_anchor import add_anchor_command
+from gateway.commands.audit_compress import add_compress_command
+from gateway.commands.audit_controls import add_controls
+from gateway.commands.audit_export import add_export
+from gateway.commands.audit_key import add_key_commands
+from gateway.commands.audit_proof import add_proof_commands
+from gateway.commands.audit_receipt import add_receipt_command
+from gateway.commands.audit_replay import add_audit_replay
+from gateway.commands.audit_restore import add_restore_command
+from gateway.commands.audit_review import add_review
+from gateway.commands.audit_search import add_search_commands
+from gateway.commands.audit_tile import add_tile_commands
+from gateway.commands.erasure import add_erasure_commands
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below this, starting processes takes longer than the verification."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import cli
-from gateway.in_force_commands import _hours, _lines, _percent
+from gateway.commands.in_force import _hours, _lines, _percent
 
 POLICY = {"name": "house", "version": "2", "compiled_digest": "sha256:aa", "src_digest": "sha256:bb"}
 BUNDLE = {"digest": "sha256:cc", "counter": 2, "signers": ["alice", "bob"], "weaker": True, "rollback": False}

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from gateway.commands.evaluate import add_evaluate_commands
 from gateway.evaluate.run import Judged
 from gateway.evaluate.scores import write_scores
-from gateway.evaluate_commands import add_evaluate_commands
 from tests.gateway.evaluate.made import row, run, subject
 from tests.gateway.evaluate.test_session import site
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gateway.audit_location import AuditLocation
-from gateway.policy_commands import add_policy_commands
+from gateway.commands.policy import add_policy_commands
 from policies.load import load_policy
 
-DEFAULT = Path(__file__).parents[2] / "policies" / "library" / "default.yaml"
+DEFAULT = Path(__file__).parents[3] / "policies" / "library" / "default.yaml"
 
 
 def nowhere(config: Path) -> AuditLocation:

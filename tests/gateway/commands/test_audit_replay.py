@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.audit_replay_command import differences
 from gateway.cli import main
+from gateway.commands.audit_replay import differences
 from gateway.entries import policy_identity
 from gateway.policy_copies import DIRECTORY, keep_copy
 from policies.load import load_policy

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli import main
 
-LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+LIBRARY = Path(__file__).parents[3] / "policies" / "library"
 DEFAULT = str(LIBRARY / "default.yaml")
 
 

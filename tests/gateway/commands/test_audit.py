@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit_commands import add_audit_commands
 from gateway.audit_location import AuditLocation
+from gateway.commands.audit import add_audit_commands
 from tests.gateway.audit.harness import FixedClock, opened, segments_in, small_log
 
 
@@ -116,8 +116,8 @@ def test_tail_prints_the_newest_across_segments(log: AuditLocation, capsys: pyte
 
 def test_following_prints_what_is_added_across_segments_and_ends_with_ctrl_c(log: AuditLocation) -> None:
     path = log.directory.parent
-    root = Path(__file__).parents[2]
-    code = "import sys; from tests.gateway.test_audit_commands import run; sys.exit(run(*sys.argv[1:]))"
+    root = Path(__file__).parents[3]
+    code = "import sys; from tests.gateway.commands.test_audit import run; sys.exit(run(*sys.argv[1:]))"
     command = [sys.executable, "-c", code, "tail", *where(log), "-n", "1", "-f"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

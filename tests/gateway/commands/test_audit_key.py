@@ -11,7 +11,7 @@ from gateway.cli import main
 from gateway.config import load_config
 from gateway.front import audit_settings
 
-QUICKSTART = Path(__file__).parents[2] / "deploy" / "gatehouse.quickstart.yaml"
+QUICKSTART = Path(__file__).parents[3] / "deploy" / "gatehouse.quickstart.yaml"
 
 
 def keys(*words: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.admin.client import add_client_options, client_of, guarded
-from gateway.rekey_command import add_rekey_command
+from gateway.commands.rekey import add_rekey_command
 
 NOT_ALL = 1
 

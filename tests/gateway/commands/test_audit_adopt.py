@@ -15,7 +15,7 @@ from gateway.audit.settings import AuditSettings
 from gateway.audit.start import open_writer
 from gateway.cli import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.approval_commands import approver_name
 from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.keys import load_private
@@ -22,11 +21,12 @@ from gateway.bundles.bundle import Bundle, described, make_bundle, open_bundle
 from gateway.bundles.errors import BundleError
 from gateway.bundles.gather import gathered
 from gateway.bundles.manifest import EVERYBODY, POLICY, Manifest, is_binding
+from gateway.commands.approval import approver_name
+from gateway.commands.in_force import add_in_force_commands
 from gateway.config import load_config
 from gateway.evaluate.errors import EvaluationError
 from gateway.evaluate.rules import evaluated
 from gateway.file_problem import file_problem
-from gateway.in_force_commands import add_in_force_commands
 from gateway.policy_files import OK, PROBLEMS, UNREADABLE, add_config, check_file, known_guards
 from gateway.rehearsal import failing
 from policies.errors import FileErrors

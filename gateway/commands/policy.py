@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TextIO
 
 from gateway.audit_location import Locate
-from gateway.bundle_commands import add_bundle_commands
-from gateway.coverage_command import add_coverage, rehearsed
-from gateway.diff_command import add_diff
-from gateway.eval_command import add_eval
-from gateway.explain_command import add_explain
+from gateway.commands.bundle import add_bundle_commands
+from gateway.commands.coverage import add_coverage, rehearsed
+from gateway.commands.diff import add_diff
+from gateway.commands.eval import add_eval
+from gateway.commands.explain import add_explain
+from gateway.commands.lint import add_lint
+from gateway.commands.new import add_new
+from gateway.commands.replay import add_replay, replay_log
+from gateway.commands.schema import add_schema
 from gateway.jsonstrict import Json
 from gateway.junit import Result, Suite
-from gateway.lint_command import add_lint
-from gateway.new_command import add_new
 from gateway.policy_files import (
     OK,
     PROBLEMS,
@@ -38,8 +40,6 @@ from gateway.policy_files import (
     write_junit,
 )
 from gateway.rehearsal import Rehearsed
-from gateway.replay_command import add_replay, replay_log
-from gateway.schema_command import add_schema
 from policies.model import Mode, Policy
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli import main
 
-LIBRARY = Path(__file__).parents[2] / "policies" / "library"
+LIBRARY = Path(__file__).parents[3] / "policies" / "library"
 POLICY = """\
 gatehouse: policy/v1
 name: small

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from gateway.new_command import add_new, run_new
+from gateway.commands.new import add_new, run_new
 from policies.load import load_policy
 
 

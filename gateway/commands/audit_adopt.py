@@ -15,8 +15,8 @@ from gateway.audit.adopt import adopt, origin_of, propose
 from gateway.audit.errors import AuditError
 from gateway.audit.files import OsFiles, write_new_file
 from gateway.audit.settings import AuditSettings
-from gateway.audit_key_commands import told_errors
 from gateway.audit_location import CONFIG_HELP
+from gateway.commands.audit_key import told_errors
 
 _HELP = """exit status: 0 the statement was written, or the new log begun; 2 neither, and nothing was changed
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import quickstart
-from gateway.models_commands import add_models_commands
+from gateway.commands.models import add_models_commands
 from guards.profiles.known import PROFILES
 from tests.gateway.model_files import CLASSIFIER, GENERATIVE, classifier, generative
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import cli
 from gateway.audit.record import canonical
-from gateway.content_commands import _shown
+from gateway.commands.content import _shown
 from gateway.entries import keyed_digest, tenant_key
 from tests.gateway.admin.test_client import configuration
 from tests.gateway.content.opened import CANARY
