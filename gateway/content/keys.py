@@ -31,6 +31,7 @@ from gateway.secret import KEY_BYTES, SecretError, make_secret, read_secret
 NONCE_BYTES: Final = 12
 _NAMES_WRAP: Final = b"gatehouse-content-names-wrap/v1"
 _CHECK: Final = b"gatehouse-content-check/v1"
+_CODES: Final = {"missing": "content_key_missing", "wrong": "content_key_wrong", "unsafe": "content_key_unsafe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def load_master_key(path: Path, *, may_create: bool, files: Files | None = None)
             make_secret(path, files)
         return MasterKey(read_secret(path))
     except SecretError as exc:
-        raise ContentError(f"content_key_{exc.kind}", f"master key {exc}") from exc
+        raise ContentError(_CODES[exc.kind], f"master key {exc}") from exc
 
 
 def wrap_dek(kek: bytes, dek: bytes) -> bytes:

@@ -12,11 +12,13 @@ from gateway.content.errors import HoldsForbid
 
 ROOT = Path(__file__).resolve().parents[3]
 RAISED = re.compile(r'(ContentError|ContentMissing)\(\s*"([a-z_]+)"')
+OF_A_KEY = re.compile(r'"(content_key_[a-z]+)"')
 
 
 def raised(kind: str) -> set[str]:
-    found = [RAISED.findall(path.read_text()) for path in (ROOT / "gateway" / "content").glob("*.py")]
-    return {code for some in found for name, code in some if name == kind}
+    texts = [path.read_text() for path in (ROOT / "gateway" / "content").glob("*.py")]
+    named = {code for text in texts for name, code in RAISED.findall(text) if name == kind}
+    return named | {code for text in texts for code in OF_A_KEY.findall(text) if kind == "ContentError"}
 
 
 @pytest.mark.parametrize("kind", ["ContentError", "ContentMissing"])
