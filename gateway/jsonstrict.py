@@ -11,6 +11,8 @@ import json
 import re
 from typing import Final, TypeAlias
 
+import orjson
+
 from gateway.errors import BadRequest
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -60,8 +62,11 @@ def loads(body: bytes, *, max_depth: int) -> Json:
 
 
 def dumps(value: Json) -> bytes:
-    """Our own bytes for a value that `loads` or the wire readers built: compact UTF-8, no NaN."""
-    return _ENCODE(value).encode()
+    """Our own bytes for a value that `loads` or the wire readers built: compact UTF-8. There is no NaN in one."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits, or deep nesting
+        return _ENCODE(value).encode()
 
 
 def is_json(text: str) -> bool:

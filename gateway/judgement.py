@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway.entries import LIST_BYTES, Exchange, Record, fitting
@@ -70,7 +71,8 @@ def _guards(
     return list[Json](heads), room.overflow
 
 
-def _identity(identity: GuardIdentity) -> Record:
+@lru_cache(maxsize=256)
+def _identity(identity: GuardIdentity) -> Mapping[str, Json]:
     """Which code, weights and prompt judged, so that the decision can be replayed."""
     said: Record = {"use": identity.use, "version": identity.version, "weights_digest": identity.weights}
     more = {"profile": identity.profile, "template_digest": identity.template, "model": identity.model}
@@ -130,7 +132,7 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
     coverage: Record = {
         "parts": len(parts),
         "parts_scanned": sum(path in seen for path in sizes),
-        "scopes": dict(sorted(Counter(str(part.scope) for part in parts).items())),
+        "scopes": _scopes(parts),
         "bytes": sum(sizes.values()),
         "bytes_scanned": sum(size for path, size in sizes.items() if path in seen),
         "uncovered": [],
@@ -146,6 +148,12 @@ def _coverage(findings: Sequence[Finding], parts: Sequence[Part], decision: Deci
     if exempt:
         coverage |= {"parts_exempt": len(exempt), "bytes_exempt": sum(sizes[path] for path in exempt)}
     return coverage
+
+
+def _scopes(parts: Sequence[Part]) -> Json:
+    """How many parts there are of each."""
+    scopes = [str(part.scope) for part in parts]
+    return {scope: scopes.count(scope) for scope in sorted({*scopes})}
 
 
 def _tools(findings: Sequence[Finding], parts: Sequence[Part]) -> list[Json]:

@@ -73,13 +73,12 @@ class _Restorer:
         return rest
 
 
-async def restored(events: AsyncGenerator[AnswerEvent], originals: Mapping[str, str]) -> AsyncGenerator[AnswerEvent]:
+def restored(events: AsyncGenerator[AnswerEvent], originals: Mapping[str, str]) -> AsyncGenerator[AnswerEvent]:
     """The events with tokens turned back; without tokens, the events."""
-    if not originals:
-        async with aclosing(events):
-            async for event in events:
-                yield event
-        return
+    return _restored(events, originals) if originals else events
+
+
+async def _restored(events: AsyncGenerator[AnswerEvent], originals: Mapping[str, str]) -> AsyncGenerator[AnswerEvent]:
     texts: dict[_Place, _Restorer] = {}
     plain = _Tokens(originals)
     in_json = _Tokens({token: dumps(text).decode()[1:-1] for token, text in originals.items()})

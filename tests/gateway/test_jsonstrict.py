@@ -68,6 +68,12 @@ def test_what_json_says_is_what_we_read_and_write(value: object) -> None:
     assert json.loads(dumps(loads(body, max_depth=64))) == value
 
 
+def test_what_the_fast_encoder_does_not_take_is_written_too() -> None:
+    deep = loads(b"[" * 300 + b"]" * 300, max_depth=300)
+    assert dumps([2**64, -(2**70)]) == b"[18446744073709551616,-1180591620717411303424]"
+    assert dumps(deep) == b"[" * 300 + b"]" * 300
+
+
 CODES = {"not_utf8", "invalid_json", "duplicate_key", "invalid_number", "too_deep", "lone_surrogate"}
 
 
