@@ -27,32 +27,18 @@ from engine.events import Drawn, Finished, GenerateRequest, Grown, Sampling
 from engine.fused.choose import fused, is_available
 from engine.kv_cache import KvCache
 from engine.kv_layout import BLOCK
-from engine.memory import enough_memory
 from engine.runner import ModelRunner, Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from engine.weights import load_weights
 from tests.engine import tiny
 from tests.engine.model_cases import LLAMA3_ROPE
-from tests.engine.stand_ins import Heard, LetterTokenizer
+from tests.engine.stand_ins import Heard, LetterTokenizer, Starved
 
 FAMILIES = ("llama4", "llama4", "llama4", "Llama", "Llama", "Mistral", "Qwen3", "Granite")
 LONGEST = 120
 CLOSE = 2e-4
 """How far a logit may be off, for logits of up to one; larger ones by as much more."""
-
-
-class Starved:
-    """A machine whose allocator, asked in earnest, has nothing for steps of more than some tokens."""
-
-    def __init__(self, runner: Runner, holds: int) -> None:
-        self._runner, self._holds = runner, holds
-
-    def step(self, runs: ListOf[Run]) -> Tensor:
-        tokens = sum(len(run.ids) for run in runs)
-        with enough_memory("there was not enough memory for this step"):
-            torch.empty(2**50 if tokens > self._holds else tokens)
-        return self._runner.step(runs)
 
 
 @dataclass(frozen=True, slots=True)

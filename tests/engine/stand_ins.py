@@ -1,4 +1,7 @@
-"""Stand-ins for models: they compute nothing, they follow a script, and they remember what they were given."""
+"""Stand-ins for models: they compute nothing, they follow a script, and they remember what they were given.
+
+Beside them one for a machine: what computes there is real.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine.errors import MemoryExhausted, RequestError
 from engine.events import Event, Finished, Grown
-from engine.runner import Run
+from engine.memory import enough_memory
+from engine.runner import Run, Runner
 from engine.shape import LayerConfig, ModelConfig
 
 
@@ -138,3 +142,16 @@ class Asked(TorchDispatchMode):
         if len(devices) > 1 and name not in ("copy_", "_to_copy", "to"):
             self.strays.append(name)
         return func(*args, **(kwargs or {}))
+
+
+class Starved:
+    """A real model on a machine whose allocator, asked in earnest, has nothing for steps of more than some tokens."""
+
+    def __init__(self, runner: Runner, holds: int) -> None:
+        self._runner, self._holds = runner, holds
+
+    def step(self, runs: Sequence[Run]) -> Tensor:
+        tokens = sum(len(run.ids) for run in runs)
+        with enough_memory("there was not enough memory for this step"):
+            torch.empty(2**50 if tokens > self._holds else tokens)
+        return self._runner.step(runs)

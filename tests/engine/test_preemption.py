@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as ListOf
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from engine.adapters import Adapter, load_adapter
 from engine.constraint import Constraints
@@ -16,14 +14,12 @@ from engine.errors import RequestError
 from engine.events import Drawn, Finished, GenerateRequest, Grown, Sampling
 from engine.grammar import of_regex
 from engine.kv_cache import KvCache
-from engine.memory import enough_memory
-from engine.runner import Run, Runner
 from engine.scheduler import GenerateLane
 from engine.sequence import Sequence
 from tests.engine import adapting
 from tests.engine.constrained import STOP_IDS, tokenizer
 from tests.engine.model_cases import Pair, prompt
-from tests.engine.stand_ins import Heard
+from tests.engine.stand_ins import Heard, Starved
 
 PLENTY, LITTLE = 2048, 40
 """Positions in all layers. What is little holds two of the answers below to their end, and begins more."""
@@ -48,19 +44,6 @@ def requests(adapter: Adapter | None) -> list[GenerateRequest]:
         replace(plain, prompt=tuple(prompt(30, 5)), adapter=adapter, stops=("zzz",)),
         replace(plain, prompt=tuple(prompt(36, 6)), max_tokens=4, echo="", sampling=Sampling(seed=1, logprobs=1)),
     ]
-
-
-class Starved:
-    """A real model on a machine whose allocator, asked in earnest, has nothing for steps of more than some tokens."""
-
-    def __init__(self, runner: Runner, holds: int) -> None:
-        self._runner, self._holds = runner, holds
-
-    def step(self, runs: ListOf[Run]) -> Tensor:
-        tokens = sum(len(run.ids) for run in runs)
-        with enough_memory("there was not enough memory for this step"):
-            torch.empty(2**50 if tokens > self._holds else tokens)
-        return self._runner.step(runs)
 
 
 def told(heard: Heard) -> tuple[str, list[Drawn], Finished]:
