@@ -34,7 +34,7 @@ class CodeCache(FunctionCache):
         own = self._impl.locator.get_source_stamp()
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, (own, stamp))
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             found = super().load_overload(sig, target_context)
         # Whatever a file that was cut short makes of its reader: the loops can be compiled.
@@ -43,7 +43,7 @@ class CodeCache(FunctionCache):
         # Two processes that begin at once may have given the same name to code of different types.
         return found if found is not None and found.signature.args == tuple(sig) else None
 
-    def save_overload(self, sig: Any, data: Any) -> None:  # noqa: ANN401
+    def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)
         # No room, or a list of what is there that was cut short: that begins anew, if it can.
@@ -52,7 +52,7 @@ class CodeCache(FunctionCache):
                 self.flush()
 
 
-def keep_code(dispatcher: Any, stamp: str = STAMP) -> None:  # noqa: ANN401
+def keep_code(dispatcher: Any, stamp: str = STAMP) -> None:
     """Have a function of numba's, not called so far, keep its code and read what was kept."""
     with suppress(RuntimeError):  # There is no folder that can be written.
         dispatcher._cache = CodeCache(dispatcher.py_func, stamp)

@@ -37,7 +37,7 @@ def compiled_as_written(function: Function) -> Function:
     return compiled(function, frozenset({"contract"}))
 
 
-def wide(stored: Any) -> Any:  # noqa: ANN401 - whatever a matrix or a memory of keys holds
+def wide(stored: Any) -> Any:
     """In loops only: as fp32. Whole numbers without a sign are bits: 16 of them bf16, the upper half of fp32, 8 float8.
 
     Float8 has a sign, four bits of exponent and three of fraction (e4m3fn); its NaN is not known here.
@@ -47,24 +47,24 @@ def wide(stored: Any) -> Any:  # noqa: ANN401 - whatever a matrix or a memory of
 
 # numba wants the same annotations in what types and in what computes.
 @overload(wide)
-def _wide(stored: Any) -> Callable[..., Any]:  # noqa: ANN401
-    def of_bf16(stored: Any) -> Any:  # noqa: ANN401
+def _wide(stored: Any) -> Callable[..., Any]:
+    def of_bf16(stored: Any) -> Any:
         return np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
 
-    def of_float8(stored: Any) -> Any:  # noqa: ANN401
+    def of_float8(stored: Any) -> Any:
         rest = np.uint32(stored) & np.uint32(0x7F)
         normal = np.uint32((rest << np.uint32(20)) + np.uint32(120 << 23)).view(np.float32)
         # Without an exponent it is steps of 2^-9.
         size = normal if rest > np.uint32(7) else np.float32(np.int32(rest)) * np.float32(2.0**-9)
         return -size if stored > 127 else size
 
-    def of_others(stored: Any) -> Any:  # noqa: ANN401
+    def of_others(stored: Any) -> Any:
         return np.float32(stored)
 
     return {types.uint16: of_bf16, types.uint8: of_float8}.get(stored, of_others)
 
 
-def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN401 - as above
+def put(memory: Any, place: tuple[int, ...], value: Any) -> None:
     """In loops only: keep an fp32 number as the memory keeps numbers, rounded to nearest.
 
     In eight bits that is for numbers within what they can hold.
@@ -73,8 +73,8 @@ def put(memory: Any, place: tuple[int, ...], value: Any) -> None:  # noqa: ANN40
 
 
 @overload(put)
-def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: ANN401
-    def rounded(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:
+    def rounded(memory: Any, place: Any, value: Any) -> None:
         if value != value:
             memory[place] = 0x7FC0
         else:
@@ -83,10 +83,10 @@ def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: A
                 (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
             )
 
-    def whole(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+    def whole(memory: Any, place: Any, value: Any) -> None:
         memory[place] = np.int8(np.rint(value))
 
-    def float8(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+    def float8(memory: Any, place: Any, value: Any) -> None:
         bits, size = np.float32(value).view(np.uint32), abs(np.float32(value))
         rest = bits & np.uint32(0x7FFFFFFF)
         half = np.uint32(0x7FFFF) + ((rest >> np.uint32(20)) & np.uint32(1))
@@ -95,15 +95,15 @@ def _put(memory: Any, place: Any, value: Any) -> Callable[..., None]:  # noqa: A
         kept = normal if size >= np.float32(2.0**-6) else small
         memory[place] = np.uint8(kept | ((bits >> np.uint32(24)) & np.uint32(0x80)))
 
-    def same(memory: Any, place: Any, value: Any) -> None:  # noqa: ANN401
+    def same(memory: Any, place: Any, value: Any) -> None:
         memory[place] = value
 
     return {types.uint16: rounded, types.int8: whole, types.uint8: float8}.get(memory.dtype, same)
 
 
 # llvmlite has no types.
-def _prefetch(typing: Any, memory: Any, offset: Any) -> Any:  # noqa: ANN401
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+def _prefetch(typing: Any, memory: Any, offset: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         place = builder.gep(builder.bitcast(array.data, byte), [arguments[1]])
